@@ -1,0 +1,101 @@
+"""The contract between a task and the engine: what one microagent sees, says, and hands on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from langchain_core.messages import BaseMessage
+from typing_extensions import TypedDict
+
+from langgraph_maker.ballot import canonical
+from langgraph_maker.red_flags import RedFlag
+
+__all__ = ["JSON", "Checkable", "State", "Task", "Vote"]
+
+JSON: TypeAlias = Any
+"""A JSON value: dicts with string keys, lists, strings, finite numbers, booleans, None."""
+
+State: TypeAlias = JSON
+"""All that one step needs to know, as a JSON value."""
+
+
+class Vote(TypedDict):
+    """One microagent's answer: what it does, and the state it says follows. Both come from one response."""
+
+    action: JSON
+    next_state: State
+
+
+class Task(ABC):
+    """A long task cut into single steps (maximal agentic decomposition, MAKER section 3.1).
+
+    Subclasses say how one step is asked (`prompt`), read (`parse`) and handed on (`advance`). The engine does
+    the rest. `steps` is the number of steps where it is known beforehand; None needs `max_steps` at run time.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> class CountDown(Task):
+        ...     name = "count-down"
+        ...     steps = 3
+        ...     def initial_state(self): return 3
+        ...     def is_done(self, state): return state == 0
+        ...     def prompt(self, state): return [HumanMessage(f"What is {state} - 1? Digits only.")]
+        ...     def parse(self, text): return {"action": "subtract", "next_state": int(text)}
+        ...     def advance(self, state, vote): return vote["next_state"]
+        >>> CountDown().parse("2")
+        {'action': 'subtract', 'next_state': 2}
+    """
+
+    steps: int | None = None
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A short name for logs and reports."""
+
+    @abstractmethod
+    def initial_state(self) -> State:
+        """The state that the first microagent starts from."""
+
+    @abstractmethod
+    def is_done(self, state: State) -> bool:
+        """Whether `state` ends the task."""
+
+    @abstractmethod
+    def prompt(self, state: State) -> list[BaseMessage]:
+        """φ: everything that one microagent sees. The same for every step but for `state`."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Vote:
+        """ψ: the action and next state in a response; raises `RedFlag` when they are not there.
+
+        A `ValueError` (so also a JSON or validation error) counts as a red flag "malformed". Any other exception
+        is taken for a bug and ends the run.
+        """
+
+    @abstractmethod
+    def advance(self, state: State, vote: Vote) -> State:
+        """What the next microagent starts from, as the winning vote has it. Must be pure."""
+
+    def vote_key(self, vote: Vote) -> str:
+        """Which votes are equal: those with equal keys. The default is the pair's canonical JSON."""
+        return canonical(vote)
+
+    def validate(self, state: State, vote: Vote) -> RedFlag | None:  # noqa: ARG002 - a hook
+        """Raise or return a `RedFlag` when `vote` cannot be an answer to `state`. The default accepts all."""
+        return None
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A task whose truth is computable: for simulation and calibration only, never consulted by a run."""
+
+    def oracle(self, state: State) -> Vote:
+        """The one right answer to `state`."""
+        ...
+
+    def read_state(self, messages: Sequence[BaseMessage]) -> State:
+        """The state that a prompt was written for, read back from its text."""
+        ...
