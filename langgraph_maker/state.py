@@ -1,4 +1,4 @@
-"""What the graphs carry: plain dicts of JSON values and messages, so that every checkpointer can keep them."""
+"""The data that passes between nodes: plain dicts of JSON values, so that every checkpointer can keep them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from langchain_core.messages import AIMessage, BaseMessage
 from typing_extensions import TypedDict
 
-__all__ = ["BallotState", "Decision", "Flag", "Request", "Sampler", "Subtask", "Verdict", "VoteCount"]
-
+__all__ = [
+    "BallotState",
+    "Decision",
+    "Flag",
+    "Request",
+    "Sampler",
+    "Subtask",
+    "Usage",
+    "Verdict",
+    "VoteCount",
+]
 
 class Subtask(TypedDict):
     """One microagent's assignment: a state under an id that no other subtask of the batch has."""
@@ -18,23 +27,11 @@ class Subtask(TypedDict):
     state: Any
 
 
-class VoteCount(TypedDict):
-    """How often a vote was cast."""
+class Usage(TypedDict):
+    """Tokens as the provider counts them; 0 where it does not say."""
 
-    vote: Any
-    count: int
-
-
-class Decision(TypedDict):
-    """How a ballot ended. `vote` is the winner as first cast, None when unresolved; most frequent count first."""
-
-    subtask_id: str
-    status: Literal["decided", "unresolved"]
-    vote: Any
-    counts: list[VoteCount]
-    samples: int
-    flagged: int
-    rounds: int
+    input_tokens: int
+    output_tokens: int
 
 
 class Flag(TypedDict):
@@ -53,19 +50,48 @@ class Verdict(TypedDict, total=False):
 
 
 class BallotState(TypedDict):
-    """An open ballot between rounds; `samples` counts flagged responses too, `votes` holds the first of each key."""
+    """A ballot between rounds: `votes` holds the first vote cast under each key, `flags` counts flags by reason.
+
+    `samples` counts every response, flagged ones included.
+    """
 
     id: str
     state: Any
+    status: Literal["open", "decided", "unresolved"]
     counts: dict[str, int]
     votes: dict[str, Any]
     samples: int
-    flagged: int
+    flags: dict[str, int]
     rounds: int
+    usage: Usage
+
+
+class VoteCount(TypedDict):
+    """How often a vote was cast."""
+
+    vote: Any
+    count: int
+
+
+class Decision(TypedDict):
+    """How a ballot ended: `vote` is the winner as first cast, None if unresolved.
+
+    `counts` has the most frequent vote first; `samples` includes the `flagged`, which `flags` counts by reason.
+    """
+
+    subtask_id: str
+    status: Literal["decided", "unresolved"]
+    vote: Any
+    counts: list[VoteCount]
+    samples: int
+    flagged: int
+    flags: dict[str, int]
+    rounds: int
+    usage: Usage
 
 
 class Request(NamedTuple):
-    """One sample to draw: `number` counts the samples of this ballot from 0; temperature None is the model's own."""
+    """One sample to draw: `number` counts the samples of its ballot from 0; temperature None is the model's own."""
 
     messages: Sequence[BaseMessage]
     temperature: float | None
@@ -73,5 +99,7 @@ class Request(NamedTuple):
     number: int
 
 
-Sampler: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[AIMessage]]]
-"""An async callable from a batch of requests to one response each, in order: the fastest way to be a model."""
+Sampler: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[AIMessage | Exception]]]
+"""An async callable from a batch of requests to one response each, in order: the fastest way to be a model.
+
+An exception in place of a response is a call that failed: it is no vote and no flag, and is drawn again."""

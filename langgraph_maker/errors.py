@@ -1,0 +1,43 @@
+"""What can go wrong, as exceptions.
+
+    MakerError
+    ├── SamplingError     no response arrived in a whole round: the model failed, the votes did not
+    ├── UnresolvedError   a voting node was told to raise when its vote does not settle
+    └── JournalError      a store does not hold what a run needs
+
+Bad arguments are `ValueError` or `TypeError`; red flags are data, not errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langgraph_maker.state import Decision
+
+__all__ = ["JournalError", "MakerError", "SamplingError", "UnresolvedError"]
+
+
+class MakerError(Exception):
+    """Base of the package's own exceptions."""
+
+
+class SamplingError(MakerError):
+    """Not one response of a round arrived; the first failure is the cause."""
+
+
+class JournalError(MakerError):
+    """The journal is missing, incomplete or not of this run."""
+
+
+class UnresolvedError(MakerError):
+    """A vote did not settle within its samples. `decision` holds the ballot as it stood."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        best = decision["counts"][0]["count"] if decision["counts"] else 0
+        super().__init__(
+            f"no answer led by the margin after {decision['samples']} samples ({decision['flagged']} flagged;"
+            f" {len(decision['counts'])} different answers, the most frequent {best} times): raise max_samples,"
+            ' make the step simpler, or handle it with on_unresolved="write"'
+        )

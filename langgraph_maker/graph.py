@@ -1,0 +1,210 @@
+"""Assembly of the graphs; what each node does stands in `nodes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.graph import END, START, StateGraph
+
+from langgraph_maker.ballot import canonical
+from langgraph_maker.nodes import (
+    decompose_node,
+    escalate_node,
+    guard_node,
+    sample_node,
+    tally_node,
+    update_node,
+)
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.state import (
+    MakerInput,
+    MakerOutput,
+    MakerState,
+    RoundInput,
+    RoundOutput,
+    VotingInput,
+    VotingOutput,
+    VotingState,
+)
+from langgraph_maker.red_flags import RedFlag, RuleLike
+from langgraph_maker.sampling import Model, as_sampler, token_allowance
+from langgraph_maker.task import Task
+
+VotingIn = TypeVar("VotingIn")
+VotingOut = TypeVar("VotingOut")
+
+__all__ = ["create_maker", "create_voting_graph"]
+
+
+def create_maker(
+    task: Task,
+    model: Model,
+    *,
+    k: int = 3,
+    red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    first_temperature: float | None = 0.0,
+    temperature: float | None = 0.1,
+    max_samples: int | None = None,
+    max_steps: int | None = None,
+) -> StateGraph[MakerState, None, MakerInput, MakerOutput]:
+    """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
+
+    Compile it with a checkpointer and a store of your own. Input `{}` or `{"run_id": …}`; an unfinished run goes
+    on when the same thread is invoked again, a solved one returns its result.
+
+    Args:
+        task: What to solve.
+        model: What to ask, see `sampling.Model`; "sim:…" simulates answers and needs no key.
+        k: The margin by which an answer must lead.
+        red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
+        first_temperature: Of each step's first sample; None leaves the model's own.
+        temperature: Of all later samples.
+        max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
+            10 k², and at least 100.
+        max_steps: For a task of unknown length: steps after which it must be done.
+
+    Raises:
+        ValueError: For an option out of range or an unknown model, with what to give instead.
+        TypeError: For a model that is none.
+
+    Example:
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> graph = create_maker(TowersOfHanoi(3), "sim:error=0.01").compile()
+        >>> result = graph.invoke({})
+        >>> result["status"], result["steps"], result["actions"][0]
+        ('solved', 7, [1, 0, 2])
+    """
+    sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
+    vote = _round(
+        StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
+        sample=sample_node(
+            sampler,
+            prompt=task.prompt,
+            k=k,
+            first_temperature=first_temperature,
+            temperature=temperature,
+            max_samples=max_samples,
+        ),
+        guard=guard_node(parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=red_flags),
+        tally=tally_node(k=k, max_samples=max_samples),
+    ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
+
+    def after_decompose(state: MakerState) -> Literal["vote", "__end__"]:
+        return "vote" if state["status"] == "running" else "__end__"
+
+    def after_vote(state: MakerState) -> Literal["escalate", "update", "decompose"]:
+        statuses = {ballot["status"] for ballot in state["ballots"]}
+        if "unresolved" in statuses:
+            return "escalate"
+        return "update" if "decided" in statuses else "decompose"
+
+    return (
+        StateGraph(MakerState, input_schema=MakerInput, output_schema=MakerOutput)
+        .add_node("decompose", decompose_node(task, max_steps=max_steps))
+        .add_node("vote", _subgraph_node("vote", vote), input_schema=RoundInput)
+        .add_node("escalate", escalate_node())
+        .add_node("update", update_node(task))
+        .add_edge(START, "decompose")
+        .add_conditional_edges("decompose", after_decompose)
+        .add_conditional_edges("vote", after_vote)
+        .add_edge("escalate", "update")
+        .add_edge("update", "decompose")
+    )
+
+
+def create_voting_graph(
+    model: Model,
+    *,
+    prompt: Prompt,
+    parse: Callable[[str], Any],
+    key: Callable[[Any], str] = canonical,
+    validate: Callable[[Any, Any], RedFlag | None] | None = None,
+    k: int = 3,
+    red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    first_temperature: float | None = 0.0,
+    temperature: float | None = 0.1,
+    max_samples: int | None = None,
+) -> StateGraph[VotingState, None, VotingInput, VotingOutput]:
+    """The graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
+
+    Input `{"subtasks": [{"id": …, "state": …}]}`, output `{"decisions": [Decision]}` in the same order. Votes are
+    any JSON values.
+
+    Args:
+        model: What to ask, see `sampling.Model`.
+        prompt: φ, from a subtask's state to messages or to the text of one.
+        parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
+        key: Which votes are equal: those with equal keys.
+        validate: From a state and a vote to a `RedFlag`, or None.
+        k: The margin by which an answer must lead.
+        red_flags: Which responses to discard, see `red_flags`.
+        first_temperature: Of each ballot's first sample; None leaves the model's own.
+        temperature: Of all later samples.
+        max_samples: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
+
+    Raises:
+        ValueError: For an option out of range or an unknown model.
+        TypeError: For a model that is none.
+
+    Example:
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> graph = create_voting_graph(
+        ...     FakeListChatModel(responses=["4", "4", "5", "4", "4"]), prompt=lambda q: q, parse=int, k=3
+        ... ).compile()
+        >>> [decision] = graph.invoke({"subtasks": [{"id": "sum", "state": "2 + 2?"}]})["decisions"]
+        >>> decision["vote"], decision["counts"]
+        (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
+    """
+
+    def after_tally(state: VotingState) -> Literal["sample", "__end__"]:
+        return "sample" if any(ballot["status"] == "open" for ballot in state["ballots"]) else "__end__"
+
+    sampler = as_sampler(model, max_tokens=token_allowance(red_flags))
+    return _round(
+        StateGraph(VotingState, input_schema=VotingInput, output_schema=VotingOutput),
+        sample=sample_node(
+            sampler,
+            prompt=prompt,
+            k=k,
+            first_temperature=first_temperature,
+            temperature=temperature,
+            max_samples=max_samples,
+        ),
+        guard=guard_node(parse=parse, key=key, validate=validate, red_flags=red_flags),
+        tally=tally_node(k=k, max_samples=max_samples),
+    ).add_conditional_edges("tally", after_tally)
+
+
+def _subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:
+    """The graph as a node without checkpoints of its own, one namespace a call would pile up; drawn all the same."""
+    graph = builder.compile(checkpointer=False, name=name)
+
+    def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return graph.invoke(state, config)
+
+    async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return await graph.ainvoke(state, config)
+
+    return Node(name, call, acall, shows=[builder.compile(name=name)])
+
+
+def _round(
+    graph: StateGraph[VotingState, None, VotingIn, VotingOut],
+    *,
+    sample: Runnable[VotingState, dict[str, Any]],
+    guard: Runnable[VotingState, dict[str, Any]],
+    tally: Runnable[VotingState, dict[str, Any]],
+) -> StateGraph[VotingState, None, VotingIn, VotingOut]:
+    """One round of voting; what follows `tally` is the caller's."""
+    return (
+        graph.add_node("sample", sample)
+        .add_node("guard", guard)
+        .add_node("tally", tally)
+        .add_edge(START, "sample")
+        .add_edge("sample", "guard")
+        .add_edge("guard", "tally")
+    )

@@ -1,0 +1,53 @@
+"""What every node is: a function with an async twin, called without ceremony."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+
+__all__ = ["Node"]
+
+Update = dict[str, Any]
+
+
+class Node(RunnableLambda[Any, Update]):
+    """A named Runnable from state to update.
+
+    LangGraph opens a trace span for each node already, so unlike its parent class this one opens no second,
+    which would cost more than most nodes here do.
+
+    Args:
+        name: In snake_case, as drawn.
+        func: From state and config to the update.
+        afunc: Its async twin; None where `func` never waits.
+        shows: Subgraphs for pictures to draw inside the node.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        func: Callable[[Any, RunnableConfig], Update],
+        afunc: Callable[[Any, RunnableConfig], Awaitable[Update]] | None = None,
+        *,
+        shows: Sequence[Runnable[Any, Any]] = (),
+    ) -> None:
+        async def twin(state: Any, config: RunnableConfig) -> Update:
+            return func(state, config)
+
+        super().__init__(func, afunc or twin, name=name)
+        self._shows = list(shows)
+
+    @property
+    def deps(self) -> list[Runnable[Any, Any]]:  # type: ignore[override]
+        """The subgraphs inside, where drawing tools look for them."""
+        return self._shows
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Update:  # noqa: A002
+        """Return the update for the state `input`."""
+        return self.func(input, config or {})  # type: ignore[call-arg]
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Update:  # noqa: A002
+        """Return the update for the state `input`."""
+        return await self.afunc(input, config or {})  # type: ignore[call-arg,no-any-return]

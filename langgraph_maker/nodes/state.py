@@ -1,0 +1,115 @@
+"""The channels of the graphs: small, and the same size however many steps are done."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from langchain_core.messages import AIMessage
+from langgraph.managed import RemainingSteps
+from typing_extensions import TypedDict
+
+from langgraph_maker.state import BallotState, Decision, Subtask, Usage, Verdict
+
+__all__ = [
+    "Lane",
+    "MakerInput",
+    "MakerOutput",
+    "MakerState",
+    "RoundInput",
+    "RoundOutput",
+    "RunStatus",
+    "Totals",
+    "VotingInput",
+    "VotingOutput",
+    "VotingState",
+]
+
+RunStatus: TypeAlias = Literal["running", "solved", "unresolved", "stopped"]
+
+
+class VotingInput(TypedDict):
+    """What a voting graph is given."""
+
+    subtasks: list[Subtask]
+
+
+class VotingOutput(TypedDict):
+    """What a voting graph returns: one decision a subtask, in the order of the subtasks."""
+
+    decisions: list[Decision]
+
+
+class VotingState(TypedDict, total=False):
+    """A batch of ballots in progress; `responses` and `verdicts` are keyed by subtask id and empty between rounds."""
+
+    subtasks: list[Subtask]
+    ballots: list[BallotState]
+    responses: dict[str, list[AIMessage]]
+    verdicts: dict[str, list[Verdict]]
+    decisions: list[Decision]
+
+
+class RoundInput(TypedDict):
+    """What a maker graph gives to one round of voting."""
+
+    subtasks: list[Subtask]
+    ballots: list[BallotState]
+
+
+class RoundOutput(TypedDict):
+    """What one round of voting gives back to a maker graph."""
+
+    ballots: list[BallotState]
+
+
+class Lane(TypedDict):
+    """A stretch of the chain: the next `step` to decide, the step it ends before (None: unknown), its `state`."""
+
+    step: int
+    end: int | None
+    state: Any
+
+
+class Totals(TypedDict):
+    """What a run has done so far, committed steps only; index i of a histogram counts the steps that took i."""
+
+    steps: int
+    samples: int
+    flagged: int
+    rounds: int
+    usage: Usage
+    digest: str
+    votes_per_step: list[int]
+    samples_per_step: list[int]
+
+
+class MakerInput(TypedDict, total=False):
+    """`run_id` names the run; without it the thread's id does, or a fresh one."""
+
+    run_id: str
+
+
+class MakerOutput(TypedDict, total=False):
+    """How the run stands; counts include the ballots still open. `actions` is there when no store is attached."""
+
+    status: RunStatus
+    reason: str
+    final_state: Any
+    steps: int
+    samples: int
+    flagged: int
+    rounds: int
+    digest: str
+    run_id: str
+    actions: list[Any]
+
+
+class MakerState(MakerOutput, total=False):
+    """A run in progress."""
+
+    begun: str
+    lanes: list[Lane]
+    totals: Totals
+    subtasks: list[Subtask]
+    ballots: list[BallotState]
+    remaining_steps: RemainingSteps
