@@ -11,8 +11,7 @@ no measurement of that model.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["PROFILES", "Profile", "read_spec"]
 
@@ -97,16 +96,26 @@ class Profile:
         return confused + (1 - confused) * self.error
 
 
-# Table of arXiv 2511.09030: 1 - p, mean output tokens and prices as published. Input prices are those its
-# projected costs imply. Only for gpt-4.1-mini are flags published; the others' are left to their length, whose
-# spread is an assumption. Fit for gpt-4.1-mini: `unevenness`, `flag`, `hard`, `confusion` and `error` are the
-# rounded solution of four conditions, each exact by the Markov chain of the margin (k = 3, a flag leaves it
-# where it is, averaged over steps): of 2^20 - 1 steps 81,959, 18,461 and 3,807 are undecided after 3, 4 and 5
-# samples, and one after 17. The fifth is that hard * confusion + error = 0.0022, of which the confused
-# half makes up the one answer in ten that is wrong past 700 tokens. It yields 81.9K, 18.5K, 3.8K, 0.9.
+# The table of arXiv 2511.09030: 1 - p, mean output tokens and prices as published; input prices are those that its
+# projected costs imply. Flags are published for gpt-4.1-mini alone: the others' come from their length, whose spread
+# is assumed, so raise the token limit for a model that writes more than 750 tokens.
+#
+# The fit of gpt-4.1-mini rounds the solution of five equations for five rates. Four are exact by the Markov chain of
+# the margin (k = 3; a flag leaves it where it is; averaged over steps): of 2^20 - 1 steps 81,959, 18,461 and 3,807 are
+# undecided after 3, 4 and 5 samples, and 1 after 17. The fifth is single_sample_error = 0.0022. The rounded rates give
+# 82,002, 18,295, 3,842, 0.93 and 0.0022. A length_spread of 0.08 leaves the band past 700 tokens to flagged and
+# confused samples, where 1 in 10 is wrong, against 1 in 700 below it (published: about 10 % and 0.1 %).
 PROFILES: Final[dict[str, Profile]] = {
     profile.name: profile
     for profile in (
+        Profile(
+            name="gpt-4.1-nano",
+            error=0.3571,
+            output_tokens=842,
+            length_spread=0.3,
+            input_price=0.1,
+            output_price=0.4,
+        ),
         Profile(
             name="gpt-4.1-mini",
             error=0.0012,
@@ -118,5 +127,82 @@ PROFILES: Final[dict[str, Profile]] = {
             input_price=0.4,
             output_price=1.6,
         ),
+        Profile(
+            name="o3-mini",
+            error=0.0018,
+            output_tokens=535,
+            length_spread=0.3,
+            input_price=1.1,
+            output_price=4.4,
+        ),
+        Profile(
+            name="haiku-4.5",
+            error=0.1839,
+            output_tokens=588,
+            length_spread=0.3,
+            input_price=1.0,
+            output_price=5.0,
+        ),
+        Profile(
+            name="gpt-oss-20b",
+            error=0.0358,
+            output_tokens=1104,
+            length_spread=0.3,
+            input_price=0.05,
+            output_price=0.2,
+        ),
+        Profile(name="llama-3.2-3b", error=1.0, output_tokens=434, length_spread=0.3, output_price=0.06),
     )
+}
+
+
+def read_spec(spec: str) -> tuple[Profile, int | None]:
+    """Return the profile and the seed (None if it gives none) that a `sim:` string asks for.
+
+    The string is "sim:", then the name of a profile, or `key=value` settings, or both, separated by commas. The keys
+    are the arguments of `Profile` other than `name`, and `seed`, a whole number.
+
+    Raises:
+        ValueError: For an unknown name or key, a key given twice, or a value that is no number or out of its range.
+
+    Example:
+        >>> read_spec("sim:error=0.01,flag=0.02,hard=0.001")[0].hard
+        0.001
+        >>> read_spec("sim:gpt-9")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: 'sim:gpt-9': unknown model 'gpt-9': known are gpt-4.1-nano, gpt-4.1-mini, ...
+    """
+    first, *rest = [part.strip() for part in spec.removeprefix("sim:").split(",")]
+    settings = rest
+    profile = Profile()
+    if "=" in first:
+        settings = [first, *rest]
+    elif (known := PROFILES.get(first)) is not None:
+        profile = known
+    else:
+        raise ValueError(
+            f"{spec!r}: unknown model {first!r}: known are {', '.join(PROFILES)}, and settings like error=0.01,flag=0.02"
+        )
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if key not in _KEYS or not equals:
+            raise ValueError(f"{spec!r}: unknown key {key!r}: known are {', '.join(_KEYS)}")
+        if key in values:
+            raise ValueError(f"{spec!r}: {key} is given twice")
+        try:
+            values[key] = _KEYS[key](text)
+        except ValueError:
+            kind = "whole number" if _KEYS[key] is int else "number"
+            raise ValueError(f"{spec!r}: {key} is a {kind}, not {text!r}") from None
+    seed = values.pop("seed", None)
+    try:
+        return replace(profile, **values), seed
+    except ValueError as error:
+        raise ValueError(f"{spec!r}: {error}") from None
+
+
+_KEYS: Final[dict[str, type[int] | type[float]]] = {
+    **{field.name: int if field.type == "int" else float for field in fields(Profile) if field.name != "name"},
+    "seed": int,
 }

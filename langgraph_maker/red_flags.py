@@ -142,7 +142,9 @@ class Truncated(Rule):
 
 
 # OpenAI and Ollama: length; Anthropic and Google: max_tokens; filters cut text off as well.
-_CUT_OFF = frozenset({"length", "max_tokens", "model_length", "content_filter", "safety", "model_context_window_exceeded"})
+_CUT_OFF = frozenset(
+    {"length", "max_tokens", "model_length", "content_filter", "safety", "model_context_window_exceeded"}
+)
 
 
 class Matches(Rule):

@@ -20,6 +20,7 @@ __all__ = [
     "VoteCount",
 ]
 
+
 class Subtask(TypedDict):
     """One microagent's assignment: a state under an id that no other subtask of the batch has."""
 

@@ -62,9 +62,7 @@ def p_full(p: float, k: int, steps: float, m: int = 1, *, p_alt: float | None = 
 def p_full(
     p: ArrayLike, k: ArrayLike, steps: ArrayLike, m: ArrayLike = 1, *, p_alt: ArrayLike | None = None
 ) -> Floats: ...
-def p_full(
-    p: ArrayLike, k: ArrayLike, steps: ArrayLike, m: ArrayLike = 1, *, p_alt: ArrayLike | None = None
-) -> Any:
+def p_full(p: ArrayLike, k: ArrayLike, steps: ArrayLike, m: ArrayLike = 1, *, p_alt: ArrayLike | None = None) -> Any:
     """Probability that a whole task has zero errors (Eq 13): p_correct^(steps/m).
 
     With m > 1 this counts one rival per subtask (Eqs 10-12), though m are equally likely, one for each step

@@ -1,0 +1,6 @@
+"""Towers of Hanoi for LangGraph Studio: 5 disks, 31 voted steps, a simulated model, no key."""
+
+from langgraph_maker import create_maker
+from langgraph_maker.tasks import TowersOfHanoi
+
+graph = create_maker(TowersOfHanoi(5), "sim:gpt-4.1-mini").compile(name="hanoi")

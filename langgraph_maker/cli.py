@@ -1,0 +1,176 @@
+"""The command line: `langgraph-maker run hanoi --disks 10`. Needs the extra `cli`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Annotated, Any, NoReturn
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.markup import escape
+except ImportError as missing:  # pragma: no cover - the test environment has the extra
+    sys.exit(f"the command line needs an extra ({missing}): pip install 'langgraph-maker[cli]'")
+
+from langgraph_maker.errors import MakerError
+from langgraph_maker.graph import create_maker
+from langgraph_maker.progress import follow
+from langgraph_maker.runner import Options, Run, solve
+from langgraph_maker.sampling import Model, chat_model
+from langgraph_maker.simulation import simulated_sampler
+from langgraph_maker.task import Task
+from langgraph_maker.tasks import TowersOfHanoi
+
+__all__ = ["app", "main"]
+
+SOLVED, ERROR, USAGE, UNRESOLVED, STOPPED = 0, 1, 2, 3, 130
+_EXIT = {"solved": SOLVED, "unresolved": UNRESOLVED, "stopped": STOPPED}
+_MOST_ACTIONS = 4096
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@app.callback()
+def about() -> None:
+    """Long chains of model calls without errors: microagents vote on every step.
+
+    Exit status: 0 solved, 1 error, 2 usage, 3 unresolved, 130 stopped.
+    """
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Argument(help='"hanoi", or "package.module:factory" for a task of your own')],
+    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, 1 to 30", show_default="10")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help='"sim:NAME" (simulated, no key), "openai:NAME" or another "provider:NAME"')
+    ] = "sim:gpt-4.1-mini",
+    base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
+    k: Annotated[int, typer.Option("--k", help="votes by which an answer must lead")] = 3,
+    max_samples: Annotated[int | None, typer.Option(help="samples a step may use before it is unresolved")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length")] = None,
+    seed: Annotated[int, typer.Option(help="of a simulated model")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+) -> None:
+    """Solve a task, every step decided by a vote."""
+    options: Options = {"k": k, "max_samples": max_samples, "max_steps": max_steps}
+    try:
+        chosen = load_task(task, _arguments(disks, settings or []))
+        asked = load_model(model, chosen, base_url, seed)
+        create_maker(chosen, asked, **options)
+    except (ValueError, TypeError) as error:
+        _fail(USAGE, error)
+    try:
+        with follow(err) as on_progress:
+            result = solve(chosen, asked, on_progress=on_progress, **options)
+    except KeyboardInterrupt:
+        _fail(STOPPED, "interrupted")
+    except MakerError as error:
+        _fail(ERROR, error)
+    except Exception as error:  # noqa: BLE001 - a bug in a task or here: named with its place, not dumped
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        _fail(ERROR, f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})")
+    if as_json:
+        sys.stdout.write(json.dumps(_as_json(result)) + "\n")
+    else:
+        out.print(_summary(chosen, model, k, result))
+    raise typer.Exit(_EXIT[result.status])
+
+
+def load_task(name: str, arguments: dict[str, Any]) -> Task:
+    """Return the task called "hanoi", or what the factory "package.module:factory" makes of `arguments`.
+
+    Raises:
+        ValueError: When there is no such task, or it refuses its arguments.
+    """
+    if name == "hanoi":
+        factory: Callable[..., Any] = TowersOfHanoi
+    else:
+        module, colon, attribute = name.partition(":")
+        if not colon:
+            raise ValueError(f'no task is called {name!r}: it is "hanoi" or "package.module:factory"')
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # a task of one's own lies in the folder that one stands in
+        try:
+            factory = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{name} cannot be loaded: {error}") from error
+    try:
+        inspect.signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be made with {arguments}: {error}") from error
+    task = factory(**arguments)
+    if not isinstance(task, Task):
+        raise ValueError(f"{name} returned {type(task).__name__}, not a Task")  # noqa: TRY004 - one kind of usage error
+    return task
+
+
+def load_model(name: str, task: Task, base_url: str | None, seed: int) -> Model:
+    """Return the model that `name` stands for.
+
+    Raises:
+        ValueError: For an unknown name, a missing key, or a `base_url` that it has no use for.
+    """
+    if base_url is not None:
+        if not name.startswith("openai:"):
+            raise ValueError(f"--base-url goes with openai:NAME, not with {name!r}")
+        return chat_model(name, base_url=base_url)
+    if name.startswith("sim:"):
+        return simulated_sampler(name, task, seed=seed)
+    return chat_model(name)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {} if disks is None else {"disks": disks}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.isidentifier():
+            raise ValueError(f"--set takes KEY=VALUE, not {setting!r}")
+        try:
+            arguments[key] = json.loads(value)
+        except ValueError:
+            arguments[key] = value
+    return arguments
+
+
+def _fail(code: int, error: object) -> NoReturn:
+    err.print(f"[bold red]error:[/] {escape(str(error))}")
+    raise typer.Exit(code)
+
+
+def _as_json(result: Run) -> dict[str, Any]:
+    """The fields of `Run`; `actions` up to 4,096 steps."""
+    public = {field.name: getattr(result, field.name) for field in fields(result) if not field.name.startswith("_")}
+    return public | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
+
+
+def _summary(task: Task, model: str, k: int, result: Run) -> str:
+    simulated = " (a simulated model)" if model.startswith("sim:") else ""
+    of = "" if task.steps is None else f" of {task.steps:,}"
+    lines = [
+        f"[bold]{result.status}[/]: {escape(task.name)}, {result.steps:,}{of} steps decided, each by a margin of {k}",
+        f"  model    {escape(model)}{simulated}",
+        f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
+        f"  tokens   {result.usage['input_tokens']:,} in, {result.usage['output_tokens']:,} out",
+        f"  digest   {result.digest}",
+    ]
+    if result.undecided_after:
+        lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")
+    if result.reason:
+        lines.insert(1, f"  reason   {escape(result.reason)}")
+    return "\n".join(lines)

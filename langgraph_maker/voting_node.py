@@ -1,0 +1,150 @@
+"""One voted step in anyone's graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from pydantic import BaseModel
+
+from langgraph_maker.ballot import canonical
+from langgraph_maker.errors import UnresolvedError
+from langgraph_maker.graph import create_voting_graph
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.red_flags import RedFlag, RuleLike
+from langgraph_maker.sampling import Model, as_sampler, chat_model, token_allowance
+from langgraph_maker.state import Decision, Request, Sampler
+
+__all__ = ["create_voting_node"]
+
+
+def create_voting_node(
+    model: Model,
+    *,
+    read: Callable[[Any], Any],
+    prompt: Prompt,
+    write: Callable[[Any, Decision], Any],
+    parse: Callable[[str], Any] | None = None,
+    schema: type[BaseModel] | None = None,
+    key: Callable[[Any], str] = canonical,
+    validate: Callable[[Any, Any], RedFlag | None] | None = None,
+    k: int = 3,
+    red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    first_temperature: float | None = 0.0,
+    temperature: float | None = 0.1,
+    max_samples: int | None = None,
+    on_unresolved: Literal["raise", "write"] = "raise",
+) -> Runnable[Any, Any]:
+    """A node for any graph: reads the host's state, votes on one question, writes the decision back.
+
+    The vote is checkpointed with the host's own checkpointer, if it has one: a run that broke off in mid-vote goes
+    on without buying the counted votes again.
+
+    Args:
+        model: What to ask, see `sampling.Model`.
+        read: From the host's state to the JSON value that `prompt` is written from.
+        prompt: φ, from that value to messages or to the text of one.
+        write: From the host's state and the `Decision` to the host's update.
+        parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none. This or `schema`.
+        schema: A pydantic model that answers must fit; votes are its JSON. Models that can call tools are made to,
+            from others the response's text must be that JSON.
+        key: Which votes are equal: those with equal keys.
+        validate: From the value read and a vote to a `RedFlag`, or None.
+        k: The margin by which an answer must lead.
+        red_flags: Which responses to discard.
+        first_temperature: Of the first sample; None leaves the model's own.
+        temperature: Of all later samples.
+        max_samples: Samples before the vote is unresolved; default 10 k², and at least 100.
+        on_unresolved: "raise" an `UnresolvedError`, or "write" the decision, whose status then says "unresolved".
+
+    Raises:
+        ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
+            `read` asks for a key that the host's state does not have.
+        UnresolvedError: While running, see `on_unresolved`.
+
+    Example:
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> node = create_voting_node(
+        ...     FakeListChatModel(responses=["positive"]),
+        ...     read=lambda state: state["review"],
+        ...     prompt=lambda review: f"Positive or negative? One word. {review}",
+        ...     parse=str.lower,
+        ...     write=lambda state, decision: {"mood": decision["vote"]},
+        ... )
+        >>> node.invoke({"review": "I liked it."})
+        {'mood': 'positive'}
+    """
+    if (parse is None) == (schema is None):
+        raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
+    if on_unresolved not in ("raise", "write"):
+        raise ValueError(f'on_unresolved is "raise" or "write", not {on_unresolved!r}')
+    if schema is not None:
+        model, parse = _structured(model, schema, token_allowance(red_flags)), _reader(schema)
+    assert parse is not None
+    graph = create_voting_graph(
+        model,
+        prompt=prompt,
+        parse=parse,
+        key=key,
+        validate=validate,
+        k=k,
+        red_flags=red_flags,
+        first_temperature=first_temperature,
+        temperature=temperature,
+        max_samples=max_samples,
+    ).compile(name="vote")
+
+    def subtasks(state: Any) -> dict[str, Any]:
+        try:
+            return {"subtasks": [{"id": "vote", "state": read(state)}]}
+        except (KeyError, AttributeError) as error:
+            held = sorted(state) if isinstance(state, dict) else sorted(getattr(type(state), "model_fields", ()))
+            raise ValueError(f"read found no {error} in the graph's state, which holds {held}") from error
+
+    def finish(state: Any, output: dict[str, Any]) -> Any:
+        decision: Decision = output["decisions"][0]
+        if decision["status"] == "unresolved" and on_unresolved == "raise":
+            raise UnresolvedError(decision)
+        return write(state, decision)
+
+    def vote(state: Any, config: RunnableConfig) -> Any:
+        return finish(state, graph.invoke(subtasks(state), config))
+
+    async def avote(state: Any, config: RunnableConfig) -> Any:
+        return finish(state, await graph.ainvoke(subtasks(state), config))
+
+    return RunnableLambda(vote, avote, name="vote")
+
+
+def _structured(model: Model, schema: type[BaseModel], max_tokens: int | None) -> Sampler:
+    """Draws answers in the form of `schema`: the arguments of the tool call stand in for the text."""
+    if isinstance(model, str):
+        model = chat_model(model)
+    if isinstance(model, BaseChatModel):
+        try:
+            model = model.bind_tools([schema], tool_choice="any")
+        except NotImplementedError:
+            pass  # a model without tools has to be prompted for the JSON
+    sampler = as_sampler(model, max_tokens=max_tokens)
+
+    def as_text(response: AIMessage | Exception) -> AIMessage | Exception:
+        if isinstance(response, Exception) or not response.tool_calls:
+            return response
+        return response.model_copy(update={"content": json.dumps(response.tool_calls[0]["args"])})
+
+    async def sample(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+        return [as_text(response) for response in await sampler(requests)]
+
+    return sample
+
+
+def _reader(schema: type[BaseModel]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        return schema.model_validate_json(text).model_dump(mode="json")
+
+    return parse
