@@ -184,12 +184,18 @@ def _subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:
     graph = builder.compile(checkpointer=False, name=name)
 
     def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return graph.invoke(state, config)
+        return graph.invoke(state, _default_durability(config))
 
     async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return await graph.ainvoke(state, config)
+        return await graph.ainvoke(state, _default_durability(config))
 
     return Node(name, call, acall, shows=[builder.compile(name=name)])
+
+
+def _default_durability(config: RunnableConfig) -> RunnableConfig:
+    """Without the host's durability: LangGraph 1.2 fails on "sync" in a graph that writes no checkpoints."""
+    settings = {key: value for key, value in config.get("configurable", {}).items() if key != "__pregel_durability"}
+    return {**config, "configurable": settings}
 
 
 def _round(

@@ -181,7 +181,7 @@ def read_spec(spec: str) -> tuple[Profile, int | None]:
         profile = known
     else:
         raise ValueError(
-            f"{spec!r}: unknown model {first!r}: known are {', '.join(PROFILES)}, and settings like error=0.01,flag=0.02"
+            f"{spec!r}: unknown model {first!r}: known are {', '.join(PROFILES)}, or settings such as error=0.01"
         )
     values: dict[str, Any] = {}
     for setting in settings:
@@ -202,7 +202,7 @@ def read_spec(spec: str) -> tuple[Profile, int | None]:
         raise ValueError(f"{spec!r}: {error}") from None
 
 
-_KEYS: Final[dict[str, type[int] | type[float]]] = {
+_KEYS: Final[dict[str, type[int | float]]] = {
     **{field.name: int if field.type == "int" else float for field in fields(Profile) if field.name != "name"},
     "seed": int,
 }

@@ -7,7 +7,7 @@ it says how a method fares on errors of a known kind, and nothing about a real m
 
     >>> from langgraph_maker.tasks import TowersOfHanoi
     >>> task = TowersOfHanoi(disks=3)
-    >>> model = SimulatedChatModel(task=task, profile="error=0.2,flag=0.1", seed=1)
+    >>> model = SimulatedChatModel(task=task, model="error=0.2,flag=0.1", seed=1)
     >>> print(model.invoke(task.prompt(task.initial_state()), temperature=0).text)
     Disk 1 is on top of peg 0 and goes to peg 2.
     move = [1, 0, 2]
@@ -17,27 +17,39 @@ it says how a method fares on errors of a known kind, and nothing about a real m
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from math import cos, exp, log, pi, sqrt
-from struct import unpack
+from math import exp, log
+from statistics import NormalDist
+from struct import Struct
+from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import PrivateAttr
 
 from langgraph_maker.profiles import PROFILES, Profile, read_spec
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Checkable, State, Task, Vote
 
-__all__ = ["PROFILES", "Answer", "CanErr", "CanWrite", "Profile", "SimulatedChatModel", "Simulation", "simulated_sampler"]
+__all__ = [
+    "PROFILES",
+    "Answer",
+    "CanErr",
+    "CanWrite",
+    "Profile",
+    "Question",
+    "SimulatedChatModel",
+    "Simulation",
+    "simulated_sampler",
+]
 
 LONG: Final = 750
 """Long answers have more tokens than this, the paper's cap (section 4.3)."""
@@ -77,11 +89,18 @@ class Simulation:
     Args:
         task: Any `Checkable` task. `CanWrite` and `CanErr` say what it may add.
         profile: How the model errs.
-        seed: Tells apart draws above temperature 0. Hard steps and answers at temperature 0 do not depend on it.
+        seed: Tells apart the draws above temperature 0; which steps are hard does not depend on it.
 
     Raises:
         TypeError: When the task is not `Checkable`.
         ValueError: When its parser does not read the answers; the message names the method to add.
+
+    Example:
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> task = TowersOfHanoi(disks=2)
+        >>> question = Simulation(task, Profile(error=0.3)).ask(task.prompt(task.initial_state()))
+        >>> [task.parse(question.draw(number, 0.1).text)["action"] for number in range(4)]
+        [[1, 0, 1], [1, 0, 1], [1, 0, 2], [1, 0, 1]]
     """
 
     def __init__(self, task: Task, profile: Profile, seed: int = 0) -> None:
@@ -90,133 +109,126 @@ class Simulation:
                 f"{task!r} cannot be simulated: give it oracle(state) -> Vote and read_state(messages) -> State"
             )
         self.profile = profile
-        self.read_state = task.read_state
-        self.oracle = task.oracle
-        self.render = task.render if isinstance(task, CanWrite) else _render_json
-        self.wrong_votes = task.wrong_votes if isinstance(task, CanErr) else self._unmoved
         self.seed = str(seed).encode()
-        behaviour = replace(profile, input_price=None, output_price=None)
-        self.key = blake2b(repr(behaviour).encode(), digest_size=32).digest()
-        self.median_tokens = profile.output_tokens * exp(-(profile.length_spread**2) / 2)
+        self.oracle = task.oracle
+        self.read_state = task.read_state
+        self.render = task.render if isinstance(task, CanWrite) else json.dumps
+        self.wrong_votes = task.wrong_votes if isinstance(task, CanErr) else self._unmoved
+        self.key = blake2b(repr(replace(profile, input_price=None, output_price=None)).encode()).digest()
+        self.lengths = _lengths(profile)
         self._check(task)
 
-    def ask(self, messages: Sequence[BaseMessage]) -> Prompted:
-        """Read a prompt; its answers can then be drawn.
+    def ask(self, messages: Sequence[BaseMessage]) -> Question:
+        """Read a prompt, so that answers to it can be drawn.
 
         Raises:
             ValueError: As `read_state` does, for what is no prompt of this task.
         """
-        return Prompted(self, messages)
+        return Question(self, messages)
 
     def _unmoved(self, state: State) -> Sequence[Vote]:
         return [{"action": self.oracle(state)["action"], "next_state": state}]
 
     def _check(self, task: Task) -> None:
+        def key(vote: Vote) -> str | None:
+            try:
+                return task.vote_key(task.parse(self.render(vote)))
+            except (RedFlag, ValueError):
+                return None
+
         state = self.read_state(task.prompt(task.initial_state()))
         right = self.oracle(state)
-        if (key := _key(task, self.render(right))) != task.vote_key(right):
+        if key(right) != task.vote_key(right):
             raise ValueError(
                 f"{task!r} does not read a simulated answer as what it says: give it render(vote) -> str, a response"
                 " that parse reads as that vote"
             )
         if self.profile.error or self.profile.hard:
-            wrong = self.wrong_votes(state)
-            if not wrong or any(_key(task, self.render(vote)) in {None, key} for vote in wrong):
+            wrong = [key(vote) for vote in self.wrong_votes(state)]
+            if not wrong or None in wrong or task.vote_key(right) in wrong:
                 raise ValueError(
-                    f"{task!r} does not read a simulated wrong answer as another vote: give it"
-                    " wrong_votes(state) -> list[Vote], votes that parse accepts and that are not the oracle's"
+                    f"{task!r} does not read a simulated wrong answer as another vote: give it wrong_votes(state) ->"
+                    " list[Vote], votes that its parser accepts and that are not the oracle's"
                 )
 
 
-class Prompted:
-    """One prompt as the model takes it: how hard it is, the right answer and the wrong ones."""
+class Question:
+    """One prompt as a simulated model takes it; `digest` is the same for equal prompts."""
 
-    __slots__ = ("_simulation", "_state", "_texts", "confusion", "digest", "first_wrong", "flag", "right")
+    __slots__ = ("_confusion", "_flag", "_right", "_simulation", "_state", "_turn", "_wrong", "digest")
 
     def __init__(self, simulation: Simulation, messages: Sequence[BaseMessage]) -> None:
-        profile = simulation.profile
         text = "\0".join([f"{message.type}:{message.content}" for message in messages])
-        self.digest = blake2b(
-            text.encode("utf-8", "surrogatepass"), key=simulation.key, digest_size=32
-        ).digest()
-        hard, rate, self.first_wrong, _ = _uniforms(self.digest)
-        self.confusion = profile.confusion if hard < profile.hard else 0.0
-        self.flag = profile.flag * (1 + profile.unevenness) * rate**profile.unevenness
+        self.digest = blake2b(text.encode("utf-8", "surrogatepass"), key=simulation.key, digest_size=32).digest()
+        hardness, flagged, self._turn, _ = _uniforms(self.digest)
+        profile = simulation.profile
+        self._confusion = profile.confusion if hardness < profile.hard else 0.0
+        self._flag = profile.flag * (1 + profile.unevenness) * flagged**profile.unevenness
         self._simulation = simulation
         self._state = simulation.read_state(messages)
-        self._texts: dict[int | None, str] = {}
+        self._wrong: list[str] = []
         try:
-            self.right: Vote | None = simulation.oracle(self._state)
-        except ValueError:  # a state without an answer, reached by votes that were wrong
-            self.right = None
+            self._right = simulation.render(simulation.oracle(self._state))
+        except ValueError:  # wrong votes have led to a state without an answer
+            self._right = _AT_A_LOSS
+            self._wrong = [_AT_A_LOSS]
 
     def draw(self, number: int, temperature: float | None) -> Answer:
-        """The answer to call `number` of this prompt; at temperature 0 to any call of it."""
-        simulation = self._simulation
-        profile = simulation.profile
-        data = self.digest
-        if temperature != 0:
-            data += simulation.seed + number.to_bytes(8, "little")
-        form, content, length, angle = _uniforms(blake2b(data, digest_size=32).digest())
-        wrong: int | None = None
-        if form < self.confusion:
-            kind = form / self.confusion
-            wrong, long, malformed = 0, kind < 0.75, kind >= 0.5  # noqa: PLR2004 - as Profile documents
+        """The answer to call `number` of this prompt, counted from 0; at temperature 0 the same to all of them."""
+        simulation, profile, confusion = self._simulation, self._simulation.profile, self._confusion
+        call = b"" if temperature == 0 else simulation.seed + number.to_bytes(8, "little")
+        form, content, length, _ = _uniforms(blake2b(self.digest + call, digest_size=32).digest())
+        if form < confusion:
+            kind = form / confusion
+            text, long, malformed = self._err(0), kind < 0.75, kind >= 0.5  # noqa: PLR2004 - as Profile documents
         else:
-            kind = (form - self.confusion) / (1 - self.confusion)
-            long, malformed = kind < self.flag / 4, kind < self.flag
-            if content < profile.error:
-                wrong = int(content / profile.error * profile.alternatives)
-        text = self._text(wrong)
+            kind = (form - confusion) / (1 - confusion)
+            text = self._err(content / profile.error) if content < profile.error else self._right
+            long, malformed = kind < self._flag / 4, kind < self._flag
         if malformed:
             text = _without_end(text)
-        stretch = -log(1 - length)
-        if long:
-            tokens = LONG + 1 + int(profile.output_tokens * stretch / 2)
-            return Answer(_RAMBLING * (tokens // _RAMBLING_TOKENS) + text, tokens)
-        normal = sqrt(2 * stretch) * cos(2 * pi * angle)
-        return Answer(text, max(1, round(simulation.median_tokens * exp(profile.length_spread * normal))))
+        if not long:
+            return Answer(text, simulation.lengths[int(length * len(simulation.lengths))])
+        tokens = LONG + 1 + int(-log(1 - length) * profile.output_tokens / 2)
+        return Answer(_RAMBLE * (tokens // _RAMBLE_TOKENS) + text, tokens)
 
-    def _text(self, wrong: int | None) -> str:
-        """The right answer (None), or the wrong one of this rank."""
-        if (text := self._texts.get(wrong)) is None:
-            vote = self.right
-            if wrong is not None and vote is not None:
-                votes = self._simulation.wrong_votes(self._state)
-                rank = wrong % min(len(votes), self._simulation.profile.alternatives) if votes else 0
-                vote = votes[(int(self.first_wrong * len(votes)) + rank) % len(votes)] if votes else None
-            text = self._texts[wrong] = _AT_A_LOSS if vote is None else self._simulation.render(vote)
-        return text
+    def _err(self, choice: float) -> str:
+        """The wrong answer at `choice`, from 0 to below 1, of those that this prompt has."""
+        if not self._wrong:
+            votes = self._simulation.wrong_votes(self._state)
+            first = int(self._turn * len(votes))
+            votes = [*votes[first:], *votes[:first]][: self._simulation.profile.alternatives]
+            self._wrong = [self._simulation.render(vote) for vote in votes] or [_AT_A_LOSS]
+        return self._wrong[int(choice * len(self._wrong))]
 
 
 class SimulatedChatModel(BaseChatModel):
     """A chat model with no model behind it, for tests and for runs without a key.
 
-    It is to this package what a mock transport is to an HTTP client: a real `BaseChatModel` (invoke, batch, generate
-    with `n`, their async twins, usage and finish reasons), whose faults are set by rates and come back exactly. Use
-    it to see what your own graph does with wrong, malformed, cut-off or correlated answers. `stop` is accepted and
-    never met. No calls are made, so none fail.
+    It is a real `BaseChatModel` (invoke, batch, generate with `n`, their async twins, usage, finish reasons) whose
+    faults have known rates and come back exactly: use it to test what your own graph makes of wrong, malformed, cut
+    off or correlated answers, as a mock transport tests an HTTP client. `stop` is accepted and never met.
 
-    Calls of one prompt above temperature 0 are numbered in the order in which they are made, in all copies of a
-    model (`model_copy`) together. The count is kept for the 65,536 prompts asked last; one asked again after that
-    begins anew.
+    Calls of one prompt above temperature 0 are numbered as they are made, across all copies of a model
+    (`model_copy`). The count covers the 65,536 prompts asked last; a prompt that is asked again later begins anew.
 
     Args:
         task: What it answers for, a `Checkable` task.
-        profile: A `Profile`, or a string as after "sim:", which may hold the seed.
-        seed: Any whole number; models with different seeds err independently above temperature 0.
-        temperature: None, the default, stands for any above 0. Calls may pass their own.
-        max_tokens: Where answers are cut off, with finish reason "length". Calls may pass their own.
+        model: A `Profile`, or what follows "sim:" in a string (see `profiles.read_spec`), whose seed comes first.
+        seed: A whole number; models with different seeds err independently above temperature 0.
+        temperature: None, the default, stands for any above 0. A call may give its own.
+        max_tokens: Where answers are cut off, with finish reason "length". A call may give its own.
 
     Raises:
-        ValueError: For a bad profile (see `read_spec`), or a task whose parser does not read the answers.
-        TypeError: For a task that is not `Checkable`.
+        TypeError: When the task is not `Checkable`.
+        ValueError: For an unknown model, or a task whose parser does not read the answers. While running, for a
+            prompt that is not the task's, or an `n` or `max_tokens` below 1.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
         >>> task = TowersOfHanoi(disks=3)
-        >>> model = SimulatedChatModel(task=task, profile=Profile(flag=1.0))
-        >>> response = model.invoke(task.prompt(task.initial_state()))
+        >>> always_malformed = SimulatedChatModel(task=task, model="flag=1")
+        >>> response = always_malformed.invoke(task.prompt(task.initial_state()))
         >>> task.parse(response.text)
         Traceback (most recent call last):
         langgraph_maker.red_flags.RedFlag: bad_state: '[[3, 2], [], [1]'
@@ -225,17 +237,161 @@ class SimulatedChatModel(BaseChatModel):
     """
 
     task: Task
-    profile: Profile = Field(default_factory=Profile)
+    model: Profile | str = "gpt-4.1-mini"
     seed: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
 
     _simulation: Simulation = PrivateAttr()
     _calls: OrderedDict[bytes, int] = PrivateAttr(default_factory=OrderedDict)
-    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _lock: Lock = PrivateAttr(default_factory=Lock)
 
-    def __init__(self, *, task: Task, profile: Profile | str = PROFILES["gpt-4.1-mini"], **fields: Any) -> None:
-        if isinstance(profile, str):
-            profile, seed = read_spec(profile)
-            fields |= {} if seed is None else {"seed": seed}
-        super().__init__(task=task, profile=profile, **fields)
+    def model_post_init(self, context: Any, /) -> None:
+        """Build the answer function."""
+        super().model_post_init(context)
+        profile, seed = read_spec(self.model) if isinstance(self.model, str) else (self.model, None)
+        self._simulation = Simulation(self.task, profile, self.seed if seed is None else seed)
+
+    @property
+    def _llm_type(self) -> str:
+        return "simulated"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "task": repr(self.task),
+            "model": self.model,
+            "seed": self.seed,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,  # noqa: ARG002 - never met
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - nothing to report
+        *,
+        n: int = 1,
+        **kwargs: Any,
+    ) -> ChatResult:
+        temperature = kwargs.get("temperature", self.temperature)
+        limit = kwargs.get("max_tokens", kwargs.get("max_completion_tokens", self.max_tokens))
+        for name, value in (("n", n), ("max_tokens", limit)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is at least 1, not {value}")
+        question = self._simulation.ask(messages)
+        profile = self._simulation.profile
+        first = 0 if temperature == 0 else self._count(question.digest, n)
+        generations, written = [], 0
+        for number in range(first, first + n):
+            text, tokens = question.draw(number, temperature)
+            reason = "stop"
+            if limit is not None and tokens > limit:
+                text, tokens, reason = text[: len(text) * limit // tokens], limit, "length"
+            message = AIMessage(
+                text,
+                usage_metadata=_usage(profile.input_tokens, tokens),
+                response_metadata={"finish_reason": reason, "model_name": profile.name},
+            )
+            generations.append(ChatGeneration(message=message, generation_info={"finish_reason": reason}))
+            written += tokens
+        read = profile.input_tokens  # billed once, however many answers
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        return ChatResult(generations=generations, llm_output={"token_usage": usage, "model_name": profile.name})
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - nothing to report
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self._generate(messages, stop, **kwargs)
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        usage: Counter[str] = Counter()
+        for output in llm_outputs:
+            usage.update(output["token_usage"] if output else {})
+        return {"token_usage": dict(usage), "model_name": self._simulation.profile.name}
+
+    def _count(self, digest: bytes, n: int) -> int:
+        """How often the prompt was asked before, now counting `n` more."""
+        with self._lock:
+            first = self._calls.pop(digest, 0)
+            self._calls[digest] = first + n
+            if len(self._calls) > REMEMBERED:
+                self._calls.popitem(last=False)
+        return first
+
+
+def simulated_sampler(spec: str, task: Task, seed: int = 0) -> Sampler:
+    """Return the sampler that "sim:…" stands for: the answers of `SimulatedChatModel` at an engine's pace.
+
+    It numbers calls by `Request.number` and keeps nothing between batches. It never awaits. The messages of one
+    batch share their `response_metadata`.
+
+    Args:
+        spec: Such as "sim:gpt-4.1-mini" or "sim:error=0.01,flag=0.02", see `profiles.read_spec`.
+        task: What to answer for, a `Checkable` task.
+        seed: Where `spec` gives none.
+
+    Raises:
+        TypeError: When the task is not `Checkable`.
+        ValueError: For a bad `spec`, or a task whose parser does not read the answers. While running, for a prompt
+            that is not the task's.
+
+    Example:
+        >>> import asyncio
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> task = TowersOfHanoi(disks=3)
+        >>> sampler = simulated_sampler("sim:error=0.1", task, seed=1)
+        >>> request = Request(task.prompt(task.initial_state()), 0.1, "0", 0)
+        >>> [response.text.splitlines()[-1] for response in asyncio.run(sampler([request]))]
+        ['next_state = [[3, 2], [], [1]]']
+    """
+    profile, given = read_spec(spec)
+    simulation = Simulation(task, profile, seed if given is None else given)
+
+    async def sample(requests: Sequence[Request]) -> list[AIMessage]:
+        blank = AIMessage("", response_metadata={"finish_reason": "stop", "model_name": profile.name})
+        questions: dict[int, Question] = {}
+        responses = []
+        for messages, temperature, _, number in requests:
+            if (question := questions.get(id(messages))) is None:
+                question = questions[id(messages)] = simulation.ask(messages)
+            text, tokens = question.draw(number, temperature)
+            said = {"content": text, "usage_metadata": _usage(profile.input_tokens, tokens)}
+            responses.append(blank.model_copy(update=said))  # half the time of a new message
+        return responses
+
+    return sample
+
+
+def _lengths(profile: Profile) -> list[int]:
+    """The quantiles of the log-normal length of an ordinary answer, which is much faster to draw from."""
+    spread, quantiles, standard = profile.length_spread, 1024, NormalDist()
+    median = profile.output_tokens * exp(-(spread**2) / 2)
+    exponents = (spread * standard.inv_cdf((rank + 0.5) / quantiles) for rank in range(quantiles))
+    return [max(1, round(median * exp(exponent))) for exponent in exponents]
+
+
+def _usage(read: int, written: int) -> UsageMetadata:
+    return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+
+
+def _uniforms(digest: bytes) -> list[float]:
+    return [(word >> 11) * 2.0**-53 for word in _FOUR_WORDS.unpack(digest)]
+
+
+def _without_end(text: str) -> str:
+    """The text without its last bracket or quote, or else without its last word: what parsers flag."""
+    text = text.rstrip()
+    return text[:-1] if text[-1:] in _CLOSERS else text[: -len(text.split()[-1])] if text else text
+
+
+_FOUR_WORDS: Final = Struct("<4Q")
+_CLOSERS: Final = frozenset("]})>\"'`")
+_AT_A_LOSS: Final = "I cannot tell what to do here."
+_RAMBLE: Final = "Wait, let me check that again from the start. "
+_RAMBLE_TOKENS: Final = 11

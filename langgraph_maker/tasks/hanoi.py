@@ -150,6 +150,43 @@ class TowersOfHanoi(Task):
             f"then 'Current state: [[...], [...], [...]]' in numbers, not {text[:80]!r}"
         )
 
+    def render(self, vote: Vote) -> str:
+        """How a model words `vote`, for simulation: a sentence, then the two lines that the prompt asks for."""
+        disk, start, end = vote["action"]
+        return (
+            f"Disk {disk} is on top of peg {start} and goes to peg {end}.\n"
+            f"move = {vote['action']}\nnext_state = {vote['next_state']}"
+        )
+
+    def wrong_votes(self, state: State) -> list[Vote]:
+        """Likely wrong answers, for simulation: each other legal move, and the right move with a wrong next state.
+
+        The wrong next states are: the disk on the third peg, and no disk moved.
+
+        Example:
+            >>> [vote["action"] for vote in TowersOfHanoi(2).wrong_votes({"previous": None, "pegs": [[2, 1], [], []]})]
+            [[1, 0, 2], [1, 0, 1], [1, 0, 1]]
+        """
+        right = self.oracle(state)
+        pegs = state["pegs"]
+        disk, start, end = right["action"]
+        return [
+            *(
+                {"action": [peg[-1], here, there], "next_state": _moved(pegs, here, there)}
+                for here, peg in enumerate(pegs)
+                for there, other in enumerate(pegs)
+                if peg and (not other or other[-1] > peg[-1]) and [peg[-1], here, there] != right["action"]
+            ),
+            {"action": [disk, start, end], "next_state": _moved(pegs, start, 3 - start - end)},
+            {"action": [disk, start, end], "next_state": [[*peg] for peg in pegs]},
+        ]
+
+
+def _moved(pegs: Pegs, start: int, end: int) -> Pegs:
+    after = [[*peg] for peg in pegs]
+    after[end].append(after[start].pop())
+    return after
+
 
 def _instructions(disks: int, turn: int) -> str:
     near, far = turn % 3, -turn % 3  # where disk 1 goes from peg 0, and the peg that leaves free
@@ -211,10 +248,7 @@ def _strategy(previous: list[int] | None, pegs: Pegs, turn: int) -> Vote:
             start, end = end, start
         if not pegs[start]:
             raise ValueError(f"no move is left in {pegs} after {previous}")
-    after = [[*peg] for peg in pegs]
-    disk = after[start].pop()
-    after[end].append(disk)
-    return {"action": [disk, start, end], "next_state": after}
+    return {"action": [pegs[start][-1], start, end], "next_state": _moved(pegs, start, end)}
 
 
 def _parse_flagging(text: str, disks: list[int]) -> Vote:
@@ -268,6 +302,4 @@ _STATE_NAME: Final = re.compile(r"\bnext_state[\"'*`\s]*[:=]", _FLAGS)
 _FOREIGN: Final = re.compile(r"[^][0-9,\s\"'*`-]", _FLAGS)
 _BEFORE_FIRST: Final = "[\"'*` \t\r\n"
 _INTEGER: Final = re.compile(r"-?\b[0-9]{1,9}\b", _FLAGS)
-_SHOWN: Final = re.compile(
-    rf"Previous move: (?:None|({_LIST}))\s+Current state: (\[(?:{_LIST}(?:, )?)*\])", _FLAGS
-)
+_SHOWN: Final = re.compile(rf"Previous move: (?:None|({_LIST}))\s+Current state: (\[(?:{_LIST}(?:, )?)*\])", _FLAGS)

@@ -200,9 +200,7 @@ def test_the_instructions_are_the_same_at_every_step_and_the_state_comes_last() 
         assert position.text == f"Previous move: {state['previous']}\nCurrent state: {state['pegs']}"
 
 
-@pytest.mark.parametrize(
-    ("disks", "way_round"), [(20, " clockwise: 0 > 1 > 2"), (19, " counter-clockwise: 0 > 2 > 1")]
-)
+@pytest.mark.parametrize(("disks", "way_round"), [(20, " clockwise: 0 > 1 > 2"), (19, " counter-clockwise: 0 > 2 > 1")])
 def test_a_prompt_names_the_number_of_disks_and_the_way_round(disks: int, way_round: str) -> None:
     task = TowersOfHanoi(disks)
     instructions = task.prompt(task.initial_state())[0].text
@@ -275,9 +273,10 @@ def test_legality_is_left_to_the_vote(move: list[int], pegs: list[list[int]]) ->
 
 
 BAD_MOVES = """
-[1, 0] | [1, 0, 1, 2] | [] | [1, 0, 1 | [1, 0, 1]] | [[1, 0, 1]] | [1, 0, 1,] | [1 0 1] | [1, 0, 1.0]
-[1, 0, 1e0] | [1, 0, +1] | [1, 0, 01] | [1, 0, - 1] | [1, 0, true] | [1, 0, 'B'] | ["1", 0, 1] | [1, 0, 1_0]
-[1, 0, 0x1] | [1, 0, \u0661] | [\uff11, 0, 1] | [1, 0,\u00a01] | [1, 0, 1\0] | [1, 0, 1000000000] | [disk, from, to]"""
+[1, 0] | [1, 0, 1, 2] | [] | [1, 0, 1 | [1, 0, 1]] | [[1, 0, 1]] | [1, 0, 1,] | [1 0 1]
+[1, 0, 1.0] | [1, 0, 1e0] | [1, 0, +1] | [1, 0, 01] | [1, 0, - 1] | [1, 0, true] | [1, 0, 'B']
+["1", 0, 1] | [1, 0, 1_0] | [1, 0, 0x1] | [1, 0, \u0661] | [\uff11, 0, 1] | [1, 0,\u00a01]
+[1, 0, 1\0] | [1, 0, 1000000000] | [disk, from, to]"""
 BAD_STATES = """
 [[4, 3, 2], [1]] | [[4, 3, 2], [1], [], []] | [[4, 3, 2], [1], [] | [[4, 3, 2], [1], []]]
 [[4, 3, 2], [1], [[]]] | [[4, 3, 2, [1], []] | [4, 3, 2], [1], [] | [[4, 3, 2] [1] []]
@@ -309,9 +308,7 @@ def test_anything_else_is_a_red_flag(text: str, expected: str) -> None:
     assert reason(FOUR, text) == expected
 
 
-PIECES = st.sampled_from(
-    ["move", "next_state", " = ", "[", "]", "[[4, 3, 2], [1], []]", ", ", "1", "\n", "-"]
-)
+PIECES = st.sampled_from(["move", "next_state", " = ", "[", "]", "[[4, 3, 2], [1], []]", ", ", "1", "\n", "-"])
 
 
 @given(st.text() | st.lists(PIECES, max_size=40).map("".join))
@@ -335,14 +332,15 @@ def test_votes_that_differ_in_layout_are_equal(step: tuple[State, Vote], blank: 
 BEFORE_STATE = f"{MOVE}\nnext_state = "
 # What comes before, and what is then repeated for five million characters.
 HOSTILE = [
-    ("", "["), ("", "\0"), ("", "move "), ("", "move = ["), ("", "move" + " " * 2000), ("move", " "), ("move", "*"),
-    ("move = [", " "), ("move = [", "["), ("move = [", "-"), ("move = [1, 0, ", "9"), (MOVE, "next_state = [["),
-    (BEFORE_STATE, "["), (f"{BEFORE_STATE}[", "[], "), (f"{BEFORE_STATE}[[", " "), (f"{BEFORE_STATE}[[", "1, "),
-    (f"{BEFORE_STATE}[[4, 3, 2], [", "0"), (f"{BEFORE_STATE}[[4, 3, 2], [1", "] "),
+    ("", "["), ("", "\0"), ("", "move "), ("", "move = ["), ("", "move" + " " * 2000), ("move", " "),
+    ("move", "*"), ("move = [", " "), ("move = [", "["), ("move = [", "-"), ("move = [1, 0, ", "9"),
+    (MOVE, "next_state = [["), (BEFORE_STATE, "["), (f"{BEFORE_STATE}[", "[], "),
+    (f"{BEFORE_STATE}[[", " "), (f"{BEFORE_STATE}[[", "1, "), (f"{BEFORE_STATE}[[4, 3, 2], [", "0"),
+    (f"{BEFORE_STATE}[[4, 3, 2], [1", "] "),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("end", ["", "], [], []]", "1], [], []]"])
+@pytest.mark.parametrize("end", ["", "1], [], []]"])
 @pytest.mark.parametrize(("before", "repeated"), HOSTILE)
 def test_hostile_text_is_read_in_linear_time(before: str, repeated: str, end: str) -> None:
     text = before + repeated * (HUGE // len(repeated)) + end
@@ -383,6 +381,7 @@ def test_a_huge_answer_is_read_at_its_end() -> None:
         '{"move": [1, 0, 1], "next_state": [[4, 3, 2], [1], []]}',
         "**move** = **[1, 0, 1]**\n`next_state` = `[[4, 3, 2], [1], []]`",
         "move = [1, 0, 1, 5]\nnext_state = [[4, 3, 2], [1], [], [9]]",
+        f"move = [9, 9, 9]\nnext_state = [[9], [], []]\nNo, wait.\n{MOVE}\n{STATE}",
         f"{MOVE}\n{STATE}\nSo my move = done and next_state = [",
     ],
 )
