@@ -120,7 +120,7 @@ def check_margin(k: object) -> int:
 
 
 def canonical(value: Any) -> str:
-    """The canonical JSON text of a value: equal texts are equal votes.
+    r"""The canonical JSON text of a value: equal texts are equal votes.
 
     Key order does not matter, strings compare in Unicode normal form C, 1 and 1.0 are one number, and True is
     no number.
@@ -130,7 +130,7 @@ def canonical(value: Any) -> str:
             become equal when normalised, and values nested too deeply to write.
 
     Example:
-        >>> canonical({"b": [1.0, True], "a": "é"}) == canonical({"a": "e\\u0301", "b": [1, True]})
+        >>> canonical({"b": [1.0, True], "a": "é"}) == canonical({"a": "e\u0301", "b": [1, True]})
         True
         >>> canonical([1, True])
         '[1,true]'

@@ -46,7 +46,7 @@ def about() -> None:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917 - typer reads the options from the signature
     task: Annotated[str, typer.Argument(help='"hanoi", or "package.module:factory" for a task of your own')],
     disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, 1 to 30", show_default="10")] = None,
     settings: Annotated[
@@ -60,7 +60,7 @@ def run(
     max_samples: Annotated[int | None, typer.Option(help="samples a step may use before it is unresolved")] = None,
     max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length")] = None,
     seed: Annotated[int, typer.Option(help="of a simulated model")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
 ) -> None:
     """Solve a task, every step decided by a vote."""
     options: Options = {"k": k, "max_samples": max_samples, "max_steps": max_steps}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
@@ -33,9 +33,6 @@ from langgraph_maker.nodes.state import (
 from langgraph_maker.red_flags import RedFlag, RuleLike
 from langgraph_maker.sampling import Model, as_sampler, token_allowance
 from langgraph_maker.task import Task
-
-VotingIn = TypeVar("VotingIn")
-VotingOut = TypeVar("VotingOut")
 
 __all__ = ["create_maker", "create_voting_graph"]
 
@@ -199,12 +196,12 @@ def _default_durability(config: RunnableConfig) -> RunnableConfig:
 
 
 def _round(
-    graph: StateGraph[VotingState, None, VotingIn, VotingOut],
+    graph: StateGraph[VotingState, None, Any, Any],
     *,
     sample: Runnable[VotingState, dict[str, Any]],
     guard: Runnable[VotingState, dict[str, Any]],
     tally: Runnable[VotingState, dict[str, Any]],
-) -> StateGraph[VotingState, None, VotingIn, VotingOut]:
+) -> StateGraph[VotingState, None, Any, Any]:
     """One round of voting; what follows `tally` is the caller's."""
     return (
         graph.add_node("sample", sample)

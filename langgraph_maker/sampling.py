@@ -67,7 +67,7 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
     if isinstance(model, Runnable):
         return _RunnableSampler(model)
     if callable(model):
-        return cast("Sampler", model)
+        return model
     raise TypeError(f"a model is a chat model, a Runnable, a Sampler or a string like 'openai:NAME', not {model!r}")
 
 

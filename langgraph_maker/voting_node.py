@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import patch_config
 from pydantic import BaseModel
 
 from langgraph_maker.ballot import canonical
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.state import VotingInput
+from langgraph_maker.nodes.tally import check_budget
 from langgraph_maker.red_flags import RedFlag, RuleLike
 from langgraph_maker.sampling import Model, as_sampler, chat_model, token_allowance
 from langgraph_maker.state import Decision, Request, Sampler
@@ -85,11 +90,10 @@ def create_voting_node(
         raise ValueError(f'on_unresolved is "raise" or "write", not {on_unresolved!r}')
     if schema is not None:
         model, parse = _structured(model, schema, token_allowance(red_flags)), _reader(schema)
-    assert parse is not None
     graph = create_voting_graph(
         model,
         prompt=prompt,
-        parse=parse,
+        parse=cast("Callable[[str], Any]", parse),
         key=key,
         validate=validate,
         k=k,
@@ -99,7 +103,7 @@ def create_voting_node(
         max_samples=max_samples,
     ).compile(name="vote")
 
-    def subtasks(state: Any) -> dict[str, Any]:
+    def subtasks(state: Any) -> VotingInput:
         try:
             return {"subtasks": [{"id": "vote", "state": read(state)}]}
         except (KeyError, AttributeError) as error:
@@ -112,13 +116,15 @@ def create_voting_node(
             raise UnresolvedError(decision)
         return write(state, decision)
 
+    enough = 3 * check_budget(max_samples, k) + 10  # supersteps: a host's own limit must not cut a vote short
+
     def vote(state: Any, config: RunnableConfig) -> Any:
-        return finish(state, graph.invoke(subtasks(state), config))
+        return finish(state, graph.invoke(subtasks(state), patch_config(config, recursion_limit=enough)))
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
-        return finish(state, await graph.ainvoke(subtasks(state), config))
+        return finish(state, await graph.ainvoke(subtasks(state), patch_config(config, recursion_limit=enough)))
 
-    return RunnableLambda(vote, avote, name="vote")
+    return Node("vote", vote, avote, shows=[graph])
 
 
 def _structured(model: Model, schema: type[BaseModel], max_tokens: int | None) -> Sampler:
@@ -126,10 +132,8 @@ def _structured(model: Model, schema: type[BaseModel], max_tokens: int | None) -
     if isinstance(model, str):
         model = chat_model(model)
     if isinstance(model, BaseChatModel):
-        try:
+        with suppress(NotImplementedError):  # a model without tools has to be prompted for the JSON
             model = model.bind_tools([schema], tool_choice="any")
-        except NotImplementedError:
-            pass  # a model without tools has to be prompted for the JSON
     sampler = as_sampler(model, max_tokens=max_tokens)
 
     def as_text(response: AIMessage | Exception) -> AIMessage | Exception:

@@ -45,7 +45,9 @@ def script(*answers: str | AIMessage | Exception) -> Scripted:
 def scripts(answers: dict[str, Iterable[str]]) -> Scripted:
     """Answers for each ballot by its id."""
     listed = {name: list(texts) for name, texts in answers.items()}
-    return Scripted(lambda request: listed[request.subtask_id][min(request.number, len(listed[request.subtask_id]) - 1)])
+    return Scripted(
+        lambda request: listed[request.subtask_id][min(request.number, len(listed[request.subtask_id]) - 1)]
+    )
 
 
 class Counting(Task):

@@ -50,7 +50,9 @@ class TestAheadByK:
 
     def test_winner_is_one_pair_as_it_was_first_cast(self) -> None:  # lessons 5 and 12
         first = {"next_state": [1.0, "e\u0301"], "action": "a"}
-        ballot = cast(2, [first, {"action": "a", "next_state": [9, "é"]}, {"action": "a", "next_state": [1, "é"]}, first])
+        ballot = cast(
+            2, [first, {"action": "a", "next_state": [9, "é"]}, {"action": "a", "next_state": [1, "é"]}, first]
+        )
         assert ballot.winner is first
 
     def test_a_vote_of_none_can_win(self) -> None:
@@ -89,7 +91,9 @@ class TestAheadByK:
         assert 0 <= ballot.deficit <= k
 
     @given(MARGINS, VOTES, st.randoms(use_true_random=False))
-    def test_order_changes_neither_counts_nor_margin_of_an_open_ballot(self, k: int, votes: list[str], random: Any) -> None:
+    def test_order_changes_neither_counts_nor_margin_of_an_open_ballot(
+        self, k: int, votes: list[str], random: Any
+    ) -> None:
         ballot = Ballot.resume(k, *_tallied(votes))
         shuffled = votes.copy()
         random.shuffle(shuffled)

@@ -212,7 +212,9 @@ class TestInterruption:
             assert fatal > undisturbed["rounds"]
 
     def test_state_history_is_small_and_plain(self, strict: None) -> None:
-        graph = create_maker(Counting(40), Scripted(confused)).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
+        graph = create_maker(Counting(40), Scripted(confused)).compile(
+            checkpointer=InMemorySaver(), store=InMemoryStore()
+        )
         graph.invoke({}, THREAD)
         sizes = [len(json.dumps(snapshot.values)) for snapshot in graph.get_state_history(THREAD)]
         assert max(sizes) < 2000  # lesson 16; and json.dumps proves the state builtin-typed (lesson 20)
@@ -260,7 +262,10 @@ class TestPicture:
         assert "vote" in graph.get_graph().nodes
 
     def test_edges_lead_only_where_they_can(self) -> None:
-        edges = {(edge.source, edge.target) for edge in create_maker(Counting(5), Scripted(right)).compile().get_graph().edges}
+        edges = {
+            (edge.source, edge.target)
+            for edge in create_maker(Counting(5), Scripted(right)).compile().get_graph().edges
+        }
         assert edges == {
             ("__start__", "decompose"),
             ("decompose", "vote"),

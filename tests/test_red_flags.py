@@ -35,13 +35,17 @@ class TestTokenLimit:
 
 
 class TestTruncated:
-    @pytest.mark.parametrize("metadata", [{"finish_reason": "length"}, {"stop_reason": "max_tokens"}, {"finish_reason": "MAX_TOKENS"}])
+    @pytest.mark.parametrize(
+        "metadata", [{"finish_reason": "length"}, {"stop_reason": "max_tokens"}, {"finish_reason": "MAX_TOKENS"}]
+    )
     def test_cut_off(self, metadata: dict[str, str]) -> None:
         flag = Truncated()(AIMessage("x", response_metadata=metadata))
         assert flag is not None
         assert flag.reason == "truncated"
 
-    @pytest.mark.parametrize("metadata", [{}, {"finish_reason": "stop"}, {"finish_reason": None}, {"stop_reason": "end_turn"}])
+    @pytest.mark.parametrize(
+        "metadata", [{}, {"finish_reason": "stop"}, {"finish_reason": None}, {"stop_reason": "end_turn"}]
+    )
     def test_whole(self, metadata: dict[str, str]) -> None:
         assert Truncated()(AIMessage("x", response_metadata=metadata)) is None
 

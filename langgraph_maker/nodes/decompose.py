@@ -99,10 +99,9 @@ def decompose_node(task: Task, *, max_steps: int | None = None) -> Runnable[Make
 
 
 def _steps(task: Task, max_steps: int | None) -> int:
-    if max_steps is None and task.steps is None:
-        raise ValueError(f"{task.name} does not know its number of steps: give max_steps, after which it must be done")
     if max_steps is None:
-        assert task.steps is not None
+        if task.steps is None:
+            raise ValueError(f"{task.name} does not know its number of steps: give max_steps, by which it must be done")
         return task.steps
     try:
         limit = index(max_steps)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from langgraph_maker.ballot import canonical
-from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike, TokenLimit, Truncated
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
+from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike, TokenLimit, Truncated
 from langgraph_maker.state import BallotState, Verdict
 
 __all__ = ["DEFAULT_RED_FLAGS", "guard_node"]
@@ -51,34 +52,33 @@ def guard_node(
         except (ValueError, RecursionError) as error:
             return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
 
-    def judge(response: AIMessage, state: Any, seen: dict[str, Verdict]) -> Verdict:
-        try:
-            flag = rules(response)
-        except RedFlag as raised:
-            flag = raised
-        text = response.text
-        if flag is None and not text.strip():
-            flag = RedFlag("empty", "no text in the response")
-        if flag is not None:
-            return _flagged(flag)
-        if text not in seen:
-            seen[text] = read(text, state)
-        return seen[text]
+    def judge(ballot: BallotState, drawn: list[AIMessage]) -> list[Verdict]:
+        read_once = cache(partial(read, state=ballot["state"]))  # answers agree more often than not
+        verdicts = [(_flag(rules, response), response.text) for response in drawn]
+        return [_flagged(flag) if flag else read_once(text) for flag, text in verdicts]
 
     def guard(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         responses = state.get("responses", {})
         verdicts: dict[str, list[Verdict]] = {}
         ballots: list[BallotState] = []
         for ballot in state["ballots"]:
-            drawn = responses.get(ballot["id"])
+            drawn = responses.get(ballot["id"], [])
             if drawn:
-                seen: dict[str, Verdict] = {}
-                verdicts[ballot["id"]] = [judge(response, ballot["state"], seen) for response in drawn]
-                ballot = _billed(ballot, drawn)  # noqa: PLW2901 - the same ballot, with its usage
-            ballots.append(ballot)
+                verdicts[ballot["id"]] = judge(ballot, drawn)
+            ballots.append(_billed(ballot, drawn) if drawn else ballot)
         return {"ballots": ballots, "verdicts": verdicts, "responses": {}}
 
     return Node("guard", guard)
+
+
+def _flag(rules: RuleLike, response: AIMessage) -> RedFlag | None:
+    try:
+        flag = rules(response)
+    except RedFlag as raised:
+        flag = raised
+    if flag is None and not response.text.strip():
+        return RedFlag("empty", "no text in the response")
+    return flag
 
 
 def _flagged(flag: RedFlag) -> Verdict:

@@ -36,7 +36,8 @@ class Node(RunnableLambda[Any, Update]):
         async def twin(state: Any, config: RunnableConfig) -> Update:
             return func(state, config)
 
-        super().__init__(func, afunc or twin, name=name)
+        self._func, self._afunc = func, afunc or twin
+        super().__init__(self._func, self._afunc, name=name)
         self._shows = list(shows)
 
     @property
@@ -46,8 +47,8 @@ class Node(RunnableLambda[Any, Update]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Update:  # noqa: A002
         """Return the update for the state `input`."""
-        return self.func(input, config or {})  # type: ignore[call-arg]
+        return self._func(input, config or {})
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Update:  # noqa: A002
         """Return the update for the state `input`."""
-        return await self.afunc(input, config or {})  # type: ignore[call-arg,no-any-return]
+        return await self._afunc(input, config or {})

@@ -11,10 +11,10 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from langgraph_maker.ballot import Ballot, check_margin
 from langgraph_maker.errors import SamplingError
-from langgraph_maker.nodes.tally import check_budget
-from langgraph_maker.sampling import run_sync
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
+from langgraph_maker.nodes.tally import check_budget
+from langgraph_maker.sampling import run_sync
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask
 
 __all__ = ["Prompt", "sample_node"]

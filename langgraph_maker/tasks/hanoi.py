@@ -169,16 +169,17 @@ class TowersOfHanoi(Task):
         """
         right = self.oracle(state)
         pegs = state["pegs"]
-        disk, start, end = right["action"]
+        action, (_, start, end) = right["action"], right["action"]
+        moves = [
+            Vote(action=[peg[-1], here, there], next_state=_moved(pegs, here, there))
+            for here, peg in enumerate(pegs)
+            for there, other in enumerate(pegs)
+            if peg and (not other or other[-1] > peg[-1])
+        ]
         return [
-            *(
-                {"action": [peg[-1], here, there], "next_state": _moved(pegs, here, there)}
-                for here, peg in enumerate(pegs)
-                for there, other in enumerate(pegs)
-                if peg and (not other or other[-1] > peg[-1]) and [peg[-1], here, there] != right["action"]
-            ),
-            {"action": [disk, start, end], "next_state": _moved(pegs, start, 3 - start - end)},
-            {"action": [disk, start, end], "next_state": [[*peg] for peg in pegs]},
+            *(move for move in moves if move != right),
+            Vote(action=action, next_state=_moved(pegs, start, 3 - start - end)),
+            Vote(action=action, next_state=[[*peg] for peg in pegs]),
         ]
 
 

@@ -61,7 +61,11 @@ class TestRounds:
     def test_a_batch_keeps_its_ballots_apart(self) -> None:
         model = scripts({"a": "XXX", "b": "XYXYXXX", "c": "YYY"})
         decisions = vote(model, ids="abc")
-        assert [(d["subtask_id"], d["vote"], d["samples"]) for d in decisions] == [("a", "X", 3), ("b", "X", 7), ("c", "Y", 3)]
+        assert [(d["subtask_id"], d["vote"], d["samples"]) for d in decisions] == [
+            ("a", "X", 3),
+            ("b", "X", 7),
+            ("c", "Y", 3),
+        ]
         assert [[r.subtask_id for r in batch] for batch in model.batches] == [[*"aaabbbccc"], ["b"] * 2, ["b"] * 2]
 
     def test_no_subtasks_no_decisions(self) -> None:

@@ -1,0 +1,37 @@
+"""Long chains of model calls without errors: voting microagents (MAKER, arXiv 2511.09030) as LangGraph nodes.
+
+    >>> from langgraph_maker import solve
+    >>> from langgraph_maker.tasks import TowersOfHanoi
+    >>> run = solve(TowersOfHanoi(5), "sim:error=0.01", k=4)
+    >>> run.status, run.steps
+    ('solved', 31)
+"""
+
+from langgraph_maker import journal, nodes, red_flags, simulation, theory
+from langgraph_maker.ballot import Ballot
+from langgraph_maker.graph import create_maker, create_voting_graph
+from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.runner import Progress, Run, asolve, solve
+from langgraph_maker.state import Decision
+from langgraph_maker.task import Task, Vote
+from langgraph_maker.voting_node import create_voting_node
+
+__all__ = [
+    "Ballot",
+    "Decision",
+    "Progress",
+    "RedFlag",
+    "Run",
+    "Task",
+    "Vote",
+    "asolve",
+    "create_maker",
+    "create_voting_graph",
+    "create_voting_node",
+    "journal",
+    "nodes",
+    "red_flags",
+    "simulation",
+    "solve",
+    "theory",
+]
