@@ -169,7 +169,7 @@ def _summary(task: Task, model: str, k: int, result: Run) -> str:
         f"  tokens   {result.usage['input_tokens']:,} in, {result.usage['output_tokens']:,} out",
         f"  digest   {result.digest}",
     ]
-    if result.undecided_after:
+    if result.status == "solved" and result.undecided_after:
         lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")
     if result.reason:
         lines.insert(1, f"  reason   {escape(result.reason)}")

@@ -96,15 +96,6 @@ class Profile:
         return confused + (1 - confused) * self.error
 
 
-# The table of arXiv 2511.09030: 1 - p, mean output tokens and prices as published; input prices are those that its
-# projected costs imply. Flags are published for gpt-4.1-mini alone: the others' come from their length, whose spread
-# is assumed, so raise the token limit for a model that writes more than 750 tokens.
-#
-# The fit of gpt-4.1-mini rounds the solution of five equations for five rates. Four are exact by the Markov chain of
-# the margin (k = 3; a flag leaves it where it is; averaged over steps): of 2^20 - 1 steps 81,959, 18,461 and 3,807 are
-# undecided after 3, 4 and 5 samples, and 1 after 17. The fifth is single_sample_error = 0.0022. The rounded rates give
-# 82,002, 18,295, 3,842, 0.93 and 0.0022. A length_spread of 0.08 leaves the band past 700 tokens to flagged and
-# confused samples, where 1 in 10 is wrong, against 1 in 700 below it (published: about 10 % and 0.1 %).
 PROFILES: Final[dict[str, Profile]] = {
     profile.name: profile
     for profile in (
@@ -154,6 +145,18 @@ PROFILES: Final[dict[str, Profile]] = {
         Profile(name="llama-3.2-3b", error=1.0, output_tokens=434, length_spread=0.3, output_price=0.06),
     )
 }
+"""The models of the table in arXiv 2511.09030: 1 - p, mean output tokens and prices as published.
+
+Input prices are those that its projected costs imply. Flags are published for gpt-4.1-mini alone: the others' come
+from their length, whose spread is assumed, so raise the token limit for a model that writes more than 750 tokens.
+
+The fit of gpt-4.1-mini rounds the solution of five equations for `error`, `flag`, `unevenness`, `hard` and `confusion`.
+Four are exact by the Markov chain of the margin (k = 3; a flag leaves it where it is; averaged over steps): of
+2^20 - 1 steps 81,959, 18,461 and 3,807 are undecided after 3, 4 and 5 samples, and 1 after 17. The fifth is
+`single_sample_error` = 0.0022. The rounded rates give 82,002, 18,295, 3,842, 0.93 and 0.0022, and 97.2 % valid samples.
+A `length_spread` of 0.08 leaves the lengths past 700 tokens to flagged and confused samples: there 1 in 10 is wrong,
+against 1 in 700 below (published: about 10 % and 0.1 %).
+"""
 
 
 def read_spec(spec: str) -> tuple[Profile, int | None]:

@@ -18,7 +18,7 @@ from langgraph_maker.errors import SamplingError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import Model
-from langgraph_maker.state import Usage
+from langgraph_maker.state import Usage, total_usage
 from langgraph_maker.task import Task
 
 __all__ = ["Progress", "Run", "asolve", "solve"]
@@ -38,7 +38,7 @@ class Run:
         samples: Responses drawn, flagged ones and those of an open ballot included.
         flagged: Of these, how many were discarded for a red flag.
         rounds: Rounds of voting, summed over steps.
-        usage: Tokens of decided steps, as the model counted them.
+        usage: Tokens of all samples, as the model counted them.
         digest: A fingerprint of what was decided: equal for runs that decided alike.
         final_state: The state handed on by the last decided step.
         votes_per_step: Index i counts the steps decided by i votes.
@@ -178,9 +178,7 @@ class _Watch:
 
     def run(self, store: BaseStore) -> Run:
         state, totals = self.state, self.state["totals"]
-        undecided = len(state["ballots"])
-        decided = totals["samples_per_step"]
-        begun = totals["steps"] + undecided
+        begun = totals["steps"] + len(state["ballots"])
         return Run(
             status=state["status"],
             reason=state["reason"],
@@ -189,10 +187,10 @@ class _Watch:
             samples=state["samples"],
             flagged=state["flagged"],
             rounds=state["rounds"],
-            usage=totals["usage"],
+            usage=total_usage([totals["usage"], *(ballot["usage"] for ballot in state["ballots"])]),
             digest=state["digest"],
             final_state=state["final_state"],
             votes_per_step=totals["votes_per_step"],
-            undecided_after=[begun - gone for gone in accumulate(decided)] if begun else [],
+            undecided_after=[begun - gone for gone in accumulate(totals["samples_per_step"])],
             _store=store,
         )

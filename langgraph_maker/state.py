@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -18,6 +18,7 @@ __all__ = [
     "Usage",
     "Verdict",
     "VoteCount",
+    "total_usage",
 ]
 
 
@@ -33,6 +34,20 @@ class Usage(TypedDict):
 
     input_tokens: int
     output_tokens: int
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """The sum of `usages`.
+
+    Example:
+        >>> total_usage([{"input_tokens": 1, "output_tokens": 2}] * 3)
+        {'input_tokens': 3, 'output_tokens': 6}
+    """
+    total: Usage = {"input_tokens": 0, "output_tokens": 0}
+    for usage in usages:
+        total["input_tokens"] += usage["input_tokens"]
+        total["output_tokens"] += usage["output_tokens"]
+    return total
 
 
 class Flag(TypedDict):

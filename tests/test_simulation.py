@@ -280,8 +280,10 @@ def _flagged_by_cap_or_parser(task: Task, answer: AIMessage) -> bool:
 
 
 def test_confusion_is_the_share_of_confused_samples_on_a_hard_step() -> None:
-    answers = [say(question, n) for question in questions(Profile(hard=1, confusion=0.3)) for n in range(500)]
-    assert_share(sum(_flagged_by_cap_or_parser(TASK, answer) for answer in answers), len(answers), 0.3)
+    for flag, flagged in ((0.0, 0.3), (0.5, 0.3 + 0.7 * 0.5)):
+        profile = Profile(hard=1, confusion=0.3, flag=flag)
+        answers = [say(question, n) for question in questions(profile) for n in range(500)]
+        assert_share(sum(_flagged_by_cap_or_parser(TASK, answer) for answer in answers), len(answers), flagged)
 
 
 # the same again, whatever the order
@@ -451,6 +453,12 @@ def test_n_answers_cost_one_prompt(is_async: bool) -> None:
 def test_n_answers_at_temperature_0_are_one_answer() -> None:
     (answers,) = SimulatedChatModel(task=TASK, model="error=0.5").generate([START], n=5, temperature=0.0).generations
     assert len({answer.text for answer in answers}) == 1
+
+
+def test_n_answers_count_as_n_calls() -> None:
+    model, other = (SimulatedChatModel(task=TASK, model="error=0.5", seed=1) for _ in range(2))
+    drawn = [*replies(model.generate([START], n=5)), model.invoke(START), *replies(model.generate([START], n=2))]
+    assert [tokens(reply) for reply in drawn] == [tokens(other.invoke(START)) for _ in range(8)]
 
 
 @pytest.mark.parametrize("given", ["field", "max_tokens", "max_completion_tokens"])
