@@ -70,6 +70,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         create_maker(chosen, asked, **options)
     except (ValueError, TypeError) as error:
         _fail(USAGE, error)
+    except Exception as error:  # noqa: BLE001
+        _fail(ERROR, _bug(error))
     try:
         with follow(err) as on_progress:
             result = solve(chosen, asked, on_progress=on_progress, **options)
@@ -77,9 +79,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         _fail(STOPPED, "interrupted")
     except MakerError as error:
         _fail(ERROR, error)
-    except Exception as error:  # noqa: BLE001 - a bug in a task or here: named with its place, not dumped
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        _fail(ERROR, f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})")
+    except Exception as error:  # noqa: BLE001
+        _fail(ERROR, _bug(error))
     if as_json:
         sys.stdout.write(json.dumps(_as_json(result)) + "\n")
     else:
@@ -151,6 +152,12 @@ def _arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
 def _fail(code: int, error: object) -> NoReturn:
     err.print(f"[bold red]error:[/] {escape(str(error))}")
     raise typer.Exit(code)
+
+
+def _bug(error: Exception) -> str:
+    """A bug in a task, or here: named with its place, not dumped."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
 
 
 def _as_json(result: Run) -> dict[str, Any]:

@@ -191,8 +191,11 @@ def _subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:
 
 def _default_durability(config: RunnableConfig) -> RunnableConfig:
     """Without the host's durability: LangGraph 1.2 fails on "sync" in a graph that writes no checkpoints."""
-    settings = {key: value for key, value in config.get("configurable", {}).items() if key != "__pregel_durability"}
-    return {**config, "configurable": settings}
+    settings = config.get("configurable", {})
+    if "__pregel_durability" not in settings:
+        return config
+    kept = {key: value for key, value in settings.items() if key != "__pregel_durability"}
+    return {**config, "configurable": kept}
 
 
 def _round(

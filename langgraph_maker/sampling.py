@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeAlias, TypeVar, cast
@@ -20,7 +20,7 @@ from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
 
-__all__ = ["Model", "as_sampler", "chat_model", "run_sync", "token_allowance"]
+__all__ = ["Model", "as_sampler", "chat_model", "run_at_once", "run_sync", "token_allowance"]
 
 Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
 """A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
@@ -200,6 +200,20 @@ def run_sync(awaitable: Awaitable[T]) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+def run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits, without an event loop.
+
+    Raises:
+        RuntimeError: When it does wait.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    coroutine.close()
+    raise RuntimeError("a sampler marked never_waits waited: take the mark off")
 
 
 @cache

@@ -30,7 +30,7 @@ from pydantic import PrivateAttr
 
 from langgraph_maker.answers import Answer, CanErr, CanWrite, Question, Simulation
 from langgraph_maker.profiles import PROFILES, Profile, read_spec
-from langgraph_maker.state import Request, Sampler
+from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.task import Task
 
 __all__ = [
@@ -201,6 +201,7 @@ def simulated_sampler(spec: str, task: Task, seed: int = 0) -> Sampler:
     profile, given = read_spec(spec)
     simulation = Simulation(task, profile, seed if given is None else given)
 
+    @never_waits
     async def sample(requests: Sequence[Request]) -> list[AIMessage]:
         blank = AIMessage("", response_metadata={"finish_reason": "stop", "model_name": profile.name})
         questions: dict[int, Question] = {}

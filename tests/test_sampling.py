@@ -19,7 +19,7 @@ from scripted import Recording, Scripted, script
 from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.red_flags import Matches, TokenLimit, Truncated
 from langgraph_maker.sampling import as_sampler, run_sync, token_allowance
-from langgraph_maker.state import Request
+from langgraph_maker.state import Request, never_waits
 
 
 def requests(n: int = 3, temperature: float | None = 0.1) -> list[Request]:
@@ -160,6 +160,30 @@ class TestRunSync:
         with pytest.raises(KeyboardInterrupt):
             run_sync(endless())
         assert cancelled.wait(10)
+
+
+class TestNeverWaits:
+    def test_it_runs_where_the_graph_runs(self) -> None:
+        threads = set()
+
+        @never_waits
+        async def sampler(requests: Any) -> list[AIMessage]:
+            threads.add(threading.get_ident())
+            return [AIMessage("A") for _ in requests]
+
+        graph = create_voting_graph(sampler, prompt=str, parse=str).compile()
+        assert graph.invoke({"subtasks": [{"id": "q", "state": "?"}]})["decisions"][0]["vote"] == "A"
+        assert threads == {threading.get_ident()}
+
+    def test_one_that_waits_after_all_is_told(self) -> None:
+        @never_waits
+        async def sampler(requests: Any) -> list[AIMessage]:
+            await asyncio.sleep(0)
+            return []
+
+        graph = create_voting_graph(sampler, prompt=str, parse=str).compile()
+        with pytest.raises(RuntimeError, match="take the mark off"):
+            graph.invoke({"subtasks": [{"id": "q", "state": "?"}]})
 
 
 def test_callbacks_of_the_graph_see_every_sample() -> None:

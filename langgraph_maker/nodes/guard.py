@@ -13,7 +13,7 @@ from langgraph_maker.ballot import canonical
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike, TokenLimit, Truncated
-from langgraph_maker.state import BallotState, Verdict
+from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
 
 __all__ = ["DEFAULT_RED_FLAGS", "guard_node"]
 
@@ -52,21 +52,20 @@ def guard_node(
         except (ValueError, RecursionError) as error:
             return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
 
-    def judge(ballot: BallotState, drawn: list[AIMessage]) -> list[Verdict]:
+    def judge(ballot: BallotState) -> BallotState:
+        if not (responses := ballot["responses"]):
+            return ballot
         read_once = cache(partial(read, state=ballot["state"]))  # answers agree more often than not
-        verdicts = [(_flag(rules, response), response.text) for response in drawn]
-        return [_flagged(flag) if flag else read_once(text) for flag, text in verdicts]
+        flags = [_flag(rules, response) for response in responses]
+        verdicts = [
+            _flagged(flag) if flag else read_once(response.text)
+            for flag, response in zip(flags, responses, strict=True)
+        ]
+        usage = total_usage([ballot["usage"], *map(_usage, responses)])
+        return {**ballot, "usage": usage, "verdicts": verdicts, "responses": []}
 
     def guard(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        responses = state.get("responses", {})
-        verdicts: dict[str, list[Verdict]] = {}
-        ballots: list[BallotState] = []
-        for ballot in state["ballots"]:
-            drawn = responses.get(ballot["id"], [])
-            if drawn:
-                verdicts[ballot["id"]] = judge(ballot, drawn)
-            ballots.append(_billed(ballot, drawn) if drawn else ballot)
-        return {"ballots": ballots, "verdicts": verdicts, "responses": {}}
+        return {"ballots": [judge(ballot) for ballot in state["ballots"]]}
 
     return Node("guard", guard)
 
@@ -85,10 +84,9 @@ def _flagged(flag: RedFlag) -> Verdict:
     return {"flag": {"reason": flag.reason, "detail": flag.detail[:200]}}
 
 
-def _billed(ballot: BallotState, drawn: list[AIMessage]) -> BallotState:
-    given, written = ballot["usage"]["input_tokens"], ballot["usage"]["output_tokens"]
-    for response in drawn:
-        if usage := response.usage_metadata:
-            given += usage["input_tokens"]
-            written += usage["output_tokens"]
-    return {**ballot, "usage": {"input_tokens": given, "output_tokens": written}}
+def _usage(response: AIMessage) -> Usage:
+    usage = response.usage_metadata
+    return {
+        "input_tokens": usage["input_tokens"] if usage else 0,
+        "output_tokens": usage["output_tokens"] if usage else 0,
+    }

@@ -14,7 +14,7 @@ from langgraph_maker.errors import SamplingError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.tally import check_budget
-from langgraph_maker.sampling import run_sync
+from langgraph_maker.sampling import run_at_once, run_sync
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask
 
 __all__ = ["Prompt", "sample_node"]
@@ -72,9 +72,11 @@ def sample_node(
         except Exception as error:  # noqa: BLE001 - the failure of every request, raised below with its cause
             return [error] * len(requests)
 
+    wait = run_at_once if getattr(sampler, "never_waits", False) else run_sync
+
     def sample(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         ballots, requests = plan(state)
-        return _round(ballots, requests, run_sync(draw(requests)) if requests else [])
+        return _round(ballots, requests, wait(draw(requests)) if requests else [])
 
     async def asample(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         ballots, requests = plan(state)
@@ -110,6 +112,8 @@ def _new_ballot(subtask: Subtask) -> BallotState:
         "flags": {},
         "rounds": 0,
         "usage": {"input_tokens": 0, "output_tokens": 0},
+        "responses": [],
+        "verdicts": [],
     }
 
 
@@ -132,4 +136,8 @@ def _round(
         ) from first
     if failures:
         logger.warning("%d of %d model calls failed and are made again: %r", len(failures), len(requests), failures[0])
-    return {"ballots": ballots, "responses": arrived}
+    return {
+        "ballots": [
+            {**ballot, "responses": arrived[ballot["id"]]} if ballot["id"] in arrived else ballot for ballot in ballots
+        ]
+    }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from langchain_core.messages import AIMessage
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
 
-from langgraph_maker.state import BallotState, Decision, Subtask, Usage, Verdict
+from langgraph_maker.state import BallotState, Decision, Subtask, Usage
 
 __all__ = [
     "Lane",
@@ -40,12 +39,10 @@ class VotingOutput(TypedDict):
 
 
 class VotingState(TypedDict, total=False):
-    """A batch of ballots in progress; `responses` and `verdicts` are keyed by subtask id and empty between rounds."""
+    """A batch of ballots in progress."""
 
     subtasks: list[Subtask]
     ballots: list[BallotState]
-    responses: dict[str, list[AIMessage]]
-    verdicts: dict[str, list[Verdict]]
     decisions: list[Decision]
 
 

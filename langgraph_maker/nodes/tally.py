@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph_maker.ballot import Ballot, check_margin
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.state import BallotState, Decision, Verdict
+from langgraph_maker.state import BallotState, Decision
 
 __all__ = ["check_budget", "decision", "tally_node"]
 
@@ -32,12 +32,8 @@ def tally_node(*, k: int = 3, max_samples: int | None = None) -> Runnable[Voting
     budget = check_budget(max_samples, k)
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        verdicts = state.get("verdicts", {})
-        ballots = [
-            _count(ballot, verdicts.get(ballot["id"], []), k, budget) if ballot["status"] == "open" else ballot
-            for ballot in state["ballots"]
-        ]
-        update: dict[str, Any] = {"ballots": ballots, "verdicts": {}}
+        ballots = [_count(ballot, k, budget) if ballot["status"] == "open" else ballot for ballot in state["ballots"]]
+        update: dict[str, Any] = {"ballots": ballots}
         if all(ballot["status"] != "open" for ballot in ballots):
             update["decisions"] = [decision(ballot) for ballot in ballots]
         return update
@@ -88,10 +84,10 @@ def decision(ballot: BallotState) -> Decision:
     }
 
 
-def _count(state: BallotState, verdicts: list[Verdict], k: int, budget: int) -> BallotState:
+def _count(state: BallotState, k: int, budget: int) -> BallotState:
     ballot = Ballot.resume(k, state["counts"], state["votes"])
     samples, flags = state["samples"], dict(state["flags"])
-    for verdict in verdicts:
+    for verdict in state["verdicts"]:
         samples += 1
         if "flag" in verdict:
             reason = verdict["flag"]["reason"]
@@ -106,5 +102,6 @@ def _count(state: BallotState, verdicts: list[Verdict], k: int, budget: int) -> 
         "votes": ballot.votes,
         "samples": samples,
         "flags": flags,
-        "rounds": state["rounds"] + bool(verdicts),
+        "rounds": state["rounds"] + bool(state["verdicts"]),
+        "verdicts": [],
     }

@@ -1,0 +1,247 @@
+"""The command line as a user meets it: real processes, real HTTP on loopback, documented exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langgraph_maker.tasks import TowersOfHanoi
+
+OWN_TASK = """
+from langchain_core.messages import HumanMessage
+from langgraph_maker import RedFlag, Task
+
+
+class Halving(Task):
+    name = "halving"
+
+    def __init__(self, start=64, bug=False):
+        self.start, self.bug = start, bug
+
+    def initial_state(self): return self.start
+    def is_done(self, state): return state == 1
+    def prompt(self, state): return [HumanMessage(f"Half of {state}?")]
+    def parse(self, text):
+        if self.bug: return text.nonsense
+        return {"action": "halve", "next_state": int(text)}
+    def advance(self, state, vote): return vote["next_state"]
+    def oracle(self, state): return {"action": "halve", "next_state": state // 2}
+    def read_state(self, messages): return int(messages[-1].text.removeprefix("Half of ").removesuffix("?"))
+    def render(self, vote): return str(vote["next_state"])
+    def wrong_votes(self, state): return [{"action": "halve", "next_state": state}]
+
+
+def not_a_task(): return 7
+"""
+
+
+def maker(*arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    return subprocess.run(
+        [sys.executable, "-c", "from langgraph_maker.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=clean | env,
+        timeout=120,
+        check=False,
+    )
+
+
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return maker("run", *arguments, **options)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "own.py").write_text(OWN_TASK)
+    return tmp_path
+
+
+Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], str]]:
+    """Starts an OpenAI-compatible server on loopback that answers each request body as told."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(answer: Answer) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, reply = answer(body)
+                text = json.dumps(reply).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/v1"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+class TestSolved:
+    def test_json_is_one_object_with_a_legal_solution(self) -> None:
+        done = run("hanoi", "--disks", "10", "--json")
+        assert done.returncode == 0
+        result = json.loads(done.stdout)
+        assert (result["status"], result["steps"], result["samples"] >= 3 * 1023) == ("solved", 1023, True)
+        pegs: list[list[int]] = [list(range(10, 0, -1)), [], []]
+        for disk, source, target in result["actions"]:
+            assert pegs[source].pop() == disk
+            assert not pegs[target] or pegs[target][-1] > disk
+            pegs[target].append(disk)
+        assert pegs[2] == list(range(10, 0, -1))
+        assert set(result) >= {"reason", "run_id", "flagged", "rounds", "usage", "digest", "final_state"}
+        assert set(result) >= {"votes_per_step", "undecided_after"}
+
+    def test_summary_in_words_calls_a_simulated_model_simulated(self) -> None:
+        done = run("hanoi", "--disks", "3", "--model", "sim:error=0.01")
+        assert done.returncode == 0
+        assert "solved: hanoi, 7 of 7 steps decided, each by a margin of 3" in done.stdout
+        assert "sim:error=0.01 (a simulated model)" in done.stdout
+
+    def test_progress_turns_into_plain_lines(self) -> None:
+        done = run("hanoi", "--disks", "11", "--json")
+        assert "/2,047 steps · " in done.stderr
+        assert "steps/s" in done.stderr
+        assert "\x1b" not in done.stderr
+        json.loads(done.stdout)
+
+    def test_a_seed_gives_the_same_run_again(self) -> None:
+        first, again, other = (
+            json.loads(
+                run("hanoi", "--disks", "6", "--model", "sim:error=0.1", "--k", "4", "--seed", seed, "--json").stdout
+            )
+            for seed in ("1", "1", "2")
+        )
+        assert {**first, "run_id": ""} == {**again, "run_id": ""}
+        assert first["undecided_after"] != other["undecided_after"]
+
+    def test_a_task_of_ones_own(self, folder: Path) -> None:
+        done = run(
+            "own:Halving", "--set", "start=1024", "--max-steps", "20", "--model", "sim:error=0.01", "--json", cwd=folder
+        )
+        assert json.loads(done.stdout)["steps"] == 10, done.stderr
+
+    def test_an_openai_compatible_server(self, serve: Any) -> None:
+        task = TowersOfHanoi(4)
+        seen: list[dict[str, Any]] = []
+
+        def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+            from langchain_core.messages import HumanMessage
+
+            seen.append(body)
+            vote = task.oracle(task.read_state([HumanMessage(body["messages"][-1]["content"])]))
+            message = {"role": "assistant", "content": task.render(vote)}
+            return 200, {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": body["model"],
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 500, "completion_tokens": 40, "total_tokens": 540},
+            }
+
+        url = serve(answer)
+        done = run("hanoi", "--disks", "4", "--model", "openai:any", "--base-url", url, "--json", OPENAI_API_KEY="k")
+        result = json.loads(done.stdout)
+        assert (result["status"], result["steps"], result["samples"]) == ("solved", 15, 45), done.stderr
+        assert result["usage"] == {"input_tokens": 45 * 500, "output_tokens": 45 * 40}
+        assert sorted(body["temperature"] for body in seen) == [0.0] * 15 + [0.1] * 30
+        assert {body["max_completion_tokens"] for body in seen} == {850}
+        assert {body.get("seed") for body in seen} == {None}
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["hanoi", "--disks", "0"], "from 1 to 30, not 0"),
+            (["hanoi", "--disks", "31"], "from 1 to 30, not 31"),
+            (["hanoi", "--disks", "ten"], "Invalid value for '--disks'"),
+            (["hanoi", "--k", "0"], "at least 1, not 0"),
+            (["hanoi", "--k", "-1"], "at least 1, not -1"),
+            (["hanoi", "--k", "2.5"], "Invalid value for '--k'"),
+            (["hanoi", "--k", "True"], "Invalid value for '--k'"),
+            (["hanoi", "--model", "gpt-4.1-mini"], "use 'openai:NAME'"),
+            (["hanoi", "--model", "sim:nobody"], "known are"),
+            (["hanoi", "--model", "sim:error=2"], "from 0 to 1"),
+            (["hanoi", "--model", "openai:gpt-4.1-mini"], "OPENAI_API_KEY"),
+            (["hanoi", "--base-url", "http://127.0.0.1:1/v1"], "goes with openai:NAME"),
+            (["hanoi", "--max-samples", "2"], "at least k = 3"),
+            (["hanoi", "--set", "disks"], "KEY=VALUE"),
+            (["hanoi", "--set", "colour=red"], "colour"),
+            (["towers"], '"hanoi" or "package.module:factory"'),
+            (["nowhere:Task"], "No module named 'nowhere'"),
+            (["own:Missing"], "Missing"),
+            (["own:not_a_task"], "not a Task"),
+            (["own:Halving"], "give max_steps"),
+            ([], "Missing argument"),
+        ],
+    )
+    def test_bad_input_is_said_and_exits_2(self, arguments: list[str], message: str, folder: Path) -> None:
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+
+class TestUnresolved:
+    @pytest.mark.parametrize("model", ["sim:error=1,alternatives=40", "sim:flag=1", "sim:llama-3.2-3b"])
+    def test_models_that_cannot_exit_3_with_the_samples_spent(self, model: str) -> None:
+        done = run("hanoi", "--disks", "4", "--model", model, "--json")
+        result = json.loads(done.stdout)
+        assert (done.returncode, result["status"]) == (3, "unresolved")
+        assert result["reason"]
+        assert result["samples"] > 0
+
+
+class TestErrors:
+    def test_a_server_that_refuses_the_key(self, serve: Any) -> None:
+        url = serve(lambda body: (401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}))
+        done = run("hanoi", "--disks", "3", "--model", "openai:any", "--base-url", url, OPENAI_API_KEY="sk-secret")
+        assert done.returncode == 1
+        assert "Incorrect API key provided" in done.stderr
+        assert "at step 0, after 0 samples" in done.stderr
+        assert "sk-secret" not in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+    def test_a_server_that_is_not_there(self) -> None:
+        done = run("hanoi", "--model", "openai:any", "--base-url", "http://127.0.0.1:9/v1", OPENAI_API_KEY="k")
+        assert done.returncode == 1
+        assert "Connection error" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_bug_in_a_task_is_named_with_its_place(self, folder: Path) -> None:
+        done = run("own:Halving", "--set", "bug=true", "--max-steps", "9", "--model", "sim:gpt-4.1-mini", cwd=folder)
+        assert done.returncode == 1
+        assert "nonsense' (" in done.stderr
+        assert "own.py, line " in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_help_states_the_exit_codes() -> None:
+    assert "0 solved, 1 error, 2 usage, 3 unresolved, 130 stopped" in maker("--help").stdout
