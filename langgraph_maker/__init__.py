@@ -1,10 +1,10 @@
 """Long chains of model calls without errors: voting microagents (MAKER, arXiv 2511.09030) as LangGraph nodes.
 
-    >>> from langgraph_maker import solve
-    >>> from langgraph_maker.tasks import TowersOfHanoi
-    >>> run = solve(TowersOfHanoi(5), "sim:error=0.01", k=4)
-    >>> run.status, run.steps
-    ('solved', 31)
+>>> from langgraph_maker import solve
+>>> from langgraph_maker.tasks import TowersOfHanoi
+>>> run = solve(TowersOfHanoi(5), "sim:error=0.01", k=4)
+>>> run.status, run.steps
+('solved', 31)
 """
 
 from langgraph_maker import journal, nodes, red_flags, simulation, theory
