@@ -1,8 +1,9 @@
 """What the engine adds to LangGraph itself: `python -m benchmarks.overhead [--disks 10] [--repeats 9]`.
 
-One lane, k = 3, a sampler that answers at once with what was written down beforehand. Three programs take turns in
-one process: the maker graph (twice: its sampler called in place, and on the background loop), a bare LangGraph graph of the same shape whose nodes do nothing, and a plain asyncio
-loop that only samples, parses and counts. Printed are medians over the repeats, and the ratio pair by pair.
+One lane, k = 3, a sampler that answers at once with what was written down beforehand. The programs take turns in one
+process: the maker graph (its sampler called in place, and on the background loop), a bare LangGraph graph of the same
+shape whose nodes do nothing, and a plain asyncio loop that only samples, parses and counts. Printed are medians over
+the repeats, and of the ratio pair by pair.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def maker(task: TowersOfHanoi, written: dict[str, AIMessage], *, in_place: bool)
 def bare(steps: int) -> Callable[[], None]:
     """LangGraph alone: the same nodes, edges and channels, and nothing done but counting."""
 
-    def nothing(_: Any) -> dict[str, Any]:
+    def nothing(state: Any) -> dict[str, Any]:  # noqa: ARG001
         return {"ballots": []}
 
     voting = (

@@ -37,7 +37,7 @@ class LongAddition(Task):
     def parse(self, text: str) -> Vote:
         """The answer's JSON; what is no JSON raises a ValueError, which is a red flag."""
         match json.loads(text):
-            case {"action": int(digit), "next_state": 0 | 1 as carry} if 0 <= digit <= 9:  # noqa: PLR2004
+            case {"action": int(digit), "next_state": 0 | 1 as carry} if 0 <= digit <= 9:
                 return {"action": digit, "next_state": carry}
         raise RedFlag("no_column_sum", text)
 

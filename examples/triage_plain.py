@@ -15,14 +15,14 @@ class Ticket(TypedDict, total=False):
     reply: str
 
 
-def classify(ticket: Ticket) -> Ticket:
+def classify(state: Ticket) -> Ticket:
     """Ask the model which department is meant."""
-    return {"department": model.invoke(f"billing or technical? {ticket['text']}").text}
+    return {"department": model.invoke(f"billing or technical? {state['text']}").text}
 
 
-def reply(ticket: Ticket) -> Ticket:
+def reply(state: Ticket) -> Ticket:
     """Say where the ticket went."""
-    return {"reply": f"Your ticket went to {ticket['department']}."}
+    return {"reply": f"Your ticket went to {state['department']}."}
 
 
 app = (

@@ -26,9 +26,9 @@ classify = create_voting_node(
 )
 
 
-def reply(ticket: Ticket) -> Ticket:
+def reply(state: Ticket) -> Ticket:
     """Say where the ticket went."""
-    return {"reply": f"Your ticket went to {ticket['department']}."}
+    return {"reply": f"Your ticket went to {state['department']}."}
 
 
 app = (

@@ -106,7 +106,7 @@ class TokenLimit(Rule):
     Example:
         >>> from langchain_core.messages import AIMessage
         >>> TokenLimit(10)(AIMessage("word " * 100))
-        RedFlag('token_limit', '126 output tokens, limit 10')
+        RedFlag('token_limit', '125 output tokens, limit 10')
     """
 
     limit: int

@@ -48,13 +48,14 @@ def test_binomial_interval() -> None:
     assert binomial_interval(300, 1.0) == (300, 300)
 
 
+@pytest.mark.slow
 def test_at_a_high_target_every_seed_solves() -> None:
     k = k_min(0.95, 2**8 - 1, target=0.9999)
     assert [run(8, 0.05, k, seed, first_temperature=0).status for seed in range(30)] == ["solved"] * 30
 
 
 def test_solved_share_agrees_with_theory_on_a_short_task() -> None:
-    solved, (low, high) = shares(disks=4, seeds=300, k=2, error=0.15, first_temperature=0.1)
+    solved, (low, high) = shares(disks=3, seeds=300, k=2, error=0.2, first_temperature=0.1)
     assert low <= solved <= high < 300
 
 
@@ -77,7 +78,7 @@ def test_samples_per_step_agree_with_theory(error: float, flag: float, k: int) -
     The margins are high enough for no step to go wrong: after a wrong one, prompts and so their samples recur.
     """
     drawn: list[int] = []
-    for seed in range(6):
+    for seed in range(4):
         result = run(8, error, k, seed, flag)
         assert result.status == "solved"
         for samples, undecided in enumerate(pairwise(result.undecided_after), start=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -50,8 +51,8 @@ class TestKinds:
         assert [message.text for message in draw(RunnableLambda(lambda messages: answer))] == ["text"] * 3
 
     def test_retries_and_fallbacks_of_the_user_stay(self) -> None:
-        answers = iter([OSError("once"), "fine"])
-        model = Recording(answer=lambda text: next(answers), calls=[])  # type: ignore[arg-type]
+        answers: Iterator[Any] = iter([OSError("once"), "fine"])
+        model = Recording(answer=lambda text: next(answers), calls=[])
         assert [m.text for m in draw(model.with_retry(wait_exponential_jitter=False), requests(1))] == ["fine"]
         broken = Recording(answer=lambda text: OSError("always"), calls=[])
         assert [m.text for m in draw(broken.with_fallbacks([texts()]), requests(1))] == ["?"]
@@ -154,7 +155,10 @@ class TestRunSync:
 
         def interrupt() -> None:
             began.wait(10)
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            main = threading.main_thread().ident or 0
+            while sys._current_frames()[main].f_code.co_name != "wait":
+                pass
+            signal.pthread_kill(main, signal.SIGINT)
 
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
@@ -213,4 +217,4 @@ def test_samples_of_a_round_run_side_by_side() -> None:
 
 
 def test_scripted_models_are_samplers() -> None:
-    assert [m.text for m in run_sync(Scripted(lambda request: str(request.number))(requests()))] == ["0", "1", "2"]
+    assert [m.text for m in draw(Scripted(lambda request: str(request.number)))] == ["0", "1", "2"]

@@ -41,7 +41,7 @@ class Node(RunnableLambda[Any, Update]):
         self._shows = list(shows)
 
     @property
-    def deps(self) -> list[Runnable[Any, Any]]:  # type: ignore[override]
+    def deps(self) -> list[Runnable[Any, Any]]:
         """The subgraphs inside, where drawing tools look for them."""
         return self._shows
 

@@ -21,8 +21,8 @@ from langgraph_maker.state import Decision
 
 
 def vote(model: Any, *, k: int = 3, ids: str = "q", **options: Any) -> list[Decision]:
-    options = {"prompt": str, "parse": str.strip} | options
-    graph = create_voting_graph(model, k=k, **options).compile()
+    defaults: dict[str, Any] = {"prompt": str, "parse": str.strip}
+    graph = create_voting_graph(model, k=k, **(defaults | options)).compile()
     decisions: list[Decision] = graph.invoke({"subtasks": [{"id": name, "state": name} for name in ids]})["decisions"]
     return decisions
 
@@ -146,12 +146,18 @@ class TestGuard:
         def broken(*_: object) -> Any:
             raise error("bug")
 
+        options: dict[str, Any] = {where: broken}
         with pytest.raises(error, match="bug"):
-            vote(script("A"), **{where: broken})
+            vote(script("A"), **options)
 
     def test_identical_responses_of_a_ballot_are_parsed_once(self) -> None:
         parsed: list[str] = []
-        vote(script("A"), k=5, parse=lambda text: parsed.append(text) or text)
+
+        def parse(text: str) -> str:
+            parsed.append(text)
+            return text
+
+        vote(script("A"), k=5, parse=parse)
         assert parsed == ["A"]
 
     def test_five_megabytes_of_brackets_are_a_flag(self) -> None:
