@@ -3,7 +3,8 @@
     MakerError
     ├── SamplingError     no response arrived in a whole round: the model failed, the votes did not
     ├── UnresolvedError   a voting node was told to raise when its vote does not settle
-    └── JournalError      a store does not hold what a run needs
+    ├── JournalError      a store does not hold what a run needs, or cannot be written
+    └── RunBusyError      another live process is writing this run
 
 Bad arguments are `ValueError` or `TypeError`; red flags are data, not errors.
 """
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langgraph_maker.state import Decision
 
-__all__ = ["JournalError", "MakerError", "SamplingError", "UnresolvedError"]
+__all__ = ["JournalError", "MakerError", "RunBusyError", "SamplingError", "UnresolvedError"]
 
 
 class MakerError(Exception):
@@ -27,7 +28,11 @@ class SamplingError(MakerError):
 
 
 class JournalError(MakerError):
-    """The journal is missing, incomplete or not of this run."""
+    """The journal is incomplete, not of this run, or its store failed for too long."""
+
+
+class RunBusyError(MakerError):
+    """Another live writer holds the run; the message says who."""
 
 
 class UnresolvedError(MakerError):
