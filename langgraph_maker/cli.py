@@ -5,19 +5,29 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import shlex
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Annotated, Any, NoReturn
+from uuid import uuid4
 
 try:
+    import click
     import typer
     from rich.console import Console
     from rich.markup import escape
+    from rich.table import Table
+
+    from langgraph_maker.stores import default_db, open_store
 except ImportError as missing:  # pragma: no cover - the test environment has the extra
     sys.exit(f"the command line needs an extra ({missing}): pip install 'langgraph-maker[cli]'")
 
+from langgraph_maker import journal
 from langgraph_maker.errors import MakerError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.progress import follow
@@ -59,33 +69,60 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     k: Annotated[int, typer.Option("--k", help="votes by which an answer must lead")] = 3,
     max_samples: Annotated[int | None, typer.Option(help="samples a step may use before it is unresolved")] = None,
     max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length")] = None,
+    db: Annotated[
+        str | None, typer.Option(help="SQLite file or postgresql:// URL to journal in", show_default="the data folder")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="go on with this run, or begin it", show_default="a new one")
+    ] = None,
     seed: Annotated[int, typer.Option(help="of a simulated model")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
 ) -> None:
-    """Solve a task, every step decided by a vote."""
-    options: Options = {"k": k, "max_samples": max_samples, "max_steps": max_steps}
-    try:
+    """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
+    run_id, db = run_id or uuid4().hex[:12], db or default_db()
+    stop = threading.Event()
+    options: Options = {"k": k, "max_samples": max_samples, "max_steps": max_steps, "stop": stop.is_set}
+    with _told(USAGE):
         chosen = load_task(task, _arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)
         create_maker(chosen, asked, **options)
-    except (ValueError, TypeError) as error:
-        _fail(USAGE, error)
-    except Exception as error:  # noqa: BLE001
-        _fail(ERROR, _bug(error))
-    try:
-        with follow(err) as on_progress:
-            result = solve(chosen, asked, on_progress=on_progress, **options)
-    except KeyboardInterrupt:
-        _fail(STOPPED, "interrupted")
-    except MakerError as error:
-        _fail(ERROR, error)
-    except Exception as error:  # noqa: BLE001
-        _fail(ERROR, _bug(error))
-    if as_json:
-        sys.stdout.write(json.dumps(_as_json(result)) + "\n")
-    else:
-        out.print(_summary(chosen, model, k, result))
+    with _told(USAGE), open_store(db) as store, _told(ERROR):
+        with follow(err) as on_progress, _stopping(stop):
+            result = solve(chosen, asked, store=store, run_id=run_id, on_progress=on_progress, **options)
+        if as_json:
+            sys.stdout.write(json.dumps(_as_json(result)) + "\n")
+        else:
+            out.print(_summary(chosen, model, k, db, result))
+    if result.status == "stopped":
+        err.print(f"stopped at step {result.steps:,}; this goes on: {escape(_same_command(db, run_id))}")
     raise typer.Exit(_EXIT[result.status])
+
+
+@app.command()
+def runs(
+    db: Annotated[
+        str | None, typer.Option(help="SQLite file or postgresql:// URL", show_default="the data folder")
+    ] = None,
+) -> None:
+    """List the runs of a database, with how they stand and how to go on."""
+    db = db or default_db()
+    with _told(USAGE), open_store(db) as store, _told(ERROR):
+        table = Table("run", "task", "k", "status", "steps", "begun")
+        for header in journal.runs(store):
+            ended = header["outcome"]
+            status = ended.get("status", "unfinished")
+            steps = ended.get("steps") if status == "solved" else sum(1 for _ in journal.read(store, header["run_id"]))
+            parameters = ", ".join(f"{name}={value}" for name, value in header["parameters"].items())[:60]
+            table.add_row(
+                escape(header["run_id"]),
+                escape(f"{header['task']} ({parameters})"),
+                str(header["k"]),
+                status,
+                f"{steps:,}",
+                header["sessions"][0]["began"],
+            )
+        out.print(table if table.row_count else f"no runs in {escape(db)}")
+        out.print("to go on with one: the command that began it, with --run-id and the same --db")
 
 
 def load_task(name: str, arguments: dict[str, Any]) -> Task:
@@ -149,15 +186,54 @@ def _arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
     return arguments
 
 
+@contextmanager
+def _stopping(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM end the run after the current round; a second SIGINT ends it at once."""
+
+    def ask(number: int, _: object) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _told(code: int) -> Iterator[None]:
+    """Whatever fails in here is said in one line: bad input with exit status `code`, a bug with its place."""
+    try:
+        yield
+    except (typer.Exit, click.ClickException):
+        raise
+    except KeyboardInterrupt:
+        _fail(STOPPED, "interrupted; what was counted is in the journal")
+    except MakerError as error:
+        _fail(ERROR, error)
+    except Exception as error:  # noqa: BLE001
+        if code == USAGE and isinstance(error, (ValueError, TypeError)):
+            _fail(USAGE, error)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        _fail(ERROR, f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})")
+
+
+def _same_command(db: str, run_id: str) -> str:
+    """The command line as given, with what makes it go on: no key stands in it, those come from the environment."""
+    arguments = list(sys.argv[1:])
+    if "--run-id" not in arguments and not any(argument.startswith("--run-id=") for argument in arguments):
+        arguments += ["--run-id", run_id]
+    if "--db" not in arguments and not any(argument.startswith("--db=") for argument in arguments):
+        arguments += ["--db", db]
+    return shlex.join(["langgraph-maker", *arguments])
+
+
 def _fail(code: int, error: object) -> NoReturn:
     err.print(f"[bold red]error:[/] {escape(str(error))}")
     raise typer.Exit(code)
-
-
-def _bug(error: Exception) -> str:
-    """A bug in a task, or here: named with its place, not dumped."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
 
 
 def _as_json(result: Run) -> dict[str, Any]:
@@ -166,7 +242,7 @@ def _as_json(result: Run) -> dict[str, Any]:
     return public | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
 
 
-def _summary(task: Task, model: str, k: int, result: Run) -> str:
+def _summary(task: Task, model: str, k: int, db: str, result: Run) -> str:
     simulated = " (a simulated model)" if model.startswith("sim:") else ""
     of = "" if task.steps is None else f" of {task.steps:,}"
     lines = [
@@ -175,6 +251,7 @@ def _summary(task: Task, model: str, k: int, result: Run) -> str:
         f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
         f"  tokens   {result.usage['input_tokens']:,} in, {result.usage['output_tokens']:,} out",
         f"  digest   {result.digest}",
+        f"  run id   {escape(result.run_id)}, in {escape(db.rpartition('@')[2])}",
     ]
     if result.status == "solved" and result.undecided_after:
         lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")

@@ -30,8 +30,9 @@ from langgraph_maker.nodes.state import (
     VotingOutput,
     VotingState,
 )
+from langgraph_maker.nodes.tally import check_budget
 from langgraph_maker.red_flags import RedFlag, RuleLike
-from langgraph_maker.sampling import Model, as_sampler, token_allowance
+from langgraph_maker.sampling import Model, as_sampler, model_name, token_allowance
 from langgraph_maker.task import Task
 
 __all__ = ["create_maker", "create_voting_graph"]
@@ -47,6 +48,7 @@ def create_maker(
     temperature: float | None = 0.1,
     max_samples: int | None = None,
     max_steps: int | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> StateGraph[MakerState, None, MakerInput, MakerOutput]:
     """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
 
@@ -63,6 +65,8 @@ def create_maker(
         max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100.
         max_steps: For a task of unknown length: steps after which it must be done.
+        stop: Asked before each round, such as `threading.Event().is_set`; True ends the run as "stopped", with all
+            that was counted kept.
 
     Raises:
         ValueError: For an option out of range or an unknown model, with what to give instead.
@@ -93,15 +97,21 @@ def create_maker(
     def after_decompose(state: MakerState) -> Literal["vote", "__end__"]:
         return "vote" if state["status"] == "running" else "__end__"
 
-    def after_vote(state: MakerState) -> Literal["escalate", "update", "decompose"]:
-        statuses = {ballot["status"] for ballot in state["ballots"]}
-        if "unresolved" in statuses:
-            return "escalate"
-        return "update" if "decided" in statuses else "decompose"
+    def after_vote(state: MakerState) -> Literal["escalate", "update"]:
+        return "escalate" if any(ballot["status"] == "unresolved" for ballot in state["ballots"]) else "update"
 
     return (
         StateGraph(MakerState, input_schema=MakerInput, output_schema=MakerOutput)
-        .add_node("decompose", decompose_node(task, max_steps=max_steps))
+        .add_node(
+            "decompose",
+            decompose_node(
+                task,
+                k=k,
+                max_steps=max_steps,
+                settings={"model": model_name(model), "max_samples": check_budget(max_samples, k)},
+                stop=stop,
+            ),
+        )
         .add_node("vote", _subgraph_node("vote", vote), input_schema=RoundInput)
         .add_node("escalate", escalate_node())
         .add_node("update", update_node(task))

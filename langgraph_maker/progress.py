@@ -40,16 +40,19 @@ def _lines(console: Console) -> Callable[[Progress], None]:
         due = max(now.seconds + 1, now.seconds * 1.1)  # ever rarer, so that a log of days stays readable
         of = f"/{now.total_steps:,}" if now.total_steps else ""
         left = ""
-        if now.total_steps and now.steps:
-            left = f" · {(now.total_steps - now.steps) * now.seconds / now.steps:,.0f} s left"
+        if now.total_steps and (rate := _rate(now)):
+            left = f" · {(now.total_steps - now.steps) / rate:,.0f} s left"
         console.print(f"{now.steps:,}{of} steps · {_counts(now)}{left}")
 
     return on_progress
 
 
+def _rate(now: Progress) -> float:
+    return (now.steps - now.earlier) / now.seconds if now.seconds else 0.0
+
+
 def _counts(now: Progress) -> str:
-    rate = now.steps / now.seconds if now.seconds else 0.0
     return (
-        f"{rate:,.0f} steps/s · {now.samples - now.flagged:,} votes · {now.flagged:,} flags"
+        f"{_rate(now):,.0f} steps/s · {now.samples - now.flagged:,} votes · {now.flagged:,} flags"
         f" · {now.undecided:,} undecided now"
     )

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
@@ -16,6 +18,8 @@ from typing_extensions import TypedDict, Unpack
 from langgraph_maker import journal
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.graph import create_maker
+from langgraph_maker.lock import ahold, hold
+from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import Model
 from langgraph_maker.state import Usage, total_usage
@@ -23,7 +27,7 @@ from langgraph_maker.task import Task
 
 __all__ = ["Progress", "Run", "asolve", "solve"]
 
-_CONFIG: RunnableConfig = {"recursion_limit": 10**12}  # steps and samples are bounded, by the task and max_samples
+_SEGMENT = 6000  # supersteps, about 2,000 steps: what tracers take in one trace
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Progress:
-    """How a run stands. `undecided` counts ballots that go into a further round; `seconds` is time so far."""
+    """How a run stands. Of its `steps`, `earlier` were decided before this call, which began `seconds` ago.
+
+    `undecided` counts ballots that go into a further round.
+    """
 
     run_id: str
     steps: int
+    earlier: int
     total_steps: int | None
     samples: int
     flagged: int
@@ -86,24 +94,41 @@ class Options(TypedDict, total=False):
     temperature: float | None
     max_samples: int | None
     max_steps: int | None
+    stop: Callable[[], bool] | None
 
 
 def solve(
-    task: Task, model: Model, *, on_progress: Callable[[Progress], None] | None = None, **options: Unpack[Options]
+    task: Task,
+    model: Model,
+    *,
+    store: BaseStore | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    run_id: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[Options],
 ) -> Run:
     """Solve `task` by voting on every step (MAKER, Algorithm 1). Works inside a running event loop too.
+
+    A run whose id is given again goes on where its journal ends; a solved one returns its result.
 
     Args:
         task: What to solve.
         model: What to ask, see `sampling.Model`.
+        store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
+        checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
+            suffices to go on.
+        run_id: The run's name in the store; None makes a fresh one.
         on_progress: Called after every round of voting.
-        **options: `k`, `red_flags`, `first_temperature`, `temperature`, `max_samples`, `max_steps`: see
+        **options: `k`, `red_flags`, `first_temperature`, `temperature`, `max_samples`, `max_steps`, `stop`: see
             `create_maker`.
 
     Raises:
         ValueError: For an option out of range or an unknown model, with what to give instead.
         TypeError: For an unknown option, or a model that is none.
-        SamplingError: When not one call of a round succeeded, with what had been spent by then.
+        SamplingError: When not one call of a round succeeded, with what had been spent by then. The run goes on
+            under the same id.
+        JournalError: When the store failed for too long, or holds another task under this id.
+        RunBusyError: When a live process is writing this run.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
@@ -111,18 +136,27 @@ def solve(
         >>> run.status, run.steps, list(run.actions())[:2]
         ('solved', 15, [[1, 0, 1], [2, 0, 2]])
     """
-    store = InMemoryStore()
-    maker = create_maker(task, model, **options).compile(checkpointer=False, store=store)
-    with _Watch(task, on_progress) as watch:
-        for chunk in maker.stream({}, _CONFIG, stream_mode="updates"):
-            watch.see(chunk)
+    store = store if store is not None else InMemoryStore()
+    run_id = uuid4().hex if run_id is None else run_id
+    maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
+    with hold(store, run_id), _Watch(task, on_progress) as watch:
+        while watch.goes_on():
+            for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                watch.see(chunk)
     return watch.run(store)
 
 
 async def asolve(
-    task: Task, model: Model, *, on_progress: Callable[[Progress], None] | None = None, **options: Unpack[Options]
+    task: Task,
+    model: Model,
+    *,
+    store: BaseStore | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    run_id: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[Options],
 ) -> Run:
-    """`solve`, for asynchronous code: the model is called on the caller's event loop.
+    """`solve`, for asynchronous code: the model and an asynchronous store are called on the caller's event loop.
 
     Example:
         >>> import asyncio
@@ -130,12 +164,20 @@ async def asolve(
         >>> asyncio.run(asolve(TowersOfHanoi(3), "sim:error=0.01")).status
         'solved'
     """
-    store = InMemoryStore()
-    maker = create_maker(task, model, **options).compile(checkpointer=False, store=store)
-    with _Watch(task, on_progress) as watch:
-        async for chunk in maker.astream({}, _CONFIG, stream_mode="updates"):
-            watch.see(chunk)
+    store = store if store is not None else InMemoryStore()
+    run_id = uuid4().hex if run_id is None else run_id
+    maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
+    async with ahold(store, run_id):
+        with _Watch(task, on_progress) as watch:
+            while watch.goes_on():
+                async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                    watch.see(chunk)
     return watch.run(store)
+
+
+def _config(run_id: str) -> RunnableConfig:
+    """One segment of a long run: bounded, so that a trace of it stays readable."""
+    return {"recursion_limit": _SEGMENT, "configurable": {"thread_id": run_id}, "run_name": f"maker {run_id}"}
 
 
 class _Watch:
@@ -146,6 +188,7 @@ class _Watch:
         self.on_progress = on_progress
         self.began = time.monotonic()
         self.state: dict[str, Any] = {}
+        self.earlier = 0
 
     def __enter__(self) -> Self:
         return self
@@ -157,8 +200,14 @@ class _Watch:
                 f"{error} (at step {now.steps}, after {now.samples} samples, {now.flagged} of them flagged)"
             ) from error
 
+    def goes_on(self) -> bool:
+        """Whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
+        return not self.state or (self.state["status"] == "stopped" and self.state["reason"] == SEGMENT_ENDED)
+
     def see(self, chunk: dict[str, Any]) -> None:
         for node, update in chunk.items():
+            if not self.state:  # the first node finds where the run stands
+                self.earlier = update["totals"]["steps"]
             self.state.update(update)
             if self.on_progress is not None and node in ("vote", "update"):
                 self.on_progress(self.progress())
@@ -169,6 +218,7 @@ class _Watch:
         return Progress(
             run_id=self.state["run_id"],
             steps=totals["steps"],
+            earlier=self.earlier,
             total_steps=self.total_steps,
             samples=totals["samples"] + sum(ballot["samples"] for ballot in ballots),
             flagged=totals["flagged"] + sum(sum(ballot["flags"].values()) for ballot in ballots),

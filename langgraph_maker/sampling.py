@@ -20,7 +20,7 @@ from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
 
-__all__ = ["Model", "as_sampler", "chat_model", "run_at_once", "run_sync", "token_allowance"]
+__all__ = ["Model", "as_sampler", "chat_model", "model_name", "run_at_once", "run_sync", "token_allowance"]
 
 Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
 """A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
@@ -102,6 +102,18 @@ def chat_model(name: str, **settings: Any) -> BaseChatModel:
         return cast("BaseChatModel", init_chat_model(name, **settings))
     except ImportError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def model_name(model: Model) -> str:
+    """What to call a model in a record: never its settings, which may hold a key."""
+    if isinstance(model, str):
+        return model
+    inner: Any = model
+    while isinstance(inner, RunnableBinding):
+        inner = inner.bound
+    name = getattr(inner, "model_name", None) or getattr(inner, "model", None)
+    kind = type(inner).__name__
+    return f"{kind} {name}" if isinstance(name, str) else getattr(inner, "__name__", kind)
 
 
 def token_allowance(red_flags: RuleLike | None) -> int | None:

@@ -79,6 +79,10 @@ class Task(ABC):
     def advance(self, state: State, vote: Vote) -> State:
         """What the next microagent starts from, as the winning vote has it. Must be pure."""
 
+    def parameters(self) -> dict[str, JSON]:
+        """What tells this task from others of its name: a run goes on only under the parameters it began with."""
+        return {"steps": self.steps, "start": self.initial_state()}
+
     def vote_key(self, vote: Vote) -> str:
         """Which votes are equal: those with equal keys. The default is the pair's canonical JSON."""
         return canonical(vote)

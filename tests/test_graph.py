@@ -272,7 +272,6 @@ class TestPicture:
             ("decompose", "__end__"),
             ("vote", "update"),
             ("vote", "escalate"),
-            ("vote", "decompose"),
             ("escalate", "update"),
             ("update", "decompose"),
         }

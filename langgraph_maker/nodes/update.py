@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_store
+from langgraph.store.base import BaseStore, Op
 
-from langgraph_maker import journal
+from langgraph_maker import records
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.state import Lane, MakerState, Totals
+from langgraph_maker.nodes.position import Position, add, copied, remember, take
+from langgraph_maker.nodes.state import Lane, MakerState
+from langgraph_maker.records import Entry, Plan
 from langgraph_maker.state import BallotState
 from langgraph_maker.task import Task
 
@@ -20,83 +23,90 @@ __all__ = ["update_node"]
 def update_node(task: Task) -> Runnable[MakerState, dict[str, Any]]:
     """Commit every decided ballot: `(state, vote) → next state`, pure, from the winning pair alone.
 
-    With a store, a step is journalled before it counts as done; without one, its action is kept in state.
+    With a store, a step is journalled before it counts as done, and so is what a ballot that stays open has counted;
+    a step that the journal holds already stands as it is there. Without a store, actions are kept in state.
+
+    Raises:
+        JournalError: While running, when the store failed for too long, or holds an entry that does not fit.
     """
+    role = _Update(task)
+    return Node("update", role.update, role.aupdate)
 
-    def commit(state: MakerState) -> tuple[dict[str, Any], list[journal.Entry]]:
-        decided = {ballot["id"]: ballot for ballot in state["ballots"] if ballot["status"] == "decided"}
-        totals = _copy(state["totals"])
-        lanes: list[Lane] = []
-        entries: list[journal.Entry] = []
-        for lane in state["lanes"]:
-            ballot = decided.get(str(lane["step"]))
-            if ballot is None:
-                lanes.append(lane)
+
+@dataclass(frozen=True)
+class _Update:
+    task: Task
+
+    def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
+        store = get_store()
+        return self.in_state(state) if store is None else records.drive(self.journalled(state, store), store)
+
+    async def aupdate(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
+        store = get_store()
+        return self.in_state(state) if store is None else await records.adrive(self.journalled(state, store), store)
+
+    def in_state(self, state: MakerState) -> dict[str, Any]:
+        entries = {lane["step"]: entry for lane, entry in _decided(state)}
+        actions = state["actions"] + [entry["vote"]["action"] for entry in entries.values()]
+        return {**self.commit(state, entries), "actions": actions}
+
+    def journalled(self, state: MakerState, store: BaseStore) -> Plan[dict[str, Any]]:
+        run_id, ours = state["begun"], _decided(state)
+        held = (yield records.get_entries(run_id, [lane["step"] for lane, _ in ours])) if ours else []
+        entries: dict[int, Entry] = {}
+        ops: list[Op] = []
+        for (lane, entry), item in zip(ours, held, strict=True):
+            step = lane["step"]
+            if (theirs := records.read_entry(item, run_id, step)) is not None:
+                entries[step] = theirs
                 continue
-            key = max(ballot["counts"], key=ballot["counts"].__getitem__)
-            entry = _entry(lane["step"], ballot, ballot["votes"][key])
-            _add(totals, entry, key)
-            entries.append(entry)
-            lanes.append({**lane, "step": lane["step"] + 1, "state": task.advance(lane["state"], entry["vote"])})
-        kept = [ballot for ballot in state["ballots"] if ballot["status"] != "decided"]
-        return {"lanes": lanes, "totals": totals, "ballots": kept}, entries
+            end = records.mark(take(self.task, lane, entry)["state"])
+            entries[step] = {**entry, "start": records.mark(lane["state"]), "end": end, "writer": records.writer()}
+            ops.append(records.put_entry(run_id, entries[step]))
+            if entry["rounds"] > 1:
+                ops.append(records.put_open(run_id, step, None))
+        position = self.commit(state, entries)
+        ops += [records.put_open(run_id, int(ballot["id"]), ballot) for ballot in position["ballots"]]
+        if ops:
+            yield ops
+        remember(store, run_id, position)
+        return dict(position)
 
-    def in_state(state: MakerState, entries: list[journal.Entry]) -> dict[str, Any]:
-        return {"actions": state["actions"] + [entry["vote"]["action"] for entry in entries]}
-
-    def update(state: MakerState, _: RunnableConfig) -> dict[str, Any]:
-        committed, entries = commit(state)
-        if (store := get_store()) is None:
-            return committed | in_state(state, entries)
-        store.batch(journal.puts(state["begun"], entries))
-        return committed
-
-    async def aupdate(state: MakerState, _: RunnableConfig) -> dict[str, Any]:
-        committed, entries = commit(state)
-        if (store := get_store()) is None:
-            return committed | in_state(state, entries)
-        await store.abatch(journal.puts(state["begun"], entries))
-        return committed
-
-    return Node("update", update, aupdate)
+    def commit(self, state: MakerState, entries: dict[int, Entry]) -> Position:
+        totals = copied(state["totals"])
+        for entry in entries.values():
+            add(totals, entry, self.task.vote_key(entry["vote"]))
+        return {
+            "lanes": [
+                take(self.task, lane, entries[lane["step"]]) if lane["step"] in entries else lane
+                for lane in state["lanes"]
+            ],
+            "totals": totals,
+            "ballots": [ballot for ballot in state["ballots"] if ballot["status"] != "decided"],
+        }
 
 
-def _entry(step: int, ballot: BallotState, vote: Any) -> journal.Entry:
+def _decided(state: MakerState) -> list[tuple[Lane, Entry]]:
+    ballots = {ballot["id"]: ballot for ballot in state["ballots"] if ballot["status"] == "decided"}
+    return [
+        (lane, _entry(lane["step"], ballots[str(lane["step"])]))
+        for lane in state["lanes"]
+        if str(lane["step"]) in ballots
+    ]
+
+
+def _entry(step: int, ballot: BallotState) -> Entry:
+    winner = max(ballot["counts"], key=ballot["counts"].__getitem__)
     return {
         "step": step,
-        "vote": vote,
+        "vote": ballot["votes"][winner],
         "votes": sum(ballot["counts"].values()),
         "samples": ballot["samples"],
         "flags": ballot["flags"],
         "rounds": ballot["rounds"],
         "input_tokens": ballot["usage"]["input_tokens"],
         "output_tokens": ballot["usage"]["output_tokens"],
+        "start": "",
+        "end": "",
+        "writer": "",
     }
-
-
-def _copy(totals: Totals) -> Totals:
-    return {
-        **totals,
-        "usage": {**totals["usage"]},
-        "votes_per_step": totals["votes_per_step"].copy(),
-        "samples_per_step": totals["samples_per_step"].copy(),
-    }
-
-
-def _add(totals: Totals, entry: journal.Entry, key: str) -> None:
-    totals["steps"] += 1
-    totals["samples"] += entry["samples"]
-    totals["flagged"] += sum(entry["flags"].values())
-    totals["rounds"] += entry["rounds"]
-    totals["usage"]["input_tokens"] += entry["input_tokens"]
-    totals["usage"]["output_tokens"] += entry["output_tokens"]
-    _count(totals["votes_per_step"], entry["votes"])
-    _count(totals["samples_per_step"], entry["samples"])
-    mark = blake2b(f"{entry['step']}:{key}".encode(), digest_size=16).digest()
-    total = int(totals["digest"], 16) + int.from_bytes(mark)
-    totals["digest"] = f"{total % 2**128:032x}"
-
-
-def _count(histogram: list[int], value: int) -> None:
-    histogram.extend([0] * (value + 1 - len(histogram)))
-    histogram[value] += 1

@@ -158,6 +158,10 @@ class TowersOfHanoi(Task):
             f"move = {vote['action']}\nnext_state = {vote['next_state']}"
         )
 
+    def parameters(self) -> dict[str, Any]:
+        """The number of disks; how responses are read may change from one session of a run to the next."""
+        return {"disks": self.disks}
+
     def wrong_votes(self, state: State) -> list[Vote]:
         """Likely wrong answers, for simulation: each other legal move, and the right move with a wrong next state.
 

@@ -1,0 +1,290 @@
+"""How a run is laid out in a store, and how it is reached: keys, entries, and plans of store operations.
+
+Everything is canonical text under keys computed from the run id and the step, because stores differ in what values
+they take and in how they order a search. A plan is a generator that yields batches of operations and is sent their
+results, so that one piece of code serves synchronous and asynchronous stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Generator, Sequence
+from functools import cache
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
+from typing_extensions import TypedDict
+
+from langgraph_maker.ballot import canonical
+from langgraph_maker.errors import JournalError
+from langgraph_maker.state import BallotState
+
+__all__ = [
+    "Entry",
+    "Header",
+    "Plan",
+    "Session",
+    "adrive",
+    "drive",
+    "drop_entry",
+    "drop_header",
+    "get_entries",
+    "get_header",
+    "get_open",
+    "mark",
+    "namespace",
+    "put_entry",
+    "put_header",
+    "put_open",
+    "read_entry",
+    "read_header",
+    "read_open",
+    "writer",
+]
+
+ROOT: Final = "langgraph_maker"
+HEADERS: Final = (ROOT, "headers")
+PATIENCE: Final = 60.0
+"""Seconds for which a failing store is tried again before the run stops."""
+
+T = TypeVar("T")
+Plan: TypeAlias = Generator[Sequence[Op], Any, T]
+
+
+class Entry(TypedDict):
+    """One committed step: the winning vote as it was cast, and what deciding it took.
+
+    `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
+    """
+
+    step: int
+    vote: Any
+    votes: int
+    samples: int
+    flags: dict[str, int]
+    rounds: int
+    input_tokens: int
+    output_tokens: int
+    start: str
+    end: str
+    writer: str
+
+
+class Session(TypedDict):
+    """One process's work on a run: what may change from one to the next."""
+
+    writer: str
+    began: str
+    settings: dict[str, Any]
+
+
+class Header(TypedDict):
+    """What a run is: fixed are the task, its parameters and k. `outcome` is how it stood when it last ended."""
+
+    format: int
+    run_id: str
+    task: str
+    parameters: dict[str, Any]
+    k: int
+    sessions: list[Session]
+    outcome: dict[str, Any]
+
+
+def get_header(run_id: str) -> GetOp:
+    """Asks for a run's header."""
+    return GetOp(HEADERS, _label(run_id), refresh_ttl=False)
+
+
+def put_header(header: Header) -> PutOp:
+    """Writes a run's header."""
+    return PutOp(HEADERS, _label(header["run_id"]), {"header": json.dumps(header, sort_keys=True)}, index=False)
+
+
+def drop_header(run_id: str) -> PutOp:
+    """Removes a run's header."""
+    return PutOp(HEADERS, _label(run_id), None)
+
+
+def read_header(item: Item | None, run_id: str) -> Header | None:
+    """The header in what the store returned.
+
+    Raises:
+        JournalError: When it is no header of ours.
+    """
+    if item is None:
+        return None
+    try:
+        header: Header = json.loads(item.value["header"])
+        sound = header["format"] == 1 and header["run_id"] == run_id
+    except (TypeError, KeyError, ValueError) as error:
+        raise JournalError(f"the header of run {run_id!r} cannot be read: {error}") from error
+    if not sound:
+        raise JournalError(f"the header of run {run_id!r} is not of that run, or not of this version")
+    return header
+
+
+def get_entries(run_id: str, steps: Sequence[int]) -> list[Op]:
+    """Asks for the entries of `steps`."""
+    where = namespace(run_id)
+    return [GetOp(where, f"step-{step:012d}", refresh_ttl=False) for step in steps]
+
+
+def put_entry(run_id: str, entry: Entry) -> PutOp:
+    """Writes one entry, with a checksum over all of it and the run it belongs to."""
+    text = json.dumps([*entry.values()], separators=(",", ":"))
+    value = {"entry": text, "check": _check(run_id, text)}
+    return PutOp(namespace(run_id), f"step-{entry['step']:012d}", value, index=False)
+
+
+def drop_entry(run_id: str, step: int) -> PutOp:
+    """Removes an entry."""
+    return PutOp(namespace(run_id), f"step-{step:012d}", None)
+
+
+def read_entry(item: Item | None, run_id: str, step: int) -> Entry | None:
+    """The entry in what the store returned.
+
+    Raises:
+        JournalError: When it is not the entry of this step of this run as it was written.
+    """
+    if item is None:
+        return None
+    try:
+        text = item.value["entry"]
+        values = json.loads(text)
+        entry: Entry = dict(zip(Entry.__annotations__, values, strict=True))  # type: ignore[assignment]
+        sound = item.value["check"] == _check(run_id, text) and entry["step"] == step
+    except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
+        raise JournalError(f"the entry of step {step} of run {run_id!r} cannot be read: {error}") from error
+    if not sound:
+        raise JournalError(f"the entry of step {step} of run {run_id!r} is not as it was written there")
+    return entry
+
+
+def get_open(run_id: str, step: int) -> GetOp:
+    """Asks for the ballot that is still open at `step`."""
+    return GetOp(namespace(run_id), f"open-{step:012d}", refresh_ttl=False)
+
+
+def put_open(run_id: str, step: int, ballot: BallotState | None) -> PutOp:
+    """Writes the ballot that is still open at `step`, or removes it."""
+    value = None if ballot is None else {"ballot": json.dumps(ballot)}
+    return PutOp(namespace(run_id), f"open-{step:012d}", value, index=False)
+
+
+def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
+    """The open ballot in what the store returned.
+
+    Raises:
+        JournalError: When it cannot be read.
+    """
+    if item is None:
+        return None
+    try:
+        ballot: BallotState = json.loads(item.value["ballot"])
+    except (TypeError, KeyError, ValueError, RecursionError) as error:
+        raise JournalError(f"the open ballot of step {step} of run {run_id!r} cannot be read: {error}") from error
+    return ballot
+
+
+def mark(state: Any) -> str:
+    """A short fingerprint of a state."""
+    return blake2b(canonical(state).encode(), digest_size=6).hexdigest()
+
+
+def writer() -> str:
+    """This process's token, in every entry that it writes."""
+    return _token(os.getpid())
+
+
+@cache
+def _token(pid: int) -> str:
+    return f"{pid}-{uuid4().hex[:8]}"
+
+
+def drive(plan: Plan[T], store: BaseStore) -> T:
+    """Run a plan on a synchronous store.
+
+    Raises:
+        JournalError: When the store fails for longer than `PATIENCE`, or in a way that waiting cannot mend.
+    """
+    results: list[Any] | None = None
+    while True:
+        try:
+            ops = plan.send(results)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        attempt = _Attempts()
+        while True:
+            try:
+                results = store.batch(ops)
+                break
+            except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
+                time.sleep(attempt.pause(error))
+
+
+async def adrive(plan: Plan[T], store: BaseStore) -> T:
+    """Run a plan in asynchronous code; a store that is synchronous only is called in a thread."""
+    results: list[Any] | None = None
+    while True:
+        try:
+            ops = plan.send(results)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        attempt = _Attempts()
+        while True:
+            try:
+                results = await _abatch(store, ops)
+                break
+            except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
+                await asyncio.sleep(attempt.pause(error))
+
+
+async def _abatch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
+    try:
+        return await store.abatch(ops)
+    except NotImplementedError:
+        return await asyncio.to_thread(store.batch, ops)
+
+
+class _Attempts:
+    """How long to wait before a failing store is tried again."""
+
+    def __init__(self) -> None:
+        self.deadline = time.monotonic() + PATIENCE
+        self.next = 0.05
+
+    def pause(self, error: Exception) -> float:
+        causes = (error, error.__cause__)
+        passing = any(isinstance(cause, OSError) or type(cause).__name__ in _PASSING for cause in causes)
+        if not passing or "readonly" in str(error) or time.monotonic() > self.deadline:
+            raise JournalError(f"the journal's store failed: {type(error).__name__}: {error}") from error
+        self.next = min(2 * self.next, 2.0)
+        return self.next
+
+
+# sqlite3 and psycopg: locked, disk full, connection lost, pool exhausted
+_PASSING: Final = frozenset({"OperationalError", "InterfaceError", "AdminShutdown", "PoolTimeout", "DiskFull"})
+
+
+def namespace(run_id: str) -> tuple[str, ...]:
+    """Where a run's entries and open ballots are."""
+    return (ROOT, "runs", _label(run_id))
+
+
+def _label(run_id: str) -> str:
+    """The run id as stores can hold it: no dots, bounded length, no two ids alike, none the beginning of another."""
+    label = quote(run_id.encode("utf-8", "surrogatepass"), safe="").replace(".", "%2E").replace("~", "%7E")
+    if len(label) > 200:  # noqa: PLR2004 - Postgres bounds the length of a key
+        label = f"~{blake2b(label.encode(), digest_size=16).hexdigest()}"
+    return f"{label}~"
+
+
+def _check(run_id: str, text: str) -> str:
+    return blake2b(f"{_label(run_id)}\n{text}".encode(), digest_size=6).hexdigest()

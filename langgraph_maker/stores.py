@@ -1,0 +1,80 @@
+"""Open the database that a run is journalled in: an SQLite file, or Postgres. Needs the extra `cli` or `postgres`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from langgraph.store.base import BaseStore
+from platformdirs import user_data_path
+
+__all__ = ["default_db", "is_postgres", "open_store"]
+
+
+def default_db() -> str:
+    """The SQLite file in the platform's data folder, which is made if need be."""
+    return str(user_data_path("langgraph-maker", ensure_exists=True) / "runs.sqlite")
+
+
+def is_postgres(db: str) -> bool:
+    """Whether `db` is a Postgres URL rather than a path."""
+    return db.startswith(("postgresql://", "postgres://"))
+
+
+@contextmanager
+def open_store(db: str) -> Iterator[BaseStore]:
+    """The store in `db`, a path or a Postgres URL, ready to be written.
+
+    Raises:
+        ValueError: When `db` cannot be opened, is no database or not one of LangGraph's, or may not be written.
+    """
+    with _postgres(db) if is_postgres(db) else _sqlite(Path(db)) as store:
+        yield store
+
+
+@contextmanager
+def _sqlite(path: Path) -> Iterator[BaseStore]:
+    from langgraph.store.sqlite import SqliteStore  # noqa: PLC0415 - an extra
+
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
+    try:
+        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    except sqlite3.Error as error:
+        raise ValueError(f"{path} cannot be opened: {error}") from error
+    try:
+        try:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables and "store" not in tables:
+                raise ValueError(f"{path} is a database of something else: name another file, and it is made")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a step that counts as done outlives a power cut
+            store = SqliteStore(connection)
+            store.setup()
+        except sqlite3.Error as error:
+            raise ValueError(f"{path} cannot be used as a journal: {error}") from error
+        yield store
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _postgres(url: str) -> Iterator[BaseStore]:
+    try:
+        import psycopg  # noqa: PLC0415 - an extra
+        from langgraph.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ValueError("Postgres needs an extra: pip install 'langgraph-maker[postgres]'") from error
+    try:
+        opened = PostgresStore.from_conn_string(url, pool_config={"min_size": 1, "max_size": 4})
+        store = opened.__enter__()
+        store.setup()
+    except psycopg.Error as error:
+        where = url.rpartition("@")[2] or url
+        raise ValueError(f"Postgres at {where} cannot be used: {error}") from error
+    try:
+        yield store
+    finally:
+        opened.__exit__(None, None, None)

@@ -1,0 +1,51 @@
+"""A process for tests to kill: solves Hanoi in a database, and notes every sample it draws in a file.
+
+python crash.py DB RUN_ID DISKS COUNTER [SPEC] [MODE]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph_maker import asolve, solve
+from langgraph_maker.simulation import simulated_sampler
+from langgraph_maker.state import Request, Sampler, never_waits
+from langgraph_maker.stores import open_store
+from langgraph_maker.tasks import TowersOfHanoi
+
+
+def counting(sampler: Sampler, path: str) -> Sampler:
+    """The sampler, each sample that it draws a byte in the file."""
+    file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+    @never_waits
+    async def sample(requests: Sequence[Request]) -> Sequence[Any]:
+        os.write(file, b"." * len(requests))
+        return await sampler(requests)
+
+    return sample
+
+
+def main() -> None:
+    db, run_id, disks, counter, *rest = sys.argv[1:]
+    spec, mode = [*rest, *["sim:error=0.1,flag=0.05", "sync"][len(rest) :]]
+    task = TowersOfHanoi(int(disks))
+    sampler = counting(simulated_sampler(spec, task), counter)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with open_store(db) as store:
+        if mode == "async":
+            run = asyncio.run(asolve(task, sampler, k=5, store=store, run_id=run_id, stop=stop.is_set))
+        else:
+            run = solve(task, sampler, k=5, store=store, run_id=run_id, stop=stop.is_set)
+    print(run.status, run.steps, run.samples, run.digest)
+
+
+if __name__ == "__main__":
+    main()
