@@ -111,14 +111,13 @@ def runs(
         for header in journal.runs(store):
             ended = header["outcome"]
             status = ended.get("status", "unfinished")
-            steps = ended.get("steps") if status == "solved" else sum(1 for _ in journal.read(store, header["run_id"]))
             parameters = ", ".join(f"{name}={value}" for name, value in header["parameters"].items())[:60]
             table.add_row(
                 escape(header["run_id"]),
                 escape(f"{header['task']} ({parameters})"),
                 str(header["k"]),
                 status,
-                f"{steps:,}",
+                f"{journal.steps(store, header['run_id']):,}",
                 header["sessions"][0]["began"],
             )
         out.print(table if table.row_count else f"no runs in {escape(db)}")

@@ -29,7 +29,7 @@ from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.position import forget
 from langgraph_maker.records import Entry, Header
 
-__all__ = ["Entry", "Header", "Problem", "delete", "export", "fork", "header", "read", "runs", "verify"]
+__all__ = ["Entry", "Header", "Problem", "delete", "export", "fork", "header", "read", "runs", "steps", "verify"]
 
 _BATCH = 1024
 
@@ -75,6 +75,25 @@ def runs(store: BaseStore) -> Iterator[Header]:
             yield one
 
 
+def steps(store: BaseStore, run_id: str) -> int:
+    """How many steps the run has, found by halving: a few dozen look-ups, however many steps there are.
+
+    Raises:
+        JournalError: When there is no such run.
+    """
+    ended = int(header(store, run_id)["outcome"].get("steps", 0))
+
+    def there(step: int) -> bool:
+        return store.batch(records.get_entries(run_id, [step]))[0] is not None
+
+    reach = 1
+    while there(ended + reach - 1):
+        ended, reach = ended + reach, 2 * reach
+    while reach := reach // 2:
+        ended += reach if there(ended + reach - 1) else 0
+    return ended
+
+
 def verify(store: BaseStore, run_id: str) -> list[Problem]:
     """Look for steps that are missing, altered, out of succession or written by two processes at once.
 
@@ -84,10 +103,11 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
     Raises:
         JournalError: When there is no such run.
     """
-    ended, order = _ended(store, run_id), [session["writer"] for session in header(store, run_id)["sessions"]]
+    order = [session["writer"] for session in header(store, run_id)["sessions"]]
+    ended = steps(store, run_id)
     problems: list[Problem] = []
     last: Entry | None = None
-    for step, item in _items(store, run_id, range(ended)):
+    for step, item in _items(store, run_id, range(_last(store, run_id, ended) + 1)):
         try:
             entry = records.read_entry(item, run_id, step)
         except JournalError as error:
@@ -95,7 +115,7 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
             last = None
             continue
         if entry is None:
-            problems.append(Problem(step, "missing", f"there are {ended} steps, but none numbered {step}"))
+            problems.append(Problem(step, "missing", "there are later steps, but not this one"))
         elif entry["writer"] not in order:
             problems.append(Problem(step, "mixed writers", f"{entry['writer']} never began work on this run"))
         elif last is not None and last["step"] == step - 1:
@@ -114,11 +134,11 @@ def delete(store: BaseStore, run_id: str) -> None:
     Raises:
         JournalError: When there is no such run.
     """
-    ended = _ended(store, run_id)
+    ended = steps(store, run_id)
     for start in range(0, ended + 1, _BATCH):
-        steps = range(start, min(start + _BATCH, ended + 1))
-        store.batch([records.drop_entry(run_id, step) for step in steps])
-        store.batch([records.put_open(run_id, step, None) for step in steps])
+        batch = range(start, min(start + _BATCH, ended + 1))
+        store.batch([records.drop_entry(run_id, step) for step in batch])
+        store.batch([records.put_open(run_id, step, None) for step in batch])
     store.batch([records.drop_header(run_id)])
     forget(store, run_id)
 
@@ -132,7 +152,7 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
     old = header(store, run_id)
     if records.read_header(store.batch([records.get_header(new_id)])[0], new_id) is not None:  # type: ignore[arg-type]
         raise JournalError(f"there is a run {new_id!r} already: fork to another id, or delete that run")
-    if not 0 <= step <= (ended := _ended(store, run_id)):
+    if not 0 <= step <= (ended := steps(store, run_id)):
         raise JournalError(f"run {run_id!r} has {ended} steps: fork it at one from 0 to {ended}, not at {step}")
     copies = (records.put_entry(new_id, entry) for entry in islice(read(store, run_id), step))
     while batch := list(islice(copies, _BATCH)):
@@ -151,18 +171,21 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
         file.write(json.dumps(entry) + "\n")
 
 
-def _items(store: BaseStore, run_id: str, steps: range) -> Iterator[tuple[int, Item | None]]:
-    for start in range(steps.start, steps.stop, _BATCH):
-        batch = range(start, min(start + _BATCH, steps.stop))
-        yield from zip(batch, store.batch(records.get_entries(run_id, batch)), strict=True)  # type: ignore[misc]
+def _items(store: BaseStore, run_id: str, wanted: range) -> Iterator[tuple[int, Item | None]]:
+    for start in range(wanted.start, wanted.stop, _BATCH):
+        batch = range(start, min(start + _BATCH, wanted.stop))
+        yield from zip(batch, store.batch(records.get_entries(run_id, batch)), strict=True)
 
 
-def _ended(store: BaseStore, run_id: str) -> int:
-    """After which step the record ends: the last written entries are the latest of a run."""
-    written = [int(header(store, run_id)["outcome"].get("steps", 0))]
-    latest = islice(_search(store, records.namespace(run_id)), 64)
-    written += [int(item.key.removeprefix("step-")) + 1 for item in latest if item.key.startswith("step-")]
-    return max(written)
+def _last(store: BaseStore, run_id: str, ended: int) -> int:
+    """The last entry there is, one that lies up to 1,024 steps beyond a gap included."""
+    last = ended - 1
+    for step, item in _items(store, run_id, range(ended, sys.maxsize)):
+        if item is not None:
+            last = step
+        elif step - last > _BATCH:
+            return last
+    return last
 
 
 def _search(store: BaseStore, where: tuple[str, ...]) -> Iterator[Item]:

@@ -44,7 +44,7 @@ def main() -> None:
             run = asyncio.run(asolve(task, sampler, k=5, store=store, run_id=run_id, stop=stop.is_set))
         else:
             run = solve(task, sampler, k=5, store=store, run_id=run_id, stop=stop.is_set)
-    print(run.status, run.steps, run.samples, run.digest)
+    sys.stdout.write(f"{run.status} {run.steps} {run.samples} {run.digest}\n")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from langgraph_maker import journal, solve
+from langgraph_maker.errors import JournalError
+from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
 
 OWN_TASK = """
@@ -59,6 +65,11 @@ def maker(*arguments: str, cwd: Path | None = None, **env: str) -> subprocess.Co
 
 def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return maker("run", *arguments, **options)
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture
@@ -245,3 +256,96 @@ class TestErrors:
 
 def test_help_states_the_exit_codes() -> None:
     assert "0 solved, 1 error, 2 usage, 3 unresolved, 130 stopped" in maker("--help").stdout
+
+
+class TestGoingOn:
+    """A run in a database: stopped, killed, gone on with, listed."""
+
+    def start(self, db: Path, *arguments: str) -> subprocess.Popen[str]:
+        command = [
+            sys.executable,
+            "-c",
+            "from langgraph_maker.cli import main; main()",
+            "run",
+            "hanoi",
+            "--db",
+            str(db),
+        ]
+        return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_for_steps(self, db: Path, run_id: str, steps: int) -> None:
+        with open_store(str(db)) as store:
+            while True:
+                try:
+                    if journal.steps(store, run_id) >= steps:
+                        return
+                except JournalError:
+                    pass
+                time.sleep(0.05)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_stops_it_and_the_printed_command_goes_on(self, tmp_path: Path, number: signal.Signals) -> None:
+        db = tmp_path / "run db.sqlite"
+        process = self.start(db, "--disks", "12", "--run-id", "my run")
+        self.wait_for_steps(db, "my run", 50)
+        process.send_signal(number)
+        printed, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "stopped: hanoi" in printed
+        command = shlex.split(errors.split("this goes on: ")[1])
+        assert command == ["langgraph-maker", "run", "hanoi", "--db", str(db), "--disks", "12", "--run-id", "my run"]
+        listed = maker("runs", "--db", str(db)).stdout
+        assert "stopped" in listed
+        done = maker(*command[1:], "--json")
+        result = json.loads(done.stdout)
+        assert (result["status"], result["steps"], result["run_id"]) == ("solved", 4095, "my run")
+        assert result["digest"] == solve(TowersOfHanoi(12), "sim:error=0").digest
+        assert "solved" in maker("runs", "--db", str(db)).stdout
+
+    def test_a_second_interrupt_ends_it_at_once(
+        self, tmp_path: Path, serve: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = threading.Event()
+        release = threading.Event()
+
+        def slow(_: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+            asked.set()
+            release.wait(60)
+            return 500, {}
+
+        url = serve(slow)
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        process = self.start(tmp_path / "run.sqlite", "--model", "openai:any", "--base-url", url, "--run-id", "r")
+        assert asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None  # it waits for the round
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        release.set()
+        assert process.returncode == 130
+        assert "Traceback" not in errors
+
+    def test_the_default_database_is_named_in_the_summary(self, tmp_path: Path) -> None:
+        done = run("hanoi", "--disks", "3", "--run-id", "here", XDG_DATA_HOME=str(tmp_path), HOME=str(tmp_path))
+        assert "run id   here, in " in done.stdout
+        assert maker("runs", XDG_DATA_HOME=str(tmp_path), HOME=str(tmp_path)).stdout.count("solved") == 1
+
+    def test_another_task_under_the_same_id_is_refused(self, tmp_path: Path) -> None:
+        db = str(tmp_path / "run.sqlite")
+        assert run("hanoi", "--disks", "3", "--db", db, "--run-id", "r").returncode == 0
+        done = run("hanoi", "--disks", "4", "--db", db, "--run-id", "r")
+        assert done.returncode == 1
+        assert "{'disks': 3}, not {'disks': 4}" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [("no/run.sqlite", None, "no folder"), ("text", "plain text " * 99, "not a database"), ("x", "", "")],
+    )
+    def test_databases_that_are_none(self, tmp_path: Path, name: str, content: str | None, message: str) -> None:
+        if content is not None:
+            (tmp_path / name).write_text(content)
+        done = run("hanoi", "--disks", "2", "--db", str(tmp_path / name))
+        assert done.returncode == (2 if message else 0)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr

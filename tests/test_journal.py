@@ -102,6 +102,12 @@ class TestVerify:
         store.batch([records.drop_entry("r", 2)])
         assert kinds(store) == [(2, "missing")]
 
+    def test_a_gap_in_an_unfinished_run(self, store: BaseStore) -> None:
+        solve(Counting(50), Scripted(right), store=store, run_id="r", k=1)
+        header = journal.header(store, "r")
+        store.batch([records.put_header({**header, "outcome": {}}), records.drop_entry("r", 7)])
+        assert kinds(store) == [(7, "missing")]
+
     def test_an_entry_edited_by_hand(self, store: BaseStore) -> None:
         run(store)
         [item] = store.batch(records.get_entries("r", [2]))
@@ -178,6 +184,13 @@ def test_export_is_json_lines(store: BaseStore) -> None:
     assert entries == list(journal.read(store, "r"))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 9, 100])
+def test_steps_are_found_without_reading_all(store: BaseStore, steps: int) -> None:
+    solve(Counting(steps), Scripted(right), store=store, run_id="r", k=1)
+    store.batch([records.put_header({**journal.header(store, "r"), "outcome": {}})])
+    assert journal.steps(store, "r") == steps
+
+
 def test_deleting_lets_the_id_begin_again(store: BaseStore) -> None:
     run(store)
     journal.delete(store, "r")
@@ -221,6 +234,6 @@ class TestOpenStore:
             run(store, steps=300)
             store.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
-        with pytest.raises((ValueError, JournalError), match="malformed|disk image|cannot be"):  # noqa: PT012, SIM117
+        with pytest.raises((ValueError, JournalError), match="malformed|disk image|cannot be"):  # noqa: SIM117
             with open_store(str(path)) as store:
                 run(store, steps=300)

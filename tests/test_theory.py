@@ -443,7 +443,7 @@ Z_TWO_SIDED, Z_ONE_SIDED = NormalDist().inv_cdf(0.9995), NormalDist().inv_cdf(0.
 
 def simulate(k: int, probabilities: list[float], ballots: int, seed: int) -> tuple[float, float, float, float]:
     """Success rate, its standard error, mean votes, its standard error; answer 0 is right."""
-    rng = random.Random(seed)  # noqa: S311 - dice, not secrets
+    rng = random.Random(seed)
     answers = range(len(probabilities))
     successes, votes = 0, []
     for _ in range(ballots):
