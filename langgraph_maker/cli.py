@@ -17,7 +17,6 @@ from typing import Annotated, Any, NoReturn
 from uuid import uuid4
 
 try:
-    import click
     import typer
     from rich.console import Console
     from rich.markup import escape
@@ -207,7 +206,7 @@ def _told(code: int) -> Iterator[None]:
     """Whatever fails in here is said in one line: bad input with exit status `code`, a bug with its place."""
     try:
         yield
-    except (typer.Exit, click.ClickException):
+    except typer.Exit:
         raise
     except KeyboardInterrupt:
         _fail(STOPPED, "interrupted; what was counted is in the journal")
