@@ -7,12 +7,18 @@ answer when their keys, by default their canonical JSON, are equal.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from operator import index
-from typing import Any, Self
+from typing import Any, Final, Self
 
-__all__ = ["Ballot", "canonical", "check_margin"]
+import orjson
+
+from langgraph_maker.errors import NotJSONError
+
+__all__ = ["Ballot", "canonical", "check_margin", "plain"]
 
 
 class Ballot:
@@ -55,7 +61,7 @@ class Ballot:
         return ballot
 
     def cast(self, vote: Any, key: str | None = None) -> None:
-        """Count one vote; `key` where the caller has it already.
+        """Count one vote. What is kept is a copy, unless the caller has the `key` already and gives the vote away.
 
         Raises:
             ValueError: When the vote is not JSON (see `canonical`).
@@ -63,7 +69,8 @@ class Ballot:
         """
         if self.deficit == 0:
             raise RuntimeError(f"this ballot is decided (ahead by {self.k}); a further vote cannot count")
-        key = self._key(vote) if key is None else key
+        if key is None:
+            key, vote = self._key(vote), deepcopy(vote)
         self._counts[key] = self._counts.get(key, 0) + 1
         self._votes.setdefault(key, vote)
 
@@ -126,8 +133,10 @@ def canonical(value: Any) -> str:
     no number.
 
     Raises:
-        ValueError: For what is not JSON (tuples and sets too), NaN and infinities, keys that are no strings or
-            become equal when normalised, and values nested too deeply to write.
+        ValueError: For NaN and infinities, keys that become equal when normalised, and values nested too deeply to
+            write.
+        NotJSONError: For what JSON has no form for, tuples, sets and keys that are no strings among it. It is a
+            `ValueError` as well as a `TypeError`.
 
     Example:
         >>> canonical({"b": [1.0, True], "a": "é"}) == canonical({"a": "e\u0301", "b": [1, True]})
@@ -136,9 +145,47 @@ def canonical(value: Any) -> str:
         '[1,true]'
     """
     try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        # Most values are ASCII without floats, which need no normalising. What comes back equal was JSON.
+        if text.isascii() and not _TO_NORMALISE.search(text) and orjson.loads(text) == value:
+            return text.decode()
+    except (TypeError, RecursionError):  # large integers, deep nesting, or what is not JSON
+        pass
+    try:
         return json.dumps(_normal(value), sort_keys=True, separators=(",", ":"))
     except RecursionError:
         raise ValueError("this value is nested too deeply to be a vote or a state") from None
+
+
+_TO_NORMALISE: Final = re.compile(rb"\.|e[-+0-9]|\x7f")
+
+
+def plain(value: Any) -> Any:
+    """The value in builtin types, as any store or checkpoint gives it back; a copy.
+
+    Raises:
+        ValueError: For what databases and checkpoints cannot hold: integers beyond 64 bits, lone surrogates, nesting
+            beyond 250 levels, NaN and infinities.
+        NotJSONError: For what is not JSON.
+
+    Example:
+        >>> plain(2**64)
+        Traceback (most recent call last):
+        ValueError: integers beyond 64 bits, lone surrogates and nesting beyond 250 levels cannot be kept: write such a number as text
+    """
+    try:
+        if (copy := orjson.loads(orjson.dumps(value))) == value:
+            return copy
+    except TypeError:
+        pass
+    canonical(value)  # says what is not JSON
+    try:
+        return orjson.loads(orjson.dumps(json.loads(json.dumps(value))))
+    except (TypeError, RecursionError):
+        raise ValueError(
+            "integers beyond 64 bits, lone surrogates and nesting beyond 250 levels cannot be kept: write such a number"
+            " as text"
+        ) from None
 
 
 def _normal(value: Any) -> Any:
@@ -154,7 +201,7 @@ def _normal(value: Any) -> Any:
         return int(value) if value.is_integer() else value
     if isinstance(value, dict):
         return _normal_dict(value)
-    raise ValueError(
+    raise NotJSONError(
         f"{type(value).__name__} is not JSON: votes and states are dicts with string keys, lists, strings,"
         " finite numbers, booleans or None"
     )
@@ -164,7 +211,7 @@ def _normal_dict(value: dict[Any, Any]) -> dict[str, Any]:
     normal: dict[str, Any] = {}
     for name, item in value.items():
         if not isinstance(name, str):
-            raise ValueError(f"the key {name!r} is not JSON: keys are strings")  # noqa: TRY004 - one error type
+            raise NotJSONError(f"the key {name!r} is not JSON: keys are strings")
         if (key := _normal(name)) in normal:
             raise ValueError(f"the key {name!r} occurs twice in one object once its Unicode form is normalised")
         normal[key] = _normal(item)

@@ -6,7 +6,7 @@
     ├── JournalError      a store does not hold what a run needs, or cannot be written
     └── RunBusyError      another live process is writing this run
 
-Bad arguments are `ValueError` or `TypeError`; red flags are data, not errors.
+Bad arguments are `ValueError` or `TypeError`, `NotJSONError` both at once; red flags are data, not errors.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langgraph_maker.state import Decision
 
-__all__ = ["JournalError", "MakerError", "RunBusyError", "SamplingError", "UnresolvedError"]
+__all__ = ["JournalError", "MakerError", "NotJSONError", "RunBusyError", "SamplingError", "UnresolvedError"]
 
 
 class MakerError(Exception):
     """Base of the package's own exceptions."""
+
+
+class NotJSONError(TypeError, ValueError):
+    """A vote or a state of a type that JSON has no form for: a bug in what made it."""
 
 
 class SamplingError(MakerError):

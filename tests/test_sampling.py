@@ -160,9 +160,13 @@ class TestRunSync:
                 pass
             signal.pthread_kill(main, signal.SIGINT)
 
-        threading.Thread(target=interrupt).start()
-        with pytest.raises(KeyboardInterrupt):
-            run_sync(endless())
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is born ignoring it
+        try:
+            threading.Thread(target=interrupt).start()
+            with pytest.raises(KeyboardInterrupt):
+                run_sync(endless())
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert cancelled.wait(10)
 
 
