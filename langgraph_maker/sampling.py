@@ -5,22 +5,40 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence, Set
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeAlias, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
-from langchain_core.runnables.config import ensure_config, merge_configs
+from langchain_core.runnables import (
+    Runnable,
+    RunnableBinding,
+    RunnableConfig,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import DynamicRunnable
+from pydantic import SecretStr
 
+from langgraph_maker.errors import SamplingError
 from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
 
-__all__ = ["Model", "as_sampler", "chat_model", "model_name", "run_at_once", "run_sync", "token_allowance"]
+__all__ = [
+    "Model",
+    "as_sampler",
+    "chat_model",
+    "each_chat_model",
+    "model_name",
+    "run_at_once",
+    "run_sync",
+    "token_allowance",
+]
 
 Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
 """A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
@@ -32,7 +50,8 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
     """Return the sampler that draws from `model`.
 
     Samples are independent draws: the model's cache and streaming are off, and samples stay out of the host's
-    message stream (tag "nostream"). A Runnable that wraps no chat model directly keeps its own temperature.
+    message stream (tag "nostream"). So it is for chat models inside bindings, retries, fallbacks and sequences; any
+    other Runnable is called as it is.
 
     Args:
         model: See `Model`.
@@ -55,17 +74,10 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
         if task is None:
             raise ValueError(f"{model!r} simulates answers to a task; without one, use a SimulatedChatModel")
         return simulated_sampler(model, task)
-    bound: Any = chat_model(model) if isinstance(model, str) else model
-    kwargs: dict[str, Any] = {}
-    config: RunnableConfig = {}
-    while isinstance(bound, RunnableBinding):
-        kwargs = {**bound.kwargs, **kwargs}
-        config = merge_configs(bound.config, config)
-        bound = bound.bound
-    if isinstance(bound, BaseChatModel):
-        return _ChatSampler(bound, kwargs, config, max_tokens)
+    if isinstance(model, str):
+        model = chat_model(model)
     if isinstance(model, Runnable):
-        return _RunnableSampler(model)
+        return _ModelSampler(model, max_tokens)
     if callable(model):
         return model
     raise TypeError(f"a model is a chat model, a Runnable, a Sampler or a string like 'openai:NAME', not {model!r}")
@@ -124,60 +136,113 @@ def token_allowance(red_flags: RuleLike | None) -> int | None:
         >>> token_allowance(TokenLimit(750) | Truncated())
         850
     """
-    rules = red_flags.rules if isinstance(red_flags, AnyOf) else (red_flags,)
-    limits = [rule.limit for rule in rules if isinstance(rule, TokenLimit)]
+    limits = [rule.limit for rule in _flat(red_flags) if isinstance(rule, TokenLimit)]
     return min(limits) + 100 if limits else None
 
 
-class _ChatSampler:
+def _flat(rule: RuleLike | None) -> list[RuleLike | None]:
+    return [inner for one in rule.rules for inner in _flat(one)] if isinstance(rule, AnyOf) else [rule]
+
+
+class _ModelSampler:
     """Draws each sample with a call of its own, all at once."""
 
-    def __init__(
-        self, model: BaseChatModel, kwargs: dict[str, Any], config: RunnableConfig, max_tokens: int | None
-    ) -> None:
-        self.model = model.model_copy(update={"disable_streaming": True, "cache": False})
-        self.kwargs = {name: value for name, value in kwargs.items() if name != "seed"}
-        self.config = config
-        if max_tokens and "max_tokens" not in kwargs and getattr(model, "max_tokens", 0) is None:
-            self.model = self.model.model_copy(update={"max_tokens": max_tokens})
+    def __init__(self, model: Runnable[Any, Any], max_tokens: int | None) -> None:
+        self.secrets = _secrets(model)
+        independent = each_chat_model(model, lambda one: _independent(one, max_tokens), lose={"seed"})
+
+        @cache
+        def at(temperature: float | None) -> Runnable[Any, Any]:
+            if temperature is None:
+                return independent
+            return each_chat_model(independent, lambda one: _heated(one, temperature), lose={"temperature"})
+
+        self.at = at
 
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
-        config = merge_configs(ensure_config(), self.config)
-        return await _gather([self._draw(request, config) for request in requests])
+        return await _gather([self._draw(request) for request in requests])
 
-    async def _draw(self, request: Request, config: RunnableConfig) -> AIMessage:
-        model, kwargs = self._at(request.temperature)
-        result = await model.agenerate(
-            [list(request.messages)],
-            callbacks=config.get("callbacks"),
-            tags=[*config.get("tags", []), "nostream"],
-            metadata={**config.get("metadata", {}), "subtask": request.subtask_id, "sample": request.number},
-            run_name="sample",
-            **kwargs,
+    async def _draw(self, request: Request) -> AIMessage:
+        config: RunnableConfig = {
+            "tags": ["nostream"],
+            "metadata": {"subtask": request.subtask_id, "sample": request.number},
+            "run_name": "sample",
+        }
+        try:
+            return _message(await self.at(request.temperature).ainvoke(list(request.messages), config))
+        except Exception as error:
+            said = str(error)
+            if any(secret in said for secret in self.secrets):
+                raise SamplingError(f"{type(error).__name__}: {_without(self.secrets, said)}") from None
+            raise
+
+
+def each_chat_model(
+    model: Runnable[Any, Any],
+    change: Callable[[BaseChatModel], Runnable[Any, Any]],
+    *,
+    lose: Set[str] = frozenset(),
+) -> Runnable[Any, Any]:
+    """`model` with every chat model in it changed: inside bindings, retries, fallbacks, sequences, configurables.
+
+    What bindings bind is kept, but for the arguments to `lose`.
+    """
+
+    def inside(part: Any) -> Any:
+        return each_chat_model(part, change, lose=lose)
+
+    if isinstance(model, BaseChatModel):
+        return change(model)
+    if isinstance(model, RunnableBindingBase):
+        kwargs = {name: value for name, value in model.kwargs.items() if name not in lose}
+        return model.model_copy(update={"bound": inside(model.bound), "kwargs": kwargs})
+    if isinstance(model, RunnableWithFallbacks):
+        return model.model_copy(
+            update={"runnable": inside(model.runnable), "fallbacks": [inside(one) for one in model.fallbacks]}
         )
-        return _message(getattr(result.generations[0][0], "message", None))
-
-    def _at(self, temperature: float | None) -> tuple[BaseChatModel, dict[str, Any]]:
-        if temperature is None:
-            return self.model, self.kwargs
-        if "temperature" not in type(self.model).model_fields:
-            return self.model, {**self.kwargs, "temperature": temperature}
-        kwargs = {name: value for name, value in self.kwargs.items() if name != "temperature"}
-        return self.model.model_copy(update={"temperature": temperature}), kwargs
+    if isinstance(model, RunnableSequence):
+        first, *middle, last = (inside(step) for step in model.steps)
+        return model.model_copy(update={"first": first, "middle": middle, "last": last})
+    if isinstance(model, DynamicRunnable):
+        return model.model_copy(update={"default": inside(model.default)})
+    return model
 
 
-class _RunnableSampler:
-    """Draws each sample from a Runnable as it is."""
+def _independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
+    update: dict[str, Any] = {"disable_streaming": True, "cache": False}
+    if max_tokens and getattr(model, "max_tokens", 0) is None:
+        update["max_tokens"] = max_tokens
+    if getattr(model, "seed", None) is not None:
+        update["seed"] = None
+    return model.model_copy(update=update)
 
-    def __init__(self, runnable: Runnable[Any, Any]) -> None:
-        self.runnable = runnable
 
-    async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
-        config = merge_configs(ensure_config(), {"tags": ["nostream"]})
-        return await _gather([self._draw(request, config) for request in requests])
+def _heated(model: BaseChatModel, temperature: float) -> Runnable[Any, Any]:
+    if "temperature" in type(model).model_fields:
+        return model.model_copy(update={"temperature": temperature})
+    return model.bind(temperature=temperature)
 
-    async def _draw(self, request: Request, config: RunnableConfig) -> AIMessage:
-        return _message(await self.runnable.ainvoke(list(request.messages), config))
+
+def _secrets(model: Runnable[Any, Any]) -> list[str]:
+    """The keys that errors of `model` must not show."""
+    found = [value for name, value in os.environ.items() if name.endswith("_API_KEY")]
+
+    def look(one: BaseChatModel) -> BaseChatModel:
+        values = (getattr(one, name, None) for name in type(one).model_fields)
+        found.extend(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        return one
+
+    each_chat_model(model, look)
+    return [secret for secret in found if len(secret) >= _SHORTEST_SECRET]
+
+
+def _without(secrets: Sequence[str], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "[key]")
+    return text
+
+
+_SHORTEST_SECRET = 8  # what is shorter stands in ordinary words
 
 
 def _message(response: object) -> AIMessage:

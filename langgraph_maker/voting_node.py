@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import patch_config
 from pydantic import BaseModel
 
@@ -21,9 +21,9 @@ from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import VotingInput
 from langgraph_maker.nodes.tally import check_budget
-from langgraph_maker.red_flags import RedFlag, RuleLike
-from langgraph_maker.sampling import Model, as_sampler, chat_model, token_allowance
-from langgraph_maker.state import Decision, Request, Sampler
+from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
+from langgraph_maker.sampling import Model, chat_model, each_chat_model
+from langgraph_maker.state import Decision
 
 __all__ = ["create_voting_node"]
 
@@ -70,6 +70,7 @@ def create_voting_node(
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
             `read` asks for a key that the host's state does not have.
+        TypeError: For a `schema` that is no pydantic model, or a model that is none.
         UnresolvedError: While running, see `on_unresolved`.
 
     Example:
@@ -89,7 +90,8 @@ def create_voting_node(
     if on_unresolved not in ("raise", "write"):
         raise ValueError(f'on_unresolved is "raise" or "write", not {on_unresolved!r}')
     if schema is not None:
-        model, parse = _structured(model, schema, token_allowance(red_flags)), _reader(schema)
+        model, parse = _structured(model, schema), _reader(schema)
+        red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), _one_answer(schema))
     graph = create_voting_graph(
         model,
         prompt=prompt,
@@ -107,8 +109,11 @@ def create_voting_node(
         try:
             return {"subtasks": [{"id": "vote", "state": read(state)}]}
         except (KeyError, AttributeError) as error:
-            held = sorted(state) if isinstance(state, dict) else sorted(getattr(type(state), "model_fields", ()))
-            raise ValueError(f"read found no {error} in the graph's state, which holds {held}") from error
+            kind = type(state)
+            fields = state if isinstance(state, dict) else getattr(kind, "__annotations__", ())
+            raise ValueError(
+                f"read failed with {type(error).__name__} {error} on the graph's state, a {kind.__name__} of {sorted(fields)}"
+            ) from error
 
     def finish(state: Any, output: dict[str, Any]) -> Any:
         decision: Decision = output["decisions"][0]
@@ -127,24 +132,40 @@ def create_voting_node(
     return Node("vote", vote, avote, shows=[graph])
 
 
-def _structured(model: Model, schema: type[BaseModel], max_tokens: int | None) -> Sampler:
-    """Draws answers in the form of `schema`: the arguments of the tool call stand in for the text."""
+def _structured(model: Model, schema: type[BaseModel]) -> Model:
+    """Draws answers in the form of `schema`, as tool calls where the model has them."""
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        raise TypeError(f"schema is a pydantic model class, not {schema!r}")
     if isinstance(model, str):
         model = chat_model(model)
-    if isinstance(model, BaseChatModel):
+    if not isinstance(model, Runnable):
+        return model
+
+    def with_tool(one: BaseChatModel) -> Runnable[Any, Any]:
         with suppress(NotImplementedError):  # a model without tools has to be prompted for the JSON
-            model = model.bind_tools([schema], tool_choice="any")
-    sampler = as_sampler(model, max_tokens=max_tokens)
+            return one.bind_tools([schema], tool_choice="any")
+        return one
 
-    def as_text(response: AIMessage | Exception) -> AIMessage | Exception:
-        if isinstance(response, Exception) or not response.tool_calls:
-            return response
-        return response.model_copy(update={"content": json.dumps(response.tool_calls[0]["args"])})
+    return each_chat_model(model, with_tool) | RunnableLambda(_as_text)
 
-    async def sample(requests: Sequence[Request]) -> list[AIMessage | Exception]:
-        return [as_text(response) for response in await sampler(requests)]
 
-    return sample
+def _as_text(response: AIMessage) -> AIMessage:
+    """The arguments of the tool call stand in for the text."""
+    if not response.tool_calls:
+        return response
+    return response.model_copy(update={"content": json.dumps(response.tool_calls[0]["args"])})
+
+
+def _one_answer(schema: type[BaseModel]) -> RuleLike:
+    """Flags an answer that is several, or for another tool, or one that the model's own client could not read."""
+
+    def rule(response: AIMessage) -> RedFlag | None:
+        called = [call["name"] for call in [*response.tool_calls, *response.invalid_tool_calls]]
+        if response.invalid_tool_calls or called not in ([], [schema.__name__]):
+            return RedFlag("tool_calls", f"{called}, where one valid call of {schema.__name__} was asked for")
+        return None
+
+    return rule
 
 
 def _reader(schema: type[BaseModel]) -> Callable[[str], Any]:
