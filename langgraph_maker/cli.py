@@ -66,6 +66,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     ] = "sim:gpt-4.1-mini",
     base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
     k: Annotated[int, typer.Option("--k", help="votes by which an answer must lead")] = 3,
+    lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     max_samples: Annotated[int | None, typer.Option(help="samples a step may use before it is unresolved")] = None,
     max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length")] = None,
     db: Annotated[
@@ -80,7 +81,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
     run_id, db = run_id or uuid4().hex[:12], db or default_db()
     stop = threading.Event()
-    options: Options = {"k": k, "max_samples": max_samples, "max_steps": max_steps, "stop": stop.is_set}
+    options: Options = {"k": k, "lanes": lanes, "max_samples": max_samples, "max_steps": max_steps, "stop": stop.is_set}
     with _told(USAGE):
         chosen = load_task(task, _arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)

@@ -42,11 +42,16 @@ class RunBusyError(MakerError):
 class UnresolvedError(MakerError):
     """A vote did not settle within its samples. `decision` holds the ballot as it stood."""
 
-    def __init__(self, decision: Decision) -> None:
+    def __init__(self, decision: Decision, why: str) -> None:
+        super().__init__(decision, why)
         self.decision = decision
-        best = decision["counts"][0]["count"] if decision["counts"] else 0
-        super().__init__(
-            f"no answer led by the margin after {decision['samples']} samples ({decision['flagged']} flagged;"
-            f" {len(decision['counts'])} different answers, the most frequent {best} times): raise max_samples,"
-            ' make the step simpler, or handle it with on_unresolved="write"'
+        self.why = why
+
+    def __str__(self) -> str:
+        mostly_flagged = 2 * self.decision["flagged"] > self.decision["samples"]
+        advice = (
+            "see whether prompt, parser and red flags agree on what an answer is"
+            if mostly_flagged
+            else "raise max_samples, make the step simpler"
         )
+        return f'{self.why}: {advice}, or handle it with on_unresolved="write"'

@@ -43,6 +43,7 @@ def create_maker(
     model: Model,
     *,
     k: int = 3,
+    lanes: int = 1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
@@ -59,6 +60,7 @@ def create_maker(
         task: What to solve.
         model: What to ask, see `sampling.Model`; "sim:…" simulates answers and needs no key.
         k: The margin by which an answer must lead.
+        lanes: Stretches of the chain that advance side by side, where the task knows where they begin (`Cuttable`).
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
         first_temperature: Of each step's first sample; None leaves the model's own.
         temperature: Of all later samples.
@@ -107,6 +109,7 @@ def create_maker(
             decompose_node(
                 task,
                 k=k,
+                lanes=lanes,
                 max_steps=max_steps,
                 settings={"model": model_name(model), "max_samples": check_budget(max_samples, k)},
                 stop=stop,

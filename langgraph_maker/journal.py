@@ -46,6 +46,8 @@ class Problem:
 def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
     """Iterate over a run's entries in order, from step `start` to the first that is not there.
 
+    Of a run with lanes that is under way these are not all: `export` writes all.
+
     Raises:
         JournalError: When an entry is not as it was written.
     """
@@ -76,26 +78,18 @@ def runs(store: BaseStore) -> Iterator[Header]:
 
 
 def steps(store: BaseStore, run_id: str) -> int:
-    """How many steps the run has, found by halving: a few dozen look-ups, however many steps there are.
+    """How many steps the run has, found by halving: a few dozen look-ups a lane, however many steps there are.
 
     Raises:
         JournalError: When there is no such run.
     """
-    ended = int(header(store, run_id)["outcome"].get("steps", 0))
-
-    def there(step: int) -> bool:
-        return store.batch(records.get_entries(run_id, [step]))[0] is not None
-
-    reach = 1
-    while there(ended + reach - 1):
-        ended, reach = ended + reach, 2 * reach
-    while reach := reach // 2:
-        ended += reach if there(ended + reach - 1) else 0
-    return ended
+    return sum(ends - start for (start, _), ends in _ends(store, run_id))
 
 
 def verify(store: BaseStore, run_id: str) -> list[Problem]:
     """Look for steps that are missing, altered, out of succession or written by two processes at once.
+
+    What lanes of an unfinished run have yet to do is not missing.
 
     Returns:
         What was found, by step; nothing when the record is whole.
@@ -104,28 +98,40 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
         JournalError: When there is no such run.
     """
     order = [session["writer"] for session in header(store, run_id)["sessions"]]
-    ended = steps(store, run_id)
     problems: list[Problem] = []
     last: Entry | None = None
-    for step, item in _items(store, run_id, range(_last(store, run_id, ended) + 1)):
-        try:
-            entry = records.read_entry(item, run_id, step)
-        except JournalError as error:
-            problems.append(Problem(step, "altered", str(error)))
-            last = None
-            continue
-        if entry is None:
-            problems.append(Problem(step, "missing", "there are later steps, but not this one"))
-        elif entry["writer"] not in order:
-            problems.append(Problem(step, "mixed writers", f"{entry['writer']} never began work on this run"))
-        elif last is not None and last["step"] == step - 1:
-            if entry["start"] != last["end"]:
+    for (start, end), ends in _ends(store, run_id):
+        session = 0
+        for step, item in _items(store, run_id, range(start, _last(store, run_id, ends, end) + 1)):
+            try:
+                entry = records.read_entry(item, run_id, step)
+            except JournalError as error:
+                problems.append(Problem(step, "altered", str(error)))
+                last = None
+                continue
+            if entry is None:
+                problems.append(Problem(step, "missing", "there are later steps, but not this one"))
+                continue
+            if last is not None and last["step"] == step - 1 and entry["start"] != last["end"]:
                 problems.append(Problem(step, "broken succession", f"it does not start where step {step - 1} ended"))
-            if order.index(entry["writer"]) < order.index(last["writer"]):
-                detail = f"{entry['writer']} wrote it after {last['writer']} had taken over"
+            last, writer = entry, entry["writer"]
+            if writer not in order:
+                problems.append(Problem(step, "mixed writers", f"{writer} never began work on this run"))
+            elif writer in order[session:]:
+                session += order[session:].index(writer)
+            else:
+                detail = f"{writer} wrote it after {order[session]} had taken over"
                 problems.append(Problem(step, "mixed writers", detail))
-        last = entry
-    return problems
+    return problems if any(problem.kind == "missing" for problem in problems) else problems + _short(store, run_id)
+
+
+def _short(store: BaseStore, run_id: str) -> list[Problem]:
+    """A run that ended with more steps than there are entries has lost some."""
+    ended, there = header(store, run_id)["outcome"].get("steps", 0), steps(store, run_id)
+    if ended <= there:
+        return []
+    first = next(ends for (_, end), ends in _ends(store, run_id) if ends < end)
+    return [Problem(first, "missing", f"the run had {ended} steps when it ended, of which {there} are there")]
 
 
 def delete(store: BaseStore, run_id: str) -> None:
@@ -134,11 +140,12 @@ def delete(store: BaseStore, run_id: str) -> None:
     Raises:
         JournalError: When there is no such run.
     """
-    ended = steps(store, run_id)
-    for start in range(0, ended + 1, _BATCH):
-        batch = range(start, min(start + _BATCH, ended + 1))
-        store.batch([records.drop_entry(run_id, step) for step in batch])
-        store.batch([records.put_open(run_id, step, None) for step in batch])
+    for (first, end), ends in _ends(store, run_id):
+        beyond = _last(store, run_id, ends, end) + 2
+        for start in range(first, beyond, _BATCH):
+            batch = range(start, min(start + _BATCH, beyond))
+            store.batch([records.drop_entry(run_id, step) for step in batch])
+            store.batch([records.put_open(run_id, step, None) for step in batch])
     store.batch([records.drop_header(run_id)])
     forget(store, run_id)
 
@@ -152,8 +159,10 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
     old = header(store, run_id)
     if records.read_header(store.batch([records.get_header(new_id)])[0], new_id) is not None:  # type: ignore[arg-type]
         raise JournalError(f"there is a run {new_id!r} already: fork to another id, or delete that run")
-    if not 0 <= step <= (ended := steps(store, run_id)):
-        raise JournalError(f"run {run_id!r} has {ended} steps: fork it at one from 0 to {ended}, not at {step}")
+    if not 0 <= step <= (ended := _head(store, run_id)):
+        raise JournalError(
+            f"run {run_id!r} has its first {ended} steps: fork it at one from 0 to {ended}, not at {step}"
+        )
     copies = (records.put_entry(new_id, entry) for entry in islice(read(store, run_id), step))
     while batch := list(islice(copies, _BATCH)):
         store.batch(batch)
@@ -167,8 +176,9 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
         JournalError: When there is no such run.
     """
     file.write(json.dumps(header(store, run_id)) + "\n")
-    for entry in read(store, run_id):
-        file.write(json.dumps(entry) + "\n")
+    for (start, _), ends in _ends(store, run_id):
+        for entry in islice(read(store, run_id, start), ends - start):
+            file.write(json.dumps(entry) + "\n")
 
 
 def _items(store: BaseStore, run_id: str, wanted: range) -> Iterator[tuple[int, Item | None]]:
@@ -177,14 +187,42 @@ def _items(store: BaseStore, run_id: str, wanted: range) -> Iterator[tuple[int, 
         yield from zip(batch, store.batch(records.get_entries(run_id, batch)), strict=True)
 
 
-def _last(store: BaseStore, run_id: str, ended: int) -> int:
-    """The last entry there is, one that lies up to 1,024 steps beyond a gap included."""
-    last = ended - 1
-    for step, item in _items(store, run_id, range(ended, sys.maxsize)):
+def _ends(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
+    """The run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
+    sessions = header(store, run_id)["sessions"]
+    cuts = sorted({start for session in sessions for start in session["starts"]} or {0})
+    limit = max((session["end"] for session in sessions), default=0)
+    cells = list(zip(cuts, [*cuts[1:], limit], strict=True))
+    low, high = [start for start, _ in cells], [end for _, end in cells]
+    while searched := [cell for cell in range(len(cells)) if low[cell] < high[cell]]:
+        middles = [(low[cell] + high[cell]) // 2 for cell in searched]
+        found = store.batch(records.get_entries(run_id, middles))
+        for cell, middle, item in zip(searched, middles, found, strict=True):
+            if item is None:
+                high[cell] = middle
+            else:
+                low[cell] = middle + 1
+    return list(zip(cells, low, strict=True))
+
+
+def _head(store: BaseStore, run_id: str) -> int:
+    """How many steps there are without a gap."""
+    done = 0
+    for (_, end), ends in _ends(store, run_id):
+        done = ends
+        if ends < end:
+            break
+    return done
+
+
+def _last(store: BaseStore, run_id: str, ends: int, end: int) -> int:
+    """The last entry of a cell, one that lies up to 1,024 steps beyond a gap included."""
+    last = ends - 1
+    for step, item in _items(store, run_id, range(ends, end)):
         if item is not None:
             last = step
         elif step - last > _BATCH:
-            return last
+            break
     return last
 
 

@@ -12,12 +12,13 @@ import json
 import os
 import time
 from collections.abc import Generator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
+import orjson
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from typing_extensions import TypedDict
 
@@ -77,11 +78,13 @@ class Entry(TypedDict):
 
 
 class Session(TypedDict):
-    """One process's work on a run: what may change from one to the next."""
+    """One process's work on a run: what may change from one to the next. Its lanes began at the steps `starts`."""
 
     writer: str
     began: str
     settings: dict[str, Any]
+    starts: list[int]
+    end: int
 
 
 class Header(TypedDict):
@@ -137,7 +140,7 @@ def get_entries(run_id: str, steps: Sequence[int]) -> list[Op]:
 
 def put_entry(run_id: str, entry: Entry) -> PutOp:
     """Writes one entry, with a checksum over all of it and the run it belongs to."""
-    text = json.dumps([*entry.values()], separators=(",", ":"))
+    text = orjson.dumps([*entry.values()]).decode()
     value = {"entry": text, "check": _check(run_id, text)}
     return PutOp(namespace(run_id), f"step-{entry['step']:012d}", value, index=False)
 
@@ -157,7 +160,7 @@ def read_entry(item: Item | None, run_id: str, step: int) -> Entry | None:
         return None
     try:
         text = item.value["entry"]
-        values = json.loads(text)
+        values = orjson.loads(text)
         entry: Entry = dict(zip(Entry.__annotations__, values, strict=True))  # type: ignore[assignment]
         sound = item.value["check"] == _check(run_id, text) and entry["step"] == step
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
@@ -273,11 +276,13 @@ class _Attempts:
 _PASSING: Final = frozenset({"OperationalError", "InterfaceError", "AdminShutdown", "PoolTimeout", "DiskFull"})
 
 
+@lru_cache(maxsize=64)
 def namespace(run_id: str) -> tuple[str, ...]:
     """Where a run's entries and open ballots are."""
     return (ROOT, "runs", _label(run_id))
 
 
+@lru_cache(maxsize=64)
 def _label(run_id: str) -> str:
     """The run id as stores can hold it: no dots, bounded length, no two ids alike, none the beginning of another."""
     label = quote(run_id.encode("utf-8", "surrogatepass"), safe="").replace(".", "%2E").replace("~", "%7E")

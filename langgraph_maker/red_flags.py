@@ -39,6 +39,8 @@ class RedFlag(Exception):  # noqa: N818 - a flag is a verdict on a response, not
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
+        if not isinstance(reason, str) or not isinstance(detail, str):
+            raise TypeError(f"a red flag has a reason and a detail in words, not {reason!r} and {detail!r}")
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -155,9 +157,12 @@ class Matches(Rule):
 
     Raises:
         ValueError: When the pattern does not compile.
+        TypeError: When it is no pattern.
     """
 
     def __init__(self, pattern: str | re.Pattern[str]) -> None:
+        if not isinstance(pattern, (str, re.Pattern)):
+            raise TypeError(f"a pattern is a text or a compiled regular expression, not {pattern!r}")
         try:
             self.pattern = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
         except re.error as error:
@@ -185,6 +190,6 @@ def output_tokens(response: AIMessage) -> int:
         3
     """
     usage = response.usage_metadata
-    if usage is not None and usage["output_tokens"]:
-        return usage["output_tokens"]
+    if usage and (counted := usage.get("output_tokens")):
+        return counted
     return -(-len(response.text.encode("utf-8", "surrogatepass")) // 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any, Literal, Self
 from uuid import uuid4
@@ -16,10 +16,11 @@ from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker import journal
-from langgraph_maker.errors import SamplingError
+from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.lock import ahold, hold
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
+from langgraph_maker.nodes.position import forget
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import Model
 from langgraph_maker.state import Usage, total_usage
@@ -61,11 +62,20 @@ class Run:
     final_state: Any
     votes_per_step: list[int]
     undecided_after: list[int]
-    _store: BaseStore = field(repr=False, compare=False)
 
     def actions(self) -> Iterator[Any]:
-        """The voted action of each decided step, in order, read from the journal."""
-        return (entry["vote"]["action"] for entry in journal.read(self._store, self.run_id))
+        """The voted action of each decided step, in order, read from the journal.
+
+        Raises:
+            JournalError: For a copy of a `Run` that has left its process: read the store itself there.
+        """
+        store: BaseStore | None = self.__dict__.get("_store")
+        if store is None:
+            raise JournalError(f"this copy of the Run has no store: use journal.read(store, {self.run_id!r})")
+        return (entry["vote"]["action"] for entry in journal.read(store, self.run_id))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return asdict(self)  # a store stays in its process
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,7 @@ class Options(TypedDict, total=False):
     """What `solve` passes on to `create_maker`, which documents it."""
 
     k: int
+    lanes: int
     red_flags: RuleLike | None
     first_temperature: float | None
     temperature: float | None
@@ -119,8 +130,8 @@ def solve(
             suffices to go on.
         run_id: The run's name in the store; None makes a fresh one.
         on_progress: Called after every round of voting.
-        **options: `k`, `red_flags`, `first_temperature`, `temperature`, `max_samples`, `max_steps`, `stop`: see
-            `create_maker`.
+        **options: Those of `create_maker`: `k`, `lanes`, `red_flags`, `first_temperature`, `temperature`,
+            `max_samples`, `max_steps`, `stop`.
 
     Raises:
         ValueError: For an option out of range or an unknown model, with what to give instead.
@@ -139,6 +150,7 @@ def solve(
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else run_id
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
+    forget(store, run_id)  # another process may have gone on with it
     with hold(store, run_id), _Watch(task, on_progress) as watch:
         while watch.goes_on():
             for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
@@ -167,6 +179,7 @@ async def asolve(
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else run_id
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
+    forget(store, run_id)
     async with ahold(store, run_id):
         with _Watch(task, on_progress) as watch:
             while watch.goes_on():
@@ -194,11 +207,13 @@ class _Watch:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None or not self.state:
+            return
+        now = self.progress()
+        spent = f"at step {now.steps:,}, after {now.samples:,} samples, {now.flagged:,} of them flagged"
         if isinstance(error, SamplingError):
-            now = self.progress()
-            raise SamplingError(
-                f"{error} (at step {now.steps}, after {now.samples} samples, {now.flagged} of them flagged)"
-            ) from error
+            raise SamplingError(f"{error} ({spent})") from error
+        error.add_note(spent)
 
     def goes_on(self) -> bool:
         """Whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
@@ -209,12 +224,11 @@ class _Watch:
             if not self.state:  # the first node finds where the run stands
                 self.earlier = update["totals"]["steps"]
             self.state.update(update)
-            if self.on_progress is not None and node in ("vote", "update"):
+            if self.on_progress is not None and node == "update":
                 self.on_progress(self.progress())
 
     def progress(self) -> Progress:
         totals, ballots = self.state["totals"], self.state["ballots"]
-        undecided = [ballot for ballot in ballots if ballot["status"] != "decided"]
         return Progress(
             run_id=self.state["run_id"],
             steps=totals["steps"],
@@ -222,14 +236,14 @@ class _Watch:
             total_steps=self.total_steps,
             samples=totals["samples"] + sum(ballot["samples"] for ballot in ballots),
             flagged=totals["flagged"] + sum(sum(ballot["flags"].values()) for ballot in ballots),
-            undecided=len(undecided),
+            undecided=len(ballots),
             seconds=time.monotonic() - self.began,
         )
 
     def run(self, store: BaseStore) -> Run:
         state, totals = self.state, self.state["totals"]
         begun = totals["steps"] + len(state["ballots"])
-        return Run(
+        run = Run(
             status=state["status"],
             reason=state["reason"],
             run_id=state["run_id"],
@@ -242,5 +256,6 @@ class _Watch:
             final_state=state["final_state"],
             votes_per_step=totals["votes_per_step"],
             undecided_after=[begun - gone for gone in accumulate(totals["samples_per_step"])],
-            _store=store,
         )
+        object.__setattr__(run, "_store", store)
+        return run

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence, Set
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeAlias, TypeVar, cast
@@ -181,7 +182,7 @@ def each_chat_model(
     model: Runnable[Any, Any],
     change: Callable[[BaseChatModel], Runnable[Any, Any]],
     *,
-    lose: Set[str] = frozenset(),
+    lose: AbstractSet[str] = frozenset(),
 ) -> Runnable[Any, Any]:
     """`model` with every chat model in it changed: inside bindings, retries, fallbacks, sequences, configurables.
 

@@ -69,8 +69,8 @@ class Verdict(TypedDict, total=False):
 class BallotState(TypedDict):
     """A ballot under way: `votes` holds the first vote cast under each key, `flags` counts flags by reason.
 
-    `samples` counts every response, flagged ones included. `responses` and `verdicts` hold what the round has drawn
-    and what the guard made of it; they are empty between rounds.
+    `samples` counts every response, flagged ones included; `last_flag` is the last flag in words. `responses` and
+    `verdicts` hold what the round has drawn and what the guard made of it; they are empty between rounds.
     """
 
     id: str
@@ -80,6 +80,7 @@ class BallotState(TypedDict):
     votes: dict[str, Any]
     samples: int
     flags: dict[str, int]
+    last_flag: str
     rounds: int
     usage: Usage
     responses: list[AIMessage]
@@ -96,7 +97,8 @@ class VoteCount(TypedDict):
 class Decision(TypedDict):
     """How a ballot ended: `vote` is the winner as first cast, None if unresolved.
 
-    `counts` has the most frequent vote first; `samples` includes the `flagged`, which `flags` counts by reason.
+    `counts` has the most frequent vote first; `samples` includes the `flagged`, which `flags` counts by reason, and of
+    which `last_flag` is the last in words.
     """
 
     subtask_id: str
@@ -106,6 +108,7 @@ class Decision(TypedDict):
     samples: int
     flagged: int
     flags: dict[str, int]
+    last_flag: str
     rounds: int
     usage: Usage
 

@@ -12,10 +12,10 @@ from typing_extensions import TypedDict
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
 
-__all__ = ["JSON", "Checkable", "State", "Task", "Vote"]
+__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "State", "Task", "Vote"]
 
 JSON: TypeAlias = Any
-"""A JSON value: dicts with string keys, lists, strings, finite numbers, booleans, None."""
+"""A JSON value: dicts with string keys, lists, strings, finite numbers, booleans, None. Integers have 64 bits."""
 
 State: TypeAlias = JSON
 """All that one step needs to know, as a JSON value."""
@@ -26,6 +26,14 @@ class Vote(TypedDict):
 
     action: JSON
     next_state: State
+
+
+class Segment(TypedDict):
+    """A stretch of the chain that can be done beside the others: from `step`, which starts from `state`, to `end`."""
+
+    step: int
+    end: int
+    state: State
 
 
 class Task(ABC):
@@ -90,6 +98,22 @@ class Task(ABC):
     def validate(self, state: State, vote: Vote) -> RedFlag | None:  # noqa: ARG002 - a hook
         """Raise or return a `RedFlag` when `vote` cannot be an answer to `state`. The default accepts all."""
         return None
+
+
+@runtime_checkable
+class Cuttable(Protocol):
+    """A task whose intermediate states are known beforehand, so that lanes of it advance side by side.
+
+    What is known is where each lane starts. Each of its steps is voted on all the same, and the seams are checked:
+    a lane has to end in the state that the next one started from.
+    """
+
+    def segments(self, lanes: int) -> Sequence[Segment]:
+        """Cut the chain into at most `lanes` segments, in order, the first from step 0, each to the next one's start.
+
+        The same number gives the same cuts.
+        """
+        ...
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import VotingInput
-from langgraph_maker.nodes.tally import check_budget
+from langgraph_maker.nodes.tally import check_budget, in_words
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.sampling import Model, chat_model, each_chat_model
 from langgraph_maker.state import Decision
@@ -110,15 +110,19 @@ def create_voting_node(
             return {"subtasks": [{"id": "vote", "state": read(state)}]}
         except (KeyError, AttributeError) as error:
             kind = type(state)
-            fields = state if isinstance(state, dict) else getattr(kind, "__annotations__", ())
+            fields = sorted(state if isinstance(state, dict) else getattr(kind, "__annotations__", ()))
+            failure = f"{type(error).__name__} {error}"
             raise ValueError(
-                f"read failed with {type(error).__name__} {error} on the graph's state, a {kind.__name__} of {sorted(fields)}"
+                f"read failed with {failure} on the graph's state, a {kind.__name__} of {fields}"
             ) from error
 
     def finish(state: Any, output: dict[str, Any]) -> Any:
         decision: Decision = output["decisions"][0]
         if decision["status"] == "unresolved" and on_unresolved == "raise":
-            raise UnresolvedError(decision)
+            counts = [count["count"] for count in decision["counts"]]
+            raise UnresolvedError(
+                decision, in_words(decision["samples"], decision["flags"], decision["last_flag"], counts)
+            )
         return write(state, decision)
 
     enough = 3 * check_budget(max_samples, k) + 10  # supersteps: a host's own limit must not cut a vote short
@@ -149,9 +153,9 @@ def _structured(model: Model, schema: type[BaseModel]) -> Model:
     return each_chat_model(model, with_tool) | RunnableLambda(_as_text)
 
 
-def _as_text(response: AIMessage) -> AIMessage:
+def _as_text(response: Any) -> Any:
     """The arguments of the tool call stand in for the text."""
-    if not response.tool_calls:
+    if not isinstance(response, AIMessage) or not response.tool_calls:
         return response
     return response.model_copy(update={"content": json.dumps(response.tool_calls[0]["args"])})
 

@@ -14,7 +14,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right, script
 
 from langgraph_maker import journal
-from langgraph_maker.errors import SamplingError
+from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.task import Vote
 
@@ -136,6 +136,52 @@ class TestReentry:
         drawn = model.drawn
         assert graph.invoke({}, THREAD) == first
         assert model.drawn == drawn
+
+    @pytest.mark.parametrize("stops", [{"interrupt_after": ["vote"]}, {"interrupt_after": "*"}])
+    def test_entering_again_at_a_breakpoint_buys_nothing_again(self, stops: Any) -> None:
+        model = Scripted(right)
+        graph = create_maker(Counting(3), model).compile(checkpointer=InMemorySaver(), **stops)
+        result = graph.invoke({}, THREAD)
+        for _ in range(30):
+            result = graph.invoke({} if result["status"] == "running" else None, THREAD)
+        assert model.drawn <= 9
+
+    @pytest.mark.parametrize("store", [None, InMemoryStore()])
+    def test_entering_again_after_a_bug_in_advance_buys_nothing_again(self, store: Any) -> None:
+        class Mended(Counting):
+            broken = True
+
+            def advance(self, state: Any, vote: Any) -> Any:
+                if state == 1 and self.broken:
+                    raise RuntimeError("bug")
+                return super().advance(state, vote)
+
+        task, model = Mended(3), Scripted(right)
+        graph = create_maker(task, model).compile(checkpointer=InMemorySaver(), store=store)
+        with pytest.raises(RuntimeError, match="bug"):
+            graph.invoke({}, THREAD)
+        task.broken = False
+        assert graph.invoke({}, THREAD)["status"] == "solved"
+        assert model.drawn == 9
+
+    def test_a_thread_is_of_one_task_and_k(self) -> None:
+        saver = InMemorySaver()
+        create_maker(Counting(3), Scripted(right)).compile(checkpointer=saver).invoke({}, THREAD)
+        for task, k, what in ((Counting(4), 3, "parameters"), (Counting(3), 4, "with k 3, not 4")):
+            with pytest.raises(JournalError, match=what):
+                create_maker(task, Scripted(right), k=k).compile(checkpointer=saver).invoke({}, THREAD)
+
+    def test_a_run_keeps_its_store(self) -> None:
+        saver, model = InMemorySaver(), Scripted(right)
+        builder = create_maker(Counting(9), model)
+        result = builder.compile(checkpointer=saver, store=InMemoryStore()).invoke({}, THREAD | {"recursion_limit": 14})
+        assert "actions" not in result
+        with pytest.raises(JournalError, match="begun with a store"):
+            builder.compile(checkpointer=saver).invoke({}, THREAD)
+        other: Any = {"configurable": {"thread_id": "u"}}
+        builder.compile(checkpointer=saver).invoke({}, other | {"recursion_limit": 14})
+        with pytest.raises(JournalError, match="ahead of its journal"):
+            builder.compile(checkpointer=saver, store=InMemoryStore()).invoke({}, other)
 
     def test_near_the_recursion_limit_a_run_stops_and_goes_on_where_it_was(self) -> None:
         model = Scripted(confused)

@@ -84,3 +84,14 @@ class TestComposition:
     def test_what_cannot_be_called_is_refused(self) -> None:
         with pytest.raises(TypeError, match="callable"):
             Truncated() | 750  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("bad", [(5,), ("r", {}), (None,)])
+def test_a_flag_is_words(bad: Any) -> None:
+    with pytest.raises(TypeError, match="in words"):
+        RedFlag(*bad)
+
+
+def test_a_pattern_is_a_pattern() -> None:
+    with pytest.raises(TypeError, match="a pattern is"):
+        Matches(5)  # type: ignore[arg-type]

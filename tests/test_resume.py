@@ -16,7 +16,6 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
-from langgraph.store.sqlite import SqliteStore
 from scripted import Counting, Recording, Scripted, right
 
 from langgraph_maker import asolve, create_maker, journal, records, solve
@@ -299,20 +298,38 @@ class TestCheckpoints:
         assert model.drawn == 24
 
 
-def test_state_and_journal_take_what_json_can_hold(tmp_path: Path) -> None:
-    class Odd(Counting):
-        def parse(self, text: str) -> Any:
-            return {"action": ["\ud800", 2**70, {"é": [[[[]]]]}], "next_state": int(text) + 2**65}
+class TestOddValues:
+    """What a database or a checkpoint cannot hold is refused everywhere alike, with what to do instead."""
 
-        def prompt(self, state: Any) -> Any:
-            return super().prompt(state % 2**65)
+    @pytest.mark.parametrize("odd", [2**64, -(2**63) - 1, "\ud800", json.loads("[" * 300 + "]" * 300)])
+    @pytest.mark.parametrize("checkpointed", [False, True])
+    def test_in_a_vote_it_is_a_flag(self, tmp_path: Path, odd: Any, checkpointed: bool) -> None:
+        class Odd(Counting):
+            def parse(self, text: str) -> Any:
+                return {"action": odd, "next_state": int(text)}
 
-        def is_done(self, state: Any) -> bool:
-            return bool(state % 2**65 == self.goal)
+        saver = InMemorySaver() if checkpointed else None
+        with open_store(str(tmp_path / "run.sqlite")) as store:
+            run = solve(Odd(3), Scripted(right), store=store, checkpointer=saver, run_id="r", max_samples=5)
+        assert (run.status, run.flagged) == ("unresolved", 3)
+        assert "most often as malformed" in run.reason
+        assert "write such a number as text" in run.reason
 
-    with open_store(str(tmp_path / "run.sqlite")) as store:
-        assert isinstance(store, SqliteStore)
-        run = solve(Odd(3), Scripted(right), store=store, run_id="r")
-        assert run.status == "solved"
-        assert json.loads(json.dumps(list(run.actions()))) == [["\ud800", 2**70, {"é": [[[[]]]]}]] * 3
-        assert solve(Odd(3), Scripted(right), store=store, run_id="r").digest == run.digest
+    @pytest.mark.parametrize("where", ["initial_state", "advance"])
+    @pytest.mark.parametrize(("odd", "error"), [(2**64, ValueError), ((1, 2), TypeError), (float("nan"), ValueError)])
+    def test_in_a_state_it_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch, where: str, odd: Any, error: type[Exception]
+    ) -> None:
+        monkeypatch.setattr(Counting, where, lambda *_: odd)
+        with pytest.raises(error, match="a state of counting is none that can be kept"):
+            solve(Counting(3), Scripted(right))
+
+    def test_what_json_can_hold_is_kept(self, tmp_path: Path) -> None:
+        class Odd(Counting):
+            def parse(self, text: str) -> Any:
+                return {"action": ["\x7f\u0000é\U0001f600", 2**63 - 1, {"é": [[[[]]]]}, 1e300], "next_state": int(text)}
+
+        for saver in (None, InMemorySaver()):
+            with open_store(str(tmp_path / "run.sqlite")) as store:
+                run = solve(Odd(3), Scripted(right), store=store, checkpointer=saver, run_id=f"r{saver is None}")
+                assert list(run.actions()) == [["\x7f\u0000é\U0001f600", 2**63 - 1, {"é": [[[[]]]]}, 1e300]] * 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from copy import deepcopy
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from langchain_core.messages import AIMessage
 from scripted import Counting, Recording, Scripted, right, script
 
 from langgraph_maker import Progress, asolve, solve
-from langgraph_maker.errors import SamplingError
+from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.tasks import TowersOfHanoi
 
@@ -81,7 +83,7 @@ def test_progress_after_every_round() -> None:
     seen: list[Progress] = []
     run = solve(Counting(4), Scripted(one_wrong), on_progress=seen.append)
     assert [now.steps for now in seen] == sorted(now.steps for now in seen)
-    assert {now.steps for now in seen} == {0, 1, 2, 3, 4}
+    assert {now.steps for now in seen} == {1, 2, 3, 4}
     assert max(now.undecided for now in seen) == 1
     last = seen[-1]
     assert (last.steps, last.total_steps, last.samples, last.flagged) == (4, 4, run.samples, run.flagged)
@@ -125,8 +127,27 @@ def test_options_reach_the_graph() -> None:
         red_flags=lambda response: RedFlag("one") if response.text == "1" else None,
     )
     assert (run.status, run.flagged, run.samples) == ("unresolved", 5, 5)
-    with pytest.raises(TypeError, match="lanes"):
-        solve(Counting(2), Scripted(right), lanes=2)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="hedges"):
+        solve(Counting(2), Scripted(right), hedges=2)  # type: ignore[call-arg]
+
+
+def test_a_run_is_plain_data() -> None:
+    run = solve(Counting(2), Scripted(right))
+    assert "_store" not in asdict(run)
+    copy = deepcopy(run)  # as pickle does
+    assert copy == run
+    with pytest.raises(JournalError, match="journal.read"):
+        list(copy.actions())
+
+
+def test_whatever_ends_a_run_says_what_was_spent() -> None:
+    class Buggy(Counting):
+        def advance(self, state: Any, vote: Any) -> Any:
+            return super().advance(state, vote) if state < 2 else 1 / 0
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        solve(Buggy(4), Scripted(right))
+    assert "at step 2, after 9 samples, 0 of them flagged" in caught.value.__notes__
 
 
 def test_more_steps_than_state_could_hold() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import ConfigurableField, RunnableLambda
+from pydantic import SecretStr
 from scripted import Recording, Scripted, script
 
 from langgraph_maker.graph import create_voting_graph
@@ -119,6 +121,46 @@ class TestSettings:
         assert token_allowance(Truncated() | TokenLimit(900) | TokenLimit(300)) == 400
         assert token_allowance(Matches("x")) is None
         assert token_allowance(None) is None
+
+
+class TestWrapped:
+    """Samples are independent draws at their own temperature, whatever the model is wrapped in."""
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda model: model.bind(seed=1, temperature=0.9),
+            lambda model: model.with_retry(stop_after_attempt=2),
+            lambda model: model.with_fallbacks([model]),
+            lambda model: model.with_config(tags=["mine"]).bind(seed=2).with_retry(),
+            lambda model: RunnableLambda(lambda messages: messages) | model,
+            lambda model: model.configurable_fields(temperature=ConfigurableField("heat")),
+        ],
+    )
+    def test_no_cache_no_seed_and_the_requests_temperature(self, wrap: Any) -> None:
+        set_llm_cache(InMemoryCache())
+        try:
+            model = texts()
+            draw(wrap(model), [*requests(2, 0.0), *requests(1, 0.1)], max_tokens=850)
+        finally:
+            set_llm_cache(None)
+        assert sorted((call["temperature"], call["max_tokens"], call.get("seed")) for call in model.calls) == [
+            (0.0, 850, None),
+            (0.0, 850, None),
+            (0.1, 850, None),
+        ]
+
+    def test_an_error_shows_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Keyed(Recording):
+            api_key: SecretStr
+
+        monkeypatch.setenv("OPENAI_API_KEY", "key-of-the-environment")
+        error = PermissionError("refused: key-of-the-model, key-of-the-environment")
+        model = Keyed(answer=lambda _: error, calls=[], api_key=SecretStr("key-of-the-model"))
+        [failure] = draw(model.with_retry(stop_after_attempt=1), requests(1))
+        assert str(failure) == "PermissionError: refused: [key], [key]"
+        assert failure.__cause__ is None
+        assert "key-of" not in "".join(traceback.format_exception(failure))
 
 
 class TestRunSync:

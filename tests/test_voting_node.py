@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall
-from langchain_core.runnables import Runnable
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, InvalidToolCall, ToolCall
+from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
@@ -123,7 +123,7 @@ class TestUnresolved:
     def test_raises_with_the_ballot(self) -> None:
         graph = host(Dict, voted(Scripted(lambda request: str(request.number)))).compile()
         with pytest.raises(
-            UnresolvedError, match=r"no answer led by the margin after 99 samples \(0 flagged"
+            UnresolvedError, match="no answer led by the margin after 99 samples; 99 different answers"
         ) as caught:
             graph.invoke({"question": "?"})
         assert caught.value.decision["status"] == "unresolved"
@@ -151,6 +151,16 @@ class TestBadInput:
     def test_a_missing_attribute_too(self) -> None:
         graph = host(Model, voted(script("A"), read=lambda state: state.query)).compile()
         with pytest.raises(ValueError, match=r"'query'.*'question'"):
+            graph.invoke({"question": "?"})
+
+    def test_a_key_error_elsewhere_is_not_blamed_on_the_state(self) -> None:
+        graph = host(Dict, voted(script("A"), read=lambda state: {"a": 1}["b"])).compile()
+        with pytest.raises(ValueError, match=r"read failed with KeyError 'b' on the graph's state, a dict of"):
+            graph.invoke({"question": "?"})
+
+    def test_flags_without_end_point_to_the_parser(self) -> None:
+        graph = host(Dict, voted(script("no number"), parse=int)).compile()
+        with pytest.raises(UnresolvedError, match=r"as malformed \(last: .*ValueError.*whether prompt, parser"):
             graph.invoke({"question": "?"})
 
     def test_parse_or_schema(self) -> None:
@@ -197,7 +207,8 @@ class TestSchema:
         result = node.invoke({"question": "?"})
         assert result == {"answer": {"disk": 1, "peg": 2}, "samples": 5}
 
-    def test_tool_calls_from_a_model_with_tools(self) -> None:
+    @pytest.mark.parametrize("wrap", [lambda model: model, lambda model: model.with_retry()])
+    def test_tool_calls_from_a_model_with_tools(self, wrap: Any) -> None:
         bound: list[Any] = []
 
         class WithTools(Recording):
@@ -211,11 +222,43 @@ class TestSchema:
                 result.generations[0].message = AIMessage("", tool_calls=[call])
                 return result
 
-        model = WithTools(answer=lambda text: "")
-        node = voted(model, parse=None, schema=self.Move)
+        model = WithTools(answer=lambda text: "", calls=[])
+        node = voted(wrap(model), parse=None, schema=self.Move)
         assert node.invoke({"question": "?"}) == {"answer": {"disk": 1, "peg": 2}, "samples": 3}
         assert bound == [([self.Move], {"tool_choice": "any"})]
         assert [call["tools"] for call in model.calls] == [[self.Move]] * 3
+
+    @pytest.mark.parametrize(
+        "calls",
+        [
+            [("Move", 1), ("Move", 2)],
+            [("Other", 1)],
+            [("Move", 1), ("Other", 1)],
+        ],
+    )
+    def test_an_answer_that_is_several_or_another_is_a_flag(self, calls: Any) -> None:
+        several = AIMessage(
+            "", tool_calls=[ToolCall(name=name, args={"disk": n, "peg": n}, id=str(n)) for name, n in calls]
+        )
+        one = AIMessage("", tool_calls=[ToolCall(name="Move", args={"disk": 1, "peg": 1}, id="1")])
+        answers = iter([several, one, one, one])
+        node = voted(RunnableLambda(lambda _: next(answers)), parse=None, schema=self.Move)
+        assert node.invoke({"question": "?"}) == {"answer": {"disk": 1, "peg": 1}, "samples": 4}
+
+    def test_an_invalid_call_is_a_flag(self) -> None:
+        invalid = AIMessage(
+            '{"disk": 1, "peg": 2}',
+            invalid_tool_calls=[
+                InvalidToolCall(type="invalid_tool_call", name="Move", args="{", id="1", error="no JSON")
+            ],
+        )
+        answers = iter([invalid, *['{"disk": 1, "peg": 1}'] * 3])
+        node = voted(RunnableLambda(lambda _: next(answers)), parse=None, schema=self.Move)
+        assert node.invoke({"question": "?"}) == {"answer": {"disk": 1, "peg": 1}, "samples": 4}
+
+    def test_a_schema_is_a_model_class(self) -> None:
+        with pytest.raises(TypeError, match="schema is a pydantic model class"):
+            voted(script("A"), parse=None, schema=dict)
 
     def test_validate_can_flag_what_fits_the_schema(self) -> None:
         def on_board(_: Any, move: Any) -> RedFlag | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import index
+from operator import index, itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -14,18 +14,30 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker import records
 from langgraph_maker.ballot import check_margin
+from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import Position, attach, begin, forget, known, remember, reopened
-from langgraph_maker.nodes.state import MakerState, RunStatus
+from langgraph_maker.nodes.position import (
+    Position,
+    Terms,
+    attach,
+    begin,
+    check_fixed,
+    forget,
+    known,
+    remember,
+    reopened,
+)
+from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
 from langgraph_maker.records import Plan
-from langgraph_maker.task import Task
+from langgraph_maker.state import BallotState
+from langgraph_maker.task import Cuttable, Task
 
 __all__ = ["SEGMENT_ENDED", "decompose_node"]
 
 _MOST_ACTIONS_IN_STATE = 4096
 SEGMENT_ENDED = (
     "the recursion limit is near: call the graph again with {} on the same thread (it needs a checkpointer or a store),"
-    " or give a larger recursion_limit"
+    " or give a larger recursion_limit; one of less than 8 leaves no room for any round"
 )
 _SUPERSTEPS_TO_FINISH = 6  # decompose, vote and its own, escalate, update, decompose: a round must have room to end
 
@@ -34,44 +46,47 @@ def decompose_node(
     task: Task,
     *,
     k: int = 3,
+    lanes: int = 1,
     max_steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Runnable[MakerState, dict[str, Any]]:
-    """Give the next step of the chain to a ballot, begin the run where it has not begun, end it where it is done.
+    """Give the next step of each lane to a ballot, begin the run where it has not begun, end it where it is done.
 
     An unresolved or stopped run that is entered again goes on, open ballots and all; a solved one stays solved.
-    With a store the journal is the truth: a run is moved on to where its journal ends.
+    With a store the journal is the truth: a run is moved on to where its journal ends. Where a lane ends, its state
+    must be the one that the next lane began from, or the run is unresolved.
 
     Args:
         task: The task.
         k: The margin, which a run's journal fixes.
+        lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
         settings: What to record in the journal beside it: the model, the budget.
         stop: Asked before each round; when it says True, the run ends as "stopped" with all that was counted.
 
     Raises:
-        ValueError: When neither the task nor `max_steps` says how many steps there may be; while running, when a
-            run of more than 4,096 steps has no store to be journalled in, or a run id is no text.
-        JournalError: While running, when the journal is of another task or k, was altered, or ends before the
-            checkpoint.
+        ValueError: When neither the task nor `max_steps` says how many steps there may be, or the task is one chain
+            and `lanes` more than 1; while running, when a run of more than 4,096 steps has no store to be journalled
+            in, or a run id is no text.
+        JournalError: While running, when the journal or thread is of another task or k, was altered, or ends before
+            the checkpoint.
     """
-    role = _Decompose(
-        task=task,
-        limit=_steps(task, max_steps),
-        fixed={"task": task.name, "parameters": task.parameters(), "k": check_margin(k)},
-        settings=settings or {},
-        stop=stop or (lambda: False),
-    )
+    limit = _steps(task, max_steps)
+    terms: Terms = {
+        "fixed": {"task": task.name, "parameters": task.parameters(), "k": check_margin(k)},
+        "settings": settings or {},
+        "limit": limit,
+        "lanes": _lanes(task, lanes),
+    }
+    role = _Decompose(task=task, terms=terms, stop=stop or (lambda: False))
     return Node("decompose", role.decompose, role.adecompose)
 
 
 @dataclass(frozen=True)
 class _Decompose:
     task: Task
-    limit: int
-    fixed: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    terms: Terms
     stop: Callable[[], bool]
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
@@ -87,47 +102,55 @@ class _Decompose:
         return await records.adrive(self.journalled(state, run_id, store), store)
 
     def unjournalled(self, state: MakerState, run_id: str) -> dict[str, Any]:
-        if state.get("begun") == run_id:
-            return self.go_on(state, run_id, _position(state))
-        if self.limit > _MOST_ACTIONS_IN_STATE:
-            raise ValueError(
-                f"{self.task.name} may take {self.limit:,} steps; above {_MOST_ACTIONS_IN_STATE:,} the actions go to a"
-                " store: compile the graph with store=…, such as langgraph.store.memory.InMemoryStore()"
-            )
-        return self.go_on(state, run_id, begin(self.task, self.limit))
+        limit = self.terms["limit"]
+        acted = state.get("acted")
+        if (here := self.here(state, run_id)) is None:
+            if limit > _MOST_ACTIONS_IN_STATE:
+                raise ValueError(
+                    f"{self.task.name} may take {limit:,} steps; above {_MOST_ACTIONS_IN_STATE:,} the actions go to a"
+                    " store: compile the graph with store=…, such as langgraph.store.memory.InMemoryStore()"
+                )
+            here, acted = begin(self.task, self.terms), []
+        elif acted is None:
+            raise JournalError(f"run {run_id!r} was begun with a store: compile the graph with that store")
+        actions = [action for _, action in sorted(acted, key=itemgetter(0))]
+        return {**self.go_on(state, run_id, here), "acted": acted, "actions": actions}
 
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> Plan[dict[str, Any]]:
-        here = _position(state) if state.get("begun") == run_id else None
-        last = known(store, run_id)
-        if here is None or last is None or _at(here) != _at(last):
-            start = here or last or begin(self.task, self.limit)
-            here = yield from attach(self.task, run_id, start, fixed=self.fixed, settings=self.settings)
-            remember(store, run_id, here)
-        update = self.go_on(state, run_id, here)
+        here, last = self.here(state, run_id), known(store, run_id)
+        if last is None or (here is not None and here["lanes"] is not last["lanes"]):
+            last = yield from attach(self.task, run_id, here, self.terms)
+            remember(store, run_id, last)
+        update = self.go_on(state, run_id, last)
         if update["status"] != "running":
             [found] = yield [records.get_header(run_id)]
             if (header := records.read_header(found, run_id)) is not None:
                 outcome = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
                 yield [records.put_header({**header, "outcome": outcome})]
-        if update["status"] == "solved":
-            forget(store, run_id)
-        return update
+            if update["reason"] != SEGMENT_ENDED:
+                forget(store, run_id)
+        return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
+
+    def here(self, state: MakerState, run_id: str) -> Position | None:
+        """Where the graph's own state has the run."""
+        if state.get("begun") != run_id:
+            return None
+        check_fixed(f"thread of run {run_id!r}", state["fixed"], self.terms["fixed"])
+        return {"lanes": state["lanes"], "totals": state["totals"], "ballots": state["ballots"]}
 
     def go_on(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:
         status, reason = self.outcome(position, state)
-        update: dict[str, Any] = {"status": status}
+        update: dict[str, Any] = {"status": status, "run_id": run_id, **position}
         if state.get("begun") != run_id:
-            update |= {"run_id": run_id, "begun": run_id, "actions": []}
-        if position["lanes"] is not state.get("lanes"):
-            update |= position
+            update |= {"begun": run_id, "fixed": dict(self.terms["fixed"])}
+        lanes, totals, ballots = position["lanes"], position["totals"], position["ballots"]
         if status == "running":
-            lanes = position["lanes"]
-            return update | {"subtasks": [{"id": str(lane["step"]), "state": lane["state"]} for lane in lanes]}
-        totals, ballots = position["totals"], position["ballots"]
+            active = self.active(lanes, ballots)
+            return update | {"subtasks": [{"id": str(lane["step"]), "state": lane["state"]} for lane in active]}
         return update | {
             "reason": reason,
             "ballots": reopened(ballots),
-            "final_state": position["lanes"][-1]["state"],
+            "final_state": lanes[-1 if status == "solved" else 0]["state"],
             "steps": totals["steps"],
             "samples": totals["samples"] + sum(ballot["samples"] for ballot in ballots),
             "flagged": totals["flagged"] + sum(sum(ballot["flags"].values()) for ballot in ballots),
@@ -135,14 +158,31 @@ class _Decompose:
             "digest": totals["digest"],
         }
 
+    def active(self, lanes: list[Lane], ballots: list[BallotState]) -> list[Lane]:
+        """The lanes to go on with: all with an open ballot, and others up to the number that was asked for."""
+        ahead = [lane for lane in lanes if lane["step"] < lane["end"]]
+        if self.task.is_done(lanes[-1]["state"]) and ahead[-1:] == lanes[-1:]:
+            ahead.pop()
+        if len(ahead) <= self.terms["lanes"]:
+            return ahead
+        begun = {ballot["id"] for ballot in ballots}
+        ahead.sort(key=lambda lane: str(lane["step"]) not in begun)
+        return ahead[: max(self.terms["lanes"], len(begun))]
+
     def outcome(self, position: Position, state: MakerState) -> tuple[RunStatus, str]:
-        lane = position["lanes"][0]
-        if self.task.is_done(lane["state"]):
-            return "solved", ""
-        if any(ballot["status"] == "unresolved" for ballot in position["ballots"]):
+        lanes, ballots = position["lanes"], position["ballots"]
+        if any(ballot["status"] == "unresolved" for ballot in ballots):
             return "unresolved", state["reason"]
-        if lane["step"] >= self.limit:
-            return "unresolved", "wrong_end"
+        for lane in lanes[:-1]:
+            if lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
+                return "unresolved", (
+                    f"seam: the lane that ends before step {lane['end']} ended in another state than the one that step"
+                    f" {lane['end']} began from"
+                )
+        last = lanes[-1]
+        done = self.task.is_done(last["state"])
+        if all(lane["step"] == lane["end"] for lane in lanes[:-1]) and (done or last["step"] == last["end"]):
+            return ("solved", "") if done else ("unresolved", "wrong_end")
         if self.stop():
             return "stopped", "stopped on request; run it again under the same id to go on"
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH:
@@ -157,12 +197,14 @@ def _run_id(state: MakerState, config: RunnableConfig) -> str:
     return run_id
 
 
-def _position(state: MakerState) -> Position:
-    return {"lanes": state["lanes"], "totals": state["totals"], "ballots": state["ballots"]}
-
-
-def _at(position: Position) -> list[int]:
-    return [lane["step"] for lane in position["lanes"]]
+def _lanes(task: Task, lanes: int) -> int:
+    count = _whole("lanes", lanes)
+    if count > 1 and not isinstance(task, Cuttable):
+        raise ValueError(
+            f"{task.name} is one chain: no intermediate state is known beforehand (it has no segments(lanes)), so"
+            " lanes must be 1"
+        )
+    return count
 
 
 def _steps(task: Task, max_steps: int | None) -> int:
@@ -170,10 +212,15 @@ def _steps(task: Task, max_steps: int | None) -> int:
         if task.steps is None:
             raise ValueError(f"{task.name} does not know its number of steps: give max_steps, by which it must be done")
         return task.steps
-    try:
-        limit = index(max_steps)
-    except TypeError:
-        limit = 0
-    if limit < 1 or isinstance(max_steps, bool):
-        raise ValueError(f"max_steps is a whole number of at least 1, not {max_steps!r}")
+    limit = _whole("max_steps", max_steps)
     return limit if task.steps is None else min(limit, task.steps)
+
+
+def _whole(name: str, value: object) -> int:
+    try:
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+    return number

@@ -8,7 +8,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerState
-from langgraph_maker.state import BallotState
+from langgraph_maker.nodes.tally import in_words
 
 __all__ = ["escalate_node"]
 
@@ -18,18 +18,7 @@ def escalate_node() -> Runnable[MakerState, dict[str, Any]]:
 
     def escalate(state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         ballot = next(ballot for ballot in state["ballots"] if ballot["status"] == "unresolved")
-        return {"status": "unresolved", "reason": _reason(ballot)}
+        why = in_words(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
+        return {"status": "unresolved", "reason": f"step {ballot['id']}: {why}"}
 
     return Node("escalate", escalate)
-
-
-def _reason(ballot: BallotState) -> str:
-    flagged = sum(ballot["flags"].values())
-    reason = f"step {ballot['id']}: no answer led by the margin after {ballot['samples']} samples"
-    if flagged:
-        most = max(ballot["flags"], key=ballot["flags"].__getitem__)
-        reason += f", {flagged} of them flagged, most often as {most}"
-    if ballot["counts"]:
-        best = max(ballot["counts"].values())
-        reason += f"; {len(ballot['counts'])} different answers, the most frequent {best} times"
-    return reason

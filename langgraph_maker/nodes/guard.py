@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from langgraph_maker.ballot import canonical
+from langgraph_maker.ballot import canonical, plain
+from langgraph_maker.errors import NotJSONError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike, TokenLimit, Truncated
-from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
+from langgraph_maker.state import BallotState, Verdict
 
 __all__ = ["DEFAULT_RED_FLAGS", "guard_node"]
 
@@ -32,7 +33,8 @@ def guard_node(
 
     A `RedFlag` that `parse`, `validate`, `key` or a rule raises or returns is data. So is a `ValueError` of `parse`,
     `validate` or `key` (JSON and validation errors among them) and a text nested too deeply for them:
-    reason "malformed". Any other exception is a bug there and surfaces.
+    reason "malformed", and a vote that cannot be kept (see `ballot.plain`). Any other exception is a bug there and
+    surfaces, a vote of a type that is not JSON among them.
 
     Args:
         parse: ψ, from a response's text to a vote, any JSON value.
@@ -40,53 +42,66 @@ def guard_node(
         validate: From a subtask's state and a vote to a flag, or None.
         red_flags: A rule on the response as it came; None for no rule.
     """
-    rules = red_flags if red_flags is not None else AnyOf()
+    role = _Guard(parse, key, validate, red_flags if red_flags is not None else AnyOf())
+    return Node("guard", role.guard)
 
-    def read(text: str, state: Any) -> Verdict:
+
+@dataclass(frozen=True)
+class _Guard:
+    parse: Callable[[str], Any]
+    key: Callable[[Any], str]
+    validate: Callable[[Any, Any], RedFlag | None] | None
+    rules: RuleLike
+
+    def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
+        return {
+            "ballots": [self.judge(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]],
+        }
+
+    def judge(self, ballot: BallotState) -> BallotState:
+        state, usage = ballot["state"], ballot["usage"].copy()
+        seen: dict[str, Verdict] = {}  # answers agree more often than not
+        verdicts = []
+        for response in ballot["responses"]:
+            if used := response.usage_metadata:
+                usage["input_tokens"] += used.get("input_tokens") or 0
+                usage["output_tokens"] += used.get("output_tokens") or 0
+            text = response.text
+            if flag := self.flag(response, text):
+                verdicts.append(_flagged(flag))
+                continue
+            if text not in seen:
+                seen[text] = self.read(text, state)
+            verdicts.append(seen[text])
+        return {**ballot, "usage": usage, "verdicts": verdicts, "responses": []}
+
+    def flag(self, response: AIMessage, text: str) -> RedFlag | None:
         try:
-            vote = parse(text)
-            flag = vote if isinstance(vote, RedFlag) else validate and validate(state, vote)
-            return _flagged(flag) if flag else {"key": key(vote), "vote": vote}
+            flag = _checked(self.rules(response))
+        except RedFlag as raised:
+            flag = raised
+        if flag is None and not text.strip():
+            return RedFlag("empty", "no text in the response")
+        return flag
+
+    def read(self, text: str, state: Any) -> Verdict:
+        try:
+            vote = self.parse(text)
+            flag = vote if isinstance(vote, RedFlag) else self.validate and _checked(self.validate(state, vote))
+            return _flagged(flag) if flag else {"key": self.key(vote), "vote": plain(vote)}
         except RedFlag as flag:
             return _flagged(flag)
+        except NotJSONError as error:
+            raise TypeError(f"parse returned what is no vote: {error}") from error
         except (ValueError, RecursionError) as error:
             return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
 
-    def judge(ballot: BallotState) -> BallotState:
-        if not (responses := ballot["responses"]):
-            return ballot
-        read_once = cache(partial(read, state=ballot["state"]))  # answers agree more often than not
-        flags = [_flag(rules, response) for response in responses]
-        verdicts = [
-            _flagged(flag) if flag else read_once(response.text)
-            for flag, response in zip(flags, responses, strict=True)
-        ]
-        usage = total_usage([ballot["usage"], *map(_usage, responses)])
-        return {**ballot, "usage": usage, "verdicts": verdicts, "responses": []}
 
-    def guard(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        return {"ballots": [judge(ballot) for ballot in state["ballots"]]}
-
-    return Node("guard", guard)
-
-
-def _flag(rules: RuleLike, response: AIMessage) -> RedFlag | None:
-    try:
-        flag = rules(response)
-    except RedFlag as raised:
-        flag = raised
-    if flag is None and not response.text.strip():
-        return RedFlag("empty", "no text in the response")
-    return flag
+def _checked(flag: object) -> RedFlag | None:
+    if flag is None or isinstance(flag, RedFlag):
+        return flag
+    raise TypeError(f"a rule or validate returned {flag!r}: what it returns is a RedFlag or None")
 
 
 def _flagged(flag: RedFlag) -> Verdict:
     return {"flag": {"reason": flag.reason, "detail": flag.detail[:200]}}
-
-
-def _usage(response: AIMessage) -> Usage:
-    usage = response.usage_metadata
-    return {
-        "input_tokens": usage["input_tokens"] if usage else 0,
-        "output_tokens": usage["output_tokens"] if usage else 0,
-    }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,13 +13,29 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from langgraph_maker import records
+from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.state import Lane, Totals
-from langgraph_maker.records import Entry, Header, Plan
+from langgraph_maker.records import Entry, Header, Plan, Session
 from langgraph_maker.state import BallotState
-from langgraph_maker.task import Task
+from langgraph_maker.task import Cuttable, Segment, Task
 
-__all__ = ["Position", "add", "attach", "begin", "copied", "forget", "known", "remember", "reopened", "take"]
+__all__ = [
+    "Position",
+    "Terms",
+    "add",
+    "attach",
+    "begin",
+    "check_fixed",
+    "forget",
+    "known",
+    "move",
+    "remember",
+    "reopened",
+    "take",
+]
+
+_BATCH = 1024
 
 
 class Position(TypedDict):
@@ -27,6 +44,15 @@ class Position(TypedDict):
     lanes: list[Lane]
     totals: Totals
     ballots: list[BallotState]
+
+
+class Terms(TypedDict):
+    """What a run is of, and how: `fixed` may never change, `settings` are recorded for each process."""
+
+    fixed: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    limit: int
+    lanes: int
 
 
 _known: WeakKeyDictionary[BaseStore, dict[str, Position]] = WeakKeyDictionary()
@@ -47,9 +73,17 @@ def forget(store: BaseStore, run_id: str) -> None:
     _known.get(store, {}).pop(run_id, None)
 
 
-def begin(task: Task, steps: int) -> Position:
-    """The start of a run of at most `steps` steps."""
-    totals: Totals = {
+def begin(task: Task, terms: Terms) -> Position:
+    """The start of a run."""
+    segments = _segments(task, terms["lanes"], terms["limit"])
+    lanes = [_lane(task, segment) for segment in segments]
+    for lane, following in pairwise(lanes):
+        lane["goal"] = following["mark"]
+    return {"lanes": lanes, "totals": _nothing(), "ballots": []}
+
+
+def _nothing() -> Totals:
+    return {
         "steps": 0,
         "samples": 0,
         "flagged": 0,
@@ -59,102 +93,155 @@ def begin(task: Task, steps: int) -> Position:
         "votes_per_step": [],
         "samples_per_step": [],
     }
-    return {"lanes": [{"step": 0, "end": steps, "state": task.initial_state()}], "totals": totals, "ballots": []}
 
 
-def copied(totals: Totals) -> Totals:
-    """Totals to count on in, which leave those of the last state as they are."""
-    return {
+def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
+    if lanes == 1 or not isinstance(task, Cuttable):
+        return [{"step": 0, "end": limit, "state": task.initial_state()}]
+    return [
+        {**segment, "end": min(segment["end"], limit)} for segment in task.segments(lanes) if segment["step"] < limit
+    ]
+
+
+def _lane(task: Task, segment: Segment) -> Lane:
+    state = _state(task, segment["state"])
+    return {**segment, "state": state, "mark": records.mark(state), "goal": ""}
+
+
+def _state(task: Task, state: Any) -> Any:
+    try:
+        return plain(state)
+    except ValueError as error:
+        raise type(error)(f"a state of {task.name} is none that can be kept: {error}") from error
+
+
+def move(task: Task, lane: Lane, vote: Any) -> Lane:
+    """The lane one step on, by the winning vote."""
+    state = _state(task, task.advance(lane["state"], vote))
+    return {**lane, "step": lane["step"] + 1, "state": state, "mark": records.mark(state)}
+
+
+def take(task: Task, lane: Lane, entry: Entry) -> Lane:
+    """The lane one step on, as the journal has it.
+
+    Raises:
+        JournalError: When the entry does not start from the lane's state.
+    """
+    if entry["start"] != lane["mark"]:
+        raise JournalError(
+            f"the journal's step {lane['step']} does not start from the state that the run has reached: the task has"
+            " changed, or the journal was altered (see journal.verify)"
+        )
+    return move(task, lane, entry["vote"])
+
+
+def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
+    """The totals with entries more, each given with the key of its vote.
+
+    The digest is a sum over steps, so the order in which they were decided is no matter.
+    """
+    totals = {
         **totals,
         "usage": {**totals["usage"]},
         "votes_per_step": totals["votes_per_step"].copy(),
         "samples_per_step": totals["samples_per_step"].copy(),
     }
+    digest = int(totals["digest"], 16)
+    for entry, key in committed:
+        totals["steps"] += 1
+        totals["samples"] += entry["samples"]
+        totals["flagged"] += sum(entry["flags"].values())
+        totals["rounds"] += entry["rounds"]
+        totals["usage"]["input_tokens"] += entry["input_tokens"]
+        totals["usage"]["output_tokens"] += entry["output_tokens"]
+        _count(totals["votes_per_step"], entry["votes"])
+        _count(totals["samples_per_step"], entry["samples"])
+        digest += int.from_bytes(blake2b(f"{entry['step']}:{key}".encode(), digest_size=16).digest())
+    totals["digest"] = f"{digest % 2**128:032x}"
+    return totals
 
 
-def take(task: Task, lane: Lane, entry: Entry) -> Lane:
-    """The lane after the entry's step.
-
-    Raises:
-        JournalError: When the entry does not start from the lane's state.
-    """
-    if entry["start"] and entry["start"] != records.mark(lane["state"]):
-        raise JournalError(
-            f"the journal's step {lane['step']} does not start from the state that the run has reached: the task has"
-            " changed, or the journal was altered (see journal.verify)"
-        )
-    return {**lane, "step": lane["step"] + 1, "state": task.advance(lane["state"], entry["vote"])}
-
-
-def add(totals: Totals, entry: Entry, key: str) -> None:
-    """Count a committed step. The digest is a sum over steps, so the order in which they were decided is no matter."""
-    totals["steps"] += 1
-    totals["samples"] += entry["samples"]
-    totals["flagged"] += sum(entry["flags"].values())
-    totals["rounds"] += entry["rounds"]
-    totals["usage"]["input_tokens"] += entry["input_tokens"]
-    totals["usage"]["output_tokens"] += entry["output_tokens"]
-    _count(totals["votes_per_step"], entry["votes"])
-    _count(totals["samples_per_step"], entry["samples"])
-    decided = blake2b(f"{entry['step']}:{key}".encode(), digest_size=16).digest()
-    total = int(totals["digest"], 16) + int.from_bytes(decided)
-    totals["digest"] = f"{total % 2**128:032x}"
-
-
-def attach(
-    task: Task, run_id: str, position: Position, *, fixed: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Plan[Position]:
-    """Find the run in its journal, or begin it there, and move `position` on to where the journal ends.
+def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan[Position]:
+    """Find the run in its journal, or begin it there; returns where the journal ends.
 
     Args:
         task: The task.
         run_id: The run.
-        position: Where a checkpoint has the run, or its start.
-        fixed: What may never change: the task's name and parameters, k.
-        settings: What may change, and is recorded for this process.
+        here: Where a checkpoint has the run, if one does.
+        terms: What the run is of.
 
     Raises:
-        JournalError: When the journal is of another task, ends before `position`, or was altered.
+        JournalError: When the journal is of another task, ends before `here`, or was altered.
     """
     found = records.read_header((yield [records.get_header(run_id)])[0], run_id)
-    header = _same(found, fixed) if found else _header(run_id, fixed)
-    if found is None and position["lanes"][0]["step"]:
-        raise _ahead(run_id, position["lanes"][0]["step"], "the store holds no such run")
-    if not any(session["writer"] == records.writer() for session in header["sessions"][-1:]):
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        header["sessions"].append({"writer": records.writer(), "began": now, "settings": dict(settings)})
+    header = found or _header(run_id, terms["fixed"])
+    check_fixed(f"run {run_id!r}", header, terms["fixed"])
+    segments = _segments(task, terms["lanes"], terms["limit"])
+    if found is None:
+        _check_ahead(run_id, here, 0)
+    session: Session = {
+        "writer": records.writer(),
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": dict(terms["settings"]),
+        "starts": [segment["step"] for segment in segments],
+        "end": terms["limit"],
+    }
+    if header["sessions"][-1:] != [session | {"began": last["began"]} for last in header["sessions"][-1:]] or not found:
+        header["sessions"].append(session)
         yield [records.put_header(header)]
-    position = yield from _catch_up(task, run_id, position)
-    return position
+    position = yield from _replay(task, run_id, _cells(task, header, segments, terms["limit"]))
+    _check_ahead(run_id, here, position["totals"]["steps"])
+    ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
+    return {**position, "ballots": ballots}
 
 
-def _catch_up(task: Task, run_id: str, position: Position) -> Plan[Position]:
-    [lane] = position["lanes"]
-    totals = copied(position["totals"])
-    if lane["step"]:
-        [last] = yield records.get_entries(run_id, [lane["step"] - 1])
-        if last is None:
-            raise _ahead(run_id, lane["step"], f"the journal has no step {lane['step'] - 1}")
-    reading = True
-    while reading:
-        steps = range(lane["step"], lane["step"] + 1024)
-        for step, item in zip(steps, (yield records.get_entries(run_id, steps)), strict=True):
-            if (entry := records.read_entry(item, run_id, step)) is None:
-                reading = False
-                break
-            lane = take(task, lane, entry)
-            add(totals, entry, task.vote_key(entry["vote"]))
-    [item] = yield [records.get_open(run_id, lane["step"])]
-    journalled = records.read_open(item, run_id, lane["step"])
-    ballots = [ballot for ballot in position["ballots"] if ballot["id"] == str(lane["step"])]
-    if journalled and journalled["samples"] > sum(ballot["samples"] for ballot in ballots):
-        ballots = [journalled]
-    return {"lanes": [lane], "totals": totals, "ballots": reopened(ballots)}
+def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
+    """The lanes of all sessions so far laid over each other: what any of them did is the beginning of a cell."""
+    starts = {segment["step"]: segment for segment in segments}
+    for count in {len(session["starts"]) for session in header["sessions"]}:
+        starts |= {segment["step"]: segment for segment in _segments(task, count, limit)}
+    cuts = sorted(starts)
+    cells = [_lane(task, {**starts[step], "end": end}) for step, end in zip(cuts, [*cuts[1:], limit], strict=True)]
+    for cell, following in pairwise(cells):
+        cell["goal"] = following["mark"]
+    return cells
+
+
+def _replay(task: Task, run_id: str, cells: list[Lane]) -> Plan[Position]:
+    """Move each cell on to where the journal has it; those at their end are left out, but for the last."""
+    totals, lanes = _nothing(), []
+    for cell in cells:
+        lane, reading = cell, True
+        while reading and lane["step"] < lane["end"]:
+            steps = range(lane["step"], min(lane["step"] + _BATCH, lane["end"]))
+            committed: list[tuple[Entry, str]] = []
+            for step, item in zip(steps, (yield records.get_entries(run_id, steps)), strict=True):
+                if (entry := records.read_entry(item, run_id, step)) is None:
+                    reading = False
+                    break
+                lane = take(task, lane, entry)
+                committed.append((entry, task.vote_key(entry["vote"])))
+            totals = add(totals, committed)
+        if lane["step"] < lane["end"] or lane["mark"] != lane["goal"]:
+            lanes.append(lane)
+    return {"lanes": lanes, "totals": totals, "ballots": []}
+
+
+def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> Plan[list[BallotState]]:
+    """For each lane the ballot that has counted more, the journal's or the checkpoint's; what was given up is open."""
+    steps = [lane["step"] for lane in lanes]
+    mine = {ballot["id"]: ballot for ballot in ours}
+    ballots = []
+    for step, item in zip(steps, (yield [records.get_open(run_id, step) for step in steps]), strict=True):
+        found = (records.read_open(item, run_id, step), mine.get(str(step)))
+        if counted := [ballot for ballot in found if ballot is not None]:
+            ballots.append(max(counted, key=lambda ballot: ballot["samples"]))
+    return reopened(ballots)
 
 
 def reopened(ballots: list[BallotState]) -> list[BallotState]:
     """The ballots of a run that is entered again: what was given up is tried again, if the budget now allows."""
-    return [{**ballot, "status": "open"} for ballot in ballots]
+    return [{**ballot, "status": "open"} if ballot["status"] == "unresolved" else ballot for ballot in ballots]
 
 
 def _header(run_id: str, fixed: Mapping[str, Any]) -> Header:
@@ -169,23 +256,31 @@ def _header(run_id: str, fixed: Mapping[str, Any]) -> Header:
     }
 
 
-def _same(header: Header, fixed: Mapping[str, Any]) -> Header:
+def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Refuse another task, other parameters or another k than a run was begun with.
+
+    Raises:
+        JournalError: With the difference named.
+    """
     for name, value in fixed.items():
-        if (held := header[name]) != value:  # type: ignore[literal-required]
+        if held[name] != value:
             raise JournalError(
-                f"run {header['run_id']!r} was begun with {name} {held!r}, not {value!r}: go on with that, or give"
-                " another run id"
+                f"{what} was begun with {name} {held[name]!r}, not {value!r}: go on with that, or give another run id"
             )
-    return header
 
 
-def _ahead(run_id: str, step: int, why: str) -> JournalError:
-    return JournalError(
+def _check_ahead(run_id: str, here: Position | None, journalled: int) -> None:
+    """A checkpoint may lag behind the journal, and never the other way round."""
+    if here is None or (step := here["totals"]["steps"]) <= journalled:
+        return
+    why = f"which has {journalled}" if journalled else "the store holds no such run"
+    raise JournalError(
         f"the checkpoint is at step {step} of run {run_id!r}, ahead of its journal ({why}): use the store that the run"
         " was written to, or begin a new run id"
     )
 
 
 def _count(histogram: list[int], value: int) -> None:
-    histogram.extend([0] * (value + 1 - len(histogram)))
+    if value >= len(histogram):
+        histogram.extend([0] * (value + 1 - len(histogram)))
     histogram[value] += 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -44,53 +46,71 @@ def sample_node(
         SamplingError: While running, when not one response of a round arrived. Single failures are logged and
             drawn again in the next round.
     """
-    k = check_margin(k)
-    budget = check_budget(max_samples, k)
     for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
-        if value is not None and not 0 <= value < float("inf"):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value < float("inf")):
             raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
+    k = check_margin(k)
+    role = _Sample(sampler, prompt, k, check_budget(max_samples, k), first_temperature, temperature)
+    return Node("sample", role.sample, role.asample)
 
-    def plan(state: VotingState) -> tuple[list[BallotState], list[Request]]:
+
+@dataclass(frozen=True)
+class _Sample:
+    sampler: Sampler
+    prompt: Prompt
+    k: int
+    budget: int
+    first_temperature: float | None
+    temperature: float | None
+
+    def sample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
+        ballots, requests = self.plan(state)
+        wait = run_at_once if getattr(self.sampler, "never_waits", False) else run_sync
+        return _round(ballots, requests, wait(self.draw(requests)) if requests else [])
+
+    async def asample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
+        ballots, requests = self.plan(state)
+        return _round(ballots, requests, await self.draw(requests) if requests else [])
+
+    def plan(self, state: VotingState) -> tuple[list[BallotState], list[Request]]:
         ballots = _ballots(state)
         requests: list[Request] = []
         for ballot in ballots:
-            drawn = ballot["samples"]
-            deficit = Ballot.resume(k, ballot["counts"], ballot["votes"]).deficit
-            if ballot["status"] != "open" or drawn + deficit > budget:
+            if ballot["status"] != "open":
                 continue
-            asked = prompt(ballot["state"])
-            messages = [HumanMessage(asked)] if isinstance(asked, str) else asked
-            requests += [
-                Request(messages, first_temperature if number == 0 else temperature, ballot["id"], number)
-                for number in range(drawn, drawn + deficit)
-            ]
+            drawn = ballot["samples"]
+            deficit = Ballot.resume(self.k, ballot["counts"], ballot["votes"]).deficit if drawn else self.k
+            if drawn + deficit > self.budget:
+                continue
+            messages = self.messages(ballot["state"])
+            for number in range(drawn, drawn + deficit):
+                temperature = self.temperature if number else self.first_temperature
+                requests.append(Request(messages, temperature, ballot["id"], number))
         return ballots, requests
 
-    async def draw(requests: list[Request]) -> Sequence[AIMessage | Exception]:
+    def messages(self, state: Any) -> Sequence[BaseMessage]:
+        asked = self.prompt(state)
+        if not isinstance(asked, Sequence):
+            raise TypeError(f"prompt returned {asked!r}: what it returns is a text or a list of messages")
+        return [HumanMessage(asked)] if isinstance(asked, str) else asked
+
+    async def draw(self, requests: list[Request]) -> Sequence[AIMessage | Exception]:
+        drawing = self.sampler(requests)
+        if not isawaitable(drawing):
+            raise TypeError(f"the sampler returned {type(drawing).__name__}: a Sampler is an async function")
         try:
-            return await sampler(requests)
+            return await drawing
         except Exception as error:  # noqa: BLE001 - the failure of every request, raised below with its cause
             return [error] * len(requests)
 
-    wait = run_at_once if getattr(sampler, "never_waits", False) else run_sync
-
-    def sample(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        ballots, requests = plan(state)
-        return _round(ballots, requests, wait(draw(requests)) if requests else [])
-
-    async def asample(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        ballots, requests = plan(state)
-        return _round(ballots, requests, await draw(requests) if requests else [])
-
-    return Node("sample", sample, asample)
-
 
 def _ballots(state: VotingState) -> list[BallotState]:
-    """The ballots of the subtasks: those under way go on, the others begin. With none open, all begin."""
-    kept = {ballot["id"]: ballot for ballot in state.get("ballots", [])}
-    if not any(ballot["status"] == "open" for ballot in kept.values()):
-        kept = {}
-    subtasks = state["subtasks"]
+    """The ballots of the subtasks: those under way go on, the others begin. After a vote that has ended, all begin."""
+    kept = {} if state.get("decisions") else {ballot["id"]: ballot for ballot in state.get("ballots", [])}
+    subtasks = state.get("subtasks")
+    if subtasks is None or not all("id" in subtask and "state" in subtask for subtask in subtasks):
+        raise ValueError('subtasks are given as {"subtasks": [{"id": …, "state": …}, …]}')
     if len({subtask["id"] for subtask in subtasks}) < len(subtasks):
         raise ValueError("two subtasks of one batch have the same id: give each its own")
     return [
@@ -110,6 +130,7 @@ def _new_ballot(subtask: Subtask) -> BallotState:
         "votes": {},
         "samples": 0,
         "flags": {},
+        "last_flag": "",
         "rounds": 0,
         "usage": {"input_tokens": 0, "output_tokens": 0},
         "responses": [],
@@ -139,5 +160,6 @@ def _round(
     return {
         "ballots": [
             {**ballot, "responses": arrived[ballot["id"]]} if ballot["id"] in arrived else ballot for ballot in ballots
-        ]
+        ],
+        "decisions": [],
     }

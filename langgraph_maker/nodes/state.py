@@ -60,11 +60,16 @@ class RoundOutput(TypedDict):
 
 
 class Lane(TypedDict):
-    """A stretch of the chain: the next `step` to decide, the step it ends before (None: unknown), its `state`."""
+    """A stretch of the chain: the next `step` to decide, the step it ends before, its `state`.
+
+    `mark` is the state's fingerprint, `goal` the one it must have at the end: where the next lane began ("": none did).
+    """
 
     step: int
-    end: int | None
+    end: int
     state: Any
+    mark: str
+    goal: str
 
 
 class Totals(TypedDict):
@@ -98,13 +103,15 @@ class MakerOutput(TypedDict, total=False):
     rounds: int
     digest: str
     run_id: str
-    actions: list[Any]
+    actions: list[Any] | None
 
 
 class MakerState(MakerOutput, total=False):
-    """A run in progress."""
+    """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps."""
 
     begun: str
+    fixed: dict[str, Any]
+    acted: list[Any] | None
     lanes: list[Lane]
     totals: Totals
     subtasks: list[Subtask]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from operator import index
 from typing import Any
 
@@ -10,9 +11,10 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph_maker.ballot import Ballot, check_margin
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
+from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision
 
-__all__ = ["check_budget", "decision", "tally_node"]
+__all__ = ["check_budget", "decision", "in_words", "tally_node"]
 
 
 def tally_node(*, k: int = 3, max_samples: int | None = None) -> Runnable[VotingState, dict[str, Any]]:
@@ -79,22 +81,33 @@ def decision(ballot: BallotState) -> Decision:
         "samples": ballot["samples"],
         "flagged": sum(ballot["flags"].values()),
         "flags": ballot["flags"],
+        "last_flag": ballot["last_flag"],
         "rounds": ballot["rounds"],
         "usage": ballot["usage"],
     }
 
 
+def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
+    """Why a ballot with these counts did not settle."""
+    said = f"no answer led by the margin after {samples} samples"
+    if flagged := sum(flags.values()):
+        most = max(flags, key=flags.__getitem__)
+        said += f", {flagged} of them flagged, most often as {most} (last: {last_flag})"
+    if counts:
+        said += f"; {len(counts)} different answers, the most frequent {max(counts)} times"
+    return said
+
+
 def _count(state: BallotState, k: int, budget: int) -> BallotState:
     ballot = Ballot.resume(k, state["counts"], state["votes"])
-    samples, flags = state["samples"], dict(state["flags"])
+    flags, last_flag = state["flags"], state["last_flag"]
     for verdict in state["verdicts"]:
-        samples += 1
         if "flag" in verdict:
-            reason = verdict["flag"]["reason"]
-            flags[reason] = flags.get(reason, 0) + 1
+            reason, last_flag = verdict["flag"]["reason"], str(RedFlag(**verdict["flag"]))
+            flags = {**flags, reason: flags.get(reason, 0) + 1}
         else:
             ballot.cast(verdict["vote"], verdict["key"])
-    deficit = ballot.deficit
+    samples, deficit = state["samples"] + len(state["verdicts"]), ballot.deficit
     return {
         **state,
         "status": "decided" if deficit == 0 else "unresolved" if samples + deficit > budget else "open",
@@ -102,6 +115,7 @@ def _count(state: BallotState, k: int, budget: int) -> BallotState:
         "votes": ballot.votes,
         "samples": samples,
         "flags": flags,
+        "last_flag": last_flag,
         "rounds": state["rounds"] + bool(state["verdicts"]),
         "verdicts": [],
     }

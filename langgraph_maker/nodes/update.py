@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import records
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import Position, add, copied, remember, take
+from langgraph_maker.nodes.position import Position, add, forget, move, remember, take
 from langgraph_maker.nodes.state import Lane, MakerState
 from langgraph_maker.records import Entry, Plan
 from langgraph_maker.state import BallotState
@@ -27,6 +28,7 @@ def update_node(task: Task) -> Runnable[MakerState, dict[str, Any]]:
     a step that the journal holds already stands as it is there. Without a store, actions are kept in state.
 
     Raises:
+        ValueError: While running, when the task's next state cannot be kept (see `ballot.plain`).
         JournalError: While running, when the store failed for too long, or holds an entry that does not fit.
     """
     role = _Update(task)
@@ -46,59 +48,56 @@ class _Update:
         return self.in_state(state) if store is None else await records.adrive(self.journalled(state, store), store)
 
     def in_state(self, state: MakerState) -> dict[str, Any]:
-        entries = {lane["step"]: entry for lane, entry in _decided(state)}
-        actions = state["actions"] + [entry["vote"]["action"] for entry in entries.values()]
-        return {**self.commit(state, entries), "actions": actions}
+        position, entries = self.commit(state, {})
+        return {**position, "acted": [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]}
 
     def journalled(self, state: MakerState, store: BaseStore) -> Plan[dict[str, Any]]:
-        run_id, ours = state["begun"], _decided(state)
-        held = (yield records.get_entries(run_id, [lane["step"] for lane, _ in ours])) if ours else []
-        entries: dict[int, Entry] = {}
+        run_id = state["begun"]
+        steps = [int(ballot["id"]) for ballot in state["ballots"] if ballot["status"] == "decided"]
+        items = (yield records.get_entries(run_id, steps)) if steps else []
+        found = ((step, records.read_entry(item, run_id, step)) for step, item in zip(steps, items, strict=True))
+        held = {step: entry for step, entry in found if entry is not None}
+        position, entries = self.commit(state, held)
         ops: list[Op] = []
-        for (lane, entry), item in zip(ours, held, strict=True):
-            step = lane["step"]
-            if (theirs := records.read_entry(item, run_id, step)) is not None:
-                entries[step] = theirs
-                continue
-            end = records.mark(take(self.task, lane, entry)["state"])
-            entries[step] = {**entry, "start": records.mark(lane["state"]), "end": end, "writer": records.writer()}
-            ops.append(records.put_entry(run_id, entries[step]))
-            if entry["rounds"] > 1:
-                ops.append(records.put_open(run_id, step, None))
-        position = self.commit(state, entries)
+        for entry in entries:
+            if entry["step"] not in held:
+                ops.append(records.put_entry(run_id, entry))
+                if entry["rounds"] > 1:
+                    ops.append(records.put_open(run_id, entry["step"], None))
         ops += [records.put_open(run_id, int(ballot["id"]), ballot) for ballot in position["ballots"]]
+        forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
-        remember(store, run_id, position)
+        if not held:
+            remember(store, run_id, position)
         return dict(position)
 
-    def commit(self, state: MakerState, entries: dict[int, Entry]) -> Position:
-        totals = copied(state["totals"])
-        for entry in entries.values():
-            add(totals, entry, self.task.vote_key(entry["vote"]))
-        return {
-            "lanes": [
-                take(self.task, lane, entries[lane["step"]]) if lane["step"] in entries else lane
-                for lane in state["lanes"]
-            ],
-            "totals": totals,
-            "ballots": [ballot for ballot in state["ballots"] if ballot["status"] != "decided"],
-        }
+    def commit(self, state: MakerState, held: Mapping[int, Entry]) -> tuple[Position, list[Entry]]:
+        """The position after all that is decided, with what was committed, in the order of steps."""
+        decided = {int(ballot["id"]): ballot for ballot in state["ballots"] if ballot["status"] == "decided"}
+        lanes: list[Lane] = []
+        entries: list[Entry] = []
+        keys: list[str] = []
+        for lane in state["lanes"]:
+            if (ballot := decided.get(lane["step"])) is None:
+                lanes.append(lane)
+            elif (entry := held.get(lane["step"])) is not None:
+                lanes.append(take(self.task, lane, entry))
+                entries.append(entry)
+                keys.append(self.task.vote_key(entry["vote"]))
+            else:
+                winner = max(ballot["counts"], key=ballot["counts"].__getitem__)
+                lanes.append(after := move(self.task, lane, ballot["votes"][winner]))
+                entries.append(_entry(lane, after, ballot, winner))
+                keys.append(winner)
+        totals = add(state["totals"], zip(entries, keys, strict=True))
+        still_open = [ballot for ballot in state["ballots"] if ballot["status"] != "decided"]
+        return {"lanes": lanes, "totals": totals, "ballots": still_open}, entries
 
 
-def _decided(state: MakerState) -> list[tuple[Lane, Entry]]:
-    ballots = {ballot["id"]: ballot for ballot in state["ballots"] if ballot["status"] == "decided"}
-    return [
-        (lane, _entry(lane["step"], ballots[str(lane["step"])]))
-        for lane in state["lanes"]
-        if str(lane["step"]) in ballots
-    ]
-
-
-def _entry(step: int, ballot: BallotState) -> Entry:
-    winner = max(ballot["counts"], key=ballot["counts"].__getitem__)
+def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str) -> Entry:
     return {
-        "step": step,
+        "step": lane["step"],
         "vote": ballot["votes"][winner],
         "votes": sum(ballot["counts"].values()),
         "samples": ballot["samples"],
@@ -106,7 +105,7 @@ def _entry(step: int, ballot: BallotState) -> Entry:
         "rounds": ballot["rounds"],
         "input_tokens": ballot["usage"]["input_tokens"],
         "output_tokens": ballot["usage"]["output_tokens"],
-        "start": "",
-        "end": "",
-        "writer": "",
+        "start": lane["mark"],
+        "end": after["mark"],
+        "writer": records.writer(),
     }

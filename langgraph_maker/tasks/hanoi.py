@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import State, Task, Vote
+from langgraph_maker.task import Segment, State, Task, Vote
 
 __all__ = ["TowersOfHanoi"]
 
@@ -157,6 +158,34 @@ class TowersOfHanoi(Task):
             f"Disk {disk} is on top of peg {start} and goes to peg {end}.\n"
             f"move = {vote['action']}\nnext_state = {vote['next_state']}"
         )
+
+    def segments(self, lanes: int) -> list[Segment]:
+        """Cut the run into lanes of equal length. Their starts come from the closed form of the strategy's states.
+
+        After t moves disk d has moved ⌊t / 2^d + 1/2⌋ times, always the same way round, odd disks like disk 1 and
+        even ones the other way.
+
+        Example:
+            >>> [(lane["step"], lane["state"]["pegs"]) for lane in TowersOfHanoi(2).segments(2)]
+            [(0, [[2, 1], [], []]), (1, [[2], [1], []])]
+        """
+        steps = 2**self.disks - 1
+        lanes = min(lanes, steps)
+        cuts = [lane * steps // lanes for lane in range(lanes + 1)]
+        return [{"step": step, "end": end, "state": self._state(step)} for step, end in pairwise(cuts)]
+
+    def _state(self, moves: int) -> State:
+        if moves == 0:
+            return self.initial_state()
+        pegs: Pegs = [[], [], []]
+        for disk in reversed(self._ascending):
+            pegs[self._peg(disk, moves)].append(disk)
+        last = (moves & -moves).bit_length()  # the disk that the last move was of
+        return {"previous": [last, self._peg(last, moves - 1), self._peg(last, moves)], "pegs": pegs}
+
+    def _peg(self, disk: int, moves: int) -> int:
+        moved = (moves + (1 << disk - 1)) >> disk
+        return moved * (self._turn if disk % 2 else -self._turn) % 3
 
     def parameters(self) -> dict[str, Any]:
         """The number of disks; how responses are read may change from one session of a run to the next."""

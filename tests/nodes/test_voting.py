@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +79,20 @@ class TestRounds:
         with pytest.raises(ValueError, match="same id"):
             vote(script("A"), ids="aa")
 
+    @pytest.mark.parametrize("given", [{}, {"subtasks": [{"id": "a"}]}, {"subtasks": [{"state": 1}]}])
+    def test_subtasks_are_asked_for(self, given: Any) -> None:
+        graph = create_voting_graph(script("A"), prompt=str, parse=str).compile()
+        with pytest.raises(ValueError, match="subtasks are given as|EmptyInput|Must write to at least one"):
+            graph.invoke(given)
+
+    def test_a_sampler_is_async(self) -> None:
+        with pytest.raises(TypeError, match="a Sampler is an async function"):
+            vote(lambda requests: [AIMessage("A") for _ in requests])
+
+    def test_a_prompt_is_text_or_messages(self) -> None:
+        with pytest.raises(TypeError, match="prompt returned None"):
+            vote(script("A"), prompt=lambda _: None)
+
 
 class TestTemperature:
     def test_only_the_first_sample_of_a_ballot_is_at_the_first_temperature(self) -> None:  # lesson 7
@@ -99,7 +115,7 @@ class TestTemperature:
         assert (decision["status"], decision["samples"], decision["flagged"]) == ("decided", 2, 1)
         assert [r.temperature for batch in model.batches for r in batch] == [0.0, 0.1]
 
-    @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+    @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), "hot", True])
     def test_impossible_temperatures_are_refused(self, value: float) -> None:
         with pytest.raises(ValueError, match="first_temperature"):
             vote(script("A"), first_temperature=value)
@@ -128,6 +144,39 @@ class TestGuard:
         [decision] = vote(script("not a number"), parse=parse, max_samples=3)
         assert decision["status"] == "unresolved"
         assert decision["flags"] == {reason: 3}
+
+    @pytest.mark.parametrize("vote_of", [lambda text: (1, 2), lambda text: np.int64(4), lambda text: {4}])
+    def test_a_vote_of_a_type_that_is_not_json_is_a_bug(self, vote_of: Any) -> None:
+        model = script("4")
+        with pytest.raises(TypeError, match=r"parse returned what is no vote: .* is not JSON"):
+            vote(model, parse=vote_of)
+        assert model.drawn == 3
+
+    @pytest.mark.parametrize("number", [10**30, 10**5000, -(2**63) - 1], ids=["big", "huge", "negative"])
+    def test_a_number_that_cannot_be_kept_is_a_flag(self, number: int) -> None:
+        [decision] = vote(script("?", "4"), parse=lambda text: number if text == "?" else int(text))
+        assert (decision["vote"], decision["flags"]) == (4, {"malformed": 1})
+
+    def test_votes_are_of_builtin_types(self) -> None:
+        class Mood(StrEnum):
+            GOOD = "good"
+
+        [decision] = vote(script("good"), parse=Mood)
+        assert type(decision["vote"]) is str
+        [decision] = vote(script("1.5"), parse=np.float64)
+        assert type(decision["vote"]) is float
+
+    @pytest.mark.parametrize("where", ["validate", "red_flags"])
+    def test_what_is_no_flag_is_a_bug(self, where: str) -> None:
+        options: dict[str, Any] = {where: lambda *_: "off the board"}
+        with pytest.raises(TypeError, match="'off the board': what it returns is a RedFlag or None"):
+            vote(script("A"), **options)
+
+    def test_usage_may_be_partial(self) -> None:
+        partial: Any = {"input_tokens": 7, "output_tokens": None}
+        message = AIMessage("A").model_copy(update={"usage_metadata": partial})
+        [decision] = vote(script(message))
+        assert decision["usage"] == {"input_tokens": 21, "output_tokens": 0}
 
     @pytest.mark.parametrize("how", ["raise", "return"])
     def test_validate_sees_state_and_vote(self, how: str) -> None:
