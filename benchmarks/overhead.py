@@ -25,7 +25,7 @@ from langgraph_maker.state import Request, never_waits
 from langgraph_maker.tasks import TowersOfHanoi
 
 
-def answers(task: TowersOfHanoi) -> dict[str, AIMessage]:
+def written_down(task: TowersOfHanoi) -> dict[str, AIMessage]:
     """The right response to each prompt."""
     written: dict[str, AIMessage] = {}
     state = task.initial_state()
@@ -111,7 +111,7 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=9)
     given = options.parse_args()
     task = TowersOfHanoi(given.disks)
-    steps, written = 2**given.disks - 1, answers(task)
+    steps, written = 2**given.disks - 1, written_down(task)
     programs = {
         "maker": maker(task, written, in_place=True),
         "maker, background loop": maker(task, written, in_place=False),

@@ -18,7 +18,7 @@ import orjson
 
 from langgraph_maker.errors import NotJSONError
 
-__all__ = ["Ballot", "canonical", "check_margin", "plain"]
+__all__ = ["Ballot", "canonical", "canonical_bytes", "check_margin", "plain"]
 
 
 class Ballot:
@@ -155,6 +155,12 @@ def canonical(value: Any) -> str:
         return json.dumps(_normal(value), sort_keys=True, separators=(",", ":"))
     except RecursionError:
         raise ValueError("this value is nested too deeply to be a vote or a state") from None
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """`canonical`, encoded, of a value that is `plain` already."""
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return text if text.isascii() and not _TO_NORMALISE.search(text) else canonical(value).encode()
 
 
 _TO_NORMALISE: Final = re.compile(rb"\.|e[-+0-9]|\x7f")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import json
@@ -88,6 +89,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         create_maker(chosen, asked, **options)
     with _told(USAGE), open_store(db) as store, _told(ERROR):
         with follow(err) as on_progress, _stopping(stop):
+            gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             result = solve(chosen, asked, store=store, run_id=run_id, on_progress=on_progress, **options)
         if as_json:
             sys.stdout.write(json.dumps(_as_json(result)) + "\n")

@@ -93,7 +93,7 @@ def create_maker(
             max_samples=max_samples,
         ),
         guard=guard_node(parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=red_flags),
-        tally=tally_node(k=k, max_samples=max_samples),
+        tally=tally_node(k=k, max_samples=max_samples, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
 
     def after_decompose(state: MakerState) -> Literal["vote", "__end__"]:

@@ -140,11 +140,12 @@ def delete(store: BaseStore, run_id: str) -> None:
     Raises:
         JournalError: When there is no such run.
     """
+    stride = header(store, run_id)["stride"]
     for (first, end), ends in _ends(store, run_id):
         beyond = _last(store, run_id, ends, end) + 2
         for start in range(first, beyond, _BATCH):
             batch = range(start, min(start + _BATCH, beyond))
-            store.batch([records.drop_entry(run_id, step) for step in batch])
+            store.batch([records.drop_entry(run_id, step, stride) for step in batch])
             store.batch([records.put_open(run_id, step, None) for step in batch])
     store.batch([records.drop_header(run_id)])
     forget(store, run_id)
@@ -163,7 +164,7 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
         raise JournalError(
             f"run {run_id!r} has its first {ended} steps: fork it at one from 0 to {ended}, not at {step}"
         )
-    copies = (records.put_entry(new_id, entry) for entry in islice(read(store, run_id), step))
+    copies = (records.put_entry(new_id, entry, old["stride"]) for entry in islice(read(store, run_id), step))
     while batch := list(islice(copies, _BATCH)):
         store.batch(batch)
     store.batch([records.put_header({**old, "run_id": new_id, "outcome": {"forked_from": run_id, "steps": step}})])
@@ -182,21 +183,24 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
 
 
 def _items(store: BaseStore, run_id: str, wanted: range) -> Iterator[tuple[int, Item | None]]:
+    found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
+    stride = found["stride"] if found else records.ONE_LANE
     for start in range(wanted.start, wanted.stop, _BATCH):
         batch = range(start, min(start + _BATCH, wanted.stop))
-        yield from zip(batch, store.batch(records.get_entries(run_id, batch)), strict=True)
+        yield from zip(batch, store.batch(records.get_entries(run_id, batch, stride)), strict=True)
 
 
 def _ends(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
     """The run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
-    sessions = header(store, run_id)["sessions"]
+    head = header(store, run_id)
+    sessions, stride = head["sessions"], head["stride"]
     cuts = sorted({start for session in sessions for start in session["starts"]} or {0})
     limit = max((session["end"] for session in sessions), default=0)
     cells = list(zip(cuts, [*cuts[1:], limit], strict=True))
     low, high = [start for start, _ in cells], [end for _, end in cells]
     while searched := [cell for cell in range(len(cells)) if low[cell] < high[cell]]:
         middles = [(low[cell] + high[cell]) // 2 for cell in searched]
-        found = store.batch(records.get_entries(run_id, middles))
+        found = store.batch(records.get_entries(run_id, middles, stride))
         for cell, middle, item in zip(searched, middles, found, strict=True):
             if item is None:
                 high[cell] = middle

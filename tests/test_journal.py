@@ -124,7 +124,7 @@ class TestVerify:
     )
     def test_an_entry_that_is_none(self, store: BaseStore, value: Any) -> None:
         run(store)
-        store.put(records.namespace("r"), "step-000000000001", value)
+        store.put(records.namespace("r"), "step-000000000001-000000", value)
         assert kinds(store) == [(1, "altered")]
 
     def test_an_entry_of_another_run(self, store: BaseStore) -> None:

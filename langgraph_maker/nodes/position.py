@@ -44,6 +44,7 @@ class Position(TypedDict):
     lanes: list[Lane]
     totals: Totals
     ballots: list[BallotState]
+    stride: int
 
 
 class Terms(TypedDict):
@@ -79,7 +80,12 @@ def begin(task: Task, terms: Terms) -> Position:
     lanes = [_lane(task, segment) for segment in segments]
     for lane, following in pairwise(lanes):
         lane["goal"] = following["mark"]
-    return {"lanes": lanes, "totals": _nothing(), "ballots": []}
+    return {"lanes": lanes, "totals": _nothing(), "ballots": [], "stride": _stride(terms["limit"], len(lanes))}
+
+
+def _stride(limit: int, lanes: int) -> int:
+    """How far apart the lanes of a run begin, see `records.ONE_LANE`."""
+    return -(-limit // lanes) if lanes > 1 else records.ONE_LANE
 
 
 def _nothing() -> Totals:
@@ -174,9 +180,9 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
         JournalError: When the journal is of another task, ends before `here`, or was altered.
     """
     found = records.read_header((yield [records.get_header(run_id)])[0], run_id)
-    header = found or _header(run_id, terms["fixed"])
-    check_fixed(f"run {run_id!r}", header, terms["fixed"])
     segments = _segments(task, terms["lanes"], terms["limit"])
+    header = found or _header(run_id, terms["fixed"], _stride(terms["limit"], len(segments)))
+    check_fixed(f"run {run_id!r}", header, terms["fixed"])
     if found is None:
         _check_ahead(run_id, here, 0)
     session: Session = {
@@ -189,7 +195,9 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
     if header["sessions"][-1:] != [session | {"began": last["began"]} for last in header["sessions"][-1:]] or not found:
         header["sessions"].append(session)
         yield [records.put_header(header)]
-    position = yield from _replay(task, run_id, _cells(task, header, segments, terms["limit"]))
+    if found is None:
+        return begin(task, terms)
+    position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]))
     _check_ahead(run_id, here, position["totals"]["steps"])
     ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
     return {**position, "ballots": ballots}
@@ -207,15 +215,16 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
     return cells
 
 
-def _replay(task: Task, run_id: str, cells: list[Lane]) -> Plan[Position]:
+def _replay(task: Task, header: Header, cells: list[Lane]) -> Plan[Position]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last."""
+    run_id, stride = header["run_id"], header["stride"]
     totals, lanes = _nothing(), []
     for cell in cells:
         lane, reading = cell, True
         while reading and lane["step"] < lane["end"]:
             steps = range(lane["step"], min(lane["step"] + _BATCH, lane["end"]))
             committed: list[tuple[Entry, str]] = []
-            for step, item in zip(steps, (yield records.get_entries(run_id, steps)), strict=True):
+            for step, item in zip(steps, (yield records.get_entries(run_id, steps, stride)), strict=True):
                 if (entry := records.read_entry(item, run_id, step)) is None:
                     reading = False
                     break
@@ -224,7 +233,7 @@ def _replay(task: Task, run_id: str, cells: list[Lane]) -> Plan[Position]:
             totals = add(totals, committed)
         if lane["step"] < lane["end"] or lane["mark"] != lane["goal"]:
             lanes.append(lane)
-    return {"lanes": lanes, "totals": totals, "ballots": []}
+    return {"lanes": lanes, "totals": totals, "ballots": [], "stride": stride}
 
 
 def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> Plan[list[BallotState]]:
@@ -244,13 +253,14 @@ def reopened(ballots: list[BallotState]) -> list[BallotState]:
     return [{**ballot, "status": "open"} if ballot["status"] == "unresolved" else ballot for ballot in ballots]
 
 
-def _header(run_id: str, fixed: Mapping[str, Any]) -> Header:
+def _header(run_id: str, fixed: Mapping[str, Any], stride: int) -> Header:
     return {
         "format": 1,
         "run_id": run_id,
         "task": fixed["task"],
         "parameters": fixed["parameters"],
         "k": fixed["k"],
+        "stride": stride,
         "sessions": [],
         "outcome": {},
     }

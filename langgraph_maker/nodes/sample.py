@@ -113,8 +113,10 @@ def _ballots(state: VotingState) -> list[BallotState]:
         raise ValueError('subtasks are given as {"subtasks": [{"id": …, "state": …}, …]}')
     if len({subtask["id"] for subtask in subtasks}) < len(subtasks):
         raise ValueError("two subtasks of one batch have the same id: give each its own")
+    if not kept:
+        return [_new_ballot(subtask) for subtask in subtasks]
     return [
-        ballot
+        ballot.copy()
         if (ballot := kept.get(subtask["id"])) is not None and ballot["state"] == subtask["state"]
         else _new_ballot(subtask)
         for subtask in subtasks
@@ -157,9 +159,7 @@ def _round(
         ) from first
     if failures:
         logger.warning("%d of %d model calls failed and are made again: %r", len(failures), len(requests), failures[0])
-    return {
-        "ballots": [
-            {**ballot, "responses": arrived[ballot["id"]]} if ballot["id"] in arrived else ballot for ballot in ballots
-        ],
-        "decisions": [],
-    }
+    for ballot in ballots:
+        if ballot["id"] in arrived:
+            ballot["responses"] = arrived[ballot["id"]]
+    return {"ballots": ballots, "decisions": []}

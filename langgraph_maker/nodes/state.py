@@ -114,6 +114,7 @@ class MakerState(MakerOutput, total=False):
     acted: list[Any] | None
     lanes: list[Lane]
     totals: Totals
+    stride: int
     subtasks: list[Subtask]
     ballots: list[BallotState]
     remaining_steps: RemainingSteps

@@ -17,7 +17,7 @@ from langgraph_maker.state import BallotState, Decision
 __all__ = ["check_budget", "decision", "in_words", "tally_node"]
 
 
-def tally_node(*, k: int = 3, max_samples: int | None = None) -> Runnable[VotingState, dict[str, Any]]:
+def tally_node(*, k: int = 3, max_samples: int | None = None, decisions: bool = True) -> Runnable[VotingState, dict[str, Any]]:
     """Apply first-to-ahead-by-k to each ballot, votes in the order in which they were issued.
 
     A ballot whose remaining samples could not decide it any more is unresolved; no plurality ever wins. When no
@@ -26,6 +26,7 @@ def tally_node(*, k: int = 3, max_samples: int | None = None) -> Runnable[Voting
     Args:
         k: The margin.
         max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
+        decisions: Whether to write them; a maker graph reads the ballots themselves.
 
     Raises:
         ValueError: For a bad `k` or `max_samples`.
@@ -36,7 +37,7 @@ def tally_node(*, k: int = 3, max_samples: int | None = None) -> Runnable[Voting
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         ballots = [_count(ballot, k, budget) if ballot["status"] == "open" else ballot for ballot in state["ballots"]]
         update: dict[str, Any] = {"ballots": ballots}
-        if all(ballot["status"] != "open" for ballot in ballots):
+        if decisions and all(ballot["status"] != "open" for ballot in ballots):
             update["decisions"] = [decision(ballot) for ballot in ballots]
         return update
 

@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import records
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import Position, add, forget, move, remember, take
+from langgraph_maker.nodes.position import Position, add, forget, known, move, remember, take
 from langgraph_maker.nodes.state import Lane, MakerState
 from langgraph_maker.records import Entry, Plan
 from langgraph_maker.state import BallotState
@@ -52,16 +52,18 @@ class _Update:
         return {**position, "acted": [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]}
 
     def journalled(self, state: MakerState, store: BaseStore) -> Plan[dict[str, Any]]:
-        run_id = state["begun"]
-        steps = [int(ballot["id"]) for ballot in state["ballots"] if ballot["status"] == "decided"]
-        items = (yield records.get_entries(run_id, steps)) if steps else []
-        found = ((step, records.read_entry(item, run_id, step)) for step, item in zip(steps, items, strict=True))
-        held = {step: entry for step, entry in found if entry is not None}
+        run_id, last = state["begun"], known(store, state["begun"])
+        held: dict[int, Entry] = {}
+        if last is None or last["lanes"] is not state["lanes"]:  # the journal may hold more than this process knows of
+            steps = [int(ballot["id"]) for ballot in state["ballots"] if ballot["status"] == "decided"]
+            for step, item in zip(steps, (yield records.get_entries(run_id, steps, state["stride"])), strict=True):
+                if (entry := records.read_entry(item, run_id, step)) is not None:
+                    held[step] = entry
         position, entries = self.commit(state, held)
         ops: list[Op] = []
         for entry in entries:
             if entry["step"] not in held:
-                ops.append(records.put_entry(run_id, entry))
+                ops.append(records.put_entry(run_id, entry, state["stride"]))
                 if entry["rounds"] > 1:
                     ops.append(records.put_open(run_id, entry["step"], None))
         ops += [records.put_open(run_id, int(ballot["id"]), ballot) for ballot in position["ballots"]]
@@ -78,6 +80,7 @@ class _Update:
         lanes: list[Lane] = []
         entries: list[Entry] = []
         keys: list[str] = []
+        writer = records.writer()
         for lane in state["lanes"]:
             if (ballot := decided.get(lane["step"])) is None:
                 lanes.append(lane)
@@ -86,16 +89,17 @@ class _Update:
                 entries.append(entry)
                 keys.append(self.task.vote_key(entry["vote"]))
             else:
-                winner = max(ballot["counts"], key=ballot["counts"].__getitem__)
+                counts = ballot["counts"]
+                winner = max(counts, key=counts.__getitem__) if len(counts) > 1 else next(iter(counts))
                 lanes.append(after := move(self.task, lane, ballot["votes"][winner]))
-                entries.append(_entry(lane, after, ballot, winner))
+                entries.append(_entry(lane, after, ballot, winner, writer))
                 keys.append(winner)
         totals = add(state["totals"], zip(entries, keys, strict=True))
         still_open = [ballot for ballot in state["ballots"] if ballot["status"] != "decided"]
-        return {"lanes": lanes, "totals": totals, "ballots": still_open}, entries
+        return {"lanes": lanes, "totals": totals, "ballots": still_open, "stride": state["stride"]}, entries
 
 
-def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str) -> Entry:
+def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: str) -> Entry:
     return {
         "step": lane["step"],
         "vote": ballot["votes"][winner],
@@ -107,5 +111,5 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str) -> Entry:
         "output_tokens": ballot["usage"]["output_tokens"],
         "start": lane["mark"],
         "end": after["mark"],
-        "writer": records.writer(),
+        "writer": writer,
     }

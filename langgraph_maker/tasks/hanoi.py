@@ -12,12 +12,12 @@ in the right form is a vote, and it takes other votes to beat it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
+import orjson
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from langgraph_maker.red_flags import RedFlag
@@ -143,7 +143,7 @@ class TowersOfHanoi(Task):
         text = next((message.text for message in reversed(messages) if isinstance(message, HumanMessage)), "")
         try:
             if shown := _SHOWN.search(text):
-                return {"previous": json.loads(shown[1] or "null"), "pegs": json.loads(shown[2])}
+                return {"previous": orjson.loads(shown[1] or "null"), "pegs": orjson.loads(shown[2])}
         except ValueError:  # the numbers in the lists are no JSON: the same verdict as no lists at all
             pass
         raise ValueError(
@@ -299,7 +299,7 @@ def _last(half: str, head: re.Pattern[str], value: re.Pattern[str], text: str) -
     start = found.end()
     try:
         if (match := value.match(text, start)) is not None:
-            return list(json.loads(match[0]))
+            return list(orjson.loads(match[0]))
     except ValueError:  # brackets in place, but no JSON integers inside
         pass
     raise RedFlag(f"bad_{half}", repr(text[start : start + 80]))
