@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import blake2b
 from math import exp, log
 from statistics import NormalDist
@@ -87,6 +88,11 @@ class Simulation:
         self.lengths = _lengths(profile)
         self._check(task)
 
+    @lru_cache(maxsize=16)  # noqa: B019 - a simulation lives as long as its run
+    def begun(self, text: str) -> blake2b:
+        """A digest that has read `text`, the beginning that prompts of one task share."""
+        return blake2b(text.encode("utf-8", "surrogatepass"), key=self.key, digest_size=32)
+
     def ask(self, messages: Sequence[BaseMessage]) -> Question:
         """Read a prompt, so that answers to it can be drawn.
 
@@ -127,14 +133,16 @@ class Question:
     __slots__ = ("_confusion", "_flag", "_right", "_simulation", "_state", "_turn", "_wrong", "digest")
 
     def __init__(self, simulation: Simulation, messages: Sequence[BaseMessage]) -> None:
-        text = "\0".join([f"{message.type}:{message.content}" for message in messages])
-        self.digest = blake2b(text.encode("utf-8", "surrogatepass"), key=simulation.key, digest_size=32).digest()
+        self._state = simulation.read_state(messages)
+        *head, last = [f"{message.type}:{message.content}" for message in messages]
+        digest = simulation.begun("\0".join([*head, ""])).copy()
+        digest.update(last.encode("utf-8", "surrogatepass"))
+        self.digest = digest.digest()
         hardness, flagged, self._turn, _ = _uniforms(self.digest)
         profile = simulation.profile
         self._confusion = profile.confusion if hardness < profile.hard else 0.0
         self._flag = profile.flag * (1 + profile.unevenness) * flagged**profile.unevenness
         self._simulation = simulation
-        self._state = simulation.read_state(messages)
         self._wrong: list[str] = []
         try:
             self._right = simulation.render(simulation.oracle(self._state))

@@ -1,6 +1,6 @@
 """A process for tests to kill: solves Hanoi in a database, and notes every sample it draws in a file.
 
-python crash.py DB RUN_ID DISKS COUNTER [SPEC] [MODE]
+python crash.py DB RUN_ID DISKS COUNTER SPEC MODE LANES
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ def counting(sampler: Sampler, path: str) -> Sampler:
 
 
 def main() -> None:
-    db, run_id, disks, counter, *rest = sys.argv[1:]
-    spec, mode = [*rest, *["sim:error=0.1,flag=0.05", "sync"][len(rest) :]]
+    db, run_id, disks, counter, spec, mode, lanes = sys.argv[1:]
     task = TowersOfHanoi(int(disks))
     sampler = counting(simulated_sampler(spec, task), counter)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with open_store(db) as store:
         if mode == "async":
-            run = asyncio.run(asolve(task, sampler, k=5, store=store, run_id=run_id, stop=stop.is_set))
+            run = asyncio.run(
+                asolve(task, sampler, k=5, store=store, run_id=run_id, lanes=int(lanes), stop=stop.is_set)
+            )
         else:
-            run = solve(task, sampler, k=5, store=store, run_id=run_id, stop=stop.is_set)
+            run = solve(task, sampler, k=5, store=store, run_id=run_id, lanes=int(lanes), stop=stop.is_set)
     sys.stdout.write(f"{run.status} {run.steps} {run.samples} {run.digest}\n")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ CRASH = Path(__file__).with_name("crash.py")
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 
-def start(db: str, disks: int, counter: Path, mode: str = "sync") -> subprocess.Popen[str]:
-    arguments = [db, "r", str(disks), str(counter), "sim:error=0.1,flag=0.05", mode]
+def start(db: str, disks: int, counter: Path, mode: str, lanes: int) -> subprocess.Popen[str]:
+    arguments = [db, "r", str(disks), str(counter), "sim:error=0.1,flag=0.05", mode, str(lanes)]
     return subprocess.Popen(
         [sys.executable, str(CRASH), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -40,32 +41,44 @@ def finish(process: subprocess.Popen[str]) -> list[str]:
     return printed.split()
 
 
-def killed(db: str, disks: int, counter: Path, kills: int, how: signal.Signals, mode: str = "sync") -> list[str]:
+def killed(db: str, disks: int, counter: Path, kills: int, how: signal.Signals, mode: str, lanes: int) -> list[str]:
     """Run to the end, killed `kills` times at random moments; returns what the last process printed."""
     chance = random.Random(disks)
-    step_s = 0.0025
+    step_s = 0.0025 if lanes == 1 else 0.0003
     for _ in range(kills):
-        process = start(db, disks, counter, mode)
+        process = start(db, disks, counter, mode, lanes)
         before = counter.stat().st_size if counter.exists() else 0
         while process.poll() is None and (counter.stat().st_size if counter.exists() else 0) == before:
             time.sleep(0.01)
         time.sleep(chance.random() * 2 * step_s * 2**disks / kills)
         process.send_signal(how)
         process.communicate(timeout=60)
-    return finish(start(db, disks, counter, mode))
+    return finish(start(db, disks, counter, mode, lanes))
 
 
-def check_kills(db: str, disks: int, tmp_path: Path, kills: int, how: signal.Signals, mode: str = "sync") -> None:
+def right_digest(disks: int) -> str:
+    """The digest of a run that decides every step as the oracle does, from its definition."""
+    task, total = TowersOfHanoi(disks), 0
+    state = task.initial_state()
+    for step in range(task.steps or 0):
+        vote = task.oracle(state)
+        total += int.from_bytes(blake2b(f"{step}:{task.vote_key(vote)}".encode(), digest_size=16).digest())
+        state = task.advance(state, vote)
+    return f"{total % 2**128:032x}"
+
+
+def check_kills(
+    db: str, disks: int, tmp_path: Path, kills: int, how: signal.Signals, mode: str = "sync", lanes: int = 1
+) -> None:
     counter = tmp_path / "drawn"
-    undisturbed = solve(TowersOfHanoi(disks), "sim:error=0.1,flag=0.05", k=5)
-    status, steps, samples, digest = killed(db, disks, counter, kills, how, mode)
-    assert (status, int(steps), digest) == ("solved", 2**disks - 1, undisturbed.digest)
+    status, steps, samples, digest = killed(db, disks, counter, kills, how, mode, lanes)
+    assert (status, int(steps), digest) == ("solved", 2**disks - 1, right_digest(disks))
     with open_store(db) as store:
         assert journal.verify(store, "r") == []
         assert [entry["step"] for entry in journal.read(store, "r")] == list(range(2**disks - 1))
         assert int(samples) == sum(entry["samples"] for entry in journal.read(store, "r"))
         assert len(journal.header(store, "r")["sessions"]) > 1
-    in_flight = 0 if how == signal.SIGTERM else kills * 5
+    in_flight = 0 if how == signal.SIGTERM else kills * lanes * 5
     assert 0 <= counter.stat().st_size - int(samples) <= in_flight
 
 
@@ -74,14 +87,33 @@ def test_kill_at_any_moment(tmp_path: Path, mode: str) -> None:
     check_kills(str(tmp_path / "run.sqlite"), 9, tmp_path, 4, signal.SIGKILL, mode)
 
 
+@pytest.mark.postgres
+def test_kill_at_any_moment_on_postgres(tmp_path: Path, postgres_db: str) -> None:
+    check_kills(postgres_db, 9, tmp_path, 3, signal.SIGKILL)
+
+
+def test_kill_at_any_moment_with_lanes(tmp_path: Path) -> None:
+    check_kills(str(tmp_path / "run.sqlite"), 13, tmp_path, 4, signal.SIGKILL, lanes=256)
+
+
 def test_a_polite_stop_buys_nothing_again(tmp_path: Path) -> None:
     check_kills(str(tmp_path / "run.sqlite"), 9, tmp_path, 4, signal.SIGTERM)
 
 
+def test_a_polite_stop_with_lanes_buys_nothing_again(tmp_path: Path) -> None:
+    check_kills(str(tmp_path / "run.sqlite"), 12, tmp_path, 3, signal.SIGTERM, lanes=64)
+
+
 @pytest.mark.slow
+@pytest.mark.postgres
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_twenty_kills_of_a_long_run(tmp_path: Path, how: signal.Signals) -> None:
-    check_kills(str(tmp_path / "run.sqlite"), 14, tmp_path, 20, how)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+@pytest.mark.parametrize("lanes", [1, 16])
+def test_twenty_kills_of_a_long_run(
+    tmp_path: Path, request: pytest.FixtureRequest, database: str, how: signal.Signals, lanes: int
+) -> None:
+    db = str(tmp_path / "run.sqlite") if database == "sqlite" else request.getfixturevalue("postgres_db")
+    check_kills(db, 14, tmp_path, 20, how, lanes=lanes)
 
 
 def test_a_seed_has_no_part_in_the_digest() -> None:

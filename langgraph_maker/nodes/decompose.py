@@ -136,7 +136,12 @@ class _Decompose:
         if state.get("begun") != run_id:
             return None
         check_fixed(f"thread of run {run_id!r}", state["fixed"], self.terms["fixed"])
-        return {"lanes": state["lanes"], "totals": state["totals"], "ballots": state["ballots"], "stride": state["stride"]}
+        return {
+            "lanes": state["lanes"],
+            "totals": state["totals"],
+            "ballots": state["ballots"],
+            "stride": state["stride"],
+        }
 
     def go_on(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:
         status, reason = self.outcome(position, state)

@@ -206,8 +206,11 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
 def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
     """The lanes of all sessions so far laid over each other: what any of them did is the beginning of a cell."""
     starts = {segment["step"]: segment for segment in segments}
-    for count in {len(session["starts"]) for session in header["sessions"]}:
-        starts |= {segment["step"]: segment for segment in _segments(task, count, limit)}
+    for begun in {tuple(session["starts"]) for session in header["sessions"]}:
+        again = {segment["step"]: segment for segment in _segments(task, len(begun), limit)}
+        if not again.keys() >= {step for step in begun if step < limit}:
+            raise JournalError(f"run {header['run_id']!r} was cut into other lanes before: {task.name} has changed")
+        starts |= again
     cuts = sorted(starts)
     cells = [_lane(task, {**starts[step], "end": end}) for step, end in zip(cuts, [*cuts[1:], limit], strict=True)]
     for cell, following in pairwise(cells):

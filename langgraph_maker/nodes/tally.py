@@ -17,7 +17,9 @@ from langgraph_maker.state import BallotState, Decision
 __all__ = ["check_budget", "decision", "in_words", "tally_node"]
 
 
-def tally_node(*, k: int = 3, max_samples: int | None = None, decisions: bool = True) -> Runnable[VotingState, dict[str, Any]]:
+def tally_node(
+    *, k: int = 3, max_samples: int | None = None, decisions: bool = True
+) -> Runnable[VotingState, dict[str, Any]]:
     """Apply first-to-ahead-by-k to each ballot, votes in the order in which they were issued.
 
     A ballot whose remaining samples could not decide it any more is unresolved; no plurality ever wins. When no

@@ -82,7 +82,8 @@ class _Update:
         keys: list[str] = []
         writer = records.writer()
         for lane in state["lanes"]:
-            if (ballot := decided.get(lane["step"])) is None:
+            ended = lane["step"] == lane["end"]  # the step that it ends before is the next lane's
+            if ended or (ballot := decided.get(lane["step"])) is None:
                 lanes.append(lane)
             elif (entry := held.get(lane["step"])) is not None:
                 lanes.append(take(self.task, lane, entry))

@@ -128,8 +128,8 @@ class TowersOfHanoi(Task):
         pegs = state["pegs"]
         if (
             len(pegs) != len(self._goal)
-            or sorted(disk for peg in pegs for disk in peg) != self._ascending
-            or any(peg != sorted(peg, reverse=True) for peg in pegs)
+            or sorted(pegs[0] + pegs[1] + pegs[2]) != self._ascending
+            or any([peg != sorted(peg, reverse=True) for peg in pegs])
         ):
             raise ValueError(f"{pegs} is not a legal position of {self.disks} disks on three pegs")
         return _strategy(state["previous"], pegs, self._turn)
