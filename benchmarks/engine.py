@@ -9,7 +9,6 @@ program without LangGraph, journal or durability, and a bare LangGraph graph of 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import json
 import platform

@@ -6,6 +6,7 @@ import gc
 import importlib
 import inspect
 import json
+import os
 import shlex
 import signal
 import sys
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 from uuid import uuid4
 
@@ -47,8 +49,17 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's
+    if asked:
+        out.print(f"langgraph-maker {version('langgraph-maker')}")
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
+def about(
+    *,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and end")] = False,
+) -> None:
     """Long chains of model calls without errors: microagents vote on every step.
 
     Exit status: 0 solved, 1 error, 2 usage, 3 unresolved, 130 stopped.
@@ -95,6 +106,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             sys.stdout.write(json.dumps(_as_json(result)) + "\n")
         else:
             out.print(_summary(chosen, model, k, db, result))
+        sys.stdout.flush()
     if result.status == "stopped":
         err.print(f"stopped at step {result.steps:,}; this goes on: {escape(_same_command(db, run_id))}")
     raise typer.Exit(_EXIT[result.status])
@@ -136,7 +148,7 @@ def load_task(name: str, arguments: dict[str, Any]) -> Task:
         factory: Callable[..., Any] = TowersOfHanoi
     else:
         module, colon, attribute = name.partition(":")
-        if not colon:
+        if not (colon and module and attribute):
             raise ValueError(f'no task is called {name!r}: it is "hanoi" or "package.module:factory"')
         if "" not in sys.path:
             sys.path.insert(0, "")  # a task of one's own lies in the folder that one stands in
@@ -180,6 +192,8 @@ def _arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals or not key.isidentifier():
             raise ValueError(f"--set takes KEY=VALUE, not {setting!r}")
+        if key in arguments:
+            raise ValueError(f"{key} is given twice")
         try:
             arguments[key] = json.loads(value)
         except ValueError:
@@ -211,15 +225,26 @@ def _told(code: int) -> Iterator[None]:
         yield
     except typer.Exit:
         raise
-    except KeyboardInterrupt:
-        _fail(STOPPED, "interrupted; what was counted is in the journal")
+    except KeyboardInterrupt as error:
+        _fail(STOPPED, f"interrupted{_notes(error)}; what was counted is in the journal")
     except MakerError as error:
+        _fail(ERROR, f"{error}{_notes(error)}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ERROR) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails on it once more
         _fail(ERROR, error)
     except Exception as error:  # noqa: BLE001
         if code == USAGE and isinstance(error, (ValueError, TypeError)):
             _fail(USAGE, error)
         place = traceback.extract_tb(error.__traceback__)[-1]
-        _fail(ERROR, f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})")
+        _fail(ERROR, f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}){_notes(error)}")
+
+
+def _notes(error: BaseException) -> str:
+    """What was spent, which `solve` notes on whatever ends it."""
+    return "".join(f" ({note})" for note in getattr(error, "__notes__", ()) if note.startswith("at step"))
 
 
 def _same_command(db: str, run_id: str) -> str:
@@ -257,5 +282,6 @@ def _summary(task: Task, model: str, k: int, db: str, result: Run) -> str:
     if result.status == "solved" and result.undecided_after:
         lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")
     if result.reason:
-        lines.insert(1, f"  reason   {escape(result.reason)}")
+        reason = "wrong_end: all steps are done, and the task is not" if result.reason == "wrong_end" else result.reason
+        lines.insert(1, f"  reason   {escape(reason)}")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from langgraph_maker.runner import Progress
@@ -20,12 +20,12 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
     if not console.is_terminal:
         yield _lines(console)
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps · {task.description}"), TimeRemainingColumn())
-    with Bar(*columns, console=console, refresh_per_second=8, transient=True) as bar:
+    columns = (BarColumn(bar_width=12), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
+    with Bar(*columns, console=console, refresh_per_second=4, transient=True, speed_estimate_period=60) as bar:
         shown = bar.add_task("", total=None)
 
         def on_progress(now: Progress) -> None:
-            bar.update(shown, completed=now.steps, total=now.total_steps, description=_counts(now))
+            bar.update(shown, completed=now.steps, total=now.total_steps, description=_line(now, _short, "\n"))
 
         yield on_progress
 
@@ -38,11 +38,10 @@ def _lines(console: Console) -> Callable[[Progress], None]:
         if now.seconds < due:
             return
         due = max(now.seconds + 1, now.seconds * 1.1)  # ever rarer, so that a log of days stays readable
-        of = f"/{now.total_steps:,}" if now.total_steps else ""
         left = ""
         if now.total_steps and (rate := _rate(now)):
             left = f" · {(now.total_steps - now.steps) / rate:,.0f} s left"
-        console.print(f"{now.steps:,}{of} steps · {_counts(now)}{left}")
+        console.print(_line(now, "{:,}".format) + left)
 
     return on_progress
 
@@ -51,8 +50,18 @@ def _rate(now: Progress) -> float:
     return (now.steps - now.earlier) / now.seconds if now.seconds else 0.0
 
 
-def _counts(now: Progress) -> str:
-    return (
-        f"{_rate(now):,.0f} steps/s · {now.samples - now.flagged:,} votes · {now.flagged:,} flags"
-        f" · {now.undecided:,} undecided now"
-    )
+def _line(now: Progress, number: Callable[[int], str], between: str = " · ") -> str:
+    of = f"/{number(now.total_steps)}" if now.total_steps else ""
+    lanes = f" · {now.lanes:,} lanes" if now.lanes > 1 else ""
+    done = f"{number(now.steps)}{of} steps · {number(round(_rate(now)))} steps/s{lanes}"
+    votes = f"{number(now.samples - now.flagged)} votes · {number(now.flagged)} flags"
+    return f"{done}{between}{votes} · {now.undecided:,} undecided now"
+
+
+def _short(count: int) -> str:
+    """Three or four digits, so that the lines fit on 80 columns."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if count >= unit:
+            size = 1000 if name == "k" else unit
+            return f"{count / size:.3g}{name}" if count < 1000 * size else f"{count / size:.0f}{name}"
+    return f"{count:,}"

@@ -82,7 +82,7 @@ class Run:
 class Progress:
     """How a run stands. Of its `steps`, `earlier` were decided before this call, which began `seconds` ago.
 
-    `undecided` counts ballots that go into a further round.
+    `lanes` counts the lanes that are not at their end, `undecided` the ballots that go into a further round.
     """
 
     run_id: str
@@ -91,6 +91,7 @@ class Progress:
     total_steps: int | None
     samples: int
     flagged: int
+    lanes: int
     undecided: int
     seconds: float
 
@@ -236,6 +237,7 @@ class _Watch:
             total_steps=self.total_steps,
             samples=totals["samples"] + sum(ballot["samples"] for ballot in ballots),
             flagged=totals["flagged"] + sum(sum(ballot["flags"].values()) for ballot in ballots),
+            lanes=sum(lane["step"] < lane["end"] for lane in self.state["lanes"]),
             undecided=len(ballots),
             seconds=time.monotonic() - self.began,
         )

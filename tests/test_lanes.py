@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Cut(Counting):
         steps = self.steps or 0
         lanes = min(lanes, steps)
         cuts = [lane * steps // lanes for lane in range(lanes + 1)]
-        return [{"step": start, "end": end, "state": start} for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [{"step": start, "end": end, "state": start} for start, end in pairwise(cuts)]
 
 
 def bought_twice(model: Scripted) -> list[Any]:
@@ -137,17 +138,13 @@ class TestOtherLanesOnResume:
 
         store, model = InMemoryStore(), Scripted(some_wrong)
         whole = solve(Cut(200), Scripted(some_wrong))
-        for lanes in counts:
-            rounds = iter(range(1000))
-            last = lanes == counts[-1]
-            run = solve(
-                Cut(200),
-                model,
-                lanes=lanes,
-                store=store,
-                run_id="r",
-                stop=lambda n=rounds, e=last: next(n) > 3 and not e,
-            )
+        for number, lanes in enumerate(counts, 1):
+            rounds, limit = count(1), 10**9 if number == len(counts) else 4
+
+            def stop(rounds: Any = rounds, limit: int = limit) -> bool:
+                return next(rounds) > limit
+
+            run = solve(Cut(200), model, lanes=lanes, store=store, run_id="r", stop=stop)
             assert journal.verify(store, "r") == []
             assert journal.steps(store, "r") == run.steps
         assert (run.status, run.digest, run.samples) == ("solved", whole.digest, whole.samples)

@@ -129,7 +129,7 @@ class TowersOfHanoi(Task):
         if (
             len(pegs) != len(self._goal)
             or sorted(pegs[0] + pegs[1] + pegs[2]) != self._ascending
-            or any([peg != sorted(peg, reverse=True) for peg in pegs])
+            or any(peg != sorted(peg, reverse=True) for peg in pegs)
         ):
             raise ValueError(f"{pegs} is not a legal position of {self.disks} disks on three pegs")
         return _strategy(state["previous"], pegs, self._turn)

@@ -1,0 +1,6 @@
+"""`python -m langgraph_maker` is the command line."""
+
+from langgraph_maker.cli import main
+
+if __name__ == "__main__":
+    main()
