@@ -349,3 +349,95 @@ class TestGoingOn:
         assert done.returncode == (2 if message else 0)
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+    def test_a_truncated_database(self, tmp_path: Path) -> None:
+        db = tmp_path / "run.sqlite"
+        assert run("hanoi", "--disks", "6", "--db", str(db), "--run-id", "r").returncode == 0
+        db.write_bytes(db.read_bytes()[:10_000])
+        done = run("hanoi", "--disks", "6", "--db", str(db), "--run-id", "r")
+        assert done.returncode in (1, 2)
+        assert "malformed" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_database_that_may_not_be_written(self, tmp_path: Path) -> None:
+        db = tmp_path / "run.sqlite"
+        assert run("hanoi", "--disks", "3", "--db", str(db), "--run-id", "r").returncode == 0
+        done = run("hanoi", "--disks", "3", "--db", f"file:{db}?mode=ro")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+    def test_a_second_process_is_refused_with_who_holds_the_run(self, tmp_path: Path) -> None:
+        db = tmp_path / "run.sqlite"
+        process = self.start(db, "--disks", "14", "--run-id", "r")
+        self.wait_for_steps(db, "r", 5)
+        refused = run("hanoi", "--disks", "14", "--db", str(db), "--run-id", "r")
+        assert refused.returncode == 1
+        assert f"is being written by process {process.pid} on" in refused.stderr
+        process.kill()
+        process.communicate(timeout=30)
+        with open_store(str(db)) as store:
+            done = journal.steps(store, "r")
+        again = self.start(db, "--disks", "14", "--run-id", "r")
+        self.wait_for_steps(db, "r", done + 1)
+        again.send_signal(signal.SIGTERM)
+        printed, _ = again.communicate(timeout=60)
+        assert "stopped: hanoi" in printed
+
+    @pytest.mark.postgres
+    def test_on_postgres(self, postgres_db: str) -> None:
+        for status in ("solved", "solved"):
+            done = run("hanoi", "--disks", "7", "--db", postgres_db, "--run-id", "r", "--lanes", "4", "--json")
+            result = json.loads(done.stdout)
+            assert (result["status"], result["steps"], result["digest"]) == (
+                status,
+                127,
+                solve(TowersOfHanoi(7), "sim:error=0").digest,
+            )
+        listed = maker("runs", "--db", postgres_db)
+        assert "127" in listed.stdout
+
+    def test_postgres_that_is_not_there(self) -> None:
+        done = run("hanoi", "--disks", "3", "--db", "postgresql://me:secret@127.0.0.1:9/none")
+        assert done.returncode == 2
+        assert "Postgres at 127.0.0.1:9/none cannot be used" in done.stderr
+        assert "secret" not in done.stderr
+
+
+class TestContradictions:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["hanoi", "--disks", "3", "--set", "disks=4"], "disks is given twice"),
+            (["hanoi", "--set", "disks=4", "--set", "disks=4"], "disks is given twice"),
+            (["hanoi", "--lanes", "0"], "lanes is a whole number"),
+            (["own:Halving", "--lanes", "2", "--max-steps", "9"], "is one chain"),
+            ([":"], "no task is called ':'"),
+            (["own:"], "no task is called 'own:'"),
+        ],
+    )
+    def test_contradictions(self, folder: Path, arguments: list[str], message: str) -> None:
+        done = run(*arguments, "--model", "sim:gpt-4.1-mini", cwd=folder)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_version_and_module(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "langgraph_maker", "--version"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith("langgraph-maker ")
+
+    def test_a_full_disk_under_the_output(self) -> None:
+        code = "from langgraph_maker.cli import main; main()"
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-c", code, "run", "hanoi", "--disks", "3", "--json"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert "No space left" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr

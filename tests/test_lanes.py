@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ class TestOtherLanesOnResume:
         for number, lanes in enumerate(counts, 1):
             rounds, limit = count(1), 10**9 if number == len(counts) else 4
 
-            def stop(rounds: Any = rounds, limit: int = limit) -> bool:
+            def stop(rounds: Iterator[int] = rounds, limit: int = limit) -> bool:
                 return next(rounds) > limit
 
             run = solve(Cut(200), model, lanes=lanes, store=store, run_id="r", stop=stop)
