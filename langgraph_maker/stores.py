@@ -71,6 +71,7 @@ def _postgres(url: str) -> Iterator[BaseStore]:
     except ImportError as error:
         raise ValueError("Postgres needs an extra: pip install 'langgraph-maker[postgres]'") from error
     try:
+        psycopg.connect(url, connect_timeout=10).close()  # a pool would try for longer, and not say why
         opened = PostgresStore.from_conn_string(url, pool_config={"min_size": 1, "max_size": 4})
         store = opened.__enter__()
         store.setup()

@@ -134,8 +134,8 @@ class TestSolved:
         assert "sim:error=0.01 (a simulated model)" in done.stdout
 
     def test_progress_turns_into_plain_lines(self) -> None:
-        done = run("hanoi", "--disks", "11", "--json")
-        assert "/2,047 steps · " in done.stderr
+        done = run("hanoi", "--disks", "10", "--json")
+        assert "/1,023 steps · " in done.stderr
         assert "steps/s" in done.stderr
         assert "\x1b" not in done.stderr
         json.loads(done.stdout)
@@ -286,20 +286,20 @@ class TestGoingOn:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_stops_it_and_the_printed_command_goes_on(self, tmp_path: Path, number: signal.Signals) -> None:
         db = tmp_path / "run db.sqlite"
-        process = self.start(db, "--disks", "12", "--run-id", "my run")
-        self.wait_for_steps(db, "my run", 50)
+        process = self.start(db, "--disks", "9", "--run-id", "my run")
+        self.wait_for_steps(db, "my run", 20)
         process.send_signal(number)
         printed, errors = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "stopped: hanoi" in printed
         command = shlex.split(errors.split("this goes on: ")[1])
-        assert command == ["langgraph-maker", "run", "hanoi", "--db", str(db), "--disks", "12", "--run-id", "my run"]
+        assert command == ["langgraph-maker", "run", "hanoi", "--db", str(db), "--disks", "9", "--run-id", "my run"]
         listed = maker("runs", "--db", str(db)).stdout
         assert "stopped" in listed
         done = maker(*command[1:], "--json")
         result = json.loads(done.stdout)
-        assert (result["status"], result["steps"], result["run_id"]) == ("solved", 4095, "my run")
-        assert result["digest"] == solve(TowersOfHanoi(12), "sim:error=0").digest
+        assert (result["status"], result["steps"], result["run_id"]) == ("solved", 511, "my run")
+        assert result["digest"] == solve(TowersOfHanoi(9), "sim:error=0").digest
         assert "solved" in maker("runs", "--db", str(db)).stdout
 
     def test_a_second_interrupt_ends_it_at_once(

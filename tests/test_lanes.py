@@ -55,6 +55,7 @@ def test_without_a_store_actions_are_in_the_order_of_steps() -> None:
     assert results[0]["digest"] == results[1]["digest"]
 
 
+@pytest.mark.slow
 def test_fifteen_disks(tmp_path: Path) -> None:
     with open_store(str(tmp_path / "run.sqlite")) as store:
         run = solve(TowersOfHanoi(15), "sim:gpt-4.1-mini", k=3, lanes=256, store=store, run_id="r")

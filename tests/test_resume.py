@@ -84,24 +84,24 @@ def check_kills(
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_kill_at_any_moment(tmp_path: Path, mode: str) -> None:
-    check_kills(str(tmp_path / "run.sqlite"), 9, tmp_path, 4, signal.SIGKILL, mode)
+    check_kills(str(tmp_path / "run.sqlite"), 8, tmp_path, 3, signal.SIGKILL, mode)
 
 
 @pytest.mark.postgres
 def test_kill_at_any_moment_on_postgres(tmp_path: Path, postgres_db: str) -> None:
-    check_kills(postgres_db, 9, tmp_path, 3, signal.SIGKILL)
+    check_kills(postgres_db, 8, tmp_path, 2, signal.SIGKILL)
 
 
 def test_kill_at_any_moment_with_lanes(tmp_path: Path) -> None:
-    check_kills(str(tmp_path / "run.sqlite"), 13, tmp_path, 4, signal.SIGKILL, lanes=256)
+    check_kills(str(tmp_path / "run.sqlite"), 12, tmp_path, 3, signal.SIGKILL, lanes=256)
 
 
 def test_a_polite_stop_buys_nothing_again(tmp_path: Path) -> None:
-    check_kills(str(tmp_path / "run.sqlite"), 9, tmp_path, 4, signal.SIGTERM)
+    check_kills(str(tmp_path / "run.sqlite"), 8, tmp_path, 3, signal.SIGTERM)
 
 
 def test_a_polite_stop_with_lanes_buys_nothing_again(tmp_path: Path) -> None:
-    check_kills(str(tmp_path / "run.sqlite"), 12, tmp_path, 3, signal.SIGTERM, lanes=64)
+    check_kills(str(tmp_path / "run.sqlite"), 11, tmp_path, 2, signal.SIGTERM, lanes=64)
 
 
 @pytest.mark.slow
