@@ -274,14 +274,16 @@ class TestGoingOn:
         return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def wait_for_steps(self, db: Path, run_id: str, steps: int) -> None:
+        deadline = time.monotonic() + 60
         with open_store(str(db)) as store:
-            while True:
+            while time.monotonic() < deadline:
                 try:
                     if journal.steps(store, run_id) >= steps:
                         return
                 except JournalError:
                     pass
                 time.sleep(0.05)
+        pytest.fail(f"no {steps} steps within a minute")
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_stops_it_and_the_printed_command_goes_on(self, tmp_path: Path, number: signal.Signals) -> None:
