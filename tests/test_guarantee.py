@@ -40,7 +40,7 @@ def binomial_interval(n: int, p: float, confidence: float = 0.99) -> tuple[int, 
 
 
 def shares(disks: int, seeds: int, k: int, error: float, first_temperature: float) -> tuple[int, tuple[int, int]]:
-    runs = (run(disks, error, k, seed, first_temperature=first_temperature, lanes=1) for seed in range(seeds))
+    runs = (run(disks, error, k, seed, first_temperature=first_temperature, lanes=8) for seed in range(seeds))
     solved = sum(run.status == "solved" for run in runs)
     return solved, binomial_interval(seeds, p_full(1 - error, k, 2**disks - 1))
 
@@ -53,7 +53,7 @@ def test_binomial_interval() -> None:
 @pytest.mark.slow
 def test_at_a_high_target_every_seed_solves() -> None:
     k = k_min(0.95, 2**8 - 1, target=0.9999)
-    assert [run(8, 0.05, k, seed, first_temperature=0, lanes=1).status for seed in range(30)] == ["solved"] * 30
+    assert [run(8, 0.05, k, seed, first_temperature=0, lanes=8).status for seed in range(30)] == ["solved"] * 30
 
 
 def test_solved_share_agrees_with_theory_on_a_short_task() -> None:

@@ -106,9 +106,16 @@ def test_a_polite_stop_with_lanes_buys_nothing_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-@pytest.mark.parametrize("lanes", [1, 16])
+@pytest.mark.parametrize(
+    ("database", "how", "lanes"),
+    [
+        ("sqlite", signal.SIGKILL, 1),
+        ("sqlite", signal.SIGTERM, 1),
+        ("sqlite", signal.SIGKILL, 16),
+        ("postgres", signal.SIGKILL, 1),
+        ("postgres", signal.SIGTERM, 16),
+    ],
+)
 def test_twenty_kills_of_a_long_run(
     tmp_path: Path, request: pytest.FixtureRequest, database: str, how: signal.Signals, lanes: int
 ) -> None:
