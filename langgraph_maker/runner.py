@@ -20,7 +20,7 @@ from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.lock import ahold, hold
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
-from langgraph_maker.nodes.position import forget
+from langgraph_maker.nodes.position import Position, hand_over
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import Model
 from langgraph_maker.state import Usage, total_usage
@@ -151,9 +151,8 @@ def solve(
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else run_id
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
-    forget(store, run_id)  # another process may have gone on with it
     with hold(store, run_id), _Watch(task, on_progress) as watch:
-        while watch.goes_on():
+        while watch.goes_on(store, run_id):
             for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
                 watch.see(chunk)
     return watch.run(store)
@@ -180,10 +179,9 @@ async def asolve(
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else run_id
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
-    forget(store, run_id)
     async with ahold(store, run_id):
         with _Watch(task, on_progress) as watch:
-            while watch.goes_on():
+            while watch.goes_on(store, run_id):
                 async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
                     watch.see(chunk)
     return watch.run(store)
@@ -216,9 +214,15 @@ class _Watch:
             raise SamplingError(f"{error} ({spent})") from error
         error.add_note(spent)
 
-    def goes_on(self) -> bool:
+    def goes_on(self, store: BaseStore, run_id: str) -> bool:
         """Whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
-        return not self.state or (self.state["status"] == "stopped" and self.state["reason"] == SEGMENT_ENDED)
+        if not self.state:
+            return True
+        if self.state["status"] != "stopped" or self.state["reason"] != SEGMENT_ENDED:
+            return False
+        names = Position.__annotations__
+        hand_over(store, run_id, {name: self.state[name] for name in names})  # type: ignore[arg-type]
+        return True
 
     def see(self, chunk: dict[str, Any]) -> None:
         for node, update in chunk.items():

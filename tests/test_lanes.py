@@ -79,6 +79,16 @@ def test_bad_lanes(lanes: Any) -> None:
         create_maker(Cut(5), Scripted(right), lanes=lanes)
 
 
+@pytest.mark.parametrize("bounds", [[], [(1, 20)], [(0, 5), (6, 20)], [(0, 12), (10, 20)], [(0, 5), (5, 19)]])
+def test_segments_that_leave_gaps_are_refused(bounds: Any) -> None:
+    class Gaps(Cut):
+        def segments(self, lanes: int) -> Sequence[Segment]:
+            return [{"step": start, "end": end, "state": start} for start, end in bounds]
+
+    with pytest.raises(ValueError, match=r"segments\(4\) of counting must be at most 4, from step 0 to 20"):
+        solve(Gaps(20), Scripted(right), lanes=4)
+
+
 def test_a_hard_step_holds_no_other_lane_back() -> None:
     seen: list[Progress] = []
 

@@ -197,6 +197,33 @@ class TestSolveAgain:
         run = solve(Counting(50), model)
         assert (run.status, run.steps, model.drawn) == ("solved", 50, 150)
 
+    @pytest.mark.parametrize("ends", ["limit", "outage"])
+    def test_what_another_process_wrote_meanwhile_is_never_overwritten(self, ends: str) -> None:
+        down: list[str] = []
+
+        def answer(request: Any) -> Any:
+            return OSError("down") if request.subtask_id in down else right(request)
+
+        store, model = InMemoryStore(), Scripted(answer)
+        here = create_maker(Counting(40), model).compile(store=store)
+        if ends == "limit":
+            assert here.invoke({"run_id": "r"}, {"recursion_limit": 20})["status"] == "stopped"
+        else:
+            down.append("6")
+            with pytest.raises(SamplingError):
+                here.invoke({"run_id": "r"})
+            down.clear()
+        elsewhere = InMemoryStore()  # the same content under another object, as another process has it
+        elsewhere._data = store._data
+        rounds = iter(range(99))
+        solve(Counting(40), model, store=elsewhere, run_id="r", stop=lambda: next(rounds) > 9)
+        before = list(journal.read(store, "r"))
+        assert here.invoke({"run_id": "r"}, {"recursion_limit": 300})["status"] == "solved"
+        assert list(journal.read(store, "r"))[: len(before)] == before
+        numbers = Counter((request.subtask_id, request.number) for batch in model.batches for request in batch)
+        assert set(numbers.values()) <= {1, 2}
+        assert model.drawn <= 3 * 40 + (3 if ends == "outage" else 0)
+
     async def test_async_with_a_sync_only_store(self, tmp_path: Path) -> None:
         with open_store(str(tmp_path / "run.sqlite")) as store:
             run = await asolve(Counting(5), Scripted(right), store=store, run_id="r")

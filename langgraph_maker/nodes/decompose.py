@@ -23,6 +23,7 @@ from langgraph_maker.nodes.position import (
     begin,
     check_fixed,
     forget,
+    handed_over,
     known,
     remember,
     reopened,
@@ -117,18 +118,18 @@ class _Decompose:
         return {**self.go_on(state, run_id, here), "acted": acted, "actions": actions}
 
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> Plan[dict[str, Any]]:
-        here, last = self.here(state, run_id), known(store, run_id)
+        here = self.here(state, run_id)
+        last = handed_over(store, run_id) if here is None else known(store, run_id)
         if last is None or (here is not None and here["lanes"] is not last["lanes"]):
             last = yield from attach(self.task, run_id, here, self.terms)
-            remember(store, run_id, last)
+        remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
             [found] = yield [records.get_header(run_id)]
             if (header := records.read_header(found, run_id)) is not None:
                 outcome = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
                 yield [records.put_header({**header, "outcome": outcome})]
-            if update["reason"] != SEGMENT_ENDED:
-                forget(store, run_id)
+            forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
     def here(self, state: MakerState, run_id: str) -> Position | None:

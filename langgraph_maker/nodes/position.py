@@ -28,6 +28,8 @@ __all__ = [
     "begin",
     "check_fixed",
     "forget",
+    "hand_over",
+    "handed_over",
     "known",
     "move",
     "remember",
@@ -57,6 +59,7 @@ class Terms(TypedDict):
 
 
 _known: WeakKeyDictionary[BaseStore, dict[str, Position]] = WeakKeyDictionary()
+_handed: WeakKeyDictionary[BaseStore, dict[str, Position]] = WeakKeyDictionary()
 
 
 def known(store: BaseStore, run_id: str) -> Position | None:
@@ -72,6 +75,16 @@ def remember(store: BaseStore, run_id: str, position: Position) -> None:
 def forget(store: BaseStore, run_id: str) -> None:
     """Drop what is known of a run."""
     _known.get(store, {}).pop(run_id, None)
+
+
+def hand_over(store: BaseStore, run_id: str, position: Position) -> None:
+    """Let the next invocation begin where the last one ended, for a caller that held the run all the while."""
+    _handed.setdefault(store, {})[run_id] = position
+
+
+def handed_over(store: BaseStore, run_id: str) -> Position | None:
+    """What was handed over, once."""
+    return _handed.get(store, {}).pop(run_id, None)
 
 
 def begin(task: Task, terms: Terms) -> Position:
@@ -104,9 +117,18 @@ def _nothing() -> Totals:
 def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
     if lanes == 1 or not isinstance(task, Cuttable):
         return [{"step": 0, "end": limit, "state": task.initial_state()}]
-    return [
-        {**segment, "end": min(segment["end"], limit)} for segment in task.segments(lanes) if segment["step"] < limit
-    ]
+    segments = list(task.segments(lanes))
+    bounds = [0, *(segment["end"] for segment in segments)]
+    if (
+        not 1 <= len(segments) <= lanes
+        or bounds[:-1] != [segment["step"] for segment in segments]
+        or bounds[-1] < limit
+    ):
+        raise ValueError(
+            f"segments({lanes}) of {task.name} must be at most {lanes}, from step 0 to {limit}, each from where the last"
+            " ends"
+        )
+    return [{**segment, "end": min(segment["end"], limit)} for segment in segments if segment["step"] < limit]
 
 
 def _lane(task: Task, segment: Segment) -> Lane:
