@@ -119,14 +119,11 @@ def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
         return [{"step": 0, "end": limit, "state": task.initial_state()}]
     segments = list(task.segments(lanes))
     bounds = [0, *(segment["end"] for segment in segments)]
-    if (
-        not 1 <= len(segments) <= lanes
-        or bounds[:-1] != [segment["step"] for segment in segments]
-        or bounds[-1] < limit
-    ):
+    joined = bounds[:-1] == [segment["step"] for segment in segments] and bounds[-1] >= limit
+    if not joined or len(segments) > lanes:
         raise ValueError(
-            f"segments({lanes}) of {task.name} must be at most {lanes}, from step 0 to {limit}, each from where the last"
-            " ends"
+            f"segments({lanes}) of {task.name} must be at most {lanes}, from step 0 to {limit}, each from where the"
+            " last one ends"
         )
     return [{**segment, "end": min(segment["end"], limit)} for segment in segments if segment["step"] < limit]
 
