@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import uuid4
 
@@ -25,7 +27,7 @@ try:
     from rich.markup import escape
     from rich.table import Table
 
-    from langgraph_maker.stores import default_db, open_store
+    from langgraph_maker.stores import default_db, is_postgres, open_store, shown
 except ImportError as missing:  # pragma: no cover - the test environment has the extra
     sys.exit(f"the command line needs an extra ({missing}): pip install 'langgraph-maker[cli]'")
 
@@ -33,6 +35,7 @@ from langgraph_maker import journal
 from langgraph_maker.errors import MakerError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.progress import follow
+from langgraph_maker.records import check_id
 from langgraph_maker.runner import Options, Run, solve
 from langgraph_maker.sampling import Model, chat_model
 from langgraph_maker.simulation import simulated_sampler
@@ -91,10 +94,11 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
 ) -> None:
     """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
-    run_id, db = run_id or uuid4().hex[:12], db or default_db()
+    run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
     stop = threading.Event()
     options: Options = {"k": k, "lanes": lanes, "max_samples": max_samples, "max_steps": max_steps, "stop": stop.is_set}
     with _told(USAGE):
+        check_id(run_id)
         chosen = load_task(task, _arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)
         create_maker(chosen, asked, **options)
@@ -103,10 +107,11 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             result = solve(chosen, asked, store=store, run_id=run_id, on_progress=on_progress, **options)
         if as_json:
-            sys.stdout.write(json.dumps(_as_json(result)) + "\n")
+            print(json.dumps(_as_json(result)))  # noqa: T201
         else:
             out.print(_summary(chosen, model, k, db, result))
-        sys.stdout.flush()
+        if sys.stdout:  # there is none when it was closed
+            sys.stdout.flush()
     if result.status == "stopped":
         err.print(f"stopped at step {result.steps:,}; this goes on: {escape(_same_command(db, run_id))}")
     raise typer.Exit(_EXIT[result.status])
@@ -120,6 +125,9 @@ def runs(
 ) -> None:
     """List the runs of a database, with how they stand and how to go on."""
     db = db or default_db()
+    if not is_postgres(db) and not Path(db).exists():
+        out.print(f"no runs in {escape(db)}: there is no such file")
+        return
     with _told(USAGE), open_store(db) as store, _told(ERROR):
         table = Table("run", "task", "k", "status", "steps", "begun")
         for header in journal.runs(store):
@@ -131,10 +139,10 @@ def runs(
                 escape(f"{header['task']} ({parameters})"),
                 str(header["k"]),
                 status,
-                f"{journal.steps(store, header['run_id']):,}",
-                header["sessions"][0]["began"],
+                f"{journal.steps(store, header['run_id']):,}" if status != "unreadable" else "?",
+                header["sessions"][0]["began"] if header["sessions"] else "?",
             )
-        out.print(table if table.row_count else f"no runs in {escape(db)}")
+        out.print(table if table.row_count else f"no runs in {escape(shown(db))}")
         out.print("to go on with one: the command that began it, with --run-id and the same --db")
 
 
@@ -203,10 +211,10 @@ def _arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def _stopping(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run after the current round; a second SIGINT ends it at once."""
+    """SIGINT and SIGTERM end the run after the current round; a second one ends it at once."""
 
-    def ask(number: int, _: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
+    def ask(_: int, __: object) -> None:
+        if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
@@ -248,13 +256,21 @@ def _notes(error: BaseException) -> str:
 
 
 def _same_command(db: str, run_id: str) -> str:
-    """The command line as given, with what makes it go on: no key stands in it, those come from the environment."""
+    """The command line as given, with what makes it go on; a database's password is left out."""
     arguments = list(sys.argv[1:])
     if "--run-id" not in arguments and not any(argument.startswith("--run-id=") for argument in arguments):
         arguments += ["--run-id", run_id]
     if "--db" not in arguments and not any(argument.startswith("--db=") for argument in arguments):
         arguments += ["--db", db]
-    return shlex.join(["langgraph-maker", *arguments])
+    return shlex.join(
+        [
+            "langgraph-maker",
+            *(_PASSWORD.sub("***", argument) if "://" in argument else argument for argument in arguments),
+        ]
+    )
+
+
+_PASSWORD = re.compile(r"(?<=:)[^/@:]+(?=@)|(?<=[?&]password=)[^&]*")
 
 
 def _fail(code: int, error: object) -> NoReturn:
@@ -277,7 +293,7 @@ def _summary(task: Task, model: str, k: int, db: str, result: Run) -> str:
         f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
         f"  tokens   {result.usage['input_tokens']:,} in, {result.usage['output_tokens']:,} out",
         f"  digest   {result.digest}",
-        f"  run id   {escape(result.run_id)}, in {escape(db.rpartition('@')[2])}",
+        f"  run id   {escape(result.run_id)}, in {escape(shown(db))}",
     ]
     if result.status == "solved" and result.undecided_after:
         lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")

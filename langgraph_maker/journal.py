@@ -70,11 +70,31 @@ def header(store: BaseStore, run_id: str) -> Header:
 
 
 def runs(store: BaseStore) -> Iterator[Header]:
-    """Iterate over the headers of all runs in the store, the last written first."""
+    """Iterate over the headers of all runs in the store, the last written first.
+
+    One that this version cannot read has the status "unreadable".
+    """
     for item in _search(store, records.HEADERS):
-        run_id = json.loads(item.value.get("header", "{}")).get("run_id", "")
-        if (one := records.read_header(item, run_id)) is not None:
+        run_id = str(json.loads(item.value.get("header", "{}")).get("run_id", item.key))
+        try:
+            one = records.read_header(item, run_id)
+        except JournalError:
+            one = _unreadable(run_id)
+        if one is not None:
             yield one
+
+
+def _unreadable(run_id: str) -> Header:
+    return {
+        "format": 0,
+        "run_id": run_id,
+        "task": "?",
+        "parameters": {},
+        "k": 0,
+        "stride": records.ONE_LANE,
+        "sessions": [],
+        "outcome": {"status": "unreadable"},
+    }
 
 
 def steps(store: BaseStore, run_id: str) -> int:
@@ -158,9 +178,11 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
         JournalError: When there is no run `run_id` with so many steps, or there is a run `new_id`.
     """
     old = header(store, run_id)
+    records.check_id(new_id)
     if records.read_header(store.batch([records.get_header(new_id)])[0], new_id) is not None:  # type: ignore[arg-type]
         raise JournalError(f"there is a run {new_id!r} already: fork to another id, or delete that run")
-    if not 0 <= step <= (ended := _head(store, run_id)):
+    ended = _head(store, run_id)
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= ended:
         raise JournalError(
             f"run {run_id!r} has its first {ended} steps: fork it at one from 0 to {ended}, not at {step}"
         )

@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "Session",
     "adrive",
+    "check_id",
     "drive",
     "drop_entry",
     "drop_header",
@@ -56,6 +57,8 @@ ONE_LANE: Final = 10**12
 
 The lanes of a run that began with several are a stride apart. Keys go by the place in the stride first, so that what
 lanes write side by side lies side by side in the database, which is then twice as fast."""
+FORMAT: Final = 2
+"""Of headers and entries; a journal of another format is not read."""
 PATIENCE: Final = 60.0
 """Seconds for which a failing store is tried again before the run stops."""
 
@@ -108,6 +111,17 @@ class Header(TypedDict):
     outcome: dict[str, Any]
 
 
+def check_id(run_id: object) -> str:
+    """Return `run_id`.
+
+    Raises:
+        ValueError: When it is no text, or an empty one.
+    """
+    if not isinstance(run_id, str) or not run_id:
+        raise ValueError(f"a run id is a text that is not empty, not {run_id!r}")
+    return run_id
+
+
 def get_header(run_id: str) -> GetOp:
     """Asks for a run's header."""
     return GetOp(HEADERS, _label(run_id), refresh_ttl=False)
@@ -133,7 +147,7 @@ def read_header(item: Item | None, run_id: str) -> Header | None:
         return None
     try:
         header: Header = json.loads(item.value["header"])
-        sound = header["format"] == 1 and header["run_id"] == run_id
+        sound = header["format"] == FORMAT and header["run_id"] == run_id
     except (TypeError, KeyError, ValueError) as error:
         raise JournalError(f"the header of run {run_id!r} cannot be read: {error}") from error
     if not sound:

@@ -15,7 +15,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
-from langgraph_maker import journal
+from langgraph_maker import journal, records
 from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.lock import ahold, hold
@@ -65,6 +65,8 @@ class Run:
 
     def actions(self) -> Iterator[Any]:
         """The voted action of each decided step, in order, read from the journal.
+
+        Of a run with lanes that has not ended, these are the steps before the first that is not decided.
 
         Raises:
             JournalError: For a copy of a `Run` that has left its process: read the store itself there.
@@ -149,7 +151,7 @@ def solve(
         ('solved', 15, [[1, 0, 1], [2, 0, 2]])
     """
     store = store if store is not None else InMemoryStore()
-    run_id = uuid4().hex if run_id is None else run_id
+    run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
     with hold(store, run_id), _Watch(task, on_progress) as watch:
         while watch.goes_on(store, run_id):
@@ -177,7 +179,7 @@ async def asolve(
         'solved'
     """
     store = store if store is not None else InMemoryStore()
-    run_id = uuid4().hex if run_id is None else run_id
+    run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
     async with ahold(store, run_id):
         with _Watch(task, on_progress) as watch:

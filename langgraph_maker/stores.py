@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from langgraph.store.base import BaseStore
 from platformdirs import user_data_path
 
-__all__ = ["default_db", "is_postgres", "open_store"]
+__all__ = ["default_db", "is_postgres", "open_store", "shown"]
 
 
 def default_db() -> str:
@@ -21,6 +22,14 @@ def default_db() -> str:
 def is_postgres(db: str) -> bool:
     """Whether `db` is a Postgres URL rather than a path."""
     return db.startswith(("postgresql://", "postgres://"))
+
+
+def shown(db: str) -> str:
+    """`db` as it may be printed: without user and password."""
+    if not is_postgres(db):
+        return db
+    parts = urlsplit(db)
+    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @contextmanager
@@ -38,6 +47,8 @@ def open_store(db: str) -> Iterator[BaseStore]:
 def _sqlite(path: Path) -> Iterator[BaseStore]:
     from langgraph.store.sqlite import SqliteStore  # noqa: PLC0415 - an extra
 
+    if str(path) == ":memory:":
+        raise ValueError("a journal in memory would be gone with the process: name a file")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
     try:
@@ -76,8 +87,7 @@ def _postgres(url: str) -> Iterator[BaseStore]:
         store = opened.__enter__()
         store.setup()
     except psycopg.Error as error:
-        where = url.rpartition("@")[2] or url
-        raise ValueError(f"Postgres at {where} cannot be used: {error}") from error
+        raise ValueError(f"{shown(url)} cannot be used: {error}") from error
     try:
         yield store
     finally:

@@ -401,7 +401,7 @@ class TestGoingOn:
     def test_postgres_that_is_not_there(self) -> None:
         done = run("hanoi", "--disks", "3", "--db", "postgresql://me:secret@127.0.0.1:9/none")
         assert done.returncode == 2
-        assert "Postgres at 127.0.0.1:9/none cannot be used" in done.stderr
+        assert "postgresql://127.0.0.1:9/none cannot be used" in done.stderr
         assert "secret" not in done.stderr
 
 
@@ -443,3 +443,20 @@ class TestContradictions:
         assert "No space left" in done.stderr
         assert "Traceback" not in done.stderr
         assert "Exception ignored" not in done.stderr
+
+    def test_passwords_are_not_printed(self) -> None:
+        for url in ("postgresql://me:hush@127.0.0.1:9/x", "postgresql://127.0.0.1:9/x?password=hush"):
+            for command in (["run", "hanoi", "--db", url], ["runs", "--db", url]):
+                done = maker(*command)
+                assert done.returncode == 2
+                assert "hush" not in done.stdout + done.stderr
+
+    @pytest.mark.parametrize("arguments", [["--run-id", ""], ["--db", ":memory:"], ["--k", "9" * 20]])
+    def test_values_that_cannot_be(self, arguments: list[str]) -> None:
+        done = run("hanoi", "--disks", "2", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+
+    def test_a_listing_makes_no_file(self, tmp_path: Path) -> None:
+        assert "there is no such file" in maker("runs", "--db", str(tmp_path / "none.sqlite")).stdout
+        assert not (tmp_path / "none.sqlite").exists()

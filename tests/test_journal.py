@@ -237,3 +237,22 @@ class TestOpenStore:
         with pytest.raises((ValueError, JournalError), match="malformed|disk image|cannot be"):  # noqa: SIM117
             with open_store(str(path)) as store:
                 run(store, steps=300)
+
+
+def test_a_run_of_another_version_is_listed_as_unreadable() -> None:
+    store = InMemoryStore()
+    solve(Counting(3), Scripted(right), store=store, run_id="new")
+    solve(Counting(3), Scripted(right), store=store, run_id="old")
+    store.batch([records.put_header({**journal.header(store, "old"), "format": 1})])
+    assert {header["run_id"]: header["outcome"]["status"] for header in journal.runs(store)} == {
+        "new": "solved",
+        "old": "unreadable",
+    }
+
+
+@pytest.mark.parametrize("step", [-1, 2.5, "3", True, 4])
+def test_forks_at_a_step_that_is_there(step: Any) -> None:
+    store = InMemoryStore()
+    solve(Counting(3), Scripted(right), store=store, run_id="r")
+    with pytest.raises(JournalError, match="from 0 to 3"):
+        journal.fork(store, "r", step, "other")

@@ -120,6 +120,16 @@ class TestSeams:
         assert model.drawn == drawn  # no retry against the truth
         assert [problem.kind for problem in journal.verify(store, "r")] in ([], ["broken succession"])
 
+    def test_more_lanes_over_a_wrong_state_name_the_seam(self) -> None:
+        model = Scripted(lambda request: "97" if request.subtask_id == "4" else right(request))
+        store = InMemoryStore()
+        assert solve(Cut(20), model, store=store, run_id="r", stop=lambda: model.drawn >= 36).steps == 12
+        for lanes in (4, 1, 16):
+            run = solve(Cut(20), model, lanes=lanes, store=store, run_id="r")
+            assert (run.status, run.steps) == ("unresolved", 12)
+            assert run.reason.startswith("seam: the lane that ends before step 5")
+            assert journal.verify(store, "r") == []
+
     def test_the_last_lane_must_end_done(self) -> None:
         run = solve(Cut(20, goal=21), Scripted(right), lanes=4)
         assert (run.status, run.reason) == ("unresolved", "wrong_end")

@@ -177,3 +177,14 @@ def test_the_oracle_takes_no_part_in_a_run(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(TowersOfHanoi, "oracle", lambda *_: pytest.fail("consulted"))
     monkeypatch.setattr(TowersOfHanoi, "read_state", lambda *_: pytest.fail("consulted"))
     assert solve(task, Scripted(lambda request: truth[request.messages[-1].text])).status == "solved"
+
+
+@pytest.mark.parametrize("run_id", ["", 5])
+def test_a_run_id_is_a_text(run_id: Any) -> None:
+    with pytest.raises(ValueError, match="a run id is a text that is not empty"):
+        solve(Counting(2), Scripted(right), run_id=run_id)
+
+
+def test_a_margin_that_no_round_could_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="k is at most 1,000"):
+        solve(Counting(2), Scripted(right), k=10**20)

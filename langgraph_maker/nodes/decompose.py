@@ -197,10 +197,10 @@ class _Decompose:
 
 
 def _run_id(state: MakerState, config: RunnableConfig) -> str:
-    run_id = state.get("run_id") or config.get("configurable", {}).get("thread_id") or uuid4().hex
-    if not isinstance(run_id, str):
-        raise ValueError(f"a run id is a text, not {run_id!r}")  # noqa: TRY004 - bad input like any other
-    return run_id
+    run_id = state.get("run_id")
+    if run_id is None:
+        run_id = config.get("configurable", {}).get("thread_id") or uuid4().hex
+    return records.check_id(run_id)
 
 
 def _lanes(task: Task, lanes: int) -> int:

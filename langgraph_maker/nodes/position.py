@@ -213,11 +213,12 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
     }
     if header["sessions"][-1:] != [session | {"began": last["began"]} for last in header["sessions"][-1:]] or not found:
         header["sessions"].append(session)
-        yield [records.put_header(header)]
     if found is None:
+        yield [records.put_header(header)]
         return begin(task, terms)
     position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]))
     _check_ahead(run_id, here, position["totals"]["steps"])
+    yield [records.put_header(header)]
     ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
     return {**position, "ballots": ballots}
 
@@ -241,7 +242,9 @@ def _replay(task: Task, header: Header, cells: list[Lane]) -> Plan[Position]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last."""
     run_id, stride = header["run_id"], header["stride"]
     totals, lanes = _nothing(), []
+    lane: Lane | None = None
     for cell in cells:
+        came_from = lane if lane and lane["step"] == lane["end"] else None
         lane, reading = cell, True
         while reading and lane["step"] < lane["end"]:
             steps = range(lane["step"], min(lane["step"] + _BATCH, lane["end"]))
@@ -250,6 +253,8 @@ def _replay(task: Task, header: Header, cells: list[Lane]) -> Plan[Position]:
                 if (entry := records.read_entry(item, run_id, step)) is None:
                     reading = False
                     break
+                if step == cell["step"] and came_from and entry["start"] == came_from["mark"]:
+                    lane = {**cell, "state": came_from["state"], "mark": came_from["mark"]}  # no seam was here then
                 lane = take(task, lane, entry)
                 committed.append((entry, task.vote_key(entry["vote"])))
             totals = add(totals, committed)
@@ -277,7 +282,7 @@ def reopened(ballots: list[BallotState]) -> list[BallotState]:
 
 def _header(run_id: str, fixed: Mapping[str, Any], stride: int) -> Header:
     return {
-        "format": 1,
+        "format": records.FORMAT,
         "run_id": run_id,
         "task": fixed["task"],
         "parameters": fixed["parameters"],

@@ -46,6 +46,9 @@ def tally_node(
     return Node("tally", tally)
 
 
+_LARGEST_MARGIN = 1000
+
+
 def check_budget(max_samples: int | None, k: int) -> int:
     """Return the samples that a ballot may use.
 
@@ -53,12 +56,14 @@ def check_budget(max_samples: int | None, k: int) -> int:
     still undecided after 10 k² votes with probability (4/π) exp(−10 π²/8) < 1e-5.
 
     Raises:
-        ValueError: When `max_samples` is not a whole number of at least k.
+        ValueError: When `max_samples` is not a whole number of at least k, or k is beyond 1,000.
 
     Example:
         >>> check_budget(None, 3), check_budget(None, 29)
         (100, 8410)
     """
+    if k > _LARGEST_MARGIN:
+        raise ValueError(f"k is at most {_LARGEST_MARGIN:,}: no round could hold the votes that {k} takes")
     if max_samples is None:
         return max(100, 10 * k * k)
     try:
