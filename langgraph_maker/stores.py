@@ -63,7 +63,7 @@ def _sqlite(path: Path) -> Iterator[BaseStore]:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # a step that counts as done outlives a power cut
             # A round over many lanes writes to as many places: keep those pages at hand, move them to the file rarely.
-            connection.execute("PRAGMA cache_size = -65536")  # KiB
+            connection.execute("PRAGMA cache_size = -8192")  # KiB
             connection.execute("PRAGMA wal_autocheckpoint = 16384")  # pages, 64 MiB
             store = SqliteStore(connection)
             store.setup()
