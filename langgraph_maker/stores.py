@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock
 from langgraph.store.base import BaseStore
 from platformdirs import user_data_path
 
@@ -45,33 +46,43 @@ def open_store(db: str) -> Iterator[BaseStore]:
 
 @contextmanager
 def _sqlite(path: Path) -> Iterator[BaseStore]:
-    from langgraph.store.sqlite import SqliteStore  # noqa: PLC0415 - an extra
-
     if str(path) == ":memory:":
         raise ValueError("a journal in memory would be gone with the process: name a file")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
+    lock = FileLock(f"{path}.opening", timeout=30)
     try:
-        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-    except sqlite3.Error as error:
-        raise ValueError(f"{path} cannot be opened: {error}") from error
+        with lock:  # two processes that make one database trip over each other
+            connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+            try:
+                store = _set_up(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
+    except (sqlite3.Error, OSError) as error:
+        raise ValueError(f"{path} cannot be used as a journal: {error}") from error
     try:
-        try:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if tables and "store" not in tables:
-                raise ValueError(f"{path} is a database of something else: name another file, and it is made")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # a step that counts as done outlives a power cut
-            # A round over many lanes writes to as many places: keep those pages at hand, move them to the file rarely.
-            connection.execute("PRAGMA cache_size = -8192")  # KiB
-            connection.execute("PRAGMA wal_autocheckpoint = 16384")  # pages, 64 MiB
-            store = SqliteStore(connection)
-            store.setup()
-        except sqlite3.Error as error:
-            raise ValueError(f"{path} cannot be used as a journal: {error}") from error
         yield store
     finally:
         connection.close()
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> BaseStore:
+    from langgraph.store.sqlite import SqliteStore  # noqa: PLC0415 - an extra
+
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and "store" not in tables:
+        raise ValueError(f"{path} is a database of something else: name another file, and it is made")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a step that counts as done outlives a power cut
+    # A round over many lanes writes to as many places: keep those pages at hand, move them to the file rarely.
+    connection.execute("PRAGMA cache_size = -8192")  # KiB
+    connection.execute("PRAGMA wal_autocheckpoint = 16384")  # pages, 64 MiB
+    store = SqliteStore(connection)
+    store.setup()
+    return store
 
 
 @contextmanager

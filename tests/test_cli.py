@@ -460,3 +460,20 @@ class TestContradictions:
     def test_a_listing_makes_no_file(self, tmp_path: Path) -> None:
         assert "there is no such file" in maker("runs", "--db", str(tmp_path / "none.sqlite")).stdout
         assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_processes_that_make_one_database_at_once(tmp_path: Path) -> None:
+    code = "import sys\nfrom langgraph_maker.stores import open_store\nsys.stdin.read(1)\n"
+    code += "with open_store(sys.argv[1]): pass"
+    for attempt in range(3):
+        command = [sys.executable, "-c", code, str(tmp_path / f"{attempt}.sqlite")]
+        processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+        for process in processes:
+            assert process.stdin
+            process.stdin.write(b"go")
+            process.stdin.close()
+        for process in processes:
+            assert process.stderr
+            assert (process.wait(60), process.stderr.read()) == (0, b"")
+            process.stderr.close()
+        assert [path.name for path in tmp_path.glob("*.opening")] == []
