@@ -15,7 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -106,12 +106,11 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         with follow(err) as on_progress, _stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             result = solve(chosen, asked, store=store, run_id=run_id, on_progress=on_progress, **options)
-        if as_json:
-            print(json.dumps(_as_json(result)))  # noqa: T201
-        else:
-            out.print(_summary(chosen, model, k, db, result))
-        if sys.stdout:  # there is none when it was closed
-            sys.stdout.flush()
+        with _to_stdout():
+            if as_json:
+                print(json.dumps(_as_json(result)))  # noqa: T201
+            else:
+                out.print(_summary(chosen, model, k, db, result))
     if result.status == "stopped":
         err.print(f"stopped at step {result.steps:,}; this goes on: {escape(_same_command(db, run_id))}")
     raise typer.Exit(_EXIT[result.status])
@@ -237,17 +236,23 @@ def _told(code: int) -> Iterator[None]:
         _fail(STOPPED, f"interrupted{_notes(error)}; what was counted is in the journal")
     except MakerError as error:
         _fail(ERROR, f"{error}{_notes(error)}")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(ERROR) from None
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails on it once more
-        _fail(ERROR, error)
     except Exception as error:  # noqa: BLE001
         if code == USAGE and isinstance(error, (ValueError, TypeError)):
             _fail(USAGE, error)
         place = traceback.extract_tb(error.__traceback__)[-1]
         _fail(ERROR, f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}){_notes(error)}")
+
+
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    """What cannot be written is said here: left to the interpreter's end, it would fail with a traceback."""
+    try:
+        yield
+        if sys.stdout:  # there is none when it was closed
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(ERROR, f"the result cannot be written: {error}")
 
 
 def _notes(error: BaseException) -> str:
@@ -280,8 +285,7 @@ def _fail(code: int, error: object) -> NoReturn:
 
 def _as_json(result: Run) -> dict[str, Any]:
     """The fields of `Run`; `actions` up to 4,096 steps."""
-    public = {field.name: getattr(result, field.name) for field in fields(result) if not field.name.startswith("_")}
-    return public | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
+    return asdict(result) | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
 
 
 def _summary(task: Task, model: str, k: int, db: str, result: Run) -> str:

@@ -51,7 +51,9 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
     Raises:
         JournalError: When an entry is not as it was written.
     """
-    for step, item in _items(store, run_id, range(start, sys.maxsize)):
+    found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
+    stride = found["stride"] if found else records.ONE_LANE
+    for step, item in _items(store, run_id, stride, range(start, sys.maxsize)):
         if (entry := records.read_entry(item, run_id, step)) is None:
             return
         yield entry
@@ -117,12 +119,13 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
     Raises:
         JournalError: When there is no such run.
     """
-    order = [session["writer"] for session in header(store, run_id)["sessions"]]
+    head, cells = header(store, run_id), _ends(store, run_id)
+    order, stride = [session["writer"] for session in head["sessions"]], head["stride"]
     problems: list[Problem] = []
     last: Entry | None = None
-    for (start, end), ends in _ends(store, run_id):
+    for (start, end), ends in cells:
         session = 0
-        for step, item in _items(store, run_id, range(start, _last(store, run_id, ends, end) + 1)):
+        for step, item in _items(store, run_id, stride, range(start, _last(store, run_id, stride, ends, end) + 1)):
             try:
                 entry = records.read_entry(item, run_id, step)
             except JournalError as error:
@@ -142,16 +145,13 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
             else:
                 detail = f"{writer} wrote it after {order[session]} had taken over"
                 problems.append(Problem(step, "mixed writers", detail))
-    return problems if any(problem.kind == "missing" for problem in problems) else problems + _short(store, run_id)
-
-
-def _short(store: BaseStore, run_id: str) -> list[Problem]:
-    """A run that ended with more steps than there are entries has lost some."""
-    ended, there = header(store, run_id)["outcome"].get("steps", 0), steps(store, run_id)
-    if ended <= there:
-        return []
-    first = next(ends for (_, end), ends in _ends(store, run_id) if ends < end)
-    return [Problem(first, "missing", f"the run had {ended} steps when it ended, of which {there} are there")]
+    ended, there = head["outcome"].get("steps", 0), sum(ends - start for (start, _), ends in cells)
+    if ended > there and not any(problem.kind == "missing" for problem in problems):
+        first = next(ends for (_, end), ends in cells if ends < end)
+        problems.append(
+            Problem(first, "missing", f"the run had {ended} steps when it ended, of which {there} are there")
+        )
+    return problems
 
 
 def delete(store: BaseStore, run_id: str) -> None:
@@ -162,7 +162,7 @@ def delete(store: BaseStore, run_id: str) -> None:
     """
     stride = header(store, run_id)["stride"]
     for (first, end), ends in _ends(store, run_id):
-        beyond = _last(store, run_id, ends, end) + 2
+        beyond = _last(store, run_id, stride, ends, end) + 2
         for start in range(first, beyond, _BATCH):
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
@@ -204,9 +204,7 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
             file.write(json.dumps(entry) + "\n")
 
 
-def _items(store: BaseStore, run_id: str, wanted: range) -> Iterator[tuple[int, Item | None]]:
-    found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
-    stride = found["stride"] if found else records.ONE_LANE
+def _items(store: BaseStore, run_id: str, stride: int, wanted: range) -> Iterator[tuple[int, Item | None]]:
     for start in range(wanted.start, wanted.stop, _BATCH):
         batch = range(start, min(start + _BATCH, wanted.stop))
         yield from zip(batch, store.batch(records.get_entries(run_id, batch, stride)), strict=True)
@@ -241,10 +239,10 @@ def _head(store: BaseStore, run_id: str) -> int:
     return done
 
 
-def _last(store: BaseStore, run_id: str, ends: int, end: int) -> int:
+def _last(store: BaseStore, run_id: str, stride: int, ends: int, end: int) -> int:
     """The last entry of a cell, one that lies up to 1,024 steps beyond a gap included."""
     last = ends - 1
-    for step, item in _items(store, run_id, range(ends, end)):
+    for step, item in _items(store, run_id, stride, range(ends, end)):
         if item is not None:
             last = step
         elif step - last > _BATCH:

@@ -118,8 +118,8 @@ class _Decompose:
         return {**self.go_on(state, run_id, here), "acted": acted, "actions": actions}
 
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> Plan[dict[str, Any]]:
-        here = self.here(state, run_id)
-        last = handed_over(store, run_id) if here is None else known(store, run_id)
+        here, handed = self.here(state, run_id), handed_over(store, run_id)
+        last = handed if here is None else known(store, run_id)
         if last is None or (here is not None and here["lanes"] is not last["lanes"]):
             last = yield from attach(self.task, run_id, here, self.terms)
         remember(store, run_id, last)

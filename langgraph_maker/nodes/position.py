@@ -218,7 +218,8 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
         return begin(task, terms)
     position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]))
     _check_ahead(run_id, here, position["totals"]["steps"])
-    yield [records.put_header(header)]
+    if header["sessions"][-1] is session:
+        yield [records.put_header(header)]
     ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
     return {**position, "ballots": ballots}
 
