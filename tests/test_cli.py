@@ -463,17 +463,23 @@ class TestContradictions:
 
 
 def test_processes_that_make_one_database_at_once(tmp_path: Path) -> None:
-    code = "import sys\nfrom langgraph_maker.stores import open_store\nsys.stdin.read(1)\n"
-    code += "with open_store(sys.argv[1]): pass"
-    for attempt in range(3):
-        command = [sys.executable, "-c", code, str(tmp_path / f"{attempt}.sqlite")]
-        processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
-        for process in processes:
-            assert process.stdin
-            process.stdin.write(b"go")
-            process.stdin.close()
-        for process in processes:
-            assert process.stderr
-            assert (process.wait(60), process.stderr.read()) == (0, b"")
-            process.stderr.close()
-        assert [path.name for path in tmp_path.glob("*.opening")] == []
+    code = "import sys\nfrom langgraph.store.sqlite import SqliteStore\nfrom langgraph_maker.stores import open_store\n"
+    code += "print('ready', flush=True)\nsys.stdin.read(1)\nfor path in sys.argv[1:]:\n with open_store(path): pass"
+    paths = [str(tmp_path / f"{number}.sqlite") for number in range(20)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(b"g")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, b"")
+    assert list(tmp_path.glob("*.opening")) == []
