@@ -1,7 +1,7 @@
 """What can go wrong, as exceptions.
 
     MakerError
-    ├── SamplingError     no response arrived in a whole round: the model failed, the votes did not
+    ├── SamplingError     a model call failed for good: the model failed, the votes did not
     ├── UnresolvedError   a voting node was told to raise when its vote does not settle
     ├── JournalError      a store does not hold what a run needs, or cannot be written
     └── RunBusyError      another live process is writing this run
@@ -28,7 +28,7 @@ class NotJSONError(TypeError, ValueError):
 
 
 class SamplingError(MakerError):
-    """Not one response of a round arrived; the first failure is the cause."""
+    """A model call failed, and waiting did not help or could not."""
 
 
 class JournalError(MakerError):

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 
+from langgraph_maker import prices
 from langgraph_maker.ballot import canonical
+from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import (
     decompose_node,
     escalate_node,
@@ -17,7 +19,8 @@ from langgraph_maker.nodes import (
     tally_node,
     update_node,
 )
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.nodes.closing import closing
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import (
@@ -31,8 +34,10 @@ from langgraph_maker.nodes.state import (
     VotingState,
 )
 from langgraph_maker.nodes.tally import check_budget
+from langgraph_maker.pool import Pool
+from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RedFlag, RuleLike
-from langgraph_maker.sampling import Model, as_sampler, model_name, token_allowance
+from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
 
 __all__ = ["create_maker", "create_voting_graph"]
@@ -49,7 +54,14 @@ def create_maker(
     temperature: float | None = 0.1,
     max_samples: int | None = None,
     max_steps: int | None = None,
-    stop: Callable[[], bool] | None = None,
+    hedge: int = 0,
+    max_concurrency: int | None = None,
+    call_timeout: float = 600.0,
+    outage_limit: float = 600.0,
+    max_total_samples: int | None = None,
+    max_cost: float | None = None,
+    price: Price | None = None,
+    stop: Callable[[], bool | str] | None = None,
 ) -> StateGraph[MakerState, None, MakerInput, MakerOutput]:
     """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
 
@@ -58,7 +70,7 @@ def create_maker(
 
     Args:
         task: What to solve.
-        model: What to ask, see `sampling.Model`; "sim:…" simulates answers and needs no key.
+        model: What to ask, see `models.Model`; "sim:…" simulates answers and needs no key.
         k: The margin by which an answer must lead.
         lanes: Stretches of the chain that advance side by side, where the task knows where they begin (`Cuttable`).
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
@@ -67,11 +79,19 @@ def create_maker(
         max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100.
         max_steps: For a task of unknown length: steps after which it must be done.
-        stop: Asked before each round, such as `threading.Event().is_set`; True ends the run as "stopped", with all
-            that was counted kept.
+        hedge: Samples in flight a step beyond those that could be needed, see `sample_node`.
+        max_concurrency: Model calls at a time; None for 256 where they go to a chat model, for no bound elsewhere.
+        call_timeout: Seconds after which a model call is given up and made again.
+        outage_limit: Seconds for which a failing model call is made again before the run ends as "stopped".
+        max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
+        max_cost: Dollars after which it does.
+        price: What tokens cost; None for the list price (`prices.TABLE`) of the model that a response names.
+        stop: Asked before each round and while it waits, such as `threading.Event().is_set`; True ends the run as
+            "stopped", with all that was paid for counted.
 
     Raises:
-        ValueError: For an option out of range or an unknown model, with what to give instead.
+        ValueError: For an option out of range, an unknown model, or a `max_cost` without a price, with what to give
+            instead.
         TypeError: For a model that is none.
 
     Example:
@@ -82,6 +102,8 @@ def create_maker(
         ('solved', 7, [1, 0, 2])
     """
     sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
+    pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
+    check_cost(max_cost, price, model_name(model))
     vote = _round(
         StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
@@ -91,9 +113,13 @@ def create_maker(
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples=max_samples,
+            hedge=hedge,
+            pool=pool,
+            stop=stop,
+            on_failure="write",
         ),
-        guard=guard_node(parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=red_flags),
-        tally=tally_node(k=k, max_samples=max_samples, decisions=False),
+        guard=guard_node(parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=red_flags, price=price),
+        tally=tally_node(k=k, max_samples=max_samples, hedge=hedge, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
 
     def after_decompose(state: MakerState) -> Literal["vote", "__end__"]:
@@ -106,18 +132,23 @@ def create_maker(
         StateGraph(MakerState, input_schema=MakerInput, output_schema=MakerOutput)
         .add_node(
             "decompose",
-            decompose_node(
-                task,
-                k=k,
-                lanes=lanes,
-                max_steps=max_steps,
-                settings={"model": model_name(model), "max_samples": check_budget(max_samples, k)},
-                stop=stop,
+            closing(
+                pool,
+                decompose_node(
+                    task,
+                    k=k,
+                    lanes=lanes,
+                    max_steps=max_steps,
+                    settings={"model": model_name(model), "max_samples": check_budget(max_samples, k), "hedge": hedge},
+                    max_total_samples=max_total_samples,
+                    max_cost=max_cost,
+                    stop=stop,
+                ),
             ),
         )
-        .add_node("vote", _subgraph_node("vote", vote), input_schema=RoundInput)
+        .add_node("vote", closing(pool, _subgraph_node("vote", vote)), input_schema=RoundInput)
         .add_node("escalate", escalate_node())
-        .add_node("update", update_node(task))
+        .add_node("update", closing(pool, update_node(task)))
         .add_edge(START, "decompose")
         .add_conditional_edges("decompose", after_decompose)
         .add_conditional_edges("vote", after_vote)
@@ -130,7 +161,7 @@ def create_voting_graph(
     model: Model,
     *,
     prompt: Prompt,
-    parse: Callable[[str], Any],
+    parse: Parse,
     key: Callable[[Any], str] = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
@@ -138,6 +169,11 @@ def create_voting_graph(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
+    hedge: int = 0,
+    max_concurrency: int | None = None,
+    call_timeout: float = 600.0,
+    outage_limit: float = 600.0,
+    price: Price | None = None,
 ) -> StateGraph[VotingState, None, VotingInput, VotingOutput]:
     """The graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
 
@@ -145,7 +181,7 @@ def create_voting_graph(
     any JSON values.
 
     Args:
-        model: What to ask, see `sampling.Model`.
+        model: What to ask, see `models.Model`.
         prompt: φ, from a subtask's state to messages or to the text of one.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
         key: Which votes are equal: those with equal keys.
@@ -155,6 +191,11 @@ def create_voting_graph(
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
+        hedge: Samples in flight a ballot beyond those that could be needed, see `sample_node`.
+        max_concurrency: Model calls at a time, see `create_maker`.
+        call_timeout: Seconds after which a model call is given up and made again.
+        outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
+        price: What tokens cost, see `create_maker`.
 
     Raises:
         ValueError: For an option out of range or an unknown model.
@@ -174,6 +215,7 @@ def create_voting_graph(
         return "sample" if any(ballot["status"] == "open" for ballot in state["ballots"]) else "__end__"
 
     sampler = as_sampler(model, max_tokens=token_allowance(red_flags))
+    pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     return _round(
         StateGraph(VotingState, input_schema=VotingInput, output_schema=VotingOutput),
         sample=sample_node(
@@ -183,9 +225,11 @@ def create_voting_graph(
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples=max_samples,
+            hedge=hedge,
+            pool=pool,
         ),
-        guard=guard_node(parse=parse, key=key, validate=validate, red_flags=red_flags),
-        tally=tally_node(k=k, max_samples=max_samples),
+        guard=closing(pool, guard_node(parse=parse, key=key, validate=validate, red_flags=red_flags, price=price)),
+        tally=closing(pool, tally_node(k=k, max_samples=max_samples, hedge=hedge)),
     ).add_conditional_edges("tally", after_tally)
 
 
@@ -209,6 +253,22 @@ def _default_durability(config: RunnableConfig) -> RunnableConfig:
         return config
     kept = {key: value for key, value in settings.items() if key != "__pregel_durability"}
     return {**config, "configurable": kept}
+
+
+def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
+    """Refuse a limit in dollars that is none, or that nothing could be held against.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    if max_cost is None:
+        return
+    if not isinstance(max_cost, (int, float)) or isinstance(max_cost, bool) or not 0 < max_cost < float("inf"):
+        raise ValueError(f"max_cost is a number of dollars above 0, not {max_cost!r}")
+    if price is None and prices.of(model) is None:
+        raise ValueError(
+            f"max_cost needs to know what {model} costs: give its price, in dollars per million input and output tokens"
+        )
 
 
 def _round(

@@ -57,7 +57,7 @@ ONE_LANE: Final = 10**12
 
 The lanes of a run that began with several are a stride apart. Keys go by the place in the stride first, so that what
 lanes write side by side lies side by side in the database, which is then twice as fast."""
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of headers and entries; a journal of another format is not read."""
 PATIENCE: Final = 60.0
 """Seconds for which a failing store is tried again before the run stops."""
@@ -67,7 +67,7 @@ Plan: TypeAlias = Generator[Sequence[Op], Any, T]
 
 
 class Entry(TypedDict):
-    """One committed step: the winning vote as it was cast, and what deciding it took.
+    """One committed step: the winning vote as it was cast, and what deciding it took, `cost` in dollars.
 
     `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
     """
@@ -78,8 +78,11 @@ class Entry(TypedDict):
     samples: int
     flags: dict[str, int]
     rounds: int
+    cancelled: int
     input_tokens: int
+    cached_input_tokens: int
     output_tokens: int
+    cost: float | None
     start: str
     end: str
     writer: str

@@ -19,10 +19,11 @@ from langgraph_maker import journal, records
 from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.lock import ahold, hold
+from langgraph_maker.models import Model
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.position import Position, hand_over
+from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike
-from langgraph_maker.sampling import Model
 from langgraph_maker.state import Usage, total_usage
 from langgraph_maker.task import Task
 
@@ -43,7 +44,8 @@ class Run:
         samples: Responses drawn, flagged ones and those of an open ballot included.
         flagged: Of these, how many were discarded for a red flag.
         rounds: Rounds of voting, summed over steps.
-        usage: Tokens of all samples, as the model counted them.
+        usage: Tokens of all samples, as the model counted them, and what they cost.
+        cancelled: Samples issued as a hedge and not waited for; what they cost is not known.
         digest: A fingerprint of what was decided: equal for runs that decided alike.
         final_state: The state handed on by the last decided step.
         votes_per_step: Index i counts the steps decided by i votes.
@@ -58,6 +60,7 @@ class Run:
     flagged: int
     rounds: int
     usage: Usage
+    cancelled: int
     digest: str
     final_state: Any
     votes_per_step: list[int]
@@ -108,7 +111,14 @@ class Options(TypedDict, total=False):
     temperature: float | None
     max_samples: int | None
     max_steps: int | None
-    stop: Callable[[], bool] | None
+    hedge: int
+    max_concurrency: int | None
+    call_timeout: float
+    outage_limit: float
+    max_total_samples: int | None
+    max_cost: float | None
+    price: Price | None
+    stop: Callable[[], bool | str] | None
 
 
 def solve(
@@ -118,6 +128,7 @@ def solve(
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
+    deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[Options],
 ) -> Run:
@@ -127,20 +138,20 @@ def solve(
 
     Args:
         task: What to solve.
-        model: What to ask, see `sampling.Model`.
+        model: What to ask, see `models.Model`.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
         checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
             suffices to go on.
         run_id: The run's name in the store; None makes a fresh one.
+        deadline: Seconds from now after which the run ends as "stopped".
         on_progress: Called after every round of voting.
-        **options: Those of `create_maker`: `k`, `lanes`, `red_flags`, `first_temperature`, `temperature`,
-            `max_samples`, `max_steps`, `stop`.
+        **options: Those of `create_maker`: see `Options`.
 
     Raises:
         ValueError: For an option out of range or an unknown model, with what to give instead.
         TypeError: For an unknown option, or a model that is none.
-        SamplingError: When not one call of a round succeeded, with what had been spent by then. The run goes on
-            under the same id.
+        SamplingError: When the model never answered. One that fails later ends the run as "stopped". Either way it
+            goes on under the same id.
         JournalError: When the store failed for too long, or holds another task under this id.
         RunBusyError: When a live process is writing this run.
 
@@ -152,6 +163,7 @@ def solve(
     """
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
+    options["stop"] = _in_time(deadline, options.get("stop"))
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
     with hold(store, run_id), _Watch(task, on_progress) as watch:
         while watch.goes_on(store, run_id):
@@ -167,6 +179,7 @@ async def asolve(
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
+    deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[Options],
 ) -> Run:
@@ -180,6 +193,7 @@ async def asolve(
     """
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
+    options["stop"] = _in_time(deadline, options.get("stop"))
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
     async with ahold(store, run_id):
         with _Watch(task, on_progress) as watch:
@@ -187,6 +201,21 @@ async def asolve(
                 async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
                     watch.see(chunk)
     return watch.run(store)
+
+
+def _in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
+    """`stop`, which also says so once the deadline has passed."""
+    if deadline is None:
+        return stop
+    if not isinstance(deadline, (int, float)) or isinstance(deadline, bool) or not deadline > 0:
+        raise ValueError(f"deadline is a number of seconds above 0, not {deadline!r}")
+    due = time.monotonic() + deadline
+
+    def late() -> bool | str:
+        passed = f"the deadline of {deadline:,g} s has passed" if time.monotonic() > due else False
+        return passed or (stop is not None and stop())
+
+    return late
 
 
 def _config(run_id: str) -> RunnableConfig:
@@ -260,6 +289,7 @@ class _Watch:
             flagged=state["flagged"],
             rounds=state["rounds"],
             usage=total_usage([totals["usage"], *(ballot["usage"] for ballot in state["ballots"])]),
+            cancelled=totals["cancelled"],
             digest=state["digest"],
             final_state=state["final_state"],
             votes_per_step=totals["votes_per_step"],

@@ -206,7 +206,7 @@ def simulated_sampler(spec: str, task: Task, seed: int = 0) -> Sampler:
         blank = AIMessage("", response_metadata={"finish_reason": "stop", "model_name": profile.name})
         questions: dict[int, Question] = {}
         responses = []
-        for messages, temperature, _, number in requests:
+        for messages, temperature, _, number, *_ in requests:
             if (question := questions.get(id(messages))) is None:
                 question = questions[id(messages)] = simulation.ask(messages)
             text, tokens = question.draw(number, temperature)

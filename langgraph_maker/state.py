@@ -19,6 +19,7 @@ __all__ = [
     "Verdict",
     "VoteCount",
     "never_waits",
+    "no_usage",
     "total_usage",
 ]
 
@@ -31,23 +32,37 @@ class Subtask(TypedDict):
 
 
 class Usage(TypedDict):
-    """Tokens as the provider counts them; 0 where it does not say."""
+    """Tokens as the provider counts them, 0 where it does not say; cached input tokens are among the input tokens.
+
+    `cost` is dollars, None once anything was used whose price is not known.
+    """
 
     input_tokens: int
+    cached_input_tokens: int
     output_tokens: int
+    cost: float | None
+
+
+def no_usage() -> Usage:
+    """Nothing used yet."""
+    return {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": 0.0}
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
-    """The sum of `usages`.
+    """The sum of `usages`, dollars to a billionth of a cent, so that their order makes no difference.
 
     Example:
-        >>> total_usage([{"input_tokens": 1, "output_tokens": 2}] * 3)
-        {'input_tokens': 3, 'output_tokens': 6}
+        >>> part: Usage = {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 2, "cost": 0.1}
+        >>> total_usage([part] * 3)
+        {'input_tokens': 3, 'cached_input_tokens': 0, 'output_tokens': 6, 'cost': 0.3}
     """
-    total: Usage = {"input_tokens": 0, "output_tokens": 0}
+    total = no_usage()
     for usage in usages:
         total["input_tokens"] += usage["input_tokens"]
+        total["cached_input_tokens"] += usage["cached_input_tokens"]
         total["output_tokens"] += usage["output_tokens"]
+        so_far, more = total["cost"], usage["cost"]
+        total["cost"] = None if so_far is None or more is None else round(so_far + more, 11)
     return total
 
 
@@ -69,8 +84,11 @@ class Verdict(TypedDict, total=False):
 class BallotState(TypedDict):
     """A ballot under way: `votes` holds the first vote cast under each key, `flags` counts flags by reason.
 
-    `samples` counts every response, flagged ones included; `last_flag` is the last flag in words. `responses` and
-    `verdicts` hold what the round has drawn and what the guard made of it; they are empty between rounds.
+    Samples are numbered in the order in which they were issued: `asked` of them were, `samples` have arrived, flagged
+    ones included, and `waiting` holds the verdicts on those that arrived before one that was issued earlier. `rounds`
+    counts how often samples were issued; `last_flag` is the last flag in words. `responses` and `verdicts` hold what
+    arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
+    rounds.
     """
 
     id: str
@@ -78,11 +96,14 @@ class BallotState(TypedDict):
     status: Literal["open", "decided", "unresolved"]
     counts: dict[str, int]
     votes: dict[str, Any]
+    asked: int
     samples: int
+    waiting: list[tuple[int, Verdict]]
     flags: dict[str, int]
     last_flag: str
     rounds: int
     usage: Usage
+    numbers: list[int]
     responses: list[AIMessage]
     verdicts: list[Verdict]
 
@@ -98,7 +119,8 @@ class Decision(TypedDict):
     """How a ballot ended: `vote` is the winner as first cast, None if unresolved.
 
     `counts` has the most frequent vote first; `samples` includes the `flagged`, which `flags` counts by reason, and of
-    which `last_flag` is the last in words.
+    which `last_flag` is the last in words. `rounds` counts how often samples were issued, `cancelled` the samples that
+    were issued as a hedge and not waited for.
     """
 
     subtask_id: str
@@ -110,22 +132,30 @@ class Decision(TypedDict):
     flags: dict[str, int]
     last_flag: str
     rounds: int
+    cancelled: int
     usage: Usage
 
 
 class Request(NamedTuple):
-    """One sample to draw: `number` counts the samples of its ballot from 0; temperature None is the model's own."""
+    """One sample to draw: `number` counts the samples of its ballot from 0; temperature None is the model's own.
+
+    `run_id` and `round` say for tracers where the sample belongs.
+    """
 
     messages: Sequence[BaseMessage]
     temperature: float | None
     subtask_id: str
     number: int
+    run_id: str = ""
+    round: int = 1
 
 
 Sampler: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[AIMessage | Exception]]]
 """An async callable from a batch of requests to one response each, in order: the fastest way to be a model.
 
-An exception in place of a response is a call that failed: it is no vote and no flag, and is drawn again."""
+It is called with the samples of one ballot at a time, so that a slow answer delays its own ballot only, and with one
+sample at a time where hedges are asked for; one marked `never_waits` with all samples of a round. An exception in
+place of a response is a call that failed: it is no vote and no flag, and is drawn again."""
 
 
 def never_waits(sampler: Sampler) -> Sampler:

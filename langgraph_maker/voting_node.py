@@ -16,13 +16,14 @@ from pydantic import BaseModel
 from langgraph_maker.ballot import canonical
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.graph import create_voting_graph
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.models import Model, chat_model, each_chat_model
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import VotingInput
 from langgraph_maker.nodes.tally import check_budget, in_words
+from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
-from langgraph_maker.sampling import Model, chat_model, each_chat_model
 from langgraph_maker.state import Decision
 
 __all__ = ["create_voting_node"]
@@ -34,7 +35,7 @@ def create_voting_node(
     read: Callable[[Any], Any],
     prompt: Prompt,
     write: Callable[[Any, Decision], Any],
-    parse: Callable[[str], Any] | None = None,
+    parse: Parse | None = None,
     schema: type[BaseModel] | None = None,
     key: Callable[[Any], str] = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
@@ -43,6 +44,11 @@ def create_voting_node(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
+    hedge: int = 0,
+    max_concurrency: int | None = None,
+    call_timeout: float = 600.0,
+    outage_limit: float = 600.0,
+    price: Price | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
 ) -> Runnable[Any, Any]:
     """A node for any graph: reads the host's state, votes on one question, writes the decision back.
@@ -51,11 +57,12 @@ def create_voting_node(
     on without buying the counted votes again.
 
     Args:
-        model: What to ask, see `sampling.Model`.
+        model: What to ask, see `models.Model`.
         read: From the host's state to the JSON value that `prompt` is written from.
         prompt: φ, from that value to messages or to the text of one.
         write: From the host's state and the `Decision` to the host's update.
-        parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none. This or `schema`.
+        parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none. One whose argument is
+            annotated `AIMessage` gets the whole message. This or `schema`.
         schema: A pydantic model that answers must fit; votes are its JSON. Models that can call tools are made to,
             from others the response's text must be that JSON.
         key: Which votes are equal: those with equal keys.
@@ -65,12 +72,18 @@ def create_voting_node(
         first_temperature: Of the first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples: Samples before the vote is unresolved; default 10 k², and at least 100.
+        hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
+        max_concurrency: Model calls at a time, see `create_maker`.
+        call_timeout: Seconds after which a model call is given up and made again.
+        outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
+        price: What tokens cost, see `create_maker`.
         on_unresolved: "raise" an `UnresolvedError`, or "write" the decision, whose status then says "unresolved".
 
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
             `read` asks for a key that the host's state does not have.
         TypeError: For a `schema` that is no pydantic model, or a model that is none.
+        SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 
     Example:
@@ -95,7 +108,7 @@ def create_voting_node(
     graph = create_voting_graph(
         model,
         prompt=prompt,
-        parse=cast("Callable[[str], Any]", parse),
+        parse=cast("Parse", parse),
         key=key,
         validate=validate,
         k=k,
@@ -103,6 +116,11 @@ def create_voting_node(
         first_temperature=first_temperature,
         temperature=temperature,
         max_samples=max_samples,
+        hedge=hedge,
+        max_concurrency=max_concurrency,
+        call_timeout=call_timeout,
+        outage_limit=outage_limit,
+        price=price,
     ).compile(name="vote")
 
     def subtasks(state: Any) -> VotingInput:

@@ -179,7 +179,7 @@ class TestSolved:
         done = run("hanoi", "--disks", "4", "--model", "openai:any", "--base-url", url, "--json", OPENAI_API_KEY="k")
         result = json.loads(done.stdout)
         assert (result["status"], result["steps"], result["samples"]) == ("solved", 15, 45), done.stderr
-        assert result["usage"] == {"input_tokens": 45 * 500, "output_tokens": 45 * 40}
+        assert result["usage"]["output_tokens"] == 45 * 40
         assert sorted(body["temperature"] for body in seen) == [0.0] * 15 + [0.1] * 30
         assert {body["max_completion_tokens"] for body in seen} == {850}
         assert {body.get("seed") for body in seen} == {None}

@@ -20,7 +20,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Recording, Scripted, right
 
 from langgraph_maker import asolve, create_maker, journal, records, solve
-from langgraph_maker.errors import JournalError, SamplingError
+from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
 
@@ -147,8 +147,8 @@ class TestSolveAgain:
             return OSError("down") if outage[0] and state == 3 and request.number > 2 else right(request)
 
         store, model = InMemoryStore(), Scripted(answer)
-        with pytest.raises(SamplingError, match="at step 3, after 12 samples"):
-            solve(Counting(5), model, store=store, run_id="r")
+        run = solve(Counting(5), model, store=store, run_id="r", outage_limit=0)
+        assert (run.status, run.steps, run.samples) == ("stopped", 3, 12)
         outage[0] = False
         run = solve(Counting(5), model, store=store, run_id="r")
         assert (run.status, run.samples) == ("solved", 17)
@@ -187,7 +187,7 @@ class TestSolveAgain:
         store = InMemoryStore()
         solve(Counting(5), Scripted(right), store=store, run_id="r", stop=lambda: True)
         header = journal.header(store, "r")
-        assert header["sessions"][0]["settings"] == {"model": "Scripted", "max_samples": 100}
+        assert header["sessions"][0]["settings"] == {"model": "Scripted", "max_samples": 100, "hedge": 0}
         model = Recording(answer=lambda text: str(int(text) + 1))
         assert solve(Counting(5), model, store=store, run_id="r", max_samples=50).status == "solved"
 
@@ -205,13 +205,12 @@ class TestSolveAgain:
             return OSError("down") if request.subtask_id in down else right(request)
 
         store, model = InMemoryStore(), Scripted(answer)
-        here = create_maker(Counting(40), model).compile(store=store)
+        here = create_maker(Counting(40), model, outage_limit=0).compile(store=store)
         if ends == "limit":
             assert here.invoke({"run_id": "r"}, {"recursion_limit": 20})["status"] == "stopped"
         else:
             down.append("6")
-            with pytest.raises(SamplingError):
-                here.invoke({"run_id": "r"})
+            assert here.invoke({"run_id": "r"})["status"] == "stopped"
             down.clear()
         elsewhere = InMemoryStore()  # the same content under another object, as another process has it
         elsewhere._data = store._data

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Recording, Scripted, right, script
 
 from langgraph_maker import Progress, asolve, solve
@@ -76,7 +77,8 @@ def test_usage_counts_flagged_samples_too() -> None:
         return AIMessage(one_wrong(request), usage_metadata=usage)
 
     run = solve(Counting(4), Scripted(counted))
-    assert run.usage == {"input_tokens": 10 * run.samples, "output_tokens": 2 * run.samples}
+    assert run.usage["input_tokens"] == 10 * run.samples
+    assert run.usage["output_tokens"] == 2 * run.samples
 
 
 def test_progress_after_every_round() -> None:
@@ -102,8 +104,25 @@ def test_a_model_that_always_raises_ends_with_what_was_spent() -> None:
     def dies(request: Any) -> Any:
         return right(request) if request.messages[0].text != "2" else ConnectionError("refused")
 
-    with pytest.raises(SamplingError, match=r"refused \(at step 2, after 6 samples, 0 of them flagged\)"):
-        solve(Counting(4), Scripted(dies))
+    run = solve(Counting(4), Scripted(dies), outage_limit=0)
+    assert (run.status, run.steps, run.samples) == ("stopped", 2, 6)
+    assert run.reason.startswith("a model call failed once, the last time with ConnectionError: refused; run it again")
+
+
+def test_a_model_that_refuses_from_the_first_is_an_error() -> None:
+    with pytest.raises(SamplingError, match=r"the model refused: PermissionError: no such key"):
+        solve(Counting(4), script(PermissionError("no such key")))
+
+
+def test_a_model_that_refuses_later_stops_the_run() -> None:
+    def refuses(request: Any) -> Any:
+        return right(request) if request.messages[0].text != "2" else PermissionError("revoked")
+
+    store = InMemoryStore()
+    run = solve(Counting(4), Scripted(refuses), store=store, run_id="r")
+    assert (run.status, run.steps, run.samples) == ("stopped", 2, 6)
+    assert "the model refused: PermissionError: revoked" in run.reason
+    assert solve(Counting(4), Scripted(right), store=store, run_id="r").samples == 12
 
 
 def test_a_bug_in_a_task_surfaces_as_itself() -> None:

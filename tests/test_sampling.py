@@ -20,8 +20,9 @@ from pydantic import SecretStr
 from scripted import Recording, Scripted, script
 
 from langgraph_maker.graph import create_voting_graph
+from langgraph_maker.loops import run_sync
 from langgraph_maker.red_flags import Matches, TokenLimit, Truncated
-from langgraph_maker.sampling import as_sampler, run_sync, token_allowance
+from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.state import Request, never_waits
 
 
@@ -158,7 +159,7 @@ class TestWrapped:
         error = PermissionError("refused: key-of-the-model, key-of-the-environment")
         model = Keyed(answer=lambda _: error, calls=[], api_key=SecretStr("key-of-the-model"))
         [failure] = draw(model.with_retry(stop_after_attempt=1), requests(1))
-        assert str(failure) == "PermissionError: refused: [key], [key]"
+        assert str(failure) == "refused: [key], [key]"
         assert failure.__cause__ is None
         assert "key-of" not in "".join(traceback.format_exception(failure))
 
@@ -244,7 +245,7 @@ def test_callbacks_of_the_graph_see_every_sample() -> None:
         def on_chat_model_start(
             self, serialized: Any, messages: Any, *, metadata: Any = None, tags: Any = None, **_: Any
         ) -> None:
-            self.samples.append((metadata["subtask"], metadata["sample"], "nostream" in tags))
+            self.samples.append((metadata["ballot"], metadata["sample"], "nostream" in tags))
 
     seen = Seen()
     graph = create_voting_graph(texts(), prompt=str, parse=str).compile()

@@ -112,7 +112,7 @@ def test_a_vote_that_broke_off_buys_no_counted_vote_again(durability: Any) -> No
         return [AIMessage("B" if request.number == 1 else "A") for request in requests]
 
     drawn: list[int] = []
-    graph = host(Dict, voted(dying)).compile(checkpointer=InMemorySaver())
+    graph = host(Dict, voted(dying, outage_limit=0)).compile(checkpointer=InMemorySaver())
     with pytest.raises(SamplingError, match="gone"):
         graph.invoke({"question": "?"}, THREAD, durability=durability)
     assert graph.invoke(None, THREAD, durability=durability)["samples"] == 5

@@ -8,7 +8,7 @@ from operator import index, itemgetter
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore
 
@@ -30,7 +30,7 @@ from langgraph_maker.nodes.position import (
 )
 from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
 from langgraph_maker.records import Plan
-from langgraph_maker.state import BallotState
+from langgraph_maker.state import BallotState, total_usage
 from langgraph_maker.task import Cuttable, Task
 
 __all__ = ["SEGMENT_ENDED", "decompose_node"]
@@ -38,9 +38,10 @@ __all__ = ["SEGMENT_ENDED", "decompose_node"]
 _MOST_ACTIONS_IN_STATE = 4096
 SEGMENT_ENDED = (
     "the recursion limit is near: call the graph again with {} on the same thread (it needs a checkpointer or a store),"
-    " or give a larger recursion_limit; one of less than 8 leaves no room for any round"
+    " or give a larger recursion_limit; one of less than 12 leaves no room for any round"
 )
 _SUPERSTEPS_TO_FINISH = 6  # decompose, vote and its own, escalate, update, decompose: a round must have room to end
+_SUPERSTEPS_TO_DRAIN = 5  # vote, escalate, update, decompose, and one to spare: so has one that waits for late answers
 
 
 def decompose_node(
@@ -50,8 +51,10 @@ def decompose_node(
     lanes: int = 1,
     max_steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Runnable[MakerState, dict[str, Any]]:
+    max_total_samples: int | None = None,
+    max_cost: float | None = None,
+    stop: Callable[[], bool | str] | None = None,
+) -> Node:
     """Give the next step of each lane to a ballot, begin the run where it has not begun, end it where it is done.
 
     An unresolved or stopped run that is entered again goes on, open ballots and all; a solved one stays solved.
@@ -64,7 +67,9 @@ def decompose_node(
         lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
         settings: What to record in the journal beside it: the model, the budget.
-        stop: Asked before each round; when it says True, the run ends as "stopped" with all that was counted.
+        max_total_samples: Samples after which the run ends as "stopped".
+        max_cost: Dollars after which it does.
+        stop: Asked before each round; when it says True, or why, the run ends as "stopped" with all that was counted.
 
     Raises:
         ValueError: When neither the task nor `max_steps` says how many steps there may be, or the task is one chain
@@ -80,7 +85,13 @@ def decompose_node(
         "limit": limit,
         "lanes": _lanes(task, lanes),
     }
-    role = _Decompose(task=task, terms=terms, stop=stop or (lambda: False))
+    role = _Decompose(
+        task=task,
+        terms=terms,
+        max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
+        max_cost=max_cost,
+        stop=stop or (lambda: False),
+    )
     return Node("decompose", role.decompose, role.adecompose)
 
 
@@ -88,7 +99,9 @@ def decompose_node(
 class _Decompose:
     task: Task
     terms: Terms
-    stop: Callable[[], bool]
+    max_total_samples: int | None
+    max_cost: float | None
+    stop: Callable[[], bool | str]
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
         run_id, store = _run_id(state, config), get_store()
@@ -146,12 +159,15 @@ class _Decompose:
 
     def go_on(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:
         status, reason = self.outcome(position, state)
-        update: dict[str, Any] = {"status": status, "run_id": run_id, **position}
+        draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(position["ballots"])
+        if draining:  # what is paid for is waited for
+            status = "running"
+        update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **position}
         if state.get("begun") != run_id:
             update |= {"begun": run_id, "fixed": dict(self.terms["fixed"])}
         lanes, totals, ballots = position["lanes"], position["totals"], position["ballots"]
         if status == "running":
-            active = self.active(lanes, ballots)
+            active = self.active(lanes, ballots, draining=draining)
             return update | {"subtasks": [{"id": str(lane["step"]), "state": lane["state"]} for lane in active]}
         return update | {
             "reason": reason,
@@ -164,14 +180,16 @@ class _Decompose:
             "digest": totals["digest"],
         }
 
-    def active(self, lanes: list[Lane], ballots: list[BallotState]) -> list[Lane]:
+    def active(self, lanes: list[Lane], ballots: list[BallotState], *, draining: bool) -> list[Lane]:
         """The lanes to go on with: all with an open ballot, and others up to the number that was asked for."""
+        begun = {ballot["id"] for ballot in ballots}
+        if draining:
+            return [lane for lane in lanes if str(lane["step"]) in begun]
         ahead = [lane for lane in lanes if lane["step"] < lane["end"]]
         if self.task.is_done(lanes[-1]["state"]) and ahead[-1:] == lanes[-1:]:
             ahead.pop()
         if len(ahead) <= self.terms["lanes"]:
             return ahead
-        begun = {ballot["id"] for ballot in ballots}
         ahead.sort(key=lambda lane: str(lane["step"]) not in begun)
         return ahead[: max(self.terms["lanes"], len(begun))]
 
@@ -189,11 +207,30 @@ class _Decompose:
         done = self.task.is_done(last["state"])
         if all(lane["step"] == lane["end"] for lane in lanes[:-1]) and (done or last["step"] == last["end"]):
             return ("solved", "") if done else ("unresolved", "wrong_end")
-        if self.stop():
-            return "stopped", "stopped on request; run it again under the same id to go on"
-        if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH:
+        if why := self.limited(position, state):
+            return "stopped", f"{why}; run it again under the same id to go on"
+        late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
+        if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
             return "stopped", SEGMENT_ENDED
         return "running", ""
+
+    def limited(self, position: Position, state: MakerState) -> str:
+        """Why the run stops here, if it does."""
+        if failure := state.get("failure"):
+            return failure
+        if said := self.stop():
+            return said if isinstance(said, str) else "stopped on request"
+        totals, ballots = position["totals"], position["ballots"]
+        samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
+        if self.max_total_samples is not None and samples >= self.max_total_samples:
+            return f"{samples:,} samples were drawn, and the limit is {self.max_total_samples:,}"
+        if self.max_cost is not None:
+            cost = total_usage([totals["usage"], *(ballot["usage"] for ballot in ballots)])["cost"]
+            if cost is None:
+                return "what the run costs is not known, and it has a limit: give the price of the model"
+            if cost >= self.max_cost:
+                return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}"
+        return ""
 
 
 def _run_id(state: MakerState, config: RunnableConfig) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerState
@@ -13,7 +13,7 @@ from langgraph_maker.nodes.tally import in_words
 __all__ = ["escalate_node"]
 
 
-def escalate_node() -> Runnable[MakerState, dict[str, Any]]:
+def escalate_node() -> Node:
     """Mark the run unresolved and name the step; its ballot is kept, so that a larger budget can go on from it."""
 
     def escalate(state: MakerState, _: RunnableConfig) -> dict[str, Any]:

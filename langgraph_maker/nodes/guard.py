@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 
+from langgraph_maker import prices
 from langgraph_maker.ballot import canonical, plain
 from langgraph_maker.errors import NotJSONError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
+from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike, TokenLimit, Truncated
-from langgraph_maker.state import BallotState, Verdict
+from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
 
-__all__ = ["DEFAULT_RED_FLAGS", "guard_node"]
+__all__ = ["DEFAULT_RED_FLAGS", "Parse", "guard_node"]
+
+Parse = Callable[[Any], Any]
+"""ψ: from a response's text, or from the whole `AIMessage`, to a vote."""
 
 DEFAULT_RED_FLAGS = TokenLimit(750) | Truncated()
 """The paper's cap of 750 output tokens (section 4.3), and responses that were cut off."""
@@ -24,11 +30,12 @@ DEFAULT_RED_FLAGS = TokenLimit(750) | Truncated()
 
 def guard_node(
     *,
-    parse: Callable[[str], Any],
+    parse: Parse,
     key: Callable[[Any], str] = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
-) -> Runnable[VotingState, dict[str, Any]]:
+    price: Price | None = None,
+) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
     A `RedFlag` that `parse`, `validate`, `key` or a rule raises or returns is data. So is a `ValueError` of `parse`,
@@ -37,21 +44,25 @@ def guard_node(
     surfaces, a vote of a type that is not JSON among them.
 
     Args:
-        parse: ψ, from a response's text to a vote, any JSON value.
+        parse: ψ, from a response's text to a vote, any JSON value. One whose argument is annotated `AIMessage` gets
+            the whole message, so that a tool call can be a vote.
         key: Which votes are equal: those with equal keys.
         validate: From a subtask's state and a vote to a flag, or None.
         red_flags: A rule on the response as it came; None for no rule.
+        price: What the tokens cost; None for the list price of the model that a response names.
     """
-    role = _Guard(parse, key, validate, red_flags if red_flags is not None else AnyOf())
+    role = _Guard(parse, _takes_message(parse), key, validate, red_flags if red_flags is not None else AnyOf(), price)
     return Node("guard", role.guard)
 
 
 @dataclass(frozen=True)
 class _Guard:
-    parse: Callable[[str], Any]
+    parse: Parse
+    whole: bool
     key: Callable[[Any], str]
     validate: Callable[[Any, Any], RedFlag | None] | None
     rules: RuleLike
+    price: Price | None
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         return {
@@ -59,34 +70,48 @@ class _Guard:
         }
 
     def judge(self, ballot: BallotState) -> BallotState:
-        state, usage = ballot["state"], ballot["usage"].copy()
+        state, used = ballot["state"], [ballot["usage"]]
         seen: dict[str, Verdict] = {}  # answers agree more often than not
         verdicts = []
         for response in ballot["responses"]:
-            if used := response.usage_metadata:
-                usage["input_tokens"] += used.get("input_tokens") or 0
-                usage["output_tokens"] += used.get("output_tokens") or 0
+            used.append(self.used(response))
             text = response.text
             if flag := self.flag(response, text):
                 verdicts.append(_flagged(flag))
                 continue
+            if self.whole:
+                verdicts.append(self.read(response, state))
+                continue
             if text not in seen:
                 seen[text] = self.read(text, state)
             verdicts.append(seen[text])
-        return {**ballot, "usage": usage, "verdicts": verdicts, "responses": []}
+        return {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
+
+    def used(self, response: AIMessage) -> Usage:
+        said: Mapping[str, Any] = response.usage_metadata or {}
+        usage: Usage = {
+            "input_tokens": said.get("input_tokens") or 0,
+            "cached_input_tokens": (said.get("input_token_details") or {}).get("cache_read") or 0,
+            "output_tokens": said.get("output_tokens") or 0,
+            "cost": None,
+        }
+        price = self.price or prices.of(response.response_metadata.get("model_name") or "")
+        if price is not None:
+            usage["cost"] = price.cost(usage)
+        return usage
 
     def flag(self, response: AIMessage, text: str) -> RedFlag | None:
         try:
             flag = _checked(self.rules(response))
         except RedFlag as raised:
             flag = raised
-        if flag is None and not text.strip():
-            return RedFlag("empty", "no text in the response")
+        if flag is None and not text.strip() and not (self.whole and response.tool_calls):
+            return RedFlag("empty", _TOOL_CALL if response.tool_calls else "no text in the response")
         return flag
 
-    def read(self, text: str, state: Any) -> Verdict:
+    def read(self, answer: Any, state: Any) -> Verdict:
         try:
-            vote = self.parse(text)
+            vote = self.parse(answer)
             flag = vote if isinstance(vote, RedFlag) else self.validate and _checked(self.validate(state, vote))
             return _flagged(flag) if flag else {"key": self.key(vote), "vote": plain(vote)}
         except RedFlag as flag:
@@ -95,6 +120,19 @@ class _Guard:
             raise TypeError(f"parse returned what is no vote: {error}") from error
         except (ValueError, RecursionError) as error:
             return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
+
+
+def _takes_message(parse: Parse) -> bool:
+    """Whether the first argument is annotated as a message."""
+    try:
+        parameters: list[Parameter] = [*signature(parse).parameters.values()]
+    except (TypeError, ValueError):  # such as int, or a method of a builtin
+        return False
+    annotation = parameters[0].annotation if parameters else None
+    return getattr(annotation, "__name__", str(annotation)).rpartition(".")[2] in {"AIMessage", "BaseMessage"}
+
+
+_TOOL_CALL = "a tool call and no text: annotate the argument of parse as AIMessage to vote on the call"
 
 
 def _checked(flag: object) -> RedFlag | None:

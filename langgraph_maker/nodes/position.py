@@ -17,7 +17,7 @@ from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.state import Lane, Totals
 from langgraph_maker.records import Entry, Header, Plan, Session
-from langgraph_maker.state import BallotState
+from langgraph_maker.state import BallotState, Usage, no_usage, total_usage
 from langgraph_maker.task import Cuttable, Segment, Task
 
 __all__ = [
@@ -107,7 +107,8 @@ def _nothing() -> Totals:
         "samples": 0,
         "flagged": 0,
         "rounds": 0,
-        "usage": {"input_tokens": 0, "output_tokens": 0},
+        "cancelled": 0,
+        "usage": no_usage(),
         "digest": f"{0:032x}",
         "votes_per_step": [],
         "samples_per_step": [],
@@ -167,22 +168,23 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
     """
     totals = {
         **totals,
-        "usage": {**totals["usage"]},
         "votes_per_step": totals["votes_per_step"].copy(),
         "samples_per_step": totals["samples_per_step"].copy(),
     }
     digest = int(totals["digest"], 16)
+    used: list[Usage] = [totals["usage"]]
     for entry, key in committed:
         totals["steps"] += 1
         totals["samples"] += entry["samples"]
         totals["flagged"] += sum(entry["flags"].values())
         totals["rounds"] += entry["rounds"]
-        totals["usage"]["input_tokens"] += entry["input_tokens"]
-        totals["usage"]["output_tokens"] += entry["output_tokens"]
+        totals["cancelled"] += entry["cancelled"]
+        used.append(entry)
         _count(totals["votes_per_step"], entry["votes"])
         _count(totals["samples_per_step"], entry["samples"])
         digest += int.from_bytes(blake2b(f"{entry['step']}:{key}".encode(), digest_size=16).digest())
     totals["digest"] = f"{digest % 2**128:032x}"
+    totals["usage"] = total_usage(used)
     return totals
 
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import isawaitable
-from typing import Any
+from typing import Any, Literal
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.ballot import Ballot, check_margin
+from langgraph_maker.ballot import check_margin
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.nodes.tally import check_budget
-from langgraph_maker.sampling import run_at_once, run_sync
-from langgraph_maker.state import BallotState, Request, Sampler, Subtask
+from langgraph_maker.nodes.tally import check_budget, deficit
+from langgraph_maker.pool import Arrival, Pool
+from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
 __all__ = ["Prompt", "sample_node"]
 
 Prompt = Callable[[Any], Sequence[BaseMessage] | str]
 """φ: all that a microagent sees of a state."""
-
-logger = logging.getLogger(__name__)
 
 
 def sample_node(
@@ -35,59 +33,128 @@ def sample_node(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
-) -> Runnable[VotingState, dict[str, Any]]:
-    """Draw k − lead responses for each open ballot: never one more than voting one after another would use.
+    hedge: int = 0,
+    pool: Pool | None = None,
+    stop: Callable[[], bool | str] | None = None,
+    on_failure: Literal["raise", "write"] = "raise",
+) -> Node:
+    """Issue what each open ballot could still be decided by, and return what arrives, as soon as it is enough.
 
-    The first sample of a ballot is drawn at `first_temperature`, all later ones at `temperature`, so that a
-    flagged first answer is not drawn again word for word (MAKER, section 4).
+    No ballot has more samples in flight than could decide it, so that it takes not one more than voting one after
+    another would. What is slow stays in flight and is returned by a later call. The first sample of a ballot is drawn
+    at `first_temperature`, all later ones at `temperature`, so that a flagged first answer is not drawn again word for
+    word (MAKER, section 4).
+
+    Args:
+        sampler: Whom to ask.
+        prompt: φ, from a subtask's state to messages or to the text of one.
+        k: The margin.
+        first_temperature: Of each ballot's first sample; None leaves the model's own.
+        temperature: Of all later samples.
+        max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
+        hedge: Samples in flight beyond those that could be needed, so that one slow call holds no ballot back. They
+            count as they arrive, so a model whose fast answers are of another quality than its slow ones is voted on
+            with that bias.
+        pool: Where calls in flight are kept; None for one of this node's own.
+        stop: Asked several times a second; when it says True, nothing more is issued.
+        on_failure: What to do when calls fail for good: "raise", or "write" it to the channel `failure`. A model that
+            never answered raises all the same.
 
     Raises:
-        ValueError: For a bad `k`, `max_samples` or temperature; while running, for subtasks with equal ids.
-        SamplingError: While running, when not one response of a round arrived. Single failures are logged and
-            drawn again in the next round.
+        ValueError: For a bad `k`, `max_samples`, `hedge` or temperature; while running, for subtasks with equal ids.
+        SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
     for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value < float("inf")):
             raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
+    if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
+        raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
     k = check_margin(k)
-    role = _Sample(sampler, prompt, k, check_budget(max_samples, k), first_temperature, temperature)
+    role = _Sample(
+        sampler=sampler,
+        pool=pool or Pool(sampler),
+        prompt=prompt,
+        k=k,
+        budget=check_budget(max_samples, k),
+        first_temperature=first_temperature,
+        temperature=temperature,
+        hedge=hedge,
+        stop=stop or (lambda: False),
+        on_failure=on_failure,
+    )
     return Node("sample", role.sample, role.asample)
 
 
-@dataclass(frozen=True)
+_MOST_HEDGES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Sample:
     sampler: Sampler
+    pool: Pool
     prompt: Prompt
     k: int
     budget: int
     first_temperature: float | None
     temperature: float | None
+    hedge: int
+    stop: Callable[[], bool | str]
+    on_failure: str
 
     def sample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        ballots, requests = self.plan(state)
-        wait = run_at_once if getattr(self.sampler, "never_waits", False) else run_sync
-        return _round(ballots, requests, wait(self.draw(requests)) if requests else [])
+        vote = self.plan(state)
+        failure = "" if self.at_once(vote) else run_sync(self.collect(vote, state))
+        return self.update(vote, failure)
 
     async def asample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        ballots, requests = self.plan(state)
-        return _round(ballots, requests, await self.draw(requests) if requests else [])
+        vote = self.plan(state)
+        failure = "" if self.at_once(vote) else await self.collect(vote, state)
+        return self.update(vote, failure)
 
-    def plan(self, state: VotingState) -> tuple[list[BallotState], list[Request]]:
-        ballots = _ballots(state)
-        requests: list[Request] = []
+    def plan(self, state: VotingState) -> _Round:
+        """What to issue: the samples that were lost, and those that each open ballot lacks."""
+        ballots, begun = _ballots(state)
+        owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
+        vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
+        if state.get("draining"):
+            return vote
         for ballot in ballots:
-            if ballot["status"] != "open":
-                continue
-            drawn = ballot["samples"]
-            deficit = Ballot.resume(self.k, ballot["counts"], ballot["votes"]).deficit if drawn else self.k
-            if drawn + deficit > self.budget:
-                continue
-            messages = self.messages(ballot["state"])
-            for number in range(drawn, drawn + deficit):
-                temperature = self.temperature if number else self.first_temperature
-                requests.append(Request(messages, temperature, ballot["id"], number))
-        return ballots, requests
+            if ballot["status"] == "open":
+                self.issue(vote, ballot)
+        return vote
+
+    def issue(self, vote: _Round, ballot: BallotState) -> None:
+        flying = self.pool.issued(vote.owner, ballot["id"]) if ballot["id"] in vote.wanted else frozenset()
+        asked, out = ballot["asked"], ballot["asked"] - ballot["samples"]
+        due: list[int] = []
+        if self.hedge:
+            out = len(flying)
+        elif out > len(flying):
+            arrived = {number for number, _ in ballot["waiting"]}
+            first = ballot["samples"] - len(arrived)
+            due = [number for number in range(first, asked) if number not in arrived and number not in flying]
+        lacking = deficit(ballot, self.k) if ballot["samples"] else self.k
+        new = range(asked, min(asked + lacking + self.hedge - out, self.budget))
+        if new and len(new) + out >= lacking:
+            due += new
+            ballot["asked"] = new.stop
+        if not due:
+            return
+        ballot["rounds"] += 1
+        messages = self.messages(ballot["state"])
+        requests = [
+            Request(
+                messages,
+                self.temperature if number else self.first_temperature,
+                ballot["id"],
+                number,
+                vote.owner,
+                ballot["rounds"],
+            )
+            for number in due
+        ]
+        vote.issue(requests, hedges=len(requests) if self.hedge and out else self.hedge)
 
     def messages(self, state: Any) -> Sequence[BaseMessage]:
         asked = self.prompt(state)
@@ -95,32 +162,94 @@ class _Sample:
             raise TypeError(f"prompt returned {asked!r}: what it returns is a text or a list of messages")
         return [HumanMessage(asked)] if isinstance(asked, str) else asked
 
-    async def draw(self, requests: list[Request]) -> Sequence[AIMessage | Exception]:
-        drawing = self.sampler(requests)
-        if not isawaitable(drawing):
-            raise TypeError(f"the sampler returned {type(drawing).__name__}: a Sampler is an async function")
+    def at_once(self, vote: _Round) -> bool:
+        """Draw all samples on the spot, where the sampler never waits; says whether nothing is left to do."""
+        if not getattr(self.sampler, "never_waits", False) or vote.owner in self.pool:
+            return False
+        requests = [request for group in vote.groups for request in group]
+        responses: Sequence[Any] = run_at_once(self.sampler(requests)) if requests else []  # type: ignore[arg-type]
+        if len(responses) != len(requests):
+            raise TypeError(f"the sampler gave {len(responses)} responses to {len(requests)} requests")
+        drawn = list(zip(requests, responses, strict=True))
+        vote.arrived = [(request, response) for request, response in drawn if isinstance(response, AIMessage)]
+        vote.groups = [[request] for request, response in drawn if isinstance(response, Exception)]
+        return not vote.groups
+
+    async def collect(self, vote: _Round, state: VotingState) -> str:
+        """Add what arrives; returns why nothing more can come, if so."""
+        if not vote.groups and vote.owner not in self.pool:
+            return ""
+        split: Callable[[list[Request]], list[list[Request]]] = getattr(self.sampler, "split", lambda group: [group])
+        groups = [call for group in vote.groups for call in ([group] if len(group) == 1 else split(group))]
         try:
-            return await drawing
-        except Exception as error:  # noqa: BLE001 - the failure of every request, raised below with its cause
-            return [error] * len(requests)
+            vote.arrived += await self.pool.collect(
+                vote.owner,
+                groups,
+                wanted=vote.wanted,
+                enough=max(1, len(vote.wanted) // _SHARE),
+                draining=state.get("draining", False),
+                stop=self.stop,
+            )
+        except SamplingError as error:
+            if self.on_failure == "raise" or not self.pool.answered:
+                raise
+            return str(error)
+        return ""
+
+    def update(self, vote: _Round, failure: str) -> dict[str, Any]:
+        ballots = {ballot["id"]: ballot for ballot in vote.ballots}
+        for request, response in vote.arrived:
+            ballot = ballots[request.subtask_id]
+            ballot["numbers"].append(request.number)
+            ballot["responses"].append(response)
+        return {
+            "ballots": vote.ballots,
+            "decisions": [],
+            "begun": vote.owner,
+            "in_flight": self.pool.in_flight(vote.owner),
+            "failure": failure,
+        }
 
 
-def _ballots(state: VotingState) -> list[BallotState]:
-    """The ballots of the subtasks: those under way go on, the others begin. After a vote that has ended, all begin."""
+class _Round:
+    """One visit: whose calls, the ballots, which of them may have calls in flight, what to issue, what arrived."""
+
+    def __init__(self, owner: str, ballots: list[BallotState], wanted: set[str]) -> None:
+        self.owner = owner
+        self.ballots = ballots
+        self.wanted = wanted
+        self.groups: list[list[Request]] = []
+        self.arrived: list[Arrival] = []
+
+    def issue(self, requests: list[Request], hedges: int) -> None:
+        """The samples of one ballot; hedges are calls of their own."""
+        self.wanted.add(requests[0].subtask_id)
+        needed = len(requests) - hedges
+        self.groups += [requests[:needed]] if needed > 0 else []
+        self.groups += [[request] for request in requests[max(needed, 0) :]]
+
+
+_SHARE = 32
+"""One in so many open ballots must have news, or a pause come in their stream, before what arrived is counted."""
+
+
+def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:
+    """The ballots of the subtasks, and which of them begin. After a vote that has ended, all begin."""
     kept = {} if state.get("decisions") else {ballot["id"]: ballot for ballot in state.get("ballots", [])}
     subtasks = state.get("subtasks")
     if subtasks is None or not all("id" in subtask and "state" in subtask for subtask in subtasks):
         raise ValueError('subtasks are given as {"subtasks": [{"id": …, "state": …}, …]}')
     if len({subtask["id"] for subtask in subtasks}) < len(subtasks):
         raise ValueError("two subtasks of one batch have the same id: give each its own")
-    if not kept:
-        return [_new_ballot(subtask) for subtask in subtasks]
-    return [
-        ballot.copy()
-        if (ballot := kept.get(subtask["id"])) is not None and ballot["state"] == subtask["state"]
-        else _new_ballot(subtask)
-        for subtask in subtasks
-    ]
+    ballots, begun = [], set()
+    for subtask in subtasks:
+        ballot = kept.get(subtask["id"])
+        if ballot is None or ballot["state"] != subtask["state"]:
+            ballots.append(_new_ballot(subtask))
+            begun.add(subtask["id"])
+        else:
+            ballots.append({**ballot, "numbers": [], "responses": []})
+    return ballots, begun
 
 
 def _new_ballot(subtask: Subtask) -> BallotState:
@@ -130,36 +259,14 @@ def _new_ballot(subtask: Subtask) -> BallotState:
         "status": "open",
         "counts": {},
         "votes": {},
+        "asked": 0,
         "samples": 0,
+        "waiting": [],
         "flags": {},
         "last_flag": "",
         "rounds": 0,
-        "usage": {"input_tokens": 0, "output_tokens": 0},
+        "usage": no_usage(),
+        "numbers": [],
         "responses": [],
         "verdicts": [],
     }
-
-
-def _round(
-    ballots: list[BallotState], requests: Sequence[Request], responses: Sequence[AIMessage | Exception]
-) -> dict[str, Any]:
-    if len(responses) != len(requests):
-        raise SamplingError(f"the sampler gave {len(responses)} responses to {len(requests)} requests")
-    arrived: dict[str, list[AIMessage]] = {}
-    failures: list[Exception] = []
-    for request, response in zip(requests, responses, strict=True):
-        if isinstance(response, Exception):
-            failures.append(response)
-        else:
-            arrived.setdefault(request.subtask_id, []).append(response)
-    if failures and not arrived:
-        first = failures[0]
-        raise SamplingError(
-            f"none of {len(requests)} model calls succeeded; the first failed with {type(first).__name__}: {first}"
-        ) from first
-    if failures:
-        logger.warning("%d of %d model calls failed and are made again: %r", len(failures), len(requests), failures[0])
-    for ballot in ballots:
-        if ballot["id"] in arrived:
-            ballot["responses"] = arrived[ballot["id"]]
-    return {"ballots": ballots, "decisions": []}

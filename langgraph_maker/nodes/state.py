@@ -39,11 +39,19 @@ class VotingOutput(TypedDict):
 
 
 class VotingState(TypedDict, total=False):
-    """A batch of ballots in progress."""
+    """A batch of ballots in progress.
+
+    `begun` names whose calls are in flight: the run, or this vote. `draining` asks to wait for all of them and to issue
+    no more, `in_flight` says how many there still are, and `failure` why no more can be made.
+    """
 
     subtasks: list[Subtask]
     ballots: list[BallotState]
     decisions: list[Decision]
+    begun: str
+    draining: bool
+    in_flight: int
+    failure: str
 
 
 class RoundInput(TypedDict):
@@ -51,12 +59,16 @@ class RoundInput(TypedDict):
 
     subtasks: list[Subtask]
     ballots: list[BallotState]
+    begun: str
+    draining: bool
 
 
 class RoundOutput(TypedDict):
     """What one round of voting gives back to a maker graph."""
 
     ballots: list[BallotState]
+    in_flight: int
+    failure: str
 
 
 class Lane(TypedDict):
@@ -79,6 +91,7 @@ class Totals(TypedDict):
     samples: int
     flagged: int
     rounds: int
+    cancelled: int
     usage: Usage
     digest: str
     votes_per_step: list[int]
@@ -117,4 +130,7 @@ class MakerState(MakerOutput, total=False):
     stride: int
     subtasks: list[Subtask]
     ballots: list[BallotState]
+    draining: bool
+    in_flight: int
+    failure: str
     remaining_steps: RemainingSteps

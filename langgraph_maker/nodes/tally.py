@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from operator import index
+from operator import index, itemgetter
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.ballot import Ballot, check_margin
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.state import BallotState, Decision
+from langgraph_maker.state import BallotState, Decision, Verdict
 
-__all__ = ["check_budget", "decision", "in_words", "tally_node"]
+__all__ = ["check_budget", "decision", "deficit", "in_words", "tally_node"]
 
 
-def tally_node(
-    *, k: int = 3, max_samples: int | None = None, decisions: bool = True
-) -> Runnable[VotingState, dict[str, Any]]:
+def tally_node(*, k: int = 3, max_samples: int | None = None, hedge: int = 0, decisions: bool = True) -> Node:
     """Apply first-to-ahead-by-k to each ballot, votes in the order in which they were issued.
 
-    A ballot whose remaining samples could not decide it any more is unresolved; no plurality ever wins. When no
-    ballot is open, the decisions are written, one a subtask.
+    A vote that arrives before one that was issued earlier waits for it, so that no answer gains by being fast. With
+    hedges votes count as they arrive. A ballot whose remaining samples could not decide it any more is unresolved; no
+    plurality ever wins. When no ballot is open, the decisions are written, one a subtask.
 
     Args:
         k: The margin.
         max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
+        hedge: As given to `sample_node`.
         decisions: Whether to write them; a maker graph reads the ballots themselves.
 
     Raises:
@@ -37,7 +37,7 @@ def tally_node(
     budget = check_budget(max_samples, k)
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        ballots = [_count(ballot, k, budget) if ballot["status"] == "open" else ballot for ballot in state["ballots"]]
+        ballots = [_count(ballot, k, budget, hedge) if _to_count(ballot) else ballot for ballot in state["ballots"]]
         update: dict[str, Any] = {"ballots": ballots}
         if decisions and all(ballot["status"] != "open" for ballot in ballots):
             update["decisions"] = [decision(ballot) for ballot in ballots]
@@ -91,8 +91,18 @@ def decision(ballot: BallotState) -> Decision:
         "flags": ballot["flags"],
         "last_flag": ballot["last_flag"],
         "rounds": ballot["rounds"],
+        "cancelled": ballot["asked"] - ballot["samples"],
         "usage": ballot["usage"],
     }
+
+
+def deficit(ballot: BallotState, k: int) -> int:
+    """The least number of votes, beside all that have arrived, that could decide a ballot."""
+    counted = Ballot.resume(k, ballot["counts"], ballot["votes"])
+    for _, verdict in ballot["waiting"]:
+        if "key" in verdict and counted.deficit:
+            counted.cast(verdict["vote"], verdict["key"])
+    return counted.deficit
 
 
 def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
@@ -106,24 +116,43 @@ def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Col
     return said
 
 
-def _count(state: BallotState, k: int, budget: int) -> BallotState:
+def _to_count(ballot: BallotState) -> bool:
+    """Whether something arrived, or nothing is out and the budget may have changed."""
+    return ballot["status"] == "open" and bool(ballot["verdicts"] or ballot["asked"] == ballot["samples"])
+
+
+def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     ballot = Ballot.resume(k, state["counts"], state["votes"])
     flags, last_flag = state["flags"], state["last_flag"]
-    for verdict in state["verdicts"]:
+    due, waiting = (state["verdicts"], []) if hedge else _due(state)
+    for verdict in due:
         if "flag" in verdict:
             reason, last_flag = verdict["flag"]["reason"], str(RedFlag(**verdict["flag"]))
             flags = {**flags, reason: flags.get(reason, 0) + 1}
-        else:
+        elif not hedge or ballot.deficit:  # a hedge that came beside the deciding vote is drawn, and does not count
             ballot.cast(verdict["vote"], verdict["key"])
-    samples, deficit = state["samples"] + len(state["verdicts"]), ballot.deficit
-    return {
+    after: BallotState = {
         **state,
-        "status": "decided" if deficit == 0 else "unresolved" if samples + deficit > budget else "open",
         "counts": ballot.counts,
         "votes": ballot.votes,
-        "samples": samples,
+        "samples": state["samples"] + len(state["verdicts"]),
+        "waiting": waiting,
         "flags": flags,
         "last_flag": last_flag,
-        "rounds": state["rounds"] + bool(state["verdicts"]),
+        "numbers": [],
         "verdicts": [],
     }
+    if ballot.deficit == 0:
+        after["status"] = "decided"
+    elif after["asked"] == after["samples"] and after["samples"] + ballot.deficit > budget:
+        after["status"] = "unresolved"
+    return after
+
+
+def _due(state: BallotState) -> tuple[list[Verdict], list[tuple[int, Verdict]]]:
+    """The verdicts that are next in the order of issue, and those that wait for an earlier one."""
+    counted = state["samples"] - len(state["waiting"])
+    arrived = [*state["waiting"], *zip(state["numbers"], state["verdicts"], strict=True)]
+    arrived.sort(key=itemgetter(0))
+    due = [verdict for place, (number, verdict) in enumerate(arrived) if number == counted + place]
+    return due, arrived[len(due) :]

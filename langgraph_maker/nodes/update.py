@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore, Op
 
@@ -21,7 +21,7 @@ from langgraph_maker.task import Task
 __all__ = ["update_node"]
 
 
-def update_node(task: Task) -> Runnable[MakerState, dict[str, Any]]:
+def update_node(task: Task) -> Node:
     """Commit every decided ballot: `(state, vote) → next state`, pure, from the winning pair alone.
 
     With a store, a step is journalled before it counts as done, and so is what a ballot that stays open has counted;
@@ -66,7 +66,12 @@ class _Update:
                 ops.append(records.put_entry(run_id, entry, state["stride"]))
                 if entry["rounds"] > 1:
                     ops.append(records.put_open(run_id, entry["step"], None))
-        ops += [records.put_open(run_id, int(ballot["id"]), ballot) for ballot in position["ballots"]]
+        written = {} if last is None else {ballot["id"]: ballot["samples"] for ballot in last["ballots"]}
+        ops += [
+            records.put_open(run_id, int(ballot["id"]), ballot)
+            for ballot in position["ballots"]
+            if ballot["samples"] != written.get(ballot["id"], 0)
+        ]
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
@@ -108,8 +113,8 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: st
         "samples": ballot["samples"],
         "flags": ballot["flags"],
         "rounds": ballot["rounds"],
-        "input_tokens": ballot["usage"]["input_tokens"],
-        "output_tokens": ballot["usage"]["output_tokens"],
+        "cancelled": ballot["asked"] - ballot["samples"],
+        **ballot["usage"],
         "start": lane["mark"],
         "end": after["mark"],
         "writer": writer,

@@ -1,0 +1,92 @@
+"""From what is written on a command line to tasks and models."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from langgraph_maker.models import Model, chat_model
+from langgraph_maker.simulation import simulated_sampler
+from langgraph_maker.task import Task
+from langgraph_maker.tasks import TowersOfHanoi
+
+__all__ = ["arguments", "load_model", "load_task", "seconds"]
+
+
+def load_task(name: str, arguments: dict[str, Any]) -> Task:
+    """Return the task called "hanoi", or what the factory "package.module:factory" makes of `arguments`.
+
+    Raises:
+        ValueError: When there is no such task, or it refuses its arguments.
+    """
+    if name == "hanoi":
+        factory: Callable[..., Any] = TowersOfHanoi
+    else:
+        module, colon, attribute = name.partition(":")
+        if not (colon and module and attribute):
+            raise ValueError(f'no task is called {name!r}: it is "hanoi" or "package.module:factory"')
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # a task of one's own lies in the folder that one stands in
+        try:
+            factory = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{name} cannot be loaded: {error}") from error
+    try:
+        inspect.signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be made with {arguments}: {error}") from error
+    task = factory(**arguments)
+    if not isinstance(task, Task):
+        raise ValueError(f"{name} returned {type(task).__name__}, not a Task")  # noqa: TRY004 - one kind of usage error
+    return task
+
+
+def load_model(name: str, task: Task, base_url: str | None, seed: int) -> Model:
+    """Return the model that `name` stands for.
+
+    Raises:
+        ValueError: For an unknown name, a missing key, or a `base_url` that it has no use for.
+    """
+    if base_url is not None:
+        if not name.startswith("openai:"):
+            raise ValueError(f"--base-url goes with openai:NAME, not with {name!r}")
+        return chat_model(name, base_url=base_url)
+    if name.startswith("sim:"):
+        return simulated_sampler(name, task, seed=seed)
+    return chat_model(name)
+
+
+def arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {} if disks is None else {"disks": disks}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.isidentifier():
+            raise ValueError(f"--set takes KEY=VALUE, not {setting!r}")
+        if key in given:
+            raise ValueError(f"{key} is given twice")
+        try:
+            given[key] = json.loads(value)
+        except ValueError:
+            given[key] = value
+    return given
+
+
+def seconds(text: str) -> float:
+    """Read a time such as "90", "90s", "15m" or "2h".
+
+    Raises:
+        ValueError: For anything else.
+
+    Example:
+        >>> seconds("15m")
+        900.0
+    """
+    read = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", text.strip())
+    if read is None or float(read[1]) == 0:
+        raise ValueError(f"a time is seconds above 0, or like 15m or 2h, not {text!r}")
+    return float(read[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[read[2]]

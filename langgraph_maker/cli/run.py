@@ -1,0 +1,161 @@
+"""`langgraph-maker run`: solve a task, and go on with it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+from rich.markup import escape
+
+from langgraph_maker import prices
+from langgraph_maker.cli.loading import arguments, load_model, load_task, seconds
+from langgraph_maker.cli.shell import (
+    ERROR,
+    SOLVED,
+    STOPPED,
+    UNRESOLVED,
+    USAGE,
+    app,
+    err,
+    out,
+    same_command,
+    stopping,
+    to_stdout,
+    told,
+)
+from langgraph_maker.graph import create_maker
+from langgraph_maker.progress import follow
+from langgraph_maker.records import check_id
+from langgraph_maker.runner import Options, Run, solve
+from langgraph_maker.stores import default_db, open_store, shown
+from langgraph_maker.task import Task
+
+__all__ = ["run"]
+
+_EXIT = {"solved": SOLVED, "unresolved": UNRESOLVED, "stopped": STOPPED}
+_MOST_ACTIONS = 4096
+
+
+@app.command()
+def run(  # noqa: PLR0917 - typer reads the options from the signature
+    task: Annotated[str, typer.Argument(help='"hanoi", or "package.module:factory" for a task of your own')],
+    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, 1 to 30", show_default="10")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help='"sim:NAME" (simulated, no key), "openai:NAME" or another "provider:NAME"')
+    ] = "sim:gpt-4.1-mini",
+    base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
+    k: Annotated[int, typer.Option("--k", help="votes by which an answer must lead")] = 3,
+    lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
+    hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
+    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
+    max_samples: Annotated[int | None, typer.Option(help="samples after which the run stops")] = None,
+    max_step_samples: Annotated[int | None, typer.Option(help="samples after which a step is unresolved")] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="TIME", help="after which the run stops: seconds, or like 15m, 2h")
+    ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option(metavar="IN,OUT[,CACHED]", help="dollars per million tokens", show_default="the list price"),
+    ] = None,
+    max_concurrency: Annotated[
+        int | None, typer.Option(help="model calls at a time", show_default="256 to a chat model")
+    ] = None,
+    call_timeout: Annotated[str, typer.Option(metavar="TIME", help="after which a call is made again")] = "10m",
+    outage_limit: Annotated[
+        str, typer.Option(metavar="TIME", help="for which a failing call is made again before the run stops")
+    ] = "10m",
+    max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length")] = None,
+    db: Annotated[
+        str | None, typer.Option(help="SQLite file or postgresql:// URL to journal in", show_default="the data folder")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="go on with this run, or begin it", show_default="a new one")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of a simulated model")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
+) -> None:
+    """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
+    run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
+    stop = threading.Event()
+    with told(USAGE):
+        options: Options = {
+            "k": k,
+            "lanes": lanes,
+            "hedge": hedge,
+            "max_samples": max_step_samples,
+            "max_steps": max_steps,
+            "max_total_samples": max_samples,
+            "max_cost": max_cost,
+            "price": None if price is None else prices.read_price(price),
+            "max_concurrency": max_concurrency,
+            "call_timeout": seconds(call_timeout),
+            "outage_limit": seconds(outage_limit),
+            "stop": stop.is_set,
+        }
+        due = None if deadline is None else seconds(deadline)
+        check_id(run_id)
+        chosen = load_task(task, arguments(disks, settings or []))
+        asked = load_model(model, chosen, base_url, seed)
+        create_maker(chosen, asked, **options)
+    with told(USAGE), open_store(db) as store, told(ERROR):
+        with follow(err) as on_progress, stopping(stop):
+            gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
+            result = solve(
+                chosen, asked, store=store, run_id=run_id, deadline=due, on_progress=on_progress, **options
+            )
+        with to_stdout():
+            if as_json:
+                print(json.dumps(_as_json(result)))  # noqa: T201
+            else:
+                out.print(_summary(chosen, model, k, db, result))
+    if result.status == "stopped":
+        err.print(f"stopped at step {result.steps:,}; this goes on: {escape(same_command(db, run_id))}")
+    raise typer.Exit(_EXIT[result.status])
+
+
+def _as_json(result: Run) -> dict[str, Any]:
+    """The fields of `Run`; `actions` up to 4,096 steps."""
+    return asdict(result) | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
+
+
+def _summary(task: Task, model: str, k: int, db: str, result: Run) -> str:
+    simulated = " (a simulated model)" if model.startswith("sim:") else ""
+    of = "" if task.steps is None else f" of {task.steps:,}"
+    lines = [
+        f"[bold]{result.status}[/]: {escape(task.name)}, {result.steps:,}{of} steps decided, each by a margin of {k}",
+        f"  model    {escape(model)}{simulated}",
+        f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
+        f"  tokens   {_tokens(result)}",
+        f"  cost     {_cost(result, model)}",
+        f"  digest   {result.digest}",
+        f"  run id   {escape(result.run_id)}, in {escape(shown(db))}",
+    ]
+    if result.status == "solved" and result.undecided_after:
+        lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")
+    if result.reason:
+        reason = "wrong_end: all steps are done, and the task is not" if result.reason == "wrong_end" else result.reason
+        lines.insert(1, f"  reason   {escape(reason)}")
+    return "\n".join(lines)
+
+
+def _tokens(result: Run) -> str:
+    usage = result.usage
+    cached = f" ({usage['cached_input_tokens']:,} of them cached)" if usage["cached_input_tokens"] else ""
+    return f"{usage['input_tokens']:,} in{cached}, {usage['output_tokens']:,} out"
+
+
+def _cost(result: Run, model: str) -> str:
+    cost = result.usage["cost"]
+    if cost is None:
+        return "not known: give --price to have it counted"
+    simulated = ", had the model been a real one" if model.startswith("sim:") else ""
+    cancelled = f", without {result.cancelled:,} cancelled calls" if result.cancelled else ""
+    return f"${cost:,.4f}{simulated}{cancelled}"

@@ -1,0 +1,45 @@
+"""`langgraph-maker runs`: what a database holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from langgraph_maker import journal
+from langgraph_maker.cli.shell import ERROR, USAGE, app, out, told
+from langgraph_maker.stores import default_db, is_postgres, open_store, shown
+
+__all__ = ["runs"]
+
+
+@app.command()
+def runs(
+    db: Annotated[
+        str | None, typer.Option(help="SQLite file or postgresql:// URL", show_default="the data folder")
+    ] = None,
+) -> None:
+    """List the runs of a database, with how they stand and how to go on."""
+    db = db or default_db()
+    if not is_postgres(db) and not Path(db).exists():
+        out.print(f"no runs in {escape(db)}: there is no such file")
+        return
+    with told(USAGE), open_store(db) as store, told(ERROR):
+        table = Table("run", "task", "k", "status", "steps", "begun")
+        for header in journal.runs(store):
+            ended = header["outcome"]
+            status = ended.get("status", "unfinished")
+            parameters = ", ".join(f"{name}={value}" for name, value in header["parameters"].items())[:60]
+            table.add_row(
+                escape(header["run_id"]),
+                escape(f"{header['task']} ({parameters})"),
+                str(header["k"]),
+                status,
+                f"{journal.steps(store, header['run_id']):,}" if status != "unreadable" else "?",
+                header["sessions"][0]["began"] if header["sessions"] else "?",
+            )
+        out.print(table if table.row_count else f"no runs in {escape(shown(db))}")
+        out.print("to go on with one: the command that began it, with --run-id and the same --db")

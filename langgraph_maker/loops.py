@@ -1,0 +1,53 @@
+"""From synchronous code to asynchronous models, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Coroutine
+from functools import cache
+from typing import Any, TypeVar, cast
+
+__all__ = ["run_at_once", "run_sync"]
+
+T = TypeVar("T")
+
+
+def run_sync(awaitable: Awaitable[T]) -> T:
+    """Wait for `awaitable` from synchronous code, inside a running event loop too (Jupyter).
+
+    One long-lived loop in the background serves all such calls, because HTTP clients stay bound to the loop that
+    they were first used on. The caller's context variables go along.
+    """
+
+    async def run() -> T:
+        return await awaitable
+
+    future = asyncio.run_coroutine_threadsafe(run(), _background_loop(os.getpid()))
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits, without an event loop.
+
+    Raises:
+        RuntimeError: When it does wait.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    coroutine.close()
+    raise RuntimeError("a sampler marked never_waits waited: take the mark off")
+
+
+@cache
+def _background_loop(pid: int) -> asyncio.AbstractEventLoop:  # noqa: ARG001 - a fork has no threads, so needs its own
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="langgraph-maker", daemon=True).start()
+    return loop

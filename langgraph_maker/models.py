@@ -1,0 +1,102 @@
+"""What a model may be: names, chat models, Runnables around them, samplers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from importlib.util import find_spec
+from typing import Any, TypeAlias, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import (
+    Runnable,
+    RunnableBinding,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import DynamicRunnable
+
+from langgraph_maker.state import Sampler
+
+__all__ = ["Model", "chat_model", "each_chat_model", "model_name"]
+
+Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
+"""A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
+
+
+def chat_model(name: str, **settings: Any) -> BaseChatModel:
+    """Return the chat model that "provider:name" stands for, with further `settings` such as `base_url`.
+
+    Raises:
+        ValueError: When the name has no provider, the provider's package or its key is missing.
+
+    Example:
+        >>> chat_model("gpt-4.1-mini")
+        Traceback (most recent call last):
+        ValueError: unknown model 'gpt-4.1-mini': use 'openai:NAME', 'sim:NAME' or another 'provider:NAME'
+    """
+    provider, colon, model = name.partition(":")
+    if not (provider and colon and model):
+        raise ValueError(f"unknown model {name!r}: use 'openai:NAME', 'sim:NAME' or another 'provider:NAME'")
+    if provider == "openai":
+        if not (settings.get("api_key") or os.environ.get("OPENAI_API_KEY")):
+            raise ValueError(
+                f"{name} needs a key: set the environment variable OPENAI_API_KEY"
+                " (to anything, for a server that asks for none)"
+            )
+        from langchain_openai import ChatOpenAI  # noqa: PLC0415 - a second to import, and often not needed
+
+        return ChatOpenAI(model=model, **settings)
+    if find_spec("langchain") is None:
+        raise ValueError(f"unknown model {name!r}: for {provider!r} models, pip install langchain langchain-{provider}")
+    from langchain.chat_models import init_chat_model  # noqa: PLC0415 - optional
+
+    try:
+        return cast("BaseChatModel", init_chat_model(name, **settings))
+    except ImportError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def model_name(model: Model) -> str:
+    """What to call a model in a record: never its settings, which may hold a key."""
+    if isinstance(model, str):
+        return model
+    inner: Any = model
+    while isinstance(inner, RunnableBinding):
+        inner = inner.bound
+    name = getattr(inner, "model_name", None) or getattr(inner, "model", None)
+    kind = type(inner).__name__
+    return f"{kind} {name}" if isinstance(name, str) else getattr(inner, "__name__", kind)
+
+
+def each_chat_model(
+    model: Runnable[Any, Any],
+    change: Callable[[BaseChatModel], Runnable[Any, Any]],
+    *,
+    lose: AbstractSet[str] = frozenset(),
+) -> Runnable[Any, Any]:
+    """`model` with every chat model in it changed: inside bindings, retries, fallbacks, sequences, configurables.
+
+    What bindings bind is kept, but for the arguments to `lose`.
+    """
+
+    def inside(part: Any) -> Any:
+        return each_chat_model(part, change, lose=lose)
+
+    if isinstance(model, BaseChatModel):
+        return change(model)
+    if isinstance(model, RunnableBindingBase):
+        kwargs = {name: value for name, value in model.kwargs.items() if name not in lose}
+        return model.model_copy(update={"bound": inside(model.bound), "kwargs": kwargs})
+    if isinstance(model, RunnableWithFallbacks):
+        return model.model_copy(
+            update={"runnable": inside(model.runnable), "fallbacks": [inside(one) for one in model.fallbacks]}
+        )
+    if isinstance(model, RunnableSequence):
+        first, *middle, last = (inside(step) for step in model.steps)
+        return model.model_copy(update={"first": first, "middle": middle, "last": last})
+    if isinstance(model, DynamicRunnable):
+        return model.model_copy(update={"default": inside(model.default)})
+    return model
