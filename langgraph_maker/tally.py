@@ -33,7 +33,7 @@ class Stats:
         prompt_tokens: Of them, the prompt counted once an answer.
         cached_tokens: Those of the prompt tokens that were reported as cached.
         completion_tokens: Of all choices.
-        abandoned: The client went away before its answer.
+        abandoned: The client went away, or the server stopped, before the answer.
         refused: Requests that were wrong or too many, by HTTP status.
         faults: Faults by kind, an outage's as "503" or "reset".
     """
@@ -77,7 +77,7 @@ class Tally:
             )
 
     def abandon(self) -> None:
-        """Count a request whose client went away."""
+        """Count a request that ended without anyone to answer."""
         with self._lock:
             self._counts["abandoned"] += 1
 
