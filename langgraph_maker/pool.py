@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from inspect import isawaitable
+from time import monotonic
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -59,6 +60,7 @@ class Pool:
         self.max_concurrency = max_concurrency
         self.call_timeout, self.outage_limit = call_timeout, outage_limit
         self.answered = 0
+        self._unsaid, self._quiet_until = 0, 0.0
         self._flights: dict[str, _Flight] = {}
         self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, _Limiter] = WeakKeyDictionary()
 
@@ -180,9 +182,18 @@ class Pool:
             if pause is None or flight.draining:
                 flight.fail(self._gave_up(error, problem, patience))
                 return
-            logger.warning("a model call failed and is made again in %.1f s: %s", pause, _told(error))
+            self._warn(error, pause)
             requests = [request for request, _ in failed]
             await asyncio.sleep(pause)
+
+    def _warn(self, error: Exception, pause: float) -> None:
+        """Say that calls fail, though not each of a thousand."""
+        self._unsaid += 1
+        if monotonic() > self._quiet_until:
+            logger.warning(
+                "%d model calls failed and are made again, the last in %.1f s: %s", self._unsaid, pause, _told(error)
+            )
+            self._unsaid, self._quiet_until = 0, monotonic() + _QUIET
 
     async def _attempt(self, requests: list[Request]) -> Sequence[AIMessage | Exception]:
         try:
@@ -329,14 +340,15 @@ async def _gone(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 class _Limiter:
-    """How many calls may be out: first come, first served; fewer after "too many", one more for each round after."""
+    """How many calls may be out: first come, first served; fewer when many are refused, then one more a round."""
 
     def __init__(self, most: int | None) -> None:
         self.most = most
         self.limit: float | None = most
         self.active = 0
         self.queue: deque[asyncio.Future[None]] = deque()
-        self.latency = 0.0
+        self.latency = 0.0  # seconds, of recent calls
+        self.busy = 0.0  # the share of recent calls that were refused as too many
         self.shrunk = self.not_before = -1.0
 
     async def __aenter__(self) -> None:
@@ -369,20 +381,26 @@ class _Limiter:
 
     def went_well(self, seconds: float) -> None:
         self.latency += (seconds - self.latency) / 16 if self.latency else seconds
+        self.busy -= self.busy / _RECENT
         if self.limit is not None and self.shrunk >= 0:
             self.limit = min(self.limit + 1 / self.limit, self.most or float("inf"))
 
     def went_wrong(self, problem: Failure, began: float) -> None:
         now = asyncio.get_running_loop().time()
-        if problem.wait:
-            self.not_before = max(self.not_before, now + problem.wait)
-        if problem.busy and began > self.shrunk:  # once for all calls that were out together
+        self.busy += (problem.busy - self.busy) / _RECENT
+        if self.busy < _TOO_BUSY:  # single refusals hold back their own call only
+            return
+        self.not_before = max(self.not_before, now + problem.wait)
+        if began > self.shrunk:  # once for all calls that were out together
             self.limit = max(1.0, 0.7 * min(self.active + 1, self.limit or float("inf")))
             self.shrunk = now
 
 
 _ORPHANED: Final = 120.0
 """Seconds after which calls are cancelled that no node came back for: the graph was given up between supersteps."""
+_RECENT, _TOO_BUSY = 64, 0.25
+_QUIET: Final = 5.0
+"""Seconds between two warnings."""
 _POLL: Final = 0.2
 _FIRST_ANSWER: Final = 20.0
 """Seconds for which a model is called that never gave a sign of life."""

@@ -47,7 +47,7 @@ from langgraph_maker.simulation import SimulatedChatModel
 from langgraph_maker.tally import Stats, Tally
 from langgraph_maker.task import Task
 
-__all__ = ["Provider", "Stats", "serve"]
+__all__ = ["Faults", "Provider", "Stats", "serve"]
 
 
 class Provider:

@@ -1,6 +1,7 @@
 """The command line: `langgraph-maker run hanoi --disks 10`. Needs the extra `cli`."""
 
 from langgraph_maker.cli.shell import app
+
 from langgraph_maker.cli import run, runs, serve  # isort: skip - each adds its command to `app`
 
 __all__ = ["app", "main", "run", "runs", "serve"]

@@ -62,6 +62,11 @@ def load_model(name: str, task: Task, base_url: str | None, seed: int) -> Model:
 
 
 def arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
+    """What `--disks` and `--set KEY=VALUE` give to a task's factory.
+
+    Raises:
+        ValueError: For a setting that is none, or given twice.
+    """
     given: dict[str, Any] = {} if disks is None else {"disks": disks}
     for setting in settings:
         key, equals, value = setting.partition("=")

@@ -133,5 +133,6 @@ _PASSWORD = re.compile(r"(?<=:)[^/@:]+(?=@)|(?<=[?&]password=)[^&]*")
 
 
 def fail(code: int, error: object) -> NoReturn:
+    """Say what is wrong in one line, and end."""
     err.print(f"[bold red]error:[/] {escape(str(error))}")
     raise typer.Exit(code)
