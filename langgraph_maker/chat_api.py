@@ -104,7 +104,9 @@ def read_request(body: bytes, *, refuses: Collection[str] = (), ignores: Collect
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ApiError(400, f"Invalid '{where}': {first['msg']}", param=where, code="invalid_value") from None
+        raise ApiError(
+            400, f"Invalid '{where}': {first['msg'].removeprefix('Value error, ')}", param=where, code="invalid_value"
+        ) from None
     messages: list[BaseMessage] = [_KINDS[message.role](message.content) for message in read.messages]
     return ChatRequest(read.model, messages, read.n, read.temperature, read.max_tokens or read.max_completion_tokens)
 

@@ -56,13 +56,14 @@ class Provider:
     Answers are independent draws above temperature 0, from one request or several; `seed` and `stop` in a request
     have no effect. Whatever model a request names answers. A fault takes the place of the answer, before key, limit
     and prompt are looked at; those with status 200, 500 or 502 and resets come after the latency, the others at once.
+    The attributes `keys` (a set: take one out to revoke it), `faults` (a `Faults`) and `latency` may be changed while
+    it runs.
 
     Args:
         task: What it answers for, a `Checkable` task.
         model: How it errs: a `Profile`, or what follows "sim:" in a string (see `profiles.read_spec`).
         seed: Of answers (where `model` gives none), latencies and faults.
-        keys: The API keys that are let in; None lets in all, with and without a key. Changing the attribute `keys`
-            while it runs revokes or adds keys.
+        keys: The API keys that are let in; None lets in all, with and without a key.
         latency: Median seconds from request to answer, log-normal.
         spread: Standard deviation of the logarithm of the latency.
         rate_limit: Requests a second; more are refused with 429 and Retry-After. None is no limit.

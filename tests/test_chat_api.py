@@ -73,7 +73,7 @@ def test_parameters_without_effect_are_taken() -> None:
         ({"seed": 0.5}, "Invalid 'seed'", "seed"),
         (
             {"stream": True},
-            "Invalid .stream.: .*streaming is not supported by this server, leave 'stream' out",
+            "Invalid .stream.: streaming is not supported by this server, leave 'stream' out",
             "stream",
         ),
         ({"tools": []}, "Unrecognized request argument supplied: tools", None),
@@ -85,7 +85,7 @@ def test_parameters_without_effect_are_taken() -> None:
         ({"messages": [{"role": "user", "content": 5}]}, "Invalid 'messages.0.content'", "messages.0.content"),
         (
             {"messages": [*HELLO, {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-            "Invalid 'messages.1.content': .*only parts of type 'text'",
+            "Invalid 'messages.1.content': only parts of type 'text'",
             "messages.1.content",
         ),
         ({"model": 5}, "Invalid 'model'", "model"),

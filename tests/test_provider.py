@@ -29,7 +29,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
 from scripted import Counting
 
-from langgraph_maker.faults import KINDS
+from langgraph_maker.faults import KINDS, Faults
 from langgraph_maker.profiles import Profile
 from langgraph_maker.provider import Provider, Stats, serve
 from langgraph_maker.simulation import SimulatedChatModel
@@ -342,6 +342,15 @@ class TestFaults:
             with pytest.raises(ConnectionResetError):
                 ask(url)
         assert provider.stats.faults == {"503": 1, "reset": 1}
+
+    def test_they_may_begin_and_end_while_it_runs(self) -> None:
+        provider = Provider(TASK)
+        with provider.running() as url:
+            before = ask(url).status
+            provider.faults = Faults.parse("503=1")
+            during = ask(url).status
+            provider.faults = Faults()
+            assert (before, during, ask(url).status) == (200, 503, 200)
 
     def test_they_come_back_with_the_seed_at_their_rate(self) -> None:  # 99.9 % interval
         def kinds(seed: int) -> list[str | None]:
