@@ -32,7 +32,7 @@ from langgraph_maker.trials import Draw, Ended, Prices, Trials
 
 __all__ = ["Calibration", "Options", "acalibrate", "calibrate", "known_price"]
 
-_SECOND_LOOKS: Final = 100  # steps at most on which it is voted whether they can be saved
+_SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they can be saved
 _SECOND_LOOK_MARGIN: Final = 3
 _LEAST_BEFORE_ENDING: Final = 50
 
@@ -103,7 +103,7 @@ async def acalibrate(
     samples are scored against the truth, else against the winner of a vote of fresh samples at the margin
     `reference_k`; a step where that vote does not settle counts as wrong. On some steps a second sample is drawn, to
     see whether errors are independent, and one at the first vote's temperature. Steps that went wrong are voted on
-    (at most 100, at k = 3), to see whether voting saves them.
+    (at most 200, at k = 3), to see whether voting saves them.
 
     Intervals are exact for a number of samples fixed beforehand; where sampling may end early (`early`, `max_cost`,
     or `stop` said so) they are those of a confidence sequence, which are wider.

@@ -104,6 +104,8 @@ def conclude(
             "scored against the winners of votes, since the task has no oracle: a step on which the model is mostly"
             " wrong counts as right, also among the steps that no k can save"
         )
+    if model.startswith(("sim:", "Simulated")):
+        notes.append("the model is simulated: what was measured says nothing about a real one")
     if cost is None:
         notes.append("the price is not known: give dollars per million input and output tokens for costs")
     elif counts.input_tokens == 0:

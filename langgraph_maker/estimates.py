@@ -122,6 +122,8 @@ def collision_test(pairs: int, wrong: int, both: int) -> float:
     _check(wrong, 2 * pairs, 0.5)
     if not max(0, wrong - pairs) <= both <= wrong // 2:
         raise ValueError(f"{both} of {pairs} pairs cannot be wrong twice when {wrong} samples are wrong")
+    if both == max(0, wrong - pairs):
+        return 1.0
     ways = lgamma(2 * pairs + 1) - lgamma(wrong + 1) - lgamma(2 * pairs - wrong + 1)
     total = 0.0
     for twice in range(wrong // 2, both - 1, -1):  # from the smallest term on
