@@ -8,33 +8,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from random import Random
-from typing import Any, Final
+from collections.abc import Callable
+from math import inf
+from typing import Any
 from uuid import uuid4
 
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
-from langgraph_maker import records
-from langgraph_maker.chosen import choose
-from langgraph_maker.counting import Counts, conclude
-from langgraph_maker.estimates import confidence_sequence
-from langgraph_maker.findings import Calibration, margin_or_none
+from langgraph_maker import records, theory
+from langgraph_maker.ballot import check_margin
+from langgraph_maker.counting import conclude
+from langgraph_maker.course import Course
+from langgraph_maker.findings import Calibration
 from langgraph_maker.lock import ahold
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.profiles import read_spec
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import Model, as_sampler, model_name, run_sync, token_allowance
-from langgraph_maker.task import Checkable, State, Task
-from langgraph_maker.trials import Draw, Ended, Prices, Trials
+from langgraph_maker.task import Task
+from langgraph_maker.trials import Prices, Trials
 
 __all__ = ["Calibration", "Options", "acalibrate", "calibrate", "known_price"]
-
-_SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they can be saved
-_SECOND_LOOK_MARGIN: Final = 3
-_LEAST_BEFORE_ENDING: Final = 50
 
 
 class Options(TypedDict, total=False):
@@ -144,10 +140,23 @@ async def acalibrate(
         >>> found.samples, found.p, round(found.p_low, 4), found.notes[0]
         (31, 1.0, 0.8878, 'the task has 31 steps: as many samples, one a step')
     """
-    _check(samples, pairs, firsts, concurrency)
     price = price if price is not None else known_price(model)
-    if max_cost is not None and price is None:
-        raise ValueError("max_cost needs a price: give price=(dollars per million input tokens, per million output)")
+    _check(
+        {
+            "samples": samples,
+            "concurrency": concurrency,
+            "pairs": pairs,
+            "firsts": firsts,
+            "temperature": temperature,
+            "first_temperature": first_temperature,
+            "price": price,
+            "max_cost": max_cost,
+            "reference_k": reference_k,
+            "steps": steps,
+            "target": target,
+        }
+    )
+    steps = task.steps if steps is None else steps
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     trials = Trials(
         task=task,
@@ -173,7 +182,7 @@ async def acalibrate(
         "shares": [pairs, firsts if first_temperature != temperature else 0],
         "reference_k": reference_k,
     }
-    planned = _Sampling(task, trials, about, steps or task.steps, target, early=early, max_steps=max_steps)
+    planned = Course(task, trials, about, steps, target, early=early, max_steps=max_steps)
     async with ahold(trials.store, f"calibration {run_id}"):
         await trials.load(about)
         counts = await planned.run()
@@ -182,7 +191,7 @@ async def acalibrate(
         task=task.name,
         model=model_name(model),
         run_id=run_id,
-        steps=steps or task.steps,
+        steps=steps,
         target=target,
         price=price,
         anytime=early or max_cost is not None or planned.ended,
@@ -204,129 +213,24 @@ def known_price(model: Model) -> Prices | None:
     return profile.input_price, profile.output_price
 
 
-def _check(samples: int, pairs: float, firsts: float, concurrency: int) -> None:
-    for name, count in (("samples", samples), ("concurrency", concurrency)):
+def _check(options: dict[str, Any]) -> None:
+    """Refuse what cannot be used before anything is paid for."""
+    for name in ("samples", "concurrency"):
+        count = options[name]
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise ValueError(f"{name} is a whole number of at least 1, not {count!r}")
-    for name, share in (("pairs", pairs), ("firsts", firsts)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} is a share of the steps, from 0 to 1, not {share!r}")
-
-
-class _Sampling:
-    """The course of one calibration; `ended` says whether it broke off before all samples were drawn."""
-
-    def __init__(
-        self,
-        task: Task,
-        trials: Trials,
-        about: dict[str, Any],
-        steps: int | None,
-        target: float,
-        *,
-        early: bool,
-        max_steps: int | None,
-    ) -> None:
-        self.task, self.trials, self.about = task, trials, about
-        self.steps, self.target, self.early, self.max_steps = steps, target, early, max_steps
-        self.ended = False
-        self.counts = Counts(oracle=isinstance(task, Checkable))
-
-    async def run(self) -> Counts:
-        counts = self.counts
-        try:
-            places = await self._places()
-            for begin in range(0, len(places), self.trials.concurrency):
-                await self._sample(places[begin : begin + self.trials.concurrency], begin)
-                if self.early and self._settled():
-                    self.ended = begin + self.trials.concurrency < len(places)
-                    break
-            await self._look_again(places)
-        except Ended as why:
-            self.ended = True
-            counts.notes.append(f"sampling ended after {counts.samples:,} of {self.about['samples']:,} samples: {why}")
-        counts.spent, counts.drawn = self.trials.spent, len(self.trials.answers)
-        return counts
-
-    async def _places(self) -> list[tuple[int, State]]:
-        """The steps to sample, with their states; without an oracle or lanes those of a pilot run."""
-        samples, counts = self.about["samples"], self.counts
-        steps, states, note = choose(self.task, samples, seed=self.about["seed"], max_steps=self.max_steps)
-        if steps is None:
-            steps, states = await self._pilot(min(samples, self.task.steps or samples, self.max_steps or samples))
-        if note:
-            counts.notes.append(note)
-        if len(steps) < samples and len(steps) == self.task.steps:
-            counts.notes.append(f"the task has {len(steps):,} steps: as many samples, one a step")
-        places = list(zip(steps, states, strict=True))
-        Random(self.about["seed"]).shuffle(places)  # noqa: S311 - a part of them is then a random part
-        return places
-
-    async def _pilot(self, most: int) -> tuple[list[int], list[State]]:
-        """Run the first steps at a high margin, and keep what was voted as the truth."""
-        state, states = self.task.initial_state(), list[State]()
-        while len(states) < most and not self.task.is_done(state):
-            at = len(states)
-            states.append(state)
-            [winner] = await self.trials.vote("vote", [(at, state)], self.about["reference_k"])
-            self.counts.truths[at] = winner and winner[0]
-            if winner is None:
-                self.counts.notes.append(f"the pilot run ended at step {at:,}, whose vote does not settle")
-                break
-            state = self.task.advance(state, winner[1])
-        if self.task.steps is None or len(states) < self.task.steps:
-            self.counts.notes.append(
-                f"only the first {len(states):,} steps were sampled: without an oracle or known lane starts, states"
-                " come from a pilot run"
-            )
-        return list(range(len(states))), states
-
-    async def _sample(self, places: Sequence[tuple[int, State]], begin: int) -> None:
-        """Draw the samples of these places, and count them against the truth."""
-        pairs, firsts = self.about["shares"]
-        draws = []
-        for offset, (step, state) in enumerate(places):
-            place = begin + offset
-            draws.append((Draw("sample", step, 0), state))
-            draws += [(Draw("pair", step, 0), state)] * _in_share(place, pairs)
-            draws += [(Draw("first", step, 0), state)] * _in_share(place, firsts)
-        answers = await self.trials.draw(draws)
-        await self._truths(places)
-        for (draw, _), answer in zip(draws, answers, strict=True):
-            self.counts.add(draw, answer)
-
-    async def _truths(self, places: Sequence[tuple[int, State]]) -> None:
-        truths = self.counts.truths
-        if isinstance(self.task, Checkable):
-            truths.update((step, self.task.vote_key(self.task.oracle(state))) for step, state in places)
-        elif unknown := [place for place in places if place[0] not in truths]:
-            winners = await self.trials.vote("vote", unknown, self.about["reference_k"])
-            truths.update((step, winner and winner[0]) for (step, _), winner in zip(unknown, winners, strict=True))
-
-    async def _look_again(self, places: Sequence[tuple[int, State]]) -> None:
-        """Vote on steps that went wrong: those whose winner is right can be saved."""
-        wrong = [(step, state) for step, state in places if step in self.counts.suspects]
-        known = [(step, state) for step, state in wrong if self.counts.truths[step] is not None]
-        asked = known[:_SECOND_LOOKS]
-        winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN)
-        for (step, _), winner in zip(asked, winners, strict=True):
-            if winner is not None and winner[0] == self.counts.truths[step]:
-                self.counts.suspects.discard(step)
-        if len(known) > len(asked):
-            self.counts.notes.append(
-                f"{len(known) - len(asked):,} steps that went wrong were not voted on and count as beyond saving"
-            )
-
-    def _settled(self) -> bool:
-        counts = self.counts
-        if counts.valid < _LEAST_BEFORE_ENDING:
-            return False
-        low, high = confidence_sequence(counts.right, counts.valid)
-        if high <= 0.5:  # noqa: PLR2004 - voting cannot help
-            return True
-        least = margin_or_none(low, None, self.steps, self.target)
-        return least is not None and least == margin_or_none(high, None, self.steps, self.target)
-
-
-def _in_share(place: int, share: float) -> bool:
-    return int((place + 1) * share) > int(place * share)
+    for name in ("pairs", "firsts"):
+        if not 0 <= options[name] <= 1:
+            raise ValueError(f"{name} is a share of the steps, from 0 to 1, not {options[name]!r}")
+    for name in ("temperature", "first_temperature"):
+        if (heat := options[name]) is not None and not 0 <= heat < inf:
+            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {heat!r}")
+    price, max_cost = options["price"], options["max_cost"]
+    if price is not None and not (len(price) == 2 and all(0 <= one < inf for one in price)):  # noqa: PLR2004
+        raise ValueError(f"price is two numbers, dollars per million input and output tokens, not {price!r}")
+    if max_cost is not None and not 0 < max_cost < inf:
+        raise ValueError(f"max_cost is a number of dollars above 0, not {max_cost!r}")
+    if max_cost is not None and price is None:
+        raise ValueError("max_cost needs a price: give price=(dollars per million input tokens, per million output)")
+    check_margin(options["reference_k"])
+    theory.k_min(1, 1 if options["steps"] is None else options["steps"], options["target"])

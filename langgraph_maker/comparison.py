@@ -69,7 +69,7 @@ def compare(
         >>> models = ["sim:gpt-4.1-nano", "sim:gpt-4.1-mini", "sim:llama-3.2-3b"]
         >>> found = compare(TowersOfHanoi(10), models, for_steps=2**20 - 1, samples=400)
         >>> [(row.model, row.k_min) for row in found.rows]
-        [('sim:gpt-4.1-mini', 4), ('sim:gpt-4.1-nano', 90), ('sim:llama-3.2-3b', None)]
+        [('sim:gpt-4.1-mini', 4), ('sim:gpt-4.1-nano', 67), ('sim:llama-3.2-3b', None)]
     """
     return run_sync(acompare(task, models, for_steps=for_steps, prices=prices, **options))
 

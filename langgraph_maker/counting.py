@@ -179,7 +179,7 @@ def _problem(counts: Counts, low: float, high: float) -> str:
     if not counts.valid:
         most = max(counts.flags, key=lambda reason: len(counts.flags[reason]))
         return (
-            f"all {counts.samples:,} samples were flagged, most often as {most}: see whether prompt, parser and red"
+            f"all of {counts.samples:,} samples were flagged, most often as {most}: see whether prompt, parser and red"
             " flags agree on what an answer is"
         )
     if high <= 0.5:  # noqa: PLR2004
