@@ -65,7 +65,7 @@ def test_models_are_ranked_by_the_cost_of_the_whole_task() -> None:
         sample = (row.price[0] * 600 + row.price[1] * row.tokens) / 1e6
         best = 1 - row.error_low
         least = theory.expected_cost(best, theory.k_min(best, MILLION), MILLION, sample)
-        assert least <= dollars <= row.cost * 1.02
+        assert 0.98 * least <= dollars <= 1.02 * row.cost
     # nano has the least c/p, and needs a k that makes it dear
     assert found.sentences[0].startswith(
         "by c/p, the paper's rule, the order would be sim:gpt-oss-20b, sim:gpt-4.1-nano"
