@@ -9,6 +9,8 @@
 
 from langgraph_maker import journal, nodes, red_flags, simulation, theory
 from langgraph_maker.ballot import Ballot
+from langgraph_maker.calibration import acalibrate, calibrate
+from langgraph_maker.findings import Calibration
 from langgraph_maker.graph import create_maker, create_voting_graph
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.runner import Progress, Run, asolve, solve
@@ -18,13 +20,16 @@ from langgraph_maker.voting_node import create_voting_node
 
 __all__ = [
     "Ballot",
+    "Calibration",
     "Decision",
     "Progress",
     "RedFlag",
     "Run",
     "Task",
     "Vote",
+    "acalibrate",
     "asolve",
+    "calibrate",
     "create_maker",
     "create_voting_graph",
     "create_voting_node",

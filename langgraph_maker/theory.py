@@ -9,6 +9,9 @@ agree, the worst case: `p_alt`, the probability of the likeliest wrong answer, i
 overstated. A rarer `p_alt` enters as in Eq 12, which counts that rival alone: where wrong answers add up to
 more, the odds of an error can be (1 - p) / p_alt times as high (at k = 1 an error has probability 1 - p).
 
+`p_first` is that of a step's first vote, where it is drawn otherwise than the rest (at temperature 0): with P =
+p_first h(1) + (1 - p_first) h(-1) and h(x) = (1 - r^(k+x)) / (1 - r^(2k)), r = p_alt/p, in place of Eq 9.
+
 Arguments are numbers, or arrays that broadcast against each other. All numbers in give a Python number out,
 else an array. Results keep their digits at p = 1 - 1e-12, at p = 0.5 + 1e-9 and at 1e15 steps.
 """
@@ -19,19 +22,35 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
+from langgraph_maker.rates import (
+    between_0_and_1,
+    duration,
+    first_right,
+    least_margin,
+    log_correct,
+    numbers,
+    rates,
+    refuse,
+    scalar,
+    subtasks,
+    whole,
+)
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Floats: TypeAlias = NDArray[np.float64]
 
-__all__ = ["expected_cost", "expected_votes", "k_min", "p_correct", "p_full"]
+__all__ = ["expected_cost", "expected_votes", "k_at_step", "k_min", "p_correct", "p_full"]
 
 
 @overload
-def p_correct(p: float, k: int, *, p_alt: float | None = None) -> float: ...
+def p_correct(p: float, k: int, *, p_alt: float | None = None, p_first: float | None = None) -> float: ...
 @overload
-def p_correct(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None) -> Floats: ...
-def p_correct(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None) -> Any:
+def p_correct(
+    p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None, p_first: ArrayLike | None = None
+) -> Floats: ...
+def p_correct(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None, p_first: ArrayLike | None = None) -> Any:
     """Probability that the winner of one vote is right (Eq 9): 1 / (1 + (p_alt/p)^k).
 
     Exact with one wrong answer; with several and no `p_alt` given, the truth is higher. By Eq 12 it is the
@@ -41,6 +60,7 @@ def p_correct(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None) -> 
         p: Probability that one valid sample is right, p_alt < p <= 1.
         k: The margin, in votes.
         p_alt: Probability of the likeliest wrong answer, p + p_alt <= 1; 1 - p when None.
+        p_first: Probability that the first vote is right; p when None.
 
     Returns:
         A probability.
@@ -52,17 +72,33 @@ def p_correct(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None) -> 
         >>> round(p_correct(0.6, 3), 4), p_correct(0.8, [1, 4]).round(5).tolist()
         (0.7714, [0.8, 0.99611])
     """
-    _, _, log_odds = _rates(p, p_alt)
-    return _plain(1 / (1 + np.exp(-log_odds * _whole("k", k))))
+    _, _, log_odds = rates(p, p_alt)
+    return scalar(np.exp(log_correct(log_odds, whole("k", k), first_right(p_first))))
 
 
-@overload
-def p_full(p: float, k: int, steps: float, m: int = 1, *, p_alt: float | None = None) -> float: ...
 @overload
 def p_full(
-    p: ArrayLike, k: ArrayLike, steps: ArrayLike, m: ArrayLike = 1, *, p_alt: ArrayLike | None = None
+    p: float, k: int, steps: float, m: int = 1, *, p_alt: float | None = None, p_first: float | None = None
+) -> float: ...
+@overload
+def p_full(
+    p: ArrayLike,
+    k: ArrayLike,
+    steps: ArrayLike,
+    m: ArrayLike = 1,
+    *,
+    p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
 ) -> Floats: ...
-def p_full(p: ArrayLike, k: ArrayLike, steps: ArrayLike, m: ArrayLike = 1, *, p_alt: ArrayLike | None = None) -> Any:
+def p_full(
+    p: ArrayLike,
+    k: ArrayLike,
+    steps: ArrayLike,
+    m: ArrayLike = 1,
+    *,
+    p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
+) -> Any:
     """Probability that a whole task has zero errors (Eq 13): p_correct^(steps/m).
 
     With m > 1 this counts one rival per subtask (Eqs 10-12), though m are equally likely, one for each step
@@ -74,6 +110,7 @@ def p_full(p: ArrayLike, k: ArrayLike, steps: ArrayLike, m: ArrayLike = 1, *, p_
         steps: Steps in the whole task, a whole number.
         m: Steps per subtask, 1 <= m <= steps; it need not divide `steps`.
         p_alt: Probability of the likeliest wrong answer to a step; 1 - p when None.
+        p_first: Probability that the first vote is right; p when None.
 
     Returns:
         A probability.
@@ -85,12 +122,20 @@ def p_full(p: ArrayLike, k: ArrayLike, steps: ArrayLike, m: ArrayLike = 1, *, p_
         >>> round(p_full(0.95, 5, 2**20 - 1), 3)
         0.655
     """
-    _, _, log_odds = _rates(p, p_alt)
-    return _plain(_full(log_odds, _whole("k", k), _subtasks(steps, m)))
+    (_, _, log_odds), first = rates(p, p_alt), first_right(p_first)
+    return scalar(np.exp(subtasks(steps, m, first) * log_correct(log_odds, whole("k", k), first)))
 
 
 @overload
-def k_min(p: float, steps: float, target: float = 0.95, m: int = 1, *, p_alt: float | None = None) -> int: ...
+def k_min(
+    p: float,
+    steps: float,
+    target: float = 0.95,
+    m: int = 1,
+    *,
+    p_alt: float | None = None,
+    p_first: float | None = None,
+) -> int: ...
 @overload
 def k_min(
     p: ArrayLike,
@@ -99,6 +144,7 @@ def k_min(
     m: ArrayLike = 1,
     *,
     p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
 ) -> NDArray[np.int64]: ...
 def k_min(
     p: ArrayLike,
@@ -107,6 +153,7 @@ def k_min(
     m: ArrayLike = 1,
     *,
     p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
 ) -> Any:
     """The least margin whose p_full reaches the target (Eq 14): ceil(ln(t^(-m/s) - 1) / ln(p_alt/p)).
 
@@ -118,6 +165,7 @@ def k_min(
         target: Wanted probability of zero errors in the whole task (t), 0 < target < 1.
         m: Steps per subtask, 1 <= m <= steps.
         p_alt: Probability of the likeliest wrong answer to a step; 1 - p when None.
+        p_first: Probability that the first vote is right; p when None.
 
     Returns:
         A margin in votes, at least 1.
@@ -129,25 +177,20 @@ def k_min(
         >>> k_min(0.6429, 2**20 - 1), k_min([0.6, 0.99], [[31], [2**30 - 1]]).tolist()
         (29, [[16, 2], [59, 6]])
     """
-    _, _, log_odds = _rates(p, p_alt)
-    subtasks, wanted = _subtasks(steps, m), _numbers("target", target)
-    _refuse((wanted <= 0) | (wanted >= 1), "target is above 0 and below 1, not {}", wanted)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # the least positive float stands in where the odds allowed are too small for any
-        allowed = np.expm1(np.maximum(-np.log(wanted) / subtasks, 5e-324))
-        k = np.fmax(1, np.ceil(-np.log(allowed) / log_odds))
-        k = k + (_full(log_odds, k, subtasks) < wanted)
-        # near a tie rounding decides; where p_full is too flat to tell neighbours apart, Eq 14 stands
-        one_less, two_less = (_full(log_odds, k - less, subtasks) >= wanted for less in (1, 2))
-        k = k - ((k > 1) & one_less & ~two_less)
-    return _plain(np.asarray(k).astype(np.int64))
+    (_, _, log_odds), first = rates(p, p_alt), first_right(p_first)
+    count, wanted = subtasks(steps, m, first), between_0_and_1("target", target)
+    return scalar(least_margin(log_odds, -np.log(wanted) / count, first, lambda log: np.exp(count * log) >= wanted))
 
 
 @overload
-def expected_votes(p: float, k: int, *, p_alt: float | None = None) -> float: ...
+def expected_votes(p: float, k: int, *, p_alt: float | None = None, p_first: float | None = None) -> float: ...
 @overload
-def expected_votes(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None) -> Floats: ...
-def expected_votes(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None) -> Any:
+def expected_votes(
+    p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None, p_first: ArrayLike | None = None
+) -> Floats: ...
+def expected_votes(
+    p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None, p_first: ArrayLike | None = None
+) -> Any:
     """Mean number of valid votes until one answer is ahead by k (Eq 16): k (2 p_correct - 1) / (p - p_alt).
 
     Exact with one wrong answer, as the duration of the gambler's ruin. With several the mean is mostly
@@ -159,6 +202,7 @@ def expected_votes(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None
         p: Probability that one valid sample is right, p_alt < p <= 1.
         k: The margin, in votes.
         p_alt: Probability of the likeliest wrong answer; 1 - p when None.
+        p_first: Probability that the first vote is right; p when None.
 
     Returns:
         Votes per decision, red-flagged samples not among them.
@@ -170,10 +214,9 @@ def expected_votes(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None
         >>> round(expected_votes(0.8, 4), 4), expected_votes(1, 3)
         (6.6148, 3.0)
     """
-    right, wrong, log_odds = _rates(p, p_alt)
-    margin = _whole("k", k)
-    # tanh(k L / 2) is 2 p_correct - 1, and keeps its digits as p nears 0.5
-    return _plain(margin * np.tanh(margin * log_odds / 2) / (right - wrong))
+    right, wrong, log_odds = rates(p, p_alt)
+    margin = whole("k", k)
+    return scalar(duration(log_odds, right - wrong, margin, first_right(p_first)))
 
 
 @overload
@@ -186,6 +229,7 @@ def expected_cost(
     m: int = 1,
     *,
     p_alt: float | None = None,
+    p_first: float | None = None,
 ) -> float: ...
 @overload
 def expected_cost(
@@ -197,6 +241,7 @@ def expected_cost(
     m: ArrayLike = 1,
     *,
     p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
 ) -> Floats: ...
 def expected_cost(  # noqa: PLR0917 - the symbols of Eq 19, in its order
     p: ArrayLike,
@@ -207,6 +252,7 @@ def expected_cost(  # noqa: PLR0917 - the symbols of Eq 19, in its order
     m: ArrayLike = 1,
     *,
     p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
 ) -> Any:
     """Mean cost of a whole task (Eqs 15-19): (s/m) * c m / p^(m-1) * expected_votes / v.
 
@@ -220,6 +266,7 @@ def expected_cost(  # noqa: PLR0917 - the symbols of Eq 19, in its order
         valid_rate: Probability that a sample raises no red flag (v), 0 < valid_rate <= 1.
         m: Steps per subtask, 1 <= m <= steps.
         p_alt: Probability of the likeliest wrong answer to a step; 1 - p when None.
+        p_first: Probability that the first vote is right; p when None.
 
     Returns:
         Cost in the unit of `cost_per_sample`; inf where it exceeds every float.
@@ -232,69 +279,61 @@ def expected_cost(  # noqa: PLR0917 - the symbols of Eq 19, in its order
         >>> round(expected_cost(0.9978, 3, 2**20 - 1, dollars))
         3478
     """
-    votes, subtasks, size = expected_votes(p, k, p_alt=p_alt), _subtasks(steps, m), _whole("m", m)
-    cost, valid = _numbers("cost_per_sample", cost_per_sample), _numbers("valid_rate", valid_rate)
-    _refuse(cost < 0, "cost_per_sample is 0 or more, not {}", cost)
-    _refuse((valid <= 0) | (valid > 1), "valid_rate is above 0 and at most 1, not {}", valid)
+    votes = expected_votes(p, k, p_alt=p_alt, p_first=p_first)
+    count, size = subtasks(steps, m, first_right(p_first)), whole("m", m)
+    cost, valid = numbers("cost_per_sample", cost_per_sample), numbers("valid_rate", valid_rate)
+    refuse(cost < 0, "cost_per_sample is 0 or more, not {}", cost)
+    refuse((valid <= 0) | (valid > 1), "valid_rate is above 0 and at most 1, not {}", valid)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = subtasks * (cost * size / valid) * votes * _numbers("p", p) ** (1 - size)
-    return _plain(np.where(cost == 0, 0.0, total))
+        total = count * (cost * size / valid) * votes * numbers("p", p) ** (1 - size)
+    return scalar(np.where(cost == 0, 0.0, total))
 
 
-def _full(log_odds: Floats, k: Floats, subtasks: Floats) -> Floats:
-    return np.exp(-subtasks * np.log1p(np.exp(-log_odds * k)))
+@overload
+def k_at_step(
+    p: float, step: int, target: float = 0.95, *, p_alt: float | None = None, p_first: float | None = None
+) -> int: ...
+@overload
+def k_at_step(
+    p: ArrayLike,
+    step: ArrayLike,
+    target: ArrayLike = 0.95,
+    *,
+    p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
+) -> NDArray[np.int64]: ...
+def k_at_step(
+    p: ArrayLike,
+    step: ArrayLike,
+    target: ArrayLike = 0.95,
+    *,
+    p_alt: ArrayLike | None = None,
+    p_first: ArrayLike | None = None,
+) -> Any:
+    """The margin of each step of a task whose length is not known, so that all of it reaches the target.
 
+    Step i, from 0, may spend the share 1 / ln(i + e) - 1 / ln(i + e + 1) of ln(target). These shares add up to 1 over
+    infinitely many steps, and fall hardly faster than 1/i: k exceeds the k_min of as many steps by little.
 
-def _rates(p: ArrayLike, p_alt: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
-    """Check p and p_alt; return them and log(p / p_alt), infinite where p_alt is 0."""
-    right = _numbers("p", p)
-    _refuse((right < 0) | (right > 1), "p is a probability, from 0 to 1, not {}", right)
-    wrong = 1 - right if p_alt is None else _numbers("p_alt", p_alt)
-    _refuse(wrong < 0, "p_alt is a probability, from 0 to 1, not {}", wrong)
-    remedy = ", or give p_alt where the wrong answers are known to differ" if p_alt is None else ""
-    _refuse(
-        right <= wrong,
-        "voting cannot help at p = {} with p_alt = {}: the right answer must be likelier than the likeliest"
-        " wrong one; use a better model, a smaller step" + remedy,
-        right,
-        wrong,
-    )
-    # frequencies that add up to 1 may round to a little more
-    _refuse(right + wrong > 1 + 1e-12, "p + p_alt is at most 1, but p = {} and p_alt = {}", right, wrong)
-    with np.errstate(divide="ignore", over="ignore"):
-        return right, wrong, np.log1p((right - wrong) / wrong)
+    Args:
+        p: Probability that one valid single-step sample is right, p_alt < p <= 1.
+        step: The step's number, 0 for the first.
+        target: Wanted probability of zero errors in the whole task (t), 0 < target < 1.
+        p_alt: Probability of the likeliest wrong answer to a step; 1 - p when None.
+        p_first: Probability that the first vote is right; p when None.
 
+    Returns:
+        A margin in votes, at least 1.
 
-def _subtasks(steps: ArrayLike, m: ArrayLike) -> Floats:
-    whole, size = _whole("steps", steps), _whole("m", m)
-    _refuse(size > whole, "m = {} steps per subtask are more than the task's {} steps", size, whole)
-    return np.asarray(whole / size)
+    Raises:
+        ValueError: When p <= p_alt, or an argument is NaN or outside its range; the message says which.
 
-
-def _whole(name: str, value: ArrayLike) -> Floats:
-    numbers = _numbers(name, value)
-    _refuse((numbers < 1) | (numbers % 1 != 0), name + " is a whole number of at least 1, not {}", numbers)
-    return numbers
-
-
-def _numbers(name: str, value: ArrayLike) -> Floats:
-    array = np.asarray(value)
-    try:
-        numbers = array.astype(np.float64) if array.dtype.kind in "iufO" else None
-    except (TypeError, ValueError, OverflowError):
-        numbers = None
-    if numbers is None:
-        raise ValueError(f"{name} is a number or an array of numbers that fit a float, not {value!r}")
-    _refuse(~np.isfinite(numbers), name + " is a finite number, not {}: check where it comes from", numbers)
-    return numbers
-
-
-def _refuse(bad: NDArray[np.bool_] | np.bool_, message: str, *values: Floats) -> None:
-    """Raise ValueError with the first offending values in `message`, if there are any."""
-    if np.any(bad):
-        raise ValueError(message.format(*(np.broadcast_to(value, np.shape(bad))[bad][0] for value in values)))
-
-
-def _plain(values: Any) -> Any:
-    array = np.asarray(values)
-    return array if array.ndim else array.item()
+    Example:
+        >>> k_at_step(0.99, [0, 1000, 10**6]).tolist(), k_min(0.99, 10**6)
+        ([1, 3, 5], 4)
+    """
+    (_, _, log_odds), first = rates(p, p_alt), first_right(p_first)
+    place = whole("step", step, least=0) + np.e
+    share = np.log1p(1 / place) / (np.log(place) * np.log(place + 1))
+    budget = -np.log(between_0_and_1("target", target)) * share
+    return scalar(least_margin(log_odds, budget, first, lambda log: -log <= budget))

@@ -1,0 +1,145 @@
+"""The course of one calibration: which samples are drawn in which order, and what they are counted against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any, Final
+
+from langgraph_maker.chosen import choose
+from langgraph_maker.counting import Counts
+from langgraph_maker.estimates import confidence_sequence
+from langgraph_maker.findings import margin_or_none
+from langgraph_maker.task import Checkable, State, Task
+from langgraph_maker.trials import Draw, Ended, Trials
+
+__all__ = ["Course"]
+
+_SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they can be saved
+_SECOND_LOOK_MARGIN: Final = 3
+_LEAST_BEFORE_ENDING: Final = 50
+
+
+class Course:
+    """The course of one calibration; `ended` says whether it broke off before all samples were drawn."""
+
+    def __init__(
+        self,
+        task: Task,
+        trials: Trials,
+        about: dict[str, Any],
+        steps: int | None,
+        target: float,
+        *,
+        early: bool,
+        max_steps: int | None,
+    ) -> None:
+        self.task, self.trials, self.about = task, trials, about
+        self.steps, self.target, self.early, self.max_steps = steps, target, early, max_steps
+        self.ended = False
+        self.counts = Counts(oracle=isinstance(task, Checkable))
+
+    async def run(self) -> Counts:
+        """Draw and count until all samples are there, or it has to end.
+
+        Raises:
+            ValueError: When the task is done at its start.
+            SamplingError: When calls go on failing.
+        """
+        counts = self.counts
+        try:
+            places = await self._places()
+            for begin in range(0, len(places), self.trials.concurrency):
+                await self._sample(places[begin : begin + self.trials.concurrency], begin)
+                if self.early and self._settled():
+                    self.ended = begin + self.trials.concurrency < len(places)
+                    break
+            await self._look_again(places)
+        except Ended as why:
+            self.ended = True
+            counts.notes.append(f"sampling ended after {counts.samples:,} of {self.about['samples']:,} samples: {why}")
+        counts.spent, counts.drawn = self.trials.spent, len(self.trials.answers)
+        return counts
+
+    async def _places(self) -> list[tuple[int, State]]:
+        """The steps to sample, with their states; without an oracle or lanes those of a pilot run."""
+        samples, counts = self.about["samples"], self.counts
+        steps, states, note = choose(self.task, samples, seed=self.about["seed"], max_steps=self.max_steps)
+        if steps is None:
+            steps, states = await self._pilot(min(samples, self.task.steps or samples, self.max_steps or samples))
+        if note:
+            counts.notes.append(note)
+        if len(steps) < samples and len(steps) == self.task.steps:
+            counts.notes.append(f"the task has {len(steps):,} steps: as many samples, one a step")
+        places = list(zip(steps, states, strict=True))
+        Random(self.about["seed"]).shuffle(places)  # noqa: S311 - a part of them is then a random part
+        return places
+
+    async def _pilot(self, most: int) -> tuple[list[int], list[State]]:
+        """Run the first steps at a high margin, and keep what was voted as the truth."""
+        state, states = self.task.initial_state(), list[State]()
+        while len(states) < most and not self.task.is_done(state):
+            at = len(states)
+            states.append(state)
+            [winner] = await self.trials.vote("vote", [(at, state)], self.about["reference_k"])
+            self.counts.truths[at] = winner and winner[0]
+            if winner is None:
+                self.counts.notes.append(f"the pilot run ended at step {at:,}, whose vote does not settle")
+                break
+            state = self.task.advance(state, winner[1])
+        if self.task.steps is None or len(states) < self.task.steps:
+            self.counts.notes.append(
+                f"only the first {len(states):,} steps were sampled: without an oracle or known lane starts, states"
+                " come from a pilot run"
+            )
+        return list(range(len(states))), states
+
+    async def _sample(self, places: Sequence[tuple[int, State]], begin: int) -> None:
+        """Draw the samples of these places, and count them against the truth."""
+        pairs, firsts = self.about["shares"]
+        draws = []
+        for offset, (step, state) in enumerate(places):
+            place = begin + offset
+            draws.append((Draw("sample", step, 0), state))
+            draws += [(Draw("pair", step, 0), state)] * _in_share(place, pairs)
+            draws += [(Draw("first", step, 0), state)] * _in_share(place, firsts)
+        answers = await self.trials.draw(draws)
+        await self._truths(places)
+        for (draw, _), answer in zip(draws, answers, strict=True):
+            self.counts.add(draw, answer)
+
+    async def _truths(self, places: Sequence[tuple[int, State]]) -> None:
+        truths = self.counts.truths
+        if isinstance(self.task, Checkable):
+            truths.update((step, self.task.vote_key(self.task.oracle(state))) for step, state in places)
+        elif unknown := [place for place in places if place[0] not in truths]:
+            winners = await self.trials.vote("vote", unknown, self.about["reference_k"])
+            truths.update((step, winner and winner[0]) for (step, _), winner in zip(unknown, winners, strict=True))
+
+    async def _look_again(self, places: Sequence[tuple[int, State]]) -> None:
+        """Vote on steps that went wrong: those whose winner is right can be saved."""
+        wrong = [(step, state) for step, state in places if step in self.counts.suspects]
+        known = [(step, state) for step, state in wrong if self.counts.truths[step] is not None]
+        asked = known[:_SECOND_LOOKS]
+        winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN)
+        for (step, _), winner in zip(asked, winners, strict=True):
+            if winner is not None and winner[0] == self.counts.truths[step]:
+                self.counts.suspects.discard(step)
+        if len(known) > len(asked):
+            self.counts.notes.append(
+                f"{len(known) - len(asked):,} steps that went wrong were not voted on and count as beyond saving"
+            )
+
+    def _settled(self) -> bool:
+        counts = self.counts
+        if counts.valid < _LEAST_BEFORE_ENDING:
+            return False
+        low, high = confidence_sequence(counts.right, counts.valid)
+        if high <= 0.5:  # noqa: PLR2004 - voting cannot help
+            return True
+        least = margin_or_none(low, None, self.steps, self.target)
+        return least is not None and least == margin_or_none(high, None, self.steps, self.target)
+
+
+def _in_share(place: int, share: float) -> bool:
+    return int((place + 1) * share) > int(place * share)

@@ -1,0 +1,185 @@
+"""What a calibration found: the `Calibration`, and the k that follows from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from langgraph_maker import theory
+from langgraph_maker.trials import Prices
+
+__all__ = ["Calibration", "FalseFlags", "Independence", "margin_or_none", "no_better"]
+
+
+@dataclass(frozen=True)
+class Independence:
+    """Steps sampled twice alike: whether errors fall on the same ones more often than chance puts them there.
+
+    Attributes:
+        pairs: Steps of which both samples were valid.
+        wrong: Wrong samples among them.
+        collisions: Steps of which both were wrong.
+        alike: Of these, how many gave the same wrong answer twice.
+        expected: Collisions to expect of independent errors.
+        p_value: Probability of as many collisions, or more, if errors are independent (`estimates.collision_test`).
+        steps: The steps that failed twice.
+    """
+
+    pairs: int
+    wrong: int
+    collisions: int
+    alike: int
+    expected: float
+    p_value: float
+    steps: list[int]
+
+
+@dataclass(frozen=True)
+class FalseFlags:
+    """Of the samples `flagged` for one reason, how many were `right`, and bounds on that share."""
+
+    flagged: int
+    right: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a model is worth on a task. All intervals are of 95 %; None stands for what could not be measured.
+
+    Attributes:
+        task: The task's name.
+        model: The model's.
+        run_id: What the answers are kept under.
+        steps: The length of the task that k and costs are for; None if it is not known.
+        target: Wanted probability of zero errors in it.
+        samples: Steps sampled, one sample each; `valid` of them raised no red flag, and `right` of these were right.
+        drawn: All samples, with second ones and those of votes; they cost `spent` dollars.
+        interval: "exact", or "anytime" where sampling could end early (`estimates.confidence_sequence`).
+        reference: What samples were scored against: the "oracle", or the winner of a "vote".
+        p: Share of right samples among the valid ones.
+        valid_rate: Share of valid samples (v).
+        p_first: p at the temperature of a step's first vote; None where that is the same or was not sampled.
+        input_tokens: Mean of a sample.
+        tokens: Mean output tokens of a sample, flagged ones included.
+        price: Dollars per million input and output tokens.
+        cost_per_sample: Dollars (c).
+        k_min: The least margin that reaches the target even at the lower bounds of p and p_first.
+        k_estimate: That of the estimates. A first vote that is better than the others is not counted on.
+        p_full: Probability of zero errors at k_min and the lower bounds. Conditional on there being no step that no k
+            can save, see `unsalvageable_high`.
+        p_full_estimate: The same at the estimates.
+        expected_samples: Mean samples of the whole task at k_min, flagged ones included.
+        expected_cost: Dollars for them.
+        cost_estimate: Dollars at k_estimate.
+        independence: Whether errors come independently.
+        false_flags: By reason, what red flags cost in right answers.
+        unsalvageable: Sampled steps that voting did not save.
+        unsalvageable_high: Upper bound on such steps among all `steps`: those whose samples are mostly wrong. A step
+            that is wrong only a little more often than right is seen in half the samples, and may be twice as frequent.
+        problem: Why the model cannot be used as it is; "" if it can.
+        notes: What the figures rest on or leave out.
+    """
+
+    task: str
+    model: str
+    run_id: str
+    steps: int | None
+    target: float
+    samples: int
+    valid: int
+    right: int
+    drawn: int
+    spent: float | None
+    interval: Literal["exact", "anytime"]
+    reference: Literal["oracle", "vote"]
+    p: float | None
+    p_low: float
+    p_high: float
+    valid_rate: float | None
+    valid_low: float
+    valid_high: float
+    p_first: float | None
+    p_first_low: float | None
+    p_first_high: float | None
+    input_tokens: float
+    tokens: float
+    price: Prices | None
+    cost_per_sample: float | None
+    k_min: int | None
+    k_estimate: int | None
+    p_full: float | None
+    p_full_estimate: float | None
+    expected_samples: float | None
+    expected_cost: float | None
+    cost_estimate: float | None
+    independence: Independence
+    false_flags: dict[str, FalseFlags]
+    unsalvageable: int
+    unsalvageable_high: float | None
+    problem: str
+    notes: list[str]
+
+    @property
+    def collisions(self) -> int:
+        """Steps of which two samples were both wrong."""
+        return self.independence.collisions
+
+    def margin(self, *, target: float | None = None, steps: int | None = None) -> int:
+        """The k to run with: the least margin that reaches the target even at the lower bounds.
+
+        Raises:
+            ValueError: When voting may not help at all, or the task's length is not known.
+        """
+        steps = steps or self.steps
+        if steps is None:
+            raise ValueError("the task's length is not known: give steps=, or use margins() step by step")
+        k = margin_or_none(self.p_low, self.p_first_low, steps, target or self.target)
+        if k is None:
+            raise ValueError(f"no k can be recommended for {self.model}: {self.problem}")
+        return k
+
+    def margins(self, *, target: float | None = None) -> Callable[[int], int]:
+        """From the number of a step, counted from 0, to its k, for a task of unknown length (`theory.k_at_step`).
+
+        Raises:
+            ValueError: When voting may not help at all.
+        """
+        self.margin(steps=1)
+        p, own, wanted = self.p_low, no_better(self.p_low, self.p_first_low), target or self.target
+        return lambda step: theory.k_at_step(p, step, wanted, p_first=own)
+
+    def to_json(self) -> str:
+        """As one JSON object with the fields as its keys."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: For text that is no calibration.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            values["independence"] = Independence(**values["independence"])
+            values["false_flags"] = {name: FalseFlags(**flags) for name, flags in values["false_flags"].items()}
+            values["price"] = values["price"] and tuple(values["price"])
+            return cls(**values)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ValueError(f"this is no calibration: {error}") from error
+
+
+def margin_or_none(p: float, p_first: float | None, steps: int | None, target: float) -> int | None:
+    """k_min, not counting on a first vote better than the others; None where voting cannot help or s is unknown."""
+    if p <= 0.5 or steps is None:  # noqa: PLR2004 - the worst case of p_alt
+        return None
+    return theory.k_min(p, steps, target, p_first=no_better(p, p_first))
+
+
+def no_better(p: float, p_first: float | None) -> float | None:
+    """The first vote's own probability, p at most."""
+    return None if p_first is None else min(p, p_first)
