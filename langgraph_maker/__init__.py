@@ -10,7 +10,7 @@
 from langgraph_maker import journal, nodes, red_flags, simulation, theory
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.calibration import acalibrate, calibrate
-from langgraph_maker.findings import Calibration
+from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.graph import create_maker, create_voting_graph
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.runner import Progress, Run, asolve, solve

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_maker import theory
-from langgraph_maker.findings import Calibration, no_better
+from langgraph_maker.calibration.findings import Calibration, no_better
 
 __all__ = ["Choice", "Plan", "expected_rounds", "expected_waves", "plan"]
 

@@ -299,7 +299,8 @@ def _messages(result: LLMResult) -> list[AIMessage]:
     if len(messages) == 1:
         return messages
     output = result.llm_output or {}
-    written = [(message.usage_metadata or {}).get("output_tokens") or 0 for message in messages]
+    usages: list[Mapping[str, Any]] = [message.usage_metadata or {} for message in messages]
+    written = [usage.get("output_tokens") or 0 for usage in usages]
     read, cached, total = _used(output.get("token_usage"), messages[0])
     if sum(written) != total:  # each repeats the total, so that its share is estimated by the length of its text
         written = _shares(total, [1 + len(message.model_dump_json(include=_SAID)) for message in messages])

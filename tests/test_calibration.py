@@ -15,7 +15,7 @@ from scripted import Counting, Scripted, right
 
 from langgraph_maker import Calibration, RedFlag, Vote, acalibrate, calibrate, theory
 from langgraph_maker.calibration import known_price
-from langgraph_maker.chosen import choose
+from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.state import Request

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_maker.chat_api import ApiError, ChatRequest, read_request
+from langgraph_maker.provider.chat_api import ApiError, ChatRequest, read_request
 
 HELLO = [{"role": "user", "content": "Hello"}]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_maker.faults import KINDS, Faults, TokenBucket
+from langgraph_maker.provider.faults import KINDS, Faults, TokenBucket
 
 
 def kinds(faults: Faults, numbers: range, seconds: float = 0.0, draw: float = 0.999) -> list[str | None]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scripted import Counting, script
 
 from langgraph_maker import Calibration, calibrate, theory
-from langgraph_maker.comparison import compare, plan_rows, ranked, sentences
+from langgraph_maker.calibration.comparison import compare, plan_rows, ranked, sentences
 from langgraph_maker.planning import expected_rounds, expected_waves, plan
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.tasks import TowersOfHanoi

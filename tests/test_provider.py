@@ -29,9 +29,9 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
 from scripted import Counting
 
-from langgraph_maker.faults import KINDS, Faults
 from langgraph_maker.profiles import Profile
 from langgraph_maker.provider import Provider, Stats, serve
+from langgraph_maker.provider.faults import KINDS, Faults
 from langgraph_maker.simulation import SimulatedChatModel
 from langgraph_maker.tasks import TowersOfHanoi
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from langgraph_maker import theory
-from langgraph_maker.trials import Prices
+from langgraph_maker.calibration.trials import Prices
 
 __all__ = ["Calibration", "FalseFlags", "Independence", "margin_or_none", "no_better"]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from langgraph_maker.chat_api import ApiError
+from langgraph_maker.provider.chat_api import ApiError
 
 __all__ = ["errors_as_json", "fail", "key_of", "too_many", "wrong_key"]
 

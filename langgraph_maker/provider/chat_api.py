@@ -80,9 +80,9 @@ def read_request(body: bytes, *, refuses: Collection[str] = (), ignores: Collect
         ApiError: 400, with what is wrong.
 
     Example:
-        >>> read_request(b'{"model": "m", "messages": []}')
+        >>> read_request(b'{"model": "m", "messages": []}')  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        langgraph_maker.chat_api.ApiError: Invalid 'messages': List should have at least 1 item after validation, not 0
+        langgraph_maker.provider.chat_api.ApiError: Invalid 'messages': List should have at least 1 item ...
     """
     try:
         given = orjson.loads(body)

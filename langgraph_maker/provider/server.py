@@ -1,23 +1,4 @@
-"""A simulated provider: OpenAI's chat completions over HTTP, with latency, rate limits and faults as told.
-
-It answers for any `Checkable` task as `SimulatedChatModel` does, and needs no key and no network but loopback. Use it
-to test what your own client makes of an API on a bad day (here it tries again):
-
-    >>> from openai import OpenAI
-    >>> from langgraph_maker.tasks import TowersOfHanoi
-    >>> task = TowersOfHanoi(disks=3)
-    >>> prompt = [{"role": "user", "content": task.prompt(task.initial_state())[-1].text}]
-    >>> provider = Provider(task, "sim:error=0.01", faults="429@1,retry_after=0.01")
-    >>> with provider.running() as url, OpenAI(base_url=url, api_key="any") as client:
-    ...     answer = client.chat.completions.create(model="any", messages=prompt, n=3)
-    >>> len(answer.choices), answer.usage.prompt_tokens
-    (3, 600)
-    >>> provider.stats.requests, provider.stats.samples, provider.stats.faults
-    (2, 3, {'429': 1})
-
-`ChatOpenAI(base_url=url, api_key="any", model="any")` is a client of it. Needs the extra `serve`. It is a test double:
-plain HTTP, and an error about a key repeats the key as it was sent, since clients must be shown not to pass it on.
-"""
+"""The simulated provider itself, and how it is served."""
 
 from __future__ import annotations
 
@@ -39,15 +20,15 @@ try:
 except ImportError as missing:  # pragma: no cover - the test environment has the extra
     raise ImportError(f"the provider needs an extra ({missing}): pip install 'langgraph-maker[serve]'") from missing
 
-from langgraph_maker.chat_api import PARAMETERS, ApiError, ChatRequest, completion, read_request
-from langgraph_maker.faults import Faults, TokenBucket
-from langgraph_maker.http_faults import errors_as_json, fail, key_of, too_many, wrong_key
 from langgraph_maker.profiles import Profile, read_spec
+from langgraph_maker.provider.chat_api import PARAMETERS, ApiError, ChatRequest, completion, read_request
+from langgraph_maker.provider.counts import Stats, Tally
+from langgraph_maker.provider.faults import Faults, TokenBucket
+from langgraph_maker.provider.http_faults import errors_as_json, fail, key_of, too_many, wrong_key
 from langgraph_maker.simulation import SimulatedChatModel
-from langgraph_maker.tally import Stats, Tally
 from langgraph_maker.task import Task
 
-__all__ = ["Faults", "Provider", "Stats", "serve"]
+__all__ = ["Provider", "serve"]
 
 
 class Provider:

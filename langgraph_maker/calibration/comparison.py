@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing_extensions import Unpack
 
 from langgraph_maker.calibration import Options, acalibrate
-from langgraph_maker.findings import Calibration
+from langgraph_maker.calibration.findings import Calibration
+from langgraph_maker.calibration.trials import Prices
+from langgraph_maker.loops import run_sync
+from langgraph_maker.models import Model, model_name
 from langgraph_maker.planning import Plan
-from langgraph_maker.sampling import Model, model_name, run_sync
 from langgraph_maker.task import Task
-from langgraph_maker.trials import Prices
 
 __all__ = ["Comparison", "Row", "acompare", "compare", "plan_rows", "ranked", "sentences"]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
-from langgraph_maker.chosen import choose
-from langgraph_maker.counting import Counts
+from langgraph_maker.calibration.chosen import choose
+from langgraph_maker.calibration.counting import Counts
+from langgraph_maker.calibration.findings import margin_or_none
+from langgraph_maker.calibration.trials import Draw, Ended, Trials
 from langgraph_maker.estimates import confidence_sequence
-from langgraph_maker.findings import margin_or_none
 from langgraph_maker.task import Checkable, State, Task
-from langgraph_maker.trials import Draw, Ended, Trials
 
 __all__ = ["Course"]
 

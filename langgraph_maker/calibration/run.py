@@ -19,16 +19,18 @@ from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker import records, theory
 from langgraph_maker.ballot import check_margin
-from langgraph_maker.counting import conclude
-from langgraph_maker.course import Course
-from langgraph_maker.findings import Calibration
+from langgraph_maker.calibration.counting import conclude
+from langgraph_maker.calibration.course import Course
+from langgraph_maker.calibration.findings import Calibration
+from langgraph_maker.calibration.trials import Prices, Trials
 from langgraph_maker.lock import ahold
+from langgraph_maker.loops import run_sync
+from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.profiles import read_spec
 from langgraph_maker.red_flags import RuleLike
-from langgraph_maker.sampling import Model, as_sampler, model_name, run_sync, token_allowance
+from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
-from langgraph_maker.trials import Prices, Trials
 
 __all__ = ["Calibration", "Options", "acalibrate", "calibrate", "known_price"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from langgraph_maker import theory
+from langgraph_maker.calibration.findings import Calibration, FalseFlags, Independence, margin_or_none, no_better
+from langgraph_maker.calibration.trials import Answer, Draw, Prices
 from langgraph_maker.estimates import (
     collision_test,
     confidence_sequence,
@@ -12,8 +14,6 @@ from langgraph_maker.estimates import (
     expected_collisions,
     upper_bound,
 )
-from langgraph_maker.findings import Calibration, FalseFlags, Independence, margin_or_none, no_better
-from langgraph_maker.trials import Answer, Draw, Prices
 
 __all__ = ["Counts", "conclude"]
 
