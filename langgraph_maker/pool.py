@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from inspect import isawaitable
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage
 
 from langgraph_maker.calls import Failure, Patience, failure
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.flight import Arrival, Flight
+from langgraph_maker.limiter import Limiter
 from langgraph_maker.state import Request, Sampler
 
 __all__ = ["Arrival", "Pool"]
-
-Arrival = tuple[Request, AIMessage]
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +60,8 @@ class Pool:
         self.call_timeout, self.outage_limit = call_timeout, outage_limit
         self.answered = 0
         self._unsaid, self._quiet_until = 0, 0.0
-        self._flights: dict[str, _Flight] = {}
-        self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, _Limiter] = WeakKeyDictionary()
+        self._flights: dict[str, Flight] = {}
+        self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, Limiter] = WeakKeyDictionary()
 
     def issued(self, owner: str, subtask_id: str) -> frozenset[int]:
         """The samples of a ballot that are in flight, or have arrived and were not collected."""
@@ -147,22 +146,22 @@ class Pool:
         if flight is not None and flight.loop.is_running():
             asyncio.run_coroutine_threadsafe(flight.end(), flight.loop).result()
 
-    async def _boarded(self, owner: str) -> _Flight:
+    async def _boarded(self, owner: str) -> Flight:
         flight = self._flights.get(owner)
         if flight is None or flight.loop is not asyncio.get_running_loop():
             await self.aclose(owner)
-            flight = self._flights[owner] = _Flight()
+            flight = self._flights[owner] = Flight()
         if flight.timer is not None:
             flight.timer.cancel()
         return flight
 
-    def _limiter(self) -> _Limiter:
+    def _limiter(self) -> Limiter:
         loop = asyncio.get_running_loop()
         if (limiter := self._limiters.get(loop)) is None:
-            limiter = self._limiters[loop] = _Limiter(self.max_concurrency)
+            limiter = self._limiters[loop] = Limiter(self.max_concurrency)
         return limiter
 
-    async def _make(self, flight: _Flight, requests: list[Request]) -> None:
+    async def _make(self, flight: Flight, requests: list[Request]) -> None:
         """Make one call until all of its samples are there."""
         limiter, patience = self._limiter(), Patience(self.outage_limit)
         while requests:
@@ -241,192 +240,9 @@ def _told(error: Exception) -> str:
     return str(error) if isinstance(error, SamplingError) else f"{type(error).__name__}: {error}"[:1000]
 
 
-class _Flight:
-    """What one owner has in flight on one event loop."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.tasks: dict[asyncio.Task[None], Sequence[Request]] = {}
-        self.paid: set[Any] = set()  # tasks whose call is with the provider
-        self.issued: dict[str, set[int]] = {}
-        self.arrived: dict[str, list[Arrival]] = {}
-        self.needed: dict[str, int] = {}
-        self.ripe: set[str] = set()
-        self.enough = 1
-        self.left = 0.0  # when a node last went away with what had arrived
-        self.failed: Exception | None = None
-        self.draining = False
-        self.changed = asyncio.Event()
-        self.timer: asyncio.TimerHandle | None = None
-
-    def issue(self, group: Sequence[Request], making: Any) -> None:
-        task = self.loop.create_task(making)
-        self.tasks[task] = group
-        for request in group:
-            self.issued.setdefault(request.subtask_id, set()).add(request.number)
-        task.add_done_callback(self.done)
-
-    def done(self, task: asyncio.Task[None]) -> None:
-        self.tasks.pop(task, None)
-        self.paid.discard(task)
-        if not task.cancelled() and (bug := task.exception()) is not None and isinstance(bug, Exception):
-            self.fail(bug)
-        if not self.tasks:
-            self.changed.set()
-
-    def arrive(self, request: Request, response: AIMessage) -> None:
-        self.arrived.setdefault(request.subtask_id, []).append((request, response))
-        self.ripen(request.subtask_id)
-
-    def need(self, arrivals: Mapping[str, int]) -> None:
-        self.needed.update(arrivals)
-        for subtask_id in arrivals.keys() & self.arrived.keys():
-            self.ripen(subtask_id)
-
-    def ripen(self, subtask_id: str) -> None:
-        """See whether as much has arrived for a ballot as it needs."""
-        if len(self.arrived[subtask_id]) >= self.needed.get(subtask_id, _ENDLESS):
-            del self.needed[subtask_id]
-            self.ripe.add(subtask_id)
-            if len(self.ripe) in {1, self.enough}:
-                self.changed.set()
-
-    def fail(self, error: Exception) -> None:
-        self.failed = self.failed or error
-        self.changed.set()
-
-    async def news(self, enough: int, stop: Callable[[], bool | str], lull: float) -> None:
-        """Wait until `enough` ballots are ripe, or some are and `lull` seconds have passed."""
-        self.enough = enough
-        first: float | None = None
-        while self.tasks:
-            if self.failed:
-                self.drain()
-            patience = _POLL
-            if self.ripe and not self.draining:
-                first = self.loop.time() if first is None else first
-                patience = min(_POLL, first + lull - self.loop.time())
-                if len(self.ripe) >= enough or patience <= 0:
-                    return
-            self.changed.clear()
-            try:
-                async with asyncio.timeout(patience):
-                    await self.changed.wait()
-            except TimeoutError:
-                if not self.ripe and stop():
-                    self.drain()
-
-    def drain(self) -> None:
-        """Give up what is not with the provider, and wait for the rest."""
-        self.draining = True
-        for task in self.tasks:
-            if task not in self.paid:
-                task.cancel()
-
-    def take(self) -> list[Arrival]:
-        """What has arrived for ripe ballots; all of it, where no more is to come."""
-        ripe = self.ripe if self.tasks and not self.draining else {*self.arrived}
-        taken = [arrival for subtask_id in ripe for arrival in self.arrived.pop(subtask_id)]
-        self.ripe = set()
-        for request, _ in taken:
-            numbers = self.issued[request.subtask_id]
-            numbers.discard(request.number)
-            if not numbers:
-                del self.issued[request.subtask_id]
-                self.needed.pop(request.subtask_id, None)
-        return taken
-
-    async def keep(self, wanted: AbstractSet[str]) -> None:
-        """Cancel the calls of all other ballots, and forget what arrived for them."""
-        if not (others := self.issued.keys() - wanted):
-            return
-        for subtask_id in others:
-            del self.issued[subtask_id]
-            self.arrived.pop(subtask_id, None)
-            self.needed.pop(subtask_id, None)
-        self.ripe -= others
-        await _gone([task for task, group in self.tasks.items() if group[0].subtask_id in others])
-
-    def land(self) -> None:
-        """Cancel all."""
-        for task in self.tasks:
-            task.cancel()
-
-    async def end(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        await _gone(list(self.tasks))
-
-
-async def _gone(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class _Limiter:
-    """How many calls may be out: first come, first served; fewer when many are refused, then one more a round."""
-
-    def __init__(self, most: int | None) -> None:
-        self.most = most
-        self.limit: float | None = most
-        self.active = 0
-        self.queue: deque[asyncio.Future[None]] = deque()
-        self.latency = 0.0  # seconds, of recent calls
-        self.busy = 0.0  # the share of recent calls that were refused as too many
-        self.shrunk = self.not_before = -1.0
-
-    async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        if (rest := self.not_before - loop.time()) > 0:
-            await asyncio.sleep(rest)
-        if self.limit is not None and (self.queue or self.active >= self.limit):
-            turn = loop.create_future()
-            self.queue.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():  # the turn came all the same: pass it on
-                    self.active -= 1
-                    self.let_in()
-                raise
-            return
-        self.active += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        self.active -= 1
-        self.let_in()
-
-    def let_in(self) -> None:
-        while self.queue and (self.limit is None or self.active < self.limit):
-            turn = self.queue.popleft()
-            if not turn.done():
-                self.active += 1
-                turn.set_result(None)
-
-    def went_well(self, seconds: float) -> None:
-        self.latency += (seconds - self.latency) / 16 if self.latency else seconds
-        self.busy -= self.busy / _RECENT
-        if self.limit is not None and self.shrunk >= 0:
-            self.limit = min(self.limit + 1 / self.limit, self.most or float("inf"))
-
-    def went_wrong(self, problem: Failure, began: float) -> None:
-        now = asyncio.get_running_loop().time()
-        self.busy += (problem.busy - self.busy) / _RECENT
-        if self.busy < _TOO_BUSY:  # single refusals hold back their own call only
-            return
-        self.not_before = max(self.not_before, now + problem.wait)
-        if began > self.shrunk:  # once for all calls that were out together
-            self.limit = max(1.0, 0.7 * min(self.active + 1, self.limit or float("inf")))
-            self.shrunk = now
-
-
 _ORPHANED: Final = 120.0
 """Seconds after which calls are cancelled that no node came back for: the graph was given up between supersteps."""
-_RECENT, _TOO_BUSY = 64, 0.25
-_ENDLESS: Final = 10**9
-_QUIET: Final = 5.0
-"""Seconds between two warnings."""
-_POLL: Final = 0.2
 _FIRST_ANSWER: Final = 20.0
 """Seconds for which a model is called that never gave a sign of life."""
+_QUIET: Final = 5.0
+"""Seconds between two warnings."""

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
-from inspect import signature
-from itertools import accumulate, groupby, pairwise
-from types import MethodType
+from itertools import groupby
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatResult, LLMResult
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
-from pydantic import SecretStr
 
 from langgraph_maker.calls import redact
+from langgraph_maker.independent import discreet, heated, secrets_of, takes_n, unbound
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit
+from langgraph_maker.responses import cut_short, message_in
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
@@ -63,6 +58,8 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
         return simulated_sampler(model, task)
     if isinstance(model, str):
         model = chat_model(model)
+    if hasattr(model, "_default_config") and hasattr(model, "_model"):
+        return _ConfigurableSampler(model, max_tokens)
     if isinstance(model, Runnable):
         return ModelSampler(model, max_tokens)
     if callable(model):
@@ -97,26 +94,24 @@ class ModelSampler:
     """Calls at a time, unless the user says otherwise: what sockets and files suffice for anywhere."""
 
     def __init__(self, model: Runnable[Any, Any], max_tokens: int | None) -> None:
-        self.secrets = _secrets(model)
+        self.secrets = secrets_of(model)
         self.left_out: set[str] = set()
         self._proven: set[tuple[bool, bool]] = set()
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        independent = each_chat_model(
-            model, lambda one: _discreet(_independent(one, max_tokens), self.secrets), lose={"seed"}
-        )
+        apart = each_chat_model(model, lambda one: discreet(independent(one, max_tokens), self.secrets), lose={"seed"})
 
         @cache
         def at(temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
             lose = {word for name in left_out for word in _SETTINGS[name]}
             return each_chat_model(
-                independent,
-                lambda one: _heated(one, temperature, left_out, self.secrets),
+                apart,
+                lambda one: heated(one, temperature, left_out, self.secrets),
                 lose=lose if temperature is None else {*lose, "temperature"},
             )
 
         self._at = at
-        target, _, _ = _unbound(independent)
-        if not (isinstance(target, BaseChatModel) and _takes_n(target)):
+        target, _, _ = unbound(apart)
+        if not (isinstance(target, BaseChatModel) and takes_n(target)):
             self.left_out.add("n")
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
@@ -194,11 +189,11 @@ class ModelSampler:
 
     async def _generate(self, group: Sequence[Request]) -> list[AIMessage]:
         request = group[0]
-        model, kwargs, config = _unbound(self._at(request.temperature, frozenset(self.left_out)))
+        model, kwargs, config = unbound(self._at(request.temperature, frozenset(self.left_out)))
         config = merge_configs(config, _config(request))
         messages = list(request.messages)
         if not isinstance(model, BaseChatModel):
-            return [_message(await model.ainvoke(messages, config, **kwargs))]
+            return [message_in(await model.ainvoke(messages, config, **kwargs))]
         config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
         if len(group) > 1:
             kwargs["n"] = len(group)
@@ -212,10 +207,35 @@ class ModelSampler:
                 **kwargs,
             )
         except Exception as error:
-            if (cut := _cut_short(error)) is None:
+            if (cut := cut_short(error)) is None:
                 raise
             return [cut, *(AIMessage("", response_metadata=cut.response_metadata) for _ in group[1:])]
-        return _messages(result)[: len(group)]
+        return messages_in(result)[: len(group)]
+
+
+class _ConfigurableSampler:
+    """Draws from what `init_chat_model` returns for configurable fields: the host's config says which model that is."""
+
+    max_concurrency = ModelSampler.max_concurrency
+
+    def __init__(self, model: Any, max_tokens: int | None) -> None:
+        self.model, self.max_tokens = model, max_tokens
+        self.samplers: dict[str, ModelSampler] = {}
+
+    def split(self, requests: Sequence[Request]) -> list[list[Request]]:
+        return self.chosen().split(requests)
+
+    async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
+        return await self.chosen()(requests)
+
+    def chosen(self) -> ModelSampler:
+        given = ensure_config().get("configurable", {})
+        fields = {name: value for name, value in given.items() if not name.startswith(_OF_THE_GRAPH)}
+        key = repr(sorted(fields.items()))
+        if key not in self.samplers:
+            model = self.model._model({"configurable": fields})  # noqa: SLF001 - it offers no other way to it
+            self.samplers[key] = ModelSampler(model, self.max_tokens)
+        return self.samplers[key]
 
 
 def _config(request: Request) -> RunnableConfig:
@@ -230,160 +250,10 @@ def _config(request: Request) -> RunnableConfig:
     return {"tags": ["nostream"], "metadata": metadata, "run_name": "sample"}
 
 
-def _independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
-    update: dict[str, Any] = {"disable_streaming": True, "cache": False}
-    if max_tokens and getattr(model, "max_tokens", 0) is None:
-        update["max_tokens"] = max_tokens
-    if getattr(model, "seed", None) is not None:
-        update["seed"] = None
-    if "n" in type(model).model_fields and isinstance(getattr(model, "n", None), int):
-        update["n"] = type(model).model_fields["n"].get_default()
-    if "max_retries" in type(model).model_fields:
-        update["max_retries"] = 0  # ours are the only retries
-    for name in ("root_client", "root_async_client"):
-        client: Any = getattr(model, name, None)
-        if hasattr(client, "with_options"):
-            once = client.with_options(max_retries=0)
-            update |= {name: once, name.removeprefix("root_"): once.chat.completions}
-    return model.model_copy(update=update)
-
-
-def _heated(
-    model: BaseChatModel, temperature: float | None, left_out: AbstractSet[str], secrets: Sequence[str]
-) -> Runnable[Any, Any]:
-    known = type(model).model_fields
-    update: dict[str, Any] = {name: None for name in left_out & {"temperature", "max_tokens"} if name in known}
-    heated = temperature is not None and "temperature" not in left_out
-    if heated and "temperature" in known:
-        update["temperature"] = temperature
-    if update:
-        model = _discreet(model.model_copy(update=update), secrets)
-    return model.bind(temperature=temperature) if heated and "temperature" not in known else model
-
-
-def _discreet(model: BaseChatModel, secrets: Sequence[str]) -> BaseChatModel:
-    """`model`, its errors without keys: callbacks are told of an error before we could mend it."""
-    generate: Callable[..., Awaitable[ChatResult]] = MethodType(type(model)._agenerate, model)  # noqa: SLF001 - what subclasses of BaseChatModel write
-
-    async def discreetly(*args: Any, **kwargs: Any) -> ChatResult:
-        try:
-            return await generate(*args, **kwargs)
-        except Exception as error:
-            redact(error, secrets)
-            raise
-
-    object.__setattr__(model, "_agenerate", discreetly)
-    return model
-
-
-def _unbound(model: Runnable[Any, Any]) -> tuple[Runnable[Any, Any], dict[str, Any], RunnableConfig]:
-    """What plain bindings bind, their arguments, and their config."""
-    kwargs: dict[str, Any] = {}
-    config: RunnableConfig = {}
-    while type(model) is RunnableBinding and not model.config_factories:
-        kwargs, config = {**model.kwargs, **kwargs}, merge_configs(model.config, config)
-        model = model.bound
-    return model, kwargs, config
-
-
-def _takes_n(model: BaseChatModel) -> bool:
-    return "n" in type(model).model_fields or "n" in signature(model._generate).parameters  # noqa: SLF001
-
-
-def _messages(result: LLMResult) -> list[AIMessage]:
-    """The responses of one call, what it used shared out so that it adds up."""
-    generations = result.generations[0]
-    if not generations:
-        raise ValueError("no choices in the response")
-    messages = [_message(getattr(generation, "message", generation.text)) for generation in generations]
-    if len(messages) == 1:
-        return messages
-    output = result.llm_output or {}
-    usages: list[Mapping[str, Any]] = [message.usage_metadata or {} for message in messages]
-    written = [usage.get("output_tokens") or 0 for usage in usages]
-    read, cached, total = _used(output.get("token_usage"), messages[0])
-    if sum(written) != total:  # each repeats the total, so that its share is estimated by the length of its text
-        written = _shares(total, [1 + len(message.model_dump_json(include=_SAID)) for message in messages])
-    return [
-        message.model_copy(
-            update={
-                "usage_metadata": _usage(0 if place else read, 0 if place else cached, tokens),
-                "response_metadata": {"model_name": output.get("model_name"), **message.response_metadata},
-            }
-        )
-        for place, (message, tokens) in enumerate(zip(messages, written, strict=True))
-    ]
-
-
-def _used(reported: Mapping[str, Any] | None, first: AIMessage) -> tuple[int, int, int]:
-    """Input, cached input and output tokens of a call: as its result says, or else its first message."""
-    if reported and "prompt_tokens" in reported:
-        names, inner = ("prompt_tokens", "completion_tokens", "prompt_tokens_details"), "cached_tokens"
-        said: Mapping[str, Any] = reported
-    else:
-        names, inner = ("input_tokens", "output_tokens", "input_token_details"), "cache_read"
-        said = first.usage_metadata or {}
-    read, written, details = (said.get(name) for name in names)
-    return read or 0, (details or {}).get(inner) or 0, written or 0
-
-
-def _usage(read: int, cached: int, written: int) -> UsageMetadata:
-    return {
-        "input_tokens": read,
-        "output_tokens": written,
-        "total_tokens": read + written,
-        "input_token_details": {"cache_read": cached},
-    }
-
-
-def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` cut in proportion to `weights`, into whole numbers that add up to it."""
-    cuts = [total * reached // sum(weights) for reached in accumulate(weights, initial=0)]
-    return [after - before for before, after in pairwise(cuts)]
-
-
-def _cut_short(error: Exception) -> AIMessage | None:
-    """The response in an error that says it was cut short: a red flag, and no failure of the call."""
-    reason = _CUT_SHORT.get(type(error).__name__)
-    if reason is None:
-        return None
-    used = getattr(getattr(error, "completion", None), "usage", None)
-    usage = _usage(getattr(used, "prompt_tokens", 0), 0, getattr(used, "completion_tokens", 0))
-    return AIMessage("", usage_metadata=usage, response_metadata={"finish_reason": reason})
-
-
-def _message(response: object) -> AIMessage:
-    if isinstance(response, dict) and isinstance(response.get("raw"), AIMessage):
-        response = response["raw"]  # of with_structured_output(include_raw=True)
-    if isinstance(response, str):
-        return AIMessage(response)
-    if not isinstance(response, AIMessage):
-        raise TypeError(
-            f"a model must answer with an AIMessage or a string, not {type(response).__name__}"
-            " (with_structured_output needs include_raw=True)"
-        )
-    return response
-
-
-def _secrets(model: Runnable[Any, Any]) -> list[str]:
-    """The keys that errors of `model` must not show."""
-    found = [value for name, value in os.environ.items() if name.endswith("_API_KEY")]
-
-    def look(one: BaseChatModel) -> BaseChatModel:
-        values = (getattr(one, name, None) for name in type(one).model_fields)
-        found.extend(value.get_secret_value() for value in values if isinstance(value, SecretStr))
-        return one
-
-    each_chat_model(model, look)
-    return [secret for secret in found if len(secret) >= _SHORTEST_SECRET]
-
-
-_SHORTEST_SECRET: Final = 8  # what is shorter stands in ordinary words
 _TURN: Final = 5.0  # seconds
 _SETTINGS: Final[Mapping[str, frozenset[str]]] = {
     "n": frozenset({"n"}),
     "temperature": frozenset({"temperature"}),
     "max_tokens": frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),
 }
-_SAID: Final = {"content", "tool_calls"}
-_CUT_SHORT: Final = {"LengthFinishReasonError": "length", "ContentFilterFinishReasonError": "content_filter"}
+_OF_THE_GRAPH: Final = ("__", "thread_", "checkpoint_", "langgraph_", "run_id", "graph_id", "assistant_id")

@@ -1,0 +1,94 @@
+"""From what a chat model returns to messages whose usage adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import LLMResult
+
+__all__ = ["cut_short", "message_in", "messages_in"]
+
+
+def messages_in(result: LLMResult) -> list[AIMessage]:
+    """The responses of one call, what it used shared out so that it adds up."""
+    said = [message_in(getattr(generation, "message", generation.text)) for generation in result.generations[0]]
+    if len(said) == 1:
+        return said
+    output = result.llm_output or {}
+    usages: list[Mapping[str, Any]] = [message.usage_metadata or {} for message in said]
+    written = [usage.get("output_tokens") or 0 for usage in usages]
+    read, cached, total = _used(output.get("token_usage"), said[0])
+    if sum(written) != total:  # each repeats the total, so that its share is estimated by the length of its text
+        written = _shares(total, [1 + len(message.model_dump_json(include=_SAID)) for message in said])
+    return [
+        message.model_copy(
+            update={
+                "usage_metadata": _usage(0 if place else read, 0 if place else cached, tokens),
+                "response_metadata": {"model_name": output.get("model_name"), **message.response_metadata},
+            }
+        )
+        for place, (message, tokens) in enumerate(zip(said, written, strict=True))
+    ]
+
+
+def _used(reported: Mapping[str, Any] | None, first: AIMessage) -> tuple[int, int, int]:
+    """Input, cached input and output tokens of a call: as its result says, or else its first message."""
+    if reported and "prompt_tokens" in reported:
+        names, inner = ("prompt_tokens", "completion_tokens", "prompt_tokens_details"), "cached_tokens"
+        said: Mapping[str, Any] = reported
+    else:
+        names, inner = ("input_tokens", "output_tokens", "input_token_details"), "cache_read"
+        said = first.usage_metadata or {}
+    read, written, details = (said.get(name) for name in names)
+    return read or 0, (details or {}).get(inner) or 0, written or 0
+
+
+def _usage(read: int, cached: int, written: int) -> UsageMetadata:
+    return {
+        "input_tokens": read,
+        "output_tokens": written,
+        "total_tokens": read + written,
+        "input_token_details": {"cache_read": cached},
+    }
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` cut in proportion to `weights`, into whole numbers that add up to it."""
+    cuts = [total * reached // sum(weights) for reached in accumulate(weights, initial=0)]
+    return [after - before for before, after in pairwise(cuts)]
+
+
+def cut_short(error: Exception) -> AIMessage | None:
+    """The response in an error that says it was cut short: a red flag, and no failure of the call."""
+    reason = _CUT_SHORT.get(type(error).__name__)
+    if reason is None:
+        return None
+    used = getattr(getattr(error, "completion", None), "usage", None)
+    usage = _usage(getattr(used, "prompt_tokens", 0), 0, getattr(used, "completion_tokens", 0))
+    return AIMessage("", usage_metadata=usage, response_metadata={"finish_reason": reason})
+
+
+def message_in(response: object) -> AIMessage:
+    """The message in what a model returned.
+
+    Raises:
+        TypeError: When there is none.
+    """
+    if isinstance(response, dict) and isinstance(response.get("raw"), AIMessage):
+        response = response["raw"]  # of with_structured_output(include_raw=True)
+    if isinstance(response, str):
+        return AIMessage(response)
+    if not isinstance(response, AIMessage):
+        raise TypeError(
+            f"a model must answer with an AIMessage or a string, not {type(response).__name__}"
+            " (with_structured_output needs include_raw=True)"
+        )
+    return response
+
+
+_SAID: Final = {"content", "tool_calls"}
+_CUT_SHORT: Final = {"LengthFinishReasonError": "length", "ContentFilterFinishReasonError": "content_filter"}
