@@ -16,10 +16,10 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from langgraph_maker.calls import redact
-from langgraph_maker.independent import discreet, heated, secrets_of, takes_n, unbound
+from langgraph_maker.independent import discreet, heated, independent, secrets_of, takes_n, unbound
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit
-from langgraph_maker.responses import cut_short, message_in
+from langgraph_maker.responses import cut_short, message_in, messages_in
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
