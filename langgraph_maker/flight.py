@@ -103,6 +103,10 @@ class Flight:
             if task not in self.paid:
                 task.cancel()
 
+    def emptied(self) -> bool:
+        """Whether it was drained, to nothing."""
+        return self.draining and not (self.tasks or self.arrived or self.failed)
+
     def take(self) -> list[Arrival]:
         """What has arrived for ripe ballots; all of it, where no more is to come."""
         ripe = self.ripe if self.tasks and not self.draining else {*self.arrived}

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from inspect import isawaitable
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage
@@ -19,7 +19,7 @@ from langgraph_maker.flight import Arrival, Flight
 from langgraph_maker.limiter import Limiter
 from langgraph_maker.state import Request, Sampler
 
-__all__ = ["Arrival", "Pool"]
+__all__ = ["Arrival", "Pool", "misuse"]
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Pool:
 
     async def _boarded(self, owner: str) -> Flight:
         flight = self._flights.get(owner)
-        if flight is None or flight.loop is not asyncio.get_running_loop():
+        if flight is None or flight.loop is not asyncio.get_running_loop() or flight.emptied():
             await self.aclose(owner)
             flight = self._flights[owner] = Flight()
         if flight.timer is not None:
@@ -186,8 +186,9 @@ class Pool:
             if not (self.answered or problem.reached):  # more likely a wrong address than an outage
                 patience.outage_limit = min(self.outage_limit, _FIRST_ANSWER)
             pause = None if isinstance(error, _MisuseError) else patience.pause(problem)
-            if pause is None or flight.draining:
+            if pause is None:
                 flight.fail(self._gave_up(error, problem, patience))
+            if pause is None or flight.draining:
                 return
             self._warn(error, pause)
             requests = [request for request, _ in failed]
@@ -208,8 +209,7 @@ class Pool:
                 responses = await _awaitable(self.sampler(requests))
         except Exception as error:  # noqa: BLE001 - whatever it is, it failed these calls
             return [error] * len(requests)
-        if len(responses) != len(requests):
-            wrong = f"the sampler gave {len(responses)} responses to {len(requests)} requests"
+        if (wrong := misuse(requests, responses)) is not None:
             return [_MisuseError(wrong)] * len(requests)
         return responses
 
@@ -224,6 +224,18 @@ class Pool:
             told = SamplingError(f"a model call failed {tries}, the last time with {_told(error)}{asked}")
         told.__cause__ = error
         return told
+
+
+def misuse(requests: Sequence[Request], responses: Any) -> str | None:
+    """What is wrong with the responses that a sampler gave, if anything is."""
+    if not isinstance(responses, Sequence) or isinstance(responses, str):
+        return f"the sampler gave {type(responses).__name__}, where a list of responses was due"
+    if len(responses) != len(requests):
+        return f"the sampler gave {len(responses)} responses to {len(requests)} requests"
+    odd = next((one for one in responses if not isinstance(one, (AIMessage, Exception))), None)
+    if odd is None and None not in responses:
+        return None
+    return f"the sampler gave {type(odd).__name__}, where an AIMessage or an exception was due"
 
 
 class _MisuseError(Exception):

@@ -21,7 +21,7 @@ from langgraph_maker import asolve, create_maker, create_voting_graph, solve
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.loops import run_sync
 from langgraph_maker.pool import Pool
-from langgraph_maker.state import Decision, Request
+from langgraph_maker.state import Decision, Request, never_waits
 from langgraph_maker.tasks import TowersOfHanoi
 from langgraph_maker.theory import p_correct
 
@@ -345,6 +345,32 @@ class TestConcurrency:
         run = solve(Counting(3), down, stop=failed.is_set)
         assert (run.status, run.samples) == ("stopped", 3)
         assert run.reason.startswith("stopped on request")
+
+
+@pytest.mark.parametrize(
+    ("responses", "said"),
+    [
+        (None, "gave NoneType, where a list of responses was due"),
+        ("AAA", "gave str, where a list of responses was due"),
+        ([AIMessage("A")] * 2, "gave 2 responses to 3 requests"),
+        ([AIMessage("A"), None, AIMessage("A")], "gave NoneType, where an AIMessage or an exception was due"),
+        (["A", "A", "A"], "gave str, where an AIMessage or an exception was due"),
+    ],
+)
+@pytest.mark.parametrize("waits", [True, False])
+def test_samplers_that_are_none_are_told_at_once(responses: Any, said: str, waits: bool) -> None:
+    async def sampler(requests: Any) -> Any:
+        return responses
+
+    with pytest.raises(TypeError, match=said):
+        vote(sampler if waits else never_waits(sampler))
+
+
+def test_a_stop_that_is_taken_back_goes_on() -> None:
+    asked = iter([False, False, True])  # then False again
+    late = Late(right, lambda request: 2000 if request.subtask_id == "1" else 0)
+    run = solve(Counting(3), late, stop=lambda: next(asked, False))
+    assert (run.status, run.samples) in {("solved", 9), ("stopped", 6)}
 
 
 def test_the_awaitable_kind_of_a_sampler() -> None:
