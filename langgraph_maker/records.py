@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "Session",
     "adrive",
+    "calibration",
     "check_id",
     "drive",
     "drop_entry",
@@ -310,6 +311,11 @@ _PASSING: Final = frozenset({"OperationalError", "InterfaceError", "AdminShutdow
 def namespace(run_id: str) -> tuple[str, ...]:
     """Where a run's entries and open ballots are."""
     return (ROOT, "runs", _label(run_id))
+
+
+def calibration(run_id: str) -> tuple[str, ...]:
+    """Where the answers of a calibration are, and what was found."""
+    return (ROOT, "calibrations", _label(run_id))
 
 
 @lru_cache(maxsize=64)

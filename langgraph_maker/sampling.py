@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from langgraph_maker.calls import redact
 from langgraph_maker.models import Model, chat_model, each_chat_model
-from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit
+from langgraph_maker.red_flags import RuleLike, TokenLimit, each_rule
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
@@ -78,12 +78,8 @@ def token_allowance(red_flags: RuleLike | None) -> int | None:
         >>> token_allowance(TokenLimit(750) | Truncated())
         850
     """
-    limits = [rule.limit for rule in _flat(red_flags) if isinstance(rule, TokenLimit)]
+    limits = [rule.limit for rule in each_rule(red_flags) if isinstance(rule, TokenLimit)]
     return min(limits) + 100 if limits else None
-
-
-def _flat(rule: RuleLike | None) -> list[RuleLike | None]:
-    return [inner for one in rule.rules for inner in _flat(one)] if isinstance(rule, AnyOf) else [rule]
 
 
 class ModelSampler:

@@ -12,10 +12,10 @@ from typing_extensions import Unpack
 
 from langgraph_maker.calibration import Options, acalibrate
 from langgraph_maker.calibration.findings import Calibration
-from langgraph_maker.calibration.trials import Prices
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.planning import Plan
+from langgraph_maker.prices import Price
 from langgraph_maker.task import Task
 
 __all__ = ["Comparison", "Row", "acompare", "compare", "plan_rows", "ranked", "sentences"]
@@ -31,7 +31,7 @@ class Row:
     """
 
     model: str
-    price: Prices | None
+    price: Price | None
     tokens: float
     error: float | None
     error_low: float
@@ -60,7 +60,7 @@ def compare(
     models: Iterable[Model],
     *,
     for_steps: int | None = None,
-    prices: Mapping[str, Prices] | None = None,
+    prices: Mapping[str, Price] | None = None,
     **options: Unpack[Options],
 ) -> Comparison:
     """`acompare`, for synchronous code.
@@ -80,7 +80,7 @@ async def acompare(
     models: Iterable[Model],
     *,
     for_steps: int | None = None,
-    prices: Mapping[str, Prices] | None = None,
+    prices: Mapping[str, Price] | None = None,
     **options: Unpack[Options],
 ) -> Comparison:
     """Calibrate each model on the same steps and rank them for a task of `for_steps` steps, one after another.

@@ -19,7 +19,7 @@ from langgraph_maker.nodes.tally import check_budget, deficit
 from langgraph_maker.pool import Arrival, Pool
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
-__all__ = ["Prompt", "sample_node"]
+__all__ = ["Prompt", "check_temperatures", "sample_node"]
 
 Prompt = Callable[[Any], Sequence[BaseMessage] | str]
 """φ: all that a microagent sees of a state."""
@@ -64,10 +64,7 @@ def sample_node(
         ValueError: For a bad `k`, `max_samples`, `hedge` or temperature; while running, for subtasks with equal ids.
         SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
-    for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value < float("inf")):
-            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
+    check_temperatures(first_temperature, temperature)
     if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
         raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
     k = check_margin(k)
@@ -87,6 +84,18 @@ def sample_node(
 
 
 _MOST_HEDGES = 100
+
+
+def check_temperatures(first_temperature: float | None, temperature: float | None) -> None:
+    """Refuse temperatures that are none.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value < float("inf")):
+            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
