@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from langgraph_maker.runner import Progress
 
-__all__ = ["follow"]
+__all__ = ["follow", "follow_samples"]
 
 
 @contextmanager
@@ -28,6 +30,25 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
             bar.update(shown, completed=now.steps, total=now.total_steps, description=_line(now, _short, "\n"))
 
         yield on_progress
+
+
+@contextmanager
+def follow_samples(console: Console) -> Iterator[Callable[[str, int], None]]:
+    """Give the `on_progress` that shows a calibration on `console`, for as long as the context lasts."""
+    if console.is_terminal:
+        with console.status("calibrating") as status:
+            yield lambda name, drawn: status.update(f"calibrating {escape(name)}: {drawn:,} samples")
+        return
+    began = time.monotonic()
+    due = 1.0
+
+    def on_progress(name: str, drawn: int) -> None:
+        nonlocal due
+        if (seconds := time.monotonic() - began) >= due:
+            due = max(seconds + 1, seconds * 1.1)
+            console.print(f"calibrating {escape(name)}: {drawn:,} samples")
+
+    yield on_progress
 
 
 def _lines(console: Console) -> Callable[[Progress], None]:

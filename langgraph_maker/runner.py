@@ -27,7 +27,7 @@ from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.state import Usage, total_usage
 from langgraph_maker.task import Task
 
-__all__ = ["Progress", "Run", "asolve", "solve"]
+__all__ = ["Progress", "Run", "asolve", "in_time", "solve"]
 
 _SEGMENT = 6000  # supersteps, about 2,000 steps: what tracers take in one trace
 
@@ -163,7 +163,7 @@ def solve(
     """
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
-    options["stop"] = _in_time(deadline, options.get("stop"))
+    options["stop"] = in_time(deadline, options.get("stop"))
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
     with hold(store, run_id), _Watch(task, on_progress) as watch:
         while watch.goes_on(store, run_id):
@@ -193,7 +193,7 @@ async def asolve(
     """
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
-    options["stop"] = _in_time(deadline, options.get("stop"))
+    options["stop"] = in_time(deadline, options.get("stop"))
     maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
     async with ahold(store, run_id):
         with _Watch(task, on_progress) as watch:
@@ -203,7 +203,7 @@ async def asolve(
     return watch.run(store)
 
 
-def _in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
+def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
     """`stop`, which also says so once the deadline has passed."""
     if deadline is None:
         return stop

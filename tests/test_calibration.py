@@ -333,6 +333,7 @@ def test_a_budget_is_kept_and_widens_the_interval() -> None:
     price = Price(1000.0, 1000.0)
     model = Scripted(counted)
     whole = calibrate(Known(500), model, samples=400, price=price)
+    assert whole.spent is not None
     assert whole.spent == pytest.approx(model.drawn * 0.015)
     part = calibrate(Known(500), model, samples=400, price=price, max_cost=whole.spent / 3)
     assert part.spent is not None

@@ -57,7 +57,7 @@ class Comparison:
 
 def compare(
     task: Task,
-    models: Iterable[Model],
+    models: Iterable[Model] | Mapping[str, Model],
     *,
     for_steps: int | None = None,
     prices: Mapping[str, Price] | None = None,
@@ -77,7 +77,7 @@ def compare(
 
 async def acompare(
     task: Task,
-    models: Iterable[Model],
+    models: Iterable[Model] | Mapping[str, Model],
     *,
     for_steps: int | None = None,
     prices: Mapping[str, Price] | None = None,
@@ -87,22 +87,28 @@ async def acompare(
 
     Args:
         task: What to calibrate on.
-        models: What to compare, see `sampling.Model`.
+        models: What to compare, see `models.Model`; a mapping gives them names of its own.
         for_steps: Steps in the whole task; None for those of `task`.
-        prices: By model name, dollars per million input and output tokens, where they are not known.
+        prices: By model name, where they are not known, or yours differ.
         **options: Those of `calibrate`. A `run_id` is followed by the model's name; `max_cost` is for each model.
 
     Raises:
-        ValueError: For no model, and as `calibrate` does.
+        ValueError: For no model, two of one name, a price of none of them, and as `calibrate` does.
         SamplingError: As `calibrate` does.
     """
+    named = list(models.items() if isinstance(models, Mapping) else ((model_name(model), model) for model in models))
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two of the models have the same name: {', '.join(names)}")
+    if strange := (prices or {}).keys() - set(names):
+        raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(names)}")
     calibrations = []
-    for model in models:
-        own: Options = {**options, "steps": for_steps or options.get("steps")}
-        if (price := (prices or {}).get(model_name(model))) is not None:
+    for name, model in named:
+        own: Options = {**options, "steps": for_steps or options.get("steps"), "name": name}
+        if (price := (prices or {}).get(name)) is not None:
             own["price"] = price
         if (run_id := options.get("run_id")) is not None:
-            own["run_id"] = f"{run_id} {model_name(model)}"
+            own["run_id"] = f"{run_id} {name}"
         calibrations.append(await acalibrate(task, model, **own))
     return ranked(calibrations)
 
@@ -120,7 +126,7 @@ def ranked(calibrations: Iterable[Calibration]) -> Comparison:
         raise ValueError("these calibrations are not for the same number of steps and the same target")
     found.sort(key=_by_cost)
     rows = [_row(one) for one in found]
-    return Comparison(rows, found, _remarks(rows))
+    return Comparison(rows, found, [*_remarks(rows), *filter(None, map(_better_limit, found))])
 
 
 def _by_cost(found: Calibration) -> tuple[bool, bool, float]:
@@ -163,6 +169,20 @@ def _remarks(rows: list[Row]) -> list[str]:
             f"the cost is not known for {', '.join(unpriced)}: give dollars per million input and output tokens"
         )
     return said
+
+
+def _better_limit(found: Calibration) -> str:
+    """Whether another token limit would be cheaper, as far as the samples tell."""
+    cheaper = [one for one in found.other_limits if one.cheaper_than(found)]
+    if not cheaper:
+        return ""
+    best = min(cheaper, key=lambda one: one.cost_estimate or 0.0)
+    now = "no k can be had" if found.cost_estimate is None else f"it is about ${found.cost_estimate:,.0f}"
+    limit = "without a limit" if found.token_limit is None else f"at {found.token_limit:,}"
+    return (
+        f"{found.model} would be cheaper with a token limit of {best.token_limit:,}: about"
+        f" ${best.cost_estimate or 0.0:,.0f} by the estimates, with v = {best.valid_rate or 0.0:.3f}, where {limit} {now}"
+    )
 
 
 def sentences(found: Calibration) -> list[str]:

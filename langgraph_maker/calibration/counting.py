@@ -26,7 +26,7 @@ from langgraph_maker.estimates import (
 from langgraph_maker.prices import Price
 from langgraph_maker.state import Usage, no_usage, total_usage
 
-__all__ = ["Counts", "conclude"]
+__all__ = ["LIMITS", "Counts", "at_other_limits", "conclude"]
 
 LIMITS = (500, 750, 1000, 1500, 2048)
 """Token limits that samples are looked at under; 750 is that of MAKER's run, 2,048 that of its calibration."""
@@ -260,6 +260,8 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
             "scored against the winners of votes, since the task has no oracle: a step on which the model is mostly"
             " wrong counts as right, also among the steps that no k can save"
         )
+    if found.steps is None:
+        notes.append("the task's length is not known: say for how many steps k and costs are wanted")
     if found.simulated:
         notes.append("the model is simulated: what was measured says nothing about a real one")
     if counts.used["cost"] is None:

@@ -60,6 +60,20 @@ class OtherLimit:
     expected_cost: float | None
     cost_estimate: float | None
 
+    def cheaper_than(self, found: Calibration) -> bool:
+        """Whether the estimates say so, by more than 5 %; any cost is less than that of a model without a k."""
+        if self.cost_estimate is None:
+            return False
+        return found.cost_estimate is None or self.cost_estimate < _WORTH_IT * found.cost_estimate
+
+    def differs_from(self, found: Calibration) -> bool:
+        """Whether another share of the samples is valid, or another k is called for."""
+        shares = abs((self.valid_rate or 0) - (found.valid_rate or 0))
+        return shares >= _NOTABLE or self.k_estimate != found.k_estimate
+
+
+_WORTH_IT, _NOTABLE = 0.95, 0.01
+
 
 @dataclass(frozen=True)
 class Calibration:

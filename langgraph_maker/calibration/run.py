@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -57,7 +58,7 @@ class Options(TypedDict, total=False):
     price: Price | None
     max_cost: float | None
     stop: Callable[[], bool | str] | None
-    on_progress: Callable[[int], None] | None
+    on_progress: Callable[[str, int], None] | None
     max_concurrency: int | None
     call_timeout: float
     outage_limit: float
@@ -98,7 +99,7 @@ async def acalibrate(
     price: Price | None = None,
     max_cost: float | None = None,
     stop: Callable[[], bool | str] | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
     max_concurrency: int | None = None,
     call_timeout: float = 600.0,
     outage_limit: float = 600.0,
@@ -136,7 +137,7 @@ async def acalibrate(
         price: What tokens cost; None for what is known of the model, see `known_price`.
         max_cost: Dollars to spend at most; the batch under way may exceed it a little.
         stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
-        on_progress: Told after each batch how many samples were drawn so far.
+        on_progress: Told after each batch which model was asked, and how many samples were drawn so far.
         max_concurrency: Model calls at a time, and samples in a batch; None for 256 to a chat model, and 64 elsewhere.
         call_timeout: Seconds after which a call is given up and made again.
         outage_limit: Seconds for which a failing call is made again.
@@ -182,7 +183,7 @@ async def acalibrate(
         price=price,
         max_cost=max_cost,
         stop=stop or (lambda: False),
-        on_progress=on_progress or (lambda _: None),
+        on_progress=partial(on_progress, name) if on_progress is not None else lambda _: None,
         store=store if store is not None else InMemoryStore(),
         run_id=run_id,
     )
