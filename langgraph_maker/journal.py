@@ -36,7 +36,7 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class Problem:
-    """What `verify` found at a step: "missing", "altered", "broken succession" or "mixed writers"."""
+    """What `verify` found at a step: "missing", "altered", "undercut", "broken succession" or "mixed writers"."""
 
     step: int
     kind: str
@@ -109,7 +109,7 @@ def steps(store: BaseStore, run_id: str) -> int:
 
 
 def verify(store: BaseStore, run_id: str) -> list[Problem]:
-    """Look for steps that are missing, altered, out of succession or written by two processes at once.
+    """Look for steps that are missing, altered, short of k, out of succession or written by two processes at once.
 
     What lanes of an unfinished run have yet to do is not missing.
 
@@ -137,6 +137,10 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
                 continue
             if last is not None and last["step"] == step - 1 and entry["start"] != last["end"]:
                 problems.append(Problem(step, "broken succession", f"it does not start where step {step - 1} ended"))
+            if isinstance(head["k"], int) and entry["margin"] < head["k"]:
+                problems.append(
+                    Problem(step, "undercut", f"it was decided by {entry['margin']}, where k is {head['k']}")
+                )
             last, writer = entry, entry["writer"]
             if writer not in order:
                 problems.append(Problem(step, "mixed writers", f"{writer} never began work on this run"))

@@ -181,7 +181,8 @@ def _better_limit(found: Calibration) -> str:
     limit = "without a limit" if found.token_limit is None else f"at {found.token_limit:,}"
     return (
         f"{found.model} would be cheaper with a token limit of {best.token_limit:,}: about"
-        f" ${best.cost_estimate or 0.0:,.0f} by the estimates, with v = {best.valid_rate or 0.0:.3f}, where {limit} {now}"
+        f" ${best.cost_estimate or 0.0:,.0f} by the estimates, with v = {best.valid_rate or 0.0:.3f}, where {limit}"
+        f" {now}"
     )
 
 

@@ -154,8 +154,8 @@ def _report(task: Task, found: Comparison) -> str:
         paragraph(title, ""),
         columns([_HEADER, *map(_row, found.rows)]),
         paragraph(
-            "$/M: dollars per million input/output tokens. k and cost are those of the lower bound of p, and in brackets"
-            " those of the estimate.",
+            "$/M: dollars per million input/output tokens. k and cost are those of the lower bound of p, and in"
+            " brackets those of the estimate.",
             "",
         ),
         *(["\n".join(map(paragraph, said))] if said else []),
