@@ -101,8 +101,6 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
-    if k == "auto":
-        raise ValueError('k="auto" calibrates before a run, which solve does: here k is a whole number, or a function')
     margin = _by_id(k) if callable(k) else k
     sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)

@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from langgraph_maker.calibration import Calibration
 from langgraph_maker.runner import Progress
 
-__all__ = ["follow", "follow_samples"]
+__all__ = ["calibrated", "follow", "follow_samples"]
 
 
 @contextmanager
@@ -27,6 +28,8 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
         shown = bar.add_task("", total=None)
 
         def on_progress(now: Progress) -> None:
+            if now.calibration is not None:
+                bar.console.print(calibrated(now.calibration))
             bar.update(shown, completed=now.steps, total=now.total_steps, description=_line(now, _short, "\n"))
 
         yield on_progress
@@ -56,6 +59,9 @@ def _lines(console: Console) -> Callable[[Progress], None]:
 
     def on_progress(now: Progress) -> None:
         nonlocal due
+        if now.calibration is not None:
+            console.print(calibrated(now.calibration))
+            return
         if now.seconds < due:
             return
         due = max(now.seconds + 1, now.seconds * 1.1)  # ever rarer, so that a log of days stays readable
@@ -71,7 +77,16 @@ def _rate(now: Progress) -> float:
     return (now.steps - now.earlier) / now.seconds if now.seconds else 0.0
 
 
+def calibrated(found: Calibration) -> str:
+    """What k="auto" goes by, and what it took."""
+    k = "grows with the step" if found.k_min is None else f"is {found.k_min}"
+    cost = "" if found.spent is None else f", ${found.spent:,.4f}"
+    return f"calibrated: k {k}, p at least {found.p_low:.4f}, {found.drawn:,} samples{cost}"
+
+
 def _line(now: Progress, number: Callable[[int], str], between: str = " · ") -> str:
+    if now.calibrating:
+        return f"calibrating · {number(now.samples)} samples"
     of = f"/{number(now.total_steps)}" if now.total_steps else ""
     lanes = f" · {now.lanes:,} lanes" if now.lanes > 1 else ""
     done = f"{number(now.steps)}{of} steps · {number(round(_rate(now)))} steps/s{lanes}"

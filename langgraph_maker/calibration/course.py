@@ -103,16 +103,20 @@ class Course:
             draws.append((Draw("sample", step, 0), state))
             draws += [(Draw("pair", step, 0), state)] * _in_share(place, pairs)
             draws += [(Draw("first", step, 0), state)] * _in_share(place, firsts)
-        answers = await self.trials.draw(draws)
-        await self._truths(places)
-        for (draw, _), answer in zip(draws, answers, strict=True):
-            self.counts.add(draw, answer)
-
-    async def _truths(self, places: Sequence[tuple[int, State]]) -> None:
         truths = self.counts.truths
         if isinstance(self.task, Checkable):
             truths.update((step, self.task.vote_key(self.task.oracle(state))) for step, state in places)
-        elif unknown := [place for place in places if place[0] not in truths]:
+        try:
+            await self.trials.draw(draws)
+            await self._truths(places)
+        finally:  # what is paid for counts, also where the budget ended the batch
+            known = [draw for draw, _ in draws if draw in self.trials.answers and draw.at in truths]
+            for draw in known:
+                self.counts.add(draw, self.trials.answers[draw])
+
+    async def _truths(self, places: Sequence[tuple[int, State]]) -> None:
+        truths = self.counts.truths
+        if unknown := [place for place in places if place[0] not in truths]:
             winners = await self.trials.vote("vote", unknown, self.about["reference_k"])
             truths.update((step, winner and winner[0]) for (step, _), winner in zip(unknown, winners, strict=True))
 

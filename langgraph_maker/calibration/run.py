@@ -37,7 +37,7 @@ from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
 
-__all__ = ["Calibration", "Options", "acalibrate", "calibrate", "known_price"]
+__all__ = ["Calibration", "Options", "acalibrate", "calibrate", "check_aims", "known_price"]
 
 
 class Options(TypedDict, total=False):
@@ -164,8 +164,11 @@ async def acalibrate(
     check_cost(max_cost, price, name)
     check_temperatures(first_temperature, temperature)
     check_margin(reference_k)
-    theory.k_min(1, 1 if steps is None else steps, target)
-    _check({"samples": samples}, {"pairs": pairs, "firsts": firsts})
+    check_aims(samples, target)
+    theory.k_min(1, 1 if steps is None else steps)
+    for what, share in (("pairs", pairs), ("firsts", firsts)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{what} is a share of the steps, from 0 to 1, not {share!r}")
     steps = task.steps if steps is None else steps
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     trials = Trials(
@@ -233,10 +236,12 @@ def known_price(model: Model) -> Price | None:
     return Price(profile.input_price, profile.output_price)
 
 
-def _check(counts: dict[str, Any], shares: dict[str, float]) -> None:
-    for name, count in counts.items():
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"{name} is a whole number of at least 1, not {count!r}")
-    for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} is a share of the steps, from 0 to 1, not {share!r}")
+def check_aims(samples: int, target: float) -> None:
+    """Refuse what is no number of samples, or no target.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise ValueError(f"samples is a whole number of at least 1, not {samples!r}")
+    theory.k_min(1, 1, target)

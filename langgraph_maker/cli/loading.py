@@ -8,7 +8,9 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
+
+import typer
 
 from langgraph_maker.models import Model, chat_model
 from langgraph_maker.red_flags import AnyOf, TokenLimit, Truncated
@@ -16,7 +18,7 @@ from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.task import Task
 from langgraph_maker.tasks import TowersOfHanoi
 
-__all__ = ["arguments", "load_model", "load_task", "red_flags", "seconds"]
+__all__ = ["arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
 
 
 def load_task(name: str, arguments: dict[str, Any]) -> Task:
@@ -80,6 +82,20 @@ def arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
         except ValueError:
             given[key] = value
     return given
+
+
+def margin(text: str) -> int | Literal["auto"]:
+    """Read what `--k` was given.
+
+    Raises:
+        BadParameter: When it is neither a whole number nor "auto".
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number, and not auto", param_hint="'--k'") from None
 
 
 def red_flags(token_limit: int) -> AnyOf:
