@@ -104,7 +104,7 @@ async def acompare(
         raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(names)}")
     calibrations = []
     for name, model in named:
-        own: Options = {**options, "steps": for_steps or options.get("steps"), "name": name}
+        own: Options = {**options, "steps": options.get("steps") if for_steps is None else for_steps, "name": name}
         if (price := (prices or {}).get(name)) is not None:
             own["price"] = price
         if (run_id := options.get("run_id")) is not None:

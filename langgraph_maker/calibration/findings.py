@@ -172,10 +172,10 @@ class Calibration:
         Raises:
             ValueError: When voting may not help at all, or the task's length is not known.
         """
-        steps = steps or self.steps
+        steps = self.steps if steps is None else steps
         if steps is None:
             raise ValueError("the task's length is not known: give steps=, or use margins() step by step")
-        k = margin_or_none(self.p_low, self.p_first_low, steps, target or self.target)
+        k = margin_or_none(self.p_low, self.p_first_low, steps, self.target if target is None else target)
         if k is None:
             raise ValueError(f"no k can be recommended for {self.model}: {self.problem}")
         return k
@@ -187,7 +187,7 @@ class Calibration:
             ValueError: When voting may not help at all.
         """
         self.margin(steps=1)
-        p, own, wanted = self.p_low, no_better(self.p_low, self.p_first_low), target or self.target
+        p, own, wanted = self.p_low, no_better(self.p_low, self.p_first_low), self.target if target is None else target
         return lambda step: theory.k_at_step(p, step, wanted, p_first=own)
 
     def to_json(self) -> str:
