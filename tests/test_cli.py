@@ -201,7 +201,14 @@ class TestUsage:
             (["hanoi", "--model", "sim:error=2"], "from 0 to 1"),
             (["hanoi", "--model", "openai:gpt-4.1-mini"], "OPENAI_API_KEY"),
             (["hanoi", "--base-url", "http://127.0.0.1:1/v1"], "goes with openai:NAME"),
-            (["hanoi", "--max-samples", "2"], "at least k = 3"),
+            (["hanoi", "--max-step-samples", "2"], "at least k = 3"),
+            (["hanoi", "--max-samples", "0"], "max_total_samples is a whole number of at least 1, not 0"),
+            (["hanoi", "--max-cost", "0"], "max_cost is a number of dollars above 0, not 0"),
+            (["hanoi", "--max-cost", "1", "--model", "sim:error=0.1"], "give its price"),
+            (["hanoi", "--price", "cheap"], "a price is INPUT,OUTPUT"),
+            (["hanoi", "--deadline", "soon"], "a time is seconds above 0, or like 15m or 2h, not 'soon'"),
+            (["hanoi", "--hedge", "-1"], "hedge is a whole number from 0 to 100"),
+            (["hanoi", "--max-concurrency", "0"], "max_concurrency is a whole number of at least 1"),
             (["hanoi", "--set", "disks"], "KEY=VALUE"),
             (["hanoi", "--set", "colour=red"], "colour"),
             (["towers"], '"hanoi" or "package.module:factory"'),
@@ -241,7 +248,8 @@ class TestErrors:
         assert "Traceback" not in done.stderr
 
     def test_a_server_that_is_not_there(self) -> None:
-        done = run("hanoi", "--model", "openai:any", "--base-url", "http://127.0.0.1:9/v1", OPENAI_API_KEY="k")
+        server = ("--base-url", "http://127.0.0.1:9/v1", "--outage-limit", "0.1")
+        done = run("hanoi", "--model", "openai:any", *server, OPENAI_API_KEY="k")
         assert done.returncode == 1
         assert "Connection error" in done.stderr
         assert "Traceback" not in done.stderr
