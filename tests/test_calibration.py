@@ -488,6 +488,22 @@ def test_what_arrived_beside_a_call_that_failed_for_good_is_kept() -> None:
     assert model.drawn - failed + rest.drawn == whole.drawn
 
 
+def test_a_stop_gives_up_calls_that_wait_for_another_attempt_and_keeps_the_rest() -> None:
+    stopped: list[bool] = []
+
+    def answer(request: Request) -> str | Exception:
+        if step_of(request) == 17:
+            stopped.append(True)
+            return TimeoutError("slow")
+        return right(request)
+
+    model = Scripted(answer)
+    found = calibrate(Known(40), model, firsts=0, pairs=0, stop=lambda: bool(stopped))
+    assert (found.samples, found.right) == (39, 39)
+    assert any("it was stopped" in note for note in found.notes)
+    assert len(stopped) == 1
+
+
 def test_samples_of_one_ballot_share_a_call_where_the_sampler_can() -> None:
     class Splitting(Scripted):
         def split(self, requests: Sequence[Request]) -> list[list[Request]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +162,29 @@ def test_a_budget_ends_it_and_the_same_command_goes_on(tmp_path: Path) -> None:
     [fresh] = found(*command, "--run-id", "b")["calibrations"]
     assert {**fresh, "run_id": ""} == {**whole, "run_id": ""}
     assert "holds another calibration" in call("calibrate", *command, "--seed", "5").stderr
+
+
+def test_a_signal_ends_it_and_the_printed_command_goes_on(tmp_path: Path) -> None:
+    db = str(tmp_path / "c.sqlite")
+    command = ["calibrate", "hanoi", "--disks", "15", "--samples", "30000", "--db", db]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from langgraph_maker.cli import main; main()", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("calibrating sim:gpt-4.1-mini: ")
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "sampling ended after" in printed
+    assert "it was stopped" in printed
+    again = shlex.split(said.split("this goes on: ")[1])
+    assert again[: len(command) + 2] == ["langgraph-maker", *command, "--run-id"]
+    kept = int(printed.split("sampling ended after ")[1].split()[0].replace(",", ""))
+    more = json.loads(call(*again[1:], "--deadline", "0.001s", "--json").stdout)["calibrations"][0]
+    assert more["samples"] == kept > 0
 
 
 def test_a_deadline_ends_it() -> None:

@@ -121,7 +121,7 @@ async def acalibrate(
 
     Args:
         task: What to calibrate for; on a smaller instance, if need be.
-        model: What to ask, see `sampling.Model`.
+        model: What to ask, see `models.Model`.
         samples: How many steps to sample; all of them where the task has fewer.
         target: Wanted probability of zero errors in the whole task, for k_min.
         steps: How long the task is that k and cost are projected to; None for this one.

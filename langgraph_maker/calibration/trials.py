@@ -157,7 +157,7 @@ class Trials:
             arrived, error = await self.pool.draw(requests, stop=self.stop)
             came = [(asked[request.subtask_id, request.number], response) for request, response in arrived]
             await self._keep([(draw, self._answer(draw, state, response)) for (draw, state), response in came])
-            if error is not None:
+            if error is not None and not self.stop():  # a stop gives up calls that wait for another attempt
                 raise error
         return [self.answers[draw] for draw, _ in draws]
 
