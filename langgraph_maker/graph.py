@@ -71,7 +71,8 @@ def create_maker(
     Args:
         task: What to solve.
         model: What to ask, see `models.Model`; "sim:…" simulates answers and needs no key.
-        k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own.
+        k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. A run that
+            goes on is held to it, where it has a store: no step that is done was decided by less than k asks for.
         lanes: Stretches of the chain that advance side by side, where the task knows where they begin (`Cuttable`).
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
         first_temperature: Of each step's first sample; None leaves the model's own.

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
-from langgraph.store.base import BaseStore, Item, SearchOp
+from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
 from langgraph_maker import records
 from langgraph_maker.errors import JournalError
@@ -159,7 +159,7 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
 
 
 def delete(store: BaseStore, run_id: str) -> None:
-    """Remove a run and all its entries.
+    """Remove a run, all its entries, and the calibration that it went by.
 
     Raises:
         JournalError: When there is no such run.
@@ -171,6 +171,8 @@ def delete(store: BaseStore, run_id: str) -> None:
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
             store.batch([records.put_open(run_id, step, None) for step in batch])
+    where = records.calibration(run_id)
+    store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
     store.batch([records.drop_header(run_id)])
     forget(store, run_id)
 

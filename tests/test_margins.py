@@ -175,6 +175,18 @@ def test_a_run_that_goes_on_keeps_its_k_and_is_not_calibrated_again() -> None:
     assert again.digest == done.digest
 
 
+def test_a_deleted_run_takes_its_calibration_along() -> None:
+    store = InMemoryStore()
+    first = auto(Scripted(right), store)
+    solve(Known(5), Scripted(right), store=store, run_id="ab")
+    journal.delete(store, "a")
+    assert [header["run_id"] for header in journal.runs(store)] == ["ab"]
+    assert not store.search(records.calibration("a"))
+    again = Scripted(right)
+    assert auto(again, store).calibration == first.calibration
+    assert again.drawn > of_the_run(again)
+
+
 def test_a_run_that_was_begun_with_a_k_is_not_calibrated_afterwards() -> None:
     store = InMemoryStore()
     solve(Known(60), Scripted(right), k=2, store=store, run_id="a", max_total_samples=20)

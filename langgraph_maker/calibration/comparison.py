@@ -14,11 +14,10 @@ from langgraph_maker.calibration import Options, acalibrate
 from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model, model_name
-from langgraph_maker.planning import Plan
 from langgraph_maker.prices import Price
 from langgraph_maker.task import Task
 
-__all__ = ["Comparison", "Row", "acompare", "compare", "plan_rows", "ranked", "sentences"]
+__all__ = ["Comparison", "Row", "acompare", "compare", "ranked", "sentences"]
 
 
 @dataclass(frozen=True)
@@ -244,24 +243,3 @@ def sentences(found: Calibration) -> list[str]:
 
 
 _LISTED = 20
-
-
-def plan_rows(planned: Plan) -> list[dict[str, float | None]]:
-    """The choices of a plan as rows of a table, the chosen k among its neighbours.
-
-    Example:
-        >>> from langgraph_maker.planning import plan
-        >>> [row["k"] for row in plan_rows(plan(0.9, 1023))]
-        [4, 5, 6]
-    """
-    return [
-        {
-            "k": choice.k,
-            "p_full": choice.p_full,
-            "samples": choice.samples,
-            "cost": choice.cost,
-            "rounds": choice.rounds,
-            "waves": choice.waves,
-        }
-        for choice in planned.choices
-    ]
