@@ -145,7 +145,7 @@ def _garbled(text: str) -> bool:
 _FULL: Final = frozenset({429, 529})
 _PASSING: Final = frozenset({408, 409, 425})
 _SERVER_ERRORS: Final = 500
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds
 _MOST_UNKNOWN: Final = 5
 _TRANSPORT: Final = frozenset(
     {"TransportError", "APIConnectionError", "ClientError", "JSONDecodeError", "TimeoutError", "OSError", "SSLError"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from inspect import isawaitable
 from itertools import groupby
@@ -71,6 +71,10 @@ class Pool:
         flight = self._flights.get(owner)
         return frozenset(flight.issued.get(subtask_id, ())) if flight else frozenset()
 
+    def waiting(self, owner: str) -> AbstractSet[str]:
+        """The ballots that wait for more to arrive before they are worth a count."""
+        return self._flights[owner].needed.keys() if owner in self._flights else frozenset()
+
     def __contains__(self, owner: str) -> bool:
         """Whether `owner` has calls in flight, or may have arrivals to collect."""
         return owner in self._flights
@@ -85,13 +89,14 @@ class Pool:
         groups: Iterable[Sequence[Request]],
         *,
         wanted: AbstractSet[str],
+        needed: Mapping[str, int],
         enough: int = 1,
         draining: bool = False,
         stop: Callable[[], bool | str] = lambda: False,
     ) -> list[Arrival]:
-        """Issue calls, one a group, and return what has arrived as soon as `enough` ballots have news.
+        """Issue calls, one a group, and return what has arrived for ballots as soon as `enough` of them are ripe.
 
-        It returns earlier when a pause comes in the stream of news, and when nothing is in flight any more. When
+        It returns earlier when a pause comes in their stream, and when nothing is in flight any more. When
         `draining`, once `stop` says True, or after a call has failed for good, nothing is issued, calls that wait for
         another attempt are given up, and all others are waited for.
 
@@ -99,7 +104,8 @@ class Pool:
             owner: Whose calls these are.
             groups: The samples to issue, those that go into one call together.
             wanted: The ballots whose calls go on; those of others are cancelled.
-            enough: How many ballots must have news.
+            needed: For ballots that were counted since, how many arrivals make them ripe: worth a count.
+            enough: How many ballots must be ripe.
             draining: See above.
             stop: Asked several times a second while nothing comes.
 
@@ -109,19 +115,21 @@ class Pool:
         flight = await self._boarded(owner)
         try:
             await flight.keep(wanted)
+            flight.need(needed)
             if draining:
                 flight.drain()
             if not (flight.failed or flight.draining):
                 for group in groups:
                     flight.issue(group, self._make(flight, list(group)))
-            await flight.news(enough, stop, self._limiter().latency / 32)
+            away = flight.loop.time() - flight.left if flight.left else 0.0
+            await flight.news(enough, stop, lull=max(self._limiter().latency / 32, away / 2))
         except BaseException:
             await self.aclose(owner)
             raise
         if flight.failed and not flight.arrived:
             await self.aclose(owner)
             raise flight.failed
-        arrived = flight.take()
+        arrived, flight.left = flight.take(), flight.loop.time()
         if flight.tasks:
             flight.timer = flight.loop.call_later(_ORPHANED, flight.land)
         return arrived
@@ -140,12 +148,13 @@ class Pool:
         at_once = getattr(self.sampler, "never_waits", False)
         groups = [requests] if at_once else [call for ballot in ballots for call in split(ballot)]
         arrived: list[Arrival] = []
+        needed = Counter(request.subtask_id for request in requests)
         try:
             while len(arrived) < len(requests):
-                more = await self.collect(owner, groups, wanted=wanted, enough=len(wanted), stop=stop)
+                more = await self.collect(owner, groups, wanted=wanted, needed=needed, enough=len(wanted), stop=stop)
                 if not more:
                     break
-                arrived, groups = arrived + more, []
+                arrived, groups, needed = arrived + more, [], Counter()
         except Exception as error:  # noqa: BLE001 - raised by the caller, once what arrived is kept
             return arrived, error
         finally:
@@ -269,9 +278,11 @@ class _Flight:
         self.tasks: dict[asyncio.Task[None], Sequence[Request]] = {}
         self.paid: set[Any] = set()  # tasks whose call is with the provider
         self.issued: dict[str, set[int]] = {}
-        self.arrived: list[Arrival] = []
-        self.fresh: set[str] = set()
+        self.arrived: dict[str, list[Arrival]] = {}
+        self.needed: dict[str, int] = {}
+        self.ripe: set[str] = set()
         self.enough = 1
+        self.left = 0.0  # when a node last went away with what had arrived
         self.failed: Exception | None = None
         self.draining = False
         self.changed = asyncio.Event()
@@ -293,34 +304,45 @@ class _Flight:
             self.changed.set()
 
     def arrive(self, request: Request, response: AIMessage) -> None:
-        self.arrived.append((request, response))
-        self.fresh.add(request.subtask_id)
-        if len(self.fresh) in {1, self.enough}:
-            self.changed.set()
+        self.arrived.setdefault(request.subtask_id, []).append((request, response))
+        self.ripen(request.subtask_id)
+
+    def need(self, arrivals: Mapping[str, int]) -> None:
+        self.needed.update(arrivals)
+        for subtask_id in arrivals.keys() & self.arrived.keys():
+            self.ripen(subtask_id)
+
+    def ripen(self, subtask_id: str) -> None:
+        """See whether as much has arrived for a ballot as it needs."""
+        if len(self.arrived[subtask_id]) >= self.needed.get(subtask_id, _ENDLESS):
+            del self.needed[subtask_id]
+            self.ripe.add(subtask_id)
+            if len(self.ripe) in {1, self.enough}:
+                self.changed.set()
 
     def fail(self, error: Exception) -> None:
         self.failed = self.failed or error
         self.changed.set()
 
     async def news(self, enough: int, stop: Callable[[], bool | str], lull: float) -> None:
-        """Wait until `enough` ballots have news, or some have and `lull` seconds have passed."""
+        """Wait until `enough` ballots are ripe, or some are and `lull` seconds have passed."""
         self.enough = enough
         first: float | None = None
         while self.tasks:
             if self.failed:
                 self.drain()
             patience = _POLL
-            if self.fresh and not self.draining:
+            if self.ripe and not self.draining:
                 first = self.loop.time() if first is None else first
                 patience = min(_POLL, first + lull - self.loop.time())
-                if len(self.fresh) >= enough or patience <= 0:
+                if len(self.ripe) >= enough or patience <= 0:
                     return
             self.changed.clear()
             try:
                 async with asyncio.timeout(patience):
                     await self.changed.wait()
             except TimeoutError:
-                if not self.fresh and stop():
+                if not self.ripe and stop():
                     self.drain()
 
     def drain(self) -> None:
@@ -331,13 +353,16 @@ class _Flight:
                 task.cancel()
 
     def take(self) -> list[Arrival]:
-        taken, self.arrived = self.arrived, []
-        self.fresh.clear()
+        """What has arrived for ripe ballots; all of it, where no more is to come."""
+        ripe = self.ripe if self.tasks and not self.draining else {*self.arrived}
+        taken = [arrival for subtask_id in ripe for arrival in self.arrived.pop(subtask_id)]
+        self.ripe = set()
         for request, _ in taken:
             numbers = self.issued[request.subtask_id]
             numbers.discard(request.number)
             if not numbers:
                 del self.issued[request.subtask_id]
+                self.needed.pop(request.subtask_id, None)
         return taken
 
     async def keep(self, wanted: AbstractSet[str]) -> None:
@@ -346,8 +371,9 @@ class _Flight:
             return
         for subtask_id in others:
             del self.issued[subtask_id]
-        self.arrived = [arrival for arrival in self.arrived if arrival[0].subtask_id in wanted]
-        self.fresh -= others
+            self.arrived.pop(subtask_id, None)
+            self.needed.pop(subtask_id, None)
+        self.ripe -= others
         await _gone([task for task, group in self.tasks.items() if group[0].subtask_id in others])
 
     def land(self) -> None:
@@ -427,6 +453,7 @@ class _Limiter:
 _ORPHANED: Final = 120.0
 """Seconds after which calls are cancelled that no node came back for: the graph was given up between supersteps."""
 _RECENT, _TOO_BUSY = 64, 0.25
+_ENDLESS: Final = 10**9
 _QUIET: Final = 5.0
 """Seconds between two warnings."""
 _POLL: Final = 0.2

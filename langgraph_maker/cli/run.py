@@ -115,6 +115,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     with told(USAGE), open_store(db) as store, told(ERROR):
         with follow(err) as on_progress, stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
+            gc.set_threshold(50_000, 20, 20)  # lanes hold many small things, of which few are garbage
             result = solve(
                 chosen,
                 asked,

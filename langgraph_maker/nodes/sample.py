@@ -124,12 +124,13 @@ class _Sample:
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
         if state.get("draining"):
             return vote
-        for ballot in ballots:
-            if ballot["status"] == "open":
-                self.issue(vote, ballot)
+        waiting = self.pool.waiting(owner)
+        for place, ballot in enumerate(ballots):
+            if ballot["status"] == "open" and ballot["id"] not in waiting:
+                ballots[place] = self.issue(vote, ballot)
         return vote
 
-    def issue(self, vote: _Round, ballot: BallotState) -> None:
+    def issue(self, vote: _Round, ballot: BallotState) -> BallotState:
         flying = self.pool.issued(vote.owner, ballot["id"]) if ballot["id"] in vote.wanted else frozenset()
         asked, out = ballot["asked"], ballot["asked"] - ballot["samples"]
         due: list[int] = []
@@ -144,10 +145,11 @@ class _Sample:
         new = range(asked, min(asked + lacking + self.hedge - out, budget))
         if new and len(new) + out >= lacking:
             due += new
-            ballot["asked"] = new.stop
+            asked = new.stop
+        vote.needed[ballot["id"]] = min(lacking, out + len(new)) if self.hedge else out + len(new)
         if not due:
-            return
-        ballot["rounds"] += 1
+            return ballot
+        issued: BallotState = {**ballot, "asked": asked, "rounds": ballot["rounds"] + 1}
         messages = self.messages(ballot["state"])
         requests = [
             Request(
@@ -156,11 +158,12 @@ class _Sample:
                 ballot["id"],
                 number,
                 vote.owner,
-                ballot["rounds"],
+                issued["rounds"],
             )
             for number in due
         ]
         vote.issue(requests, hedges=len(requests) if self.hedge and out else self.hedge)
+        return issued
 
     def messages(self, state: Any) -> Sequence[BaseMessage]:
         asked = self.prompt(state)
@@ -185,13 +188,16 @@ class _Sample:
         """Add what arrives; returns why nothing more can come, if so."""
         if not vote.groups and vote.owner not in self.pool:
             return ""
-        split: Callable[[list[Request]], list[list[Request]]] = getattr(self.sampler, "split", lambda group: [group])
+        split: Callable[[list[Request]], list[list[Request]]] = getattr(
+            self.sampler, "split", lambda group: [[one] for one in group] if self.hedge else [group]
+        )
         groups = [call for group in vote.groups for call in ([group] if len(group) == 1 else split(group))]
         try:
             vote.arrived += await self.pool.collect(
                 vote.owner,
                 groups,
                 wanted=vote.wanted,
+                needed=vote.needed,
                 enough=max(1, len(vote.wanted) // _SHARE),
                 draining=state.get("draining", False),
                 stop=self.stop,
@@ -203,13 +209,20 @@ class _Sample:
         return ""
 
     def update(self, vote: _Round, failure: str) -> dict[str, Any]:
-        ballots = {ballot["id"]: ballot for ballot in vote.ballots}
-        for request, response in vote.arrived:
-            ballot = ballots[request.subtask_id]
-            ballot["numbers"].append(request.number)
-            ballot["responses"].append(response)
+        arrived: dict[str, list[Arrival]] = {}
+        for arrival in vote.arrived:
+            arrived.setdefault(arrival[0].subtask_id, []).append(arrival)
         return {
-            "ballots": vote.ballots,
+            "ballots": [
+                {
+                    **ballot,
+                    "numbers": [request.number for request, _ in arrived[ballot["id"]]],
+                    "responses": [response for _, response in arrived[ballot["id"]]],
+                }
+                if ballot["id"] in arrived
+                else ballot
+                for ballot in vote.ballots
+            ],
             "decisions": [],
             "begun": vote.owner,
             "in_flight": self.pool.in_flight(vote.owner),
@@ -218,12 +231,16 @@ class _Sample:
 
 
 class _Round:
-    """One visit: whose calls, the ballots, which of them may have calls in flight, what to issue, what arrived."""
+    """One visit: whose calls, the ballots, which of them may have calls in flight, what to issue, what arrived.
+
+    `needed` is how many arrivals make a ballot worth a count.
+    """
 
     def __init__(self, owner: str, ballots: list[BallotState], wanted: set[str]) -> None:
         self.owner = owner
         self.ballots = ballots
         self.wanted = wanted
+        self.needed: dict[str, int] = {}
         self.groups: list[list[Request]] = []
         self.arrived: list[Arrival] = []
 
@@ -235,8 +252,8 @@ class _Round:
         self.groups += [[request] for request in requests[max(needed, 0) :]]
 
 
-_SHARE = 32
-"""One in so many open ballots must have news, or a pause come in their stream, before what arrived is counted."""
+_SHARE = 8
+"""One in so many open ballots must be ripe, or a pause come in their stream, before what arrived is counted."""
 
 
 def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:
@@ -250,11 +267,11 @@ def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:
     ballots, begun = [], set()
     for subtask in subtasks:
         ballot = kept.get(subtask["id"])
-        if ballot is None or ballot["state"] != subtask["state"]:
+        if ballot is None or (ballot["state"] is not subtask["state"] and ballot["state"] != subtask["state"]):
             ballots.append(_new_ballot(subtask))
             begun.add(subtask["id"])
         else:
-            ballots.append({**ballot, "numbers": [], "responses": []})
+            ballots.append(ballot)
     return ballots, begun
 
 
