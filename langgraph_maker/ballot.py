@@ -95,7 +95,7 @@ class Ballot:
     @property
     def deficit(self) -> int:
         """The least number of further votes that could decide: k at the start, 0 when decided."""
-        return self.k - self.margin
+        return max(0, self.k - self.margin)  # a ballot that is resumed with a smaller k may lead by more
 
     @property
     def leader(self) -> Any:

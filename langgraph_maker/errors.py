@@ -2,6 +2,7 @@
 
     MakerError
     ├── SamplingError     a model call failed for good: the model failed, the votes did not
+    ├── CalibrationError  what was measured recommends no k
     ├── UnresolvedError   a voting node was told to raise when its vote does not settle
     ├── JournalError      a store does not hold what a run needs, or cannot be written
     └── RunBusyError      another live process is writing this run
@@ -16,7 +17,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langgraph_maker.state import Decision
 
-__all__ = ["JournalError", "MakerError", "NotJSONError", "RunBusyError", "SamplingError", "UnresolvedError"]
+__all__ = [
+    "CalibrationError",
+    "JournalError",
+    "MakerError",
+    "NotJSONError",
+    "RunBusyError",
+    "SamplingError",
+    "UnresolvedError",
+]
 
 
 class MakerError(Exception):
@@ -29,6 +38,10 @@ class NotJSONError(TypeError, ValueError):
 
 class SamplingError(MakerError):
     """A model call failed, and waiting did not help or could not."""
+
+
+class CalibrationError(MakerError):
+    """A calibration found that voting may not help, so that there is no k to run with."""
 
 
 class JournalError(MakerError):

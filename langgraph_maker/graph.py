@@ -47,7 +47,7 @@ def create_maker(
     task: Task,
     model: Model,
     *,
-    k: int = 3,
+    k: int | Callable[[int], int] = 3,
     lanes: int = 1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
@@ -71,7 +71,8 @@ def create_maker(
     Args:
         task: What to solve.
         model: What to ask, see `models.Model`; "sim:…" simulates answers and needs no key.
-        k: The margin by which an answer must lead.
+        k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. A run that
+            goes on is held to it, where it has a store: no step that is done was decided by less than k asks for.
         lanes: Stretches of the chain that advance side by side, where the task knows where they begin (`Cuttable`).
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
         first_temperature: Of each step's first sample; None leaves the model's own.
@@ -101,6 +102,7 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
+    margin = _by_id(k) if callable(k) else k
     sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     check_cost(max_cost, price, model_name(model))
@@ -109,7 +111,7 @@ def create_maker(
         sample=sample_node(
             sampler,
             prompt=task.prompt,
-            k=k,
+            k=margin,
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples=max_samples,
@@ -119,7 +121,7 @@ def create_maker(
             on_failure="write",
         ),
         guard=guard_node(parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=red_flags, price=price),
-        tally=tally_node(k=k, max_samples=max_samples, hedge=hedge, decisions=False),
+        tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
 
     def after_decompose(state: MakerState) -> Literal["vote", "__end__"]:
@@ -139,7 +141,11 @@ def create_maker(
                     k=k,
                     lanes=lanes,
                     max_steps=max_steps,
-                    settings={"model": model_name(model), "max_samples": check_budget(max_samples, k), "hedge": hedge},
+                    settings={
+                        "model": model_name(model),
+                        "max_samples": max_samples if callable(k) else check_budget(max_samples, k),
+                        "hedge": hedge,
+                    },
                     max_total_samples=max_total_samples,
                     max_cost=max_cost,
                     stop=stop,
@@ -231,6 +237,11 @@ def create_voting_graph(
         guard=closing(pool, guard_node(parse=parse, key=key, validate=validate, red_flags=red_flags, price=price)),
         tally=closing(pool, tally_node(k=k, max_samples=max_samples, hedge=hedge)),
     ).add_conditional_edges("tally", after_tally)
+
+
+def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
+    """The margin of a subtask, which a maker graph names by its step."""
+    return lambda subtask_id: k(int(subtask_id))
 
 
 def _subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:

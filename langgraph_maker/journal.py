@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
-from langgraph.store.base import BaseStore, Item, SearchOp
+from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
 from langgraph_maker import records
 from langgraph_maker.errors import JournalError
@@ -36,7 +36,7 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class Problem:
-    """What `verify` found at a step: "missing", "altered", "broken succession" or "mixed writers"."""
+    """What `verify` found at a step: "missing", "altered", "undercut", "broken succession" or "mixed writers"."""
 
     step: int
     kind: str
@@ -109,7 +109,7 @@ def steps(store: BaseStore, run_id: str) -> int:
 
 
 def verify(store: BaseStore, run_id: str) -> list[Problem]:
-    """Look for steps that are missing, altered, out of succession or written by two processes at once.
+    """Look for steps that are missing, altered, short of k, out of succession or written by two processes at once.
 
     What lanes of an unfinished run have yet to do is not missing.
 
@@ -137,6 +137,10 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
                 continue
             if last is not None and last["step"] == step - 1 and entry["start"] != last["end"]:
                 problems.append(Problem(step, "broken succession", f"it does not start where step {step - 1} ended"))
+            if isinstance(head["k"], int) and entry["margin"] < head["k"]:
+                problems.append(
+                    Problem(step, "undercut", f"it was decided by {entry['margin']}, where k is {head['k']}")
+                )
             last, writer = entry, entry["writer"]
             if writer not in order:
                 problems.append(Problem(step, "mixed writers", f"{writer} never began work on this run"))
@@ -155,7 +159,7 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
 
 
 def delete(store: BaseStore, run_id: str) -> None:
-    """Remove a run and all its entries.
+    """Remove a run, all its entries, and the calibration that it went by.
 
     Raises:
         JournalError: When there is no such run.
@@ -167,6 +171,8 @@ def delete(store: BaseStore, run_id: str) -> None:
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
             store.batch([records.put_open(run_id, step, None) for step in batch])
+    where = records.calibration(run_id)
+    store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
     store.batch([records.drop_header(run_id)])
     forget(store, run_id)
 

@@ -55,8 +55,8 @@ def chat_model(name: str, **settings: Any) -> BaseChatModel:
 
     try:
         return cast("BaseChatModel", init_chat_model(name, **settings))
-    except ImportError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"unknown model {name!r}: {str(error).splitlines()[0]}") from error
 
 
 def model_name(model: Model) -> str:

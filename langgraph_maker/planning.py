@@ -128,11 +128,12 @@ def plan(
         (3, 3.13, 4, 1633)
     """
     if isinstance(source, Calibration):
-        rates, steps, target = _measured(source), steps or source.steps, target or source.target
+        rates, steps = _measured(source), source.steps if steps is None else steps
+        target = source.target if target is None else target
         notes = [f"k and p_full at the lower bound p = {rates.sure:.4f}, costs at the estimate p = {rates.p:.4f}"]
     else:
         rates, notes = _Rates(source, p_first, source, p_first, valid_rate, cost_per_sample), []
-    target = target or 0.95
+    target = 0.95 if target is None else target
     if steps is None:
         raise ValueError("steps is missing: a plan is for a task of known length; without one use theory.k_at_step")
     k = rates.k(steps, target)

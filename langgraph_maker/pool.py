@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from inspect import isawaitable
+from itertools import groupby
 from time import monotonic
 from typing import Any, Final
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage
@@ -130,6 +133,33 @@ class Pool:
         if flight.tasks:
             flight.timer = flight.loop.call_later(_ORPHANED, flight.land)
         return arrived
+
+    async def draw(
+        self, requests: Sequence[Request], *, stop: Callable[[], bool | str] = lambda: False
+    ) -> tuple[list[Arrival], Exception | None]:
+        """Issue all of these and wait for them; samples of one ballot that stand side by side may share a call.
+
+        Returns:
+            What arrived, and what made a call fail for good, if one did. Once `stop` says True nothing is made again.
+        """
+        owner, wanted = uuid4().hex, {request.subtask_id for request in requests}
+        split = getattr(self.sampler, "split", lambda group: [group])
+        ballots = [list(group) for _, group in groupby(requests, key=lambda one: one.subtask_id)]
+        at_once = getattr(self.sampler, "never_waits", False)
+        groups = [requests] if at_once else [call for ballot in ballots for call in split(ballot)]
+        arrived: list[Arrival] = []
+        needed = Counter(request.subtask_id for request in requests)
+        try:
+            while len(arrived) < len(requests):
+                more = await self.collect(owner, groups, wanted=wanted, needed=needed, enough=len(wanted), stop=stop)
+                if not more:
+                    break
+                arrived, groups, needed = arrived + more, [], Counter()
+        except Exception as error:  # noqa: BLE001 - raised by the caller, once what arrived is kept
+            return arrived, error
+        finally:
+            await self.aclose(owner)
+        return arrived, None
 
     async def aclose(self, owner: str) -> None:
         """Cancel what `owner` has in flight, and wait until it is gone."""

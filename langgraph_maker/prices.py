@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -81,7 +82,7 @@ def of(model: str) -> Price | None:
     """The list price of a model under any of its names, None where it is not known.
 
     Example:
-        >>> of("sim:gpt-4.1-mini,seed=3") == of("gpt-4.1-mini-2025-04-14") == of("gpt-4.1-mini")
+        >>> of("sim:gpt-4.1,seed=3") == of("gpt-4.1-2025-04-14") == of("gpt-4.1-latest") == of("gpt-4.1")
         True
         >>> of("gpt-4.1-large") is None
         True
@@ -89,8 +90,10 @@ def of(model: str) -> Price | None:
     name = model.rsplit(" ", 1)[-1].split(",", maxsplit=1)[0].rsplit("/", 1)[-1].rsplit(":", 1)[-1].lower()
     if (price := TABLE.get(name)) is not None:
         return price
-    base = name.rstrip("0123456789-")  # the date of a snapshot
-    return TABLE.get(base) if name != base and name[len(base) :].startswith(("-20", "-latest")) else None
+    return TABLE.get(_SNAPSHOT.sub("", name))
+
+
+_SNAPSHOT: Final = re.compile(r"-(20\d\d-?\d\d-?\d\d|latest)$")
 
 
 def read_price(text: str) -> Price:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from langgraph_maker.calibration import Calibration
 from langgraph_maker.runner import Progress
 
-__all__ = ["follow"]
+__all__ = ["calibrated", "follow", "follow_samples"]
 
 
 @contextmanager
@@ -25,9 +28,30 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
         shown = bar.add_task("", total=None)
 
         def on_progress(now: Progress) -> None:
+            if now.calibration is not None:
+                bar.console.print(calibrated(now.calibration))
             bar.update(shown, completed=now.steps, total=now.total_steps, description=_line(now, _short, "\n"))
 
         yield on_progress
+
+
+@contextmanager
+def follow_samples(console: Console) -> Iterator[Callable[[str, int], None]]:
+    """Give the `on_progress` that shows a calibration on `console`, for as long as the context lasts."""
+    if console.is_terminal:
+        with console.status("calibrating") as status:
+            yield lambda name, drawn: status.update(f"calibrating {escape(name)}: {drawn:,} samples")
+        return
+    began = time.monotonic()
+    due = 1.0
+
+    def on_progress(name: str, drawn: int) -> None:
+        nonlocal due
+        if (seconds := time.monotonic() - began) >= due:
+            due = max(seconds + 1, seconds * 1.1)
+            console.print(f"calibrating {escape(name)}: {drawn:,} samples")
+
+    yield on_progress
 
 
 def _lines(console: Console) -> Callable[[Progress], None]:
@@ -35,6 +59,9 @@ def _lines(console: Console) -> Callable[[Progress], None]:
 
     def on_progress(now: Progress) -> None:
         nonlocal due
+        if now.calibration is not None:
+            console.print(calibrated(now.calibration))
+            return
         if now.seconds < due:
             return
         due = max(now.seconds + 1, now.seconds * 1.1)  # ever rarer, so that a log of days stays readable
@@ -50,7 +77,16 @@ def _rate(now: Progress) -> float:
     return (now.steps - now.earlier) / now.seconds if now.seconds else 0.0
 
 
+def calibrated(found: Calibration) -> str:
+    """What k="auto" goes by, and what it took."""
+    k = "grows with the step" if found.k_min is None else f"is {found.k_min}"
+    cost = "" if found.spent is None else f", ${found.spent:,.4f}"
+    return f"calibrated: k {k}, p at least {found.p_low:.4f}, {found.drawn:,} samples{cost}"
+
+
 def _line(now: Progress, number: Callable[[int], str], between: str = " · ") -> str:
+    if now.calibrating:
+        return f"calibrating · {number(now.samples)} samples"
     of = f"/{number(now.total_steps)}" if now.total_steps else ""
     lanes = f" · {now.lanes:,} lanes" if now.lanes > 1 else ""
     done = f"{number(now.steps)}{of} steps · {number(round(_rate(now)))} steps/s{lanes}"

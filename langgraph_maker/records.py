@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "Session",
     "adrive",
+    "calibration",
     "check_id",
     "drive",
     "drop_entry",
@@ -57,7 +58,7 @@ ONE_LANE: Final = 10**12
 
 The lanes of a run that began with several are a stride apart. Keys go by the place in the stride first, so that what
 lanes write side by side lies side by side in the database, which is then twice as fast."""
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Of headers and entries; a journal of another format is not read."""
 PATIENCE: Final = 60.0
 """Seconds for which a failing store is tried again before the run stops."""
@@ -69,12 +70,14 @@ Plan: TypeAlias = Generator[Sequence[Op], Any, T]
 class Entry(TypedDict):
     """One committed step: the winning vote as it was cast, and what deciding it took, `cost` in dollars.
 
+    `margin` is by how many of its `votes` it led, at least the k of its step.
     `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
     """
 
     step: int
     vote: Any
     votes: int
+    margin: int
     samples: int
     flags: dict[str, int]
     rounds: int
@@ -101,14 +104,14 @@ class Session(TypedDict):
 class Header(TypedDict):
     """What a run is: fixed are the task, its parameters and k. `outcome` is how it stood when it last ended.
 
-    `stride` is how its entries' keys are laid out, see `ONE_LANE`.
+    `k` is "by step" where each step has its own. `stride` is how its entries' keys are laid out, see `ONE_LANE`.
     """
 
     format: int
     run_id: str
     task: str
     parameters: dict[str, Any]
-    k: int
+    k: int | str
     stride: int
     sessions: list[Session]
     outcome: dict[str, Any]
@@ -310,6 +313,11 @@ _PASSING: Final = frozenset({"OperationalError", "InterfaceError", "AdminShutdow
 def namespace(run_id: str) -> tuple[str, ...]:
     """Where a run's entries and open ballots are."""
     return (ROOT, "runs", _label(run_id))
+
+
+def calibration(run_id: str) -> tuple[str, ...]:
+    """Where the answers of a calibration are, and what was found."""
+    return (ROOT, "calibrations", _label(run_id))
 
 
 @lru_cache(maxsize=64)

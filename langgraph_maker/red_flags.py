@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 from langchain_core.messages import AIMessage
 
-__all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "output_tokens"]
+__all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "each_rule", "output_tokens"]
 
 
 class RedFlag(Exception):  # noqa: N818 - a flag is a verdict on a response, not an error of the program
@@ -89,6 +89,18 @@ class AnyOf(Rule):
 
     def __repr__(self) -> str:
         return " | ".join(map(repr, self.rules)) or "AnyOf()"
+
+
+def each_rule(rule: RuleLike | None) -> list[RuleLike]:
+    """The single rules in a combination of them.
+
+    Example:
+        >>> each_rule(TokenLimit(750) | Truncated()), each_rule(None)
+        ([TokenLimit(limit=750), Truncated()], [])
+    """
+    if isinstance(rule, AnyOf):
+        return [inner for one in rule.rules for inner in each_rule(one)]
+    return [] if rule is None else [rule]
 
 
 def _rules(rule: RuleLike) -> tuple[RuleLike, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Any, Literal, Self
 from uuid import uuid4
@@ -15,19 +15,21 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
-from langgraph_maker import journal, records
+from langgraph_maker import auto, journal, records
+from langgraph_maker.calibration import Calibration
 from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.graph import create_maker
 from langgraph_maker.lock import ahold, hold
+from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.position import Position, hand_over
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike
-from langgraph_maker.state import Usage, total_usage
+from langgraph_maker.state import Usage, no_usage, total_usage
 from langgraph_maker.task import Task
 
-__all__ = ["Progress", "Run", "asolve", "solve"]
+__all__ = ["Progress", "Run", "asolve", "in_time", "solve"]
 
 _SEGMENT = 6000  # supersteps, about 2,000 steps: what tracers take in one trace
 
@@ -50,6 +52,7 @@ class Run:
         final_state: The state handed on by the last decided step.
         votes_per_step: Index i counts the steps decided by i votes.
         undecided_after: Index j counts the steps still undecided after j samples, flagged ones included.
+        calibration: That which k="auto" goes by. Its samples and dollars are not among those of the run.
     """
 
     status: Literal["solved", "unresolved", "stopped"]
@@ -65,6 +68,7 @@ class Run:
     final_state: Any
     votes_per_step: list[int]
     undecided_after: list[int]
+    calibration: Calibration | None = None
 
     def actions(self) -> Iterator[Any]:
         """The voted action of each decided step, in order, read from the journal.
@@ -80,14 +84,15 @@ class Run:
         return (entry["vote"]["action"] for entry in journal.read(store, self.run_id))
 
     def __getstate__(self) -> dict[str, Any]:
-        return asdict(self)  # a store stays in its process
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # a store stays in its process
 
 
 @dataclass(frozen=True)
 class Progress:
     """How a run stands. Of its `steps`, `earlier` were decided before this call, which began `seconds` ago.
 
-    `lanes` counts the lanes that are not at their end, `undecided` the ballots that go into a further round.
+    `lanes` counts the lanes that are not at their end, `undecided` the ballots that go into a further round. Before a
+    run with k="auto" it is `calibrating`, and `samples` are those of the calibration, until that is there.
     """
 
     run_id: str
@@ -99,12 +104,13 @@ class Progress:
     lanes: int
     undecided: int
     seconds: float
+    calibrating: bool = False
+    calibration: Calibration | None = None
 
 
 class Options(TypedDict, total=False):
     """What `solve` passes on to `create_maker`, which documents it."""
 
-    k: int
     lanes: int
     red_flags: RuleLike | None
     first_temperature: float | None
@@ -125,6 +131,9 @@ def solve(
     task: Task,
     model: Model,
     *,
+    k: int | Literal["auto"] | Callable[[int], int] = 3,
+    target: float = 0.95,
+    calibration_samples: int = 1000,
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
@@ -139,6 +148,12 @@ def solve(
     Args:
         task: What to solve.
         model: What to ask, see `models.Model`.
+        k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. "auto"
+            calibrates first, stores what was found with the run, and takes the least k that reaches `target` even at
+            the lower bound of p. A run that goes on keeps it.
+        target: Of "auto": wanted probability of zero errors in the whole task.
+        calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
+            the run has the rest.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
         checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
             suffices to go on.
@@ -150,9 +165,11 @@ def solve(
     Raises:
         ValueError: For an option out of range or an unknown model, with what to give instead.
         TypeError: For an unknown option, or a model that is none.
+        CalibrationError: When k is "auto" and none can be recommended, with the reason.
         SamplingError: When the model never answered. One that fails later ends the run as "stopped". Either way it
             goes on under the same id.
-        JournalError: When the store failed for too long, or holds another task under this id.
+        JournalError: When the store failed for too long, or holds another task or k under this id, or a step that was
+            decided by less than its k.
         RunBusyError: When a live process is writing this run.
 
     Example:
@@ -163,19 +180,30 @@ def solve(
     """
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
-    options["stop"] = _in_time(deadline, options.get("stop"))
-    maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
+    options["stop"] = in_time(deadline, options.get("stop"))
+    found = None
+    if k == "auto":
+        create_maker(task, model, **options)  # refuses what cannot be used before anything is paid for
+        before = _Before(task, run_id, on_progress)
+        found = run_sync(before.calibrated(model, options, store, calibration_samples, target))
+        if found is None:
+            return before.stopped(store)
+        k, options["max_cost"] = auto.margin(found), before.left(found, options.get("max_cost"))
+    maker = create_maker(task, model, k=k, **options).compile(checkpointer=checkpointer or False, store=store)
     with hold(store, run_id), _Watch(task, on_progress) as watch:
         while watch.goes_on(store, run_id):
             for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
                 watch.see(chunk)
-    return watch.run(store)
+    return watch.run(store, found)
 
 
 async def asolve(
     task: Task,
     model: Model,
     *,
+    k: int | Literal["auto"] | Callable[[int], int] = 3,
+    target: float = 0.95,
+    calibration_samples: int = 1000,
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
@@ -193,17 +221,25 @@ async def asolve(
     """
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
-    options["stop"] = _in_time(deadline, options.get("stop"))
-    maker = create_maker(task, model, **options).compile(checkpointer=checkpointer or False, store=store)
+    options["stop"] = in_time(deadline, options.get("stop"))
+    found = None
+    if k == "auto":
+        create_maker(task, model, **options)  # refuses what cannot be used before anything is paid for
+        before = _Before(task, run_id, on_progress)
+        found = await before.calibrated(model, options, store, calibration_samples, target)
+        if found is None:
+            return before.stopped(store)
+        k, options["max_cost"] = auto.margin(found), before.left(found, options.get("max_cost"))
+    maker = create_maker(task, model, k=k, **options).compile(checkpointer=checkpointer or False, store=store)
     async with ahold(store, run_id):
         with _Watch(task, on_progress) as watch:
             while watch.goes_on(store, run_id):
                 async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
                     watch.see(chunk)
-    return watch.run(store)
+    return watch.run(store, found)
 
 
-def _in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
+def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
     """`stop`, which also says so once the deadline has passed."""
     if deadline is None:
         return stop
@@ -277,7 +313,7 @@ class _Watch:
             seconds=time.monotonic() - self.began,
         )
 
-    def run(self, store: BaseStore) -> Run:
+    def run(self, store: BaseStore, found: Calibration | None) -> Run:
         state, totals = self.state, self.state["totals"]
         begun = totals["steps"] + len(state["ballots"])
         run = Run(
@@ -294,6 +330,63 @@ class _Watch:
             final_state=state["final_state"],
             votes_per_step=totals["votes_per_step"],
             undecided_after=[begun - gone for gone in accumulate(totals["samples_per_step"])],
+            calibration=found,
+        )
+        object.__setattr__(run, "_store", store)
+        return run
+
+
+class _Before:
+    """What comes before a run with k="auto"."""
+
+    def __init__(self, task: Task, run_id: str, on_progress: Callable[[Progress], None] | None) -> None:
+        self.task, self.run_id = task, run_id
+        self.on_progress = on_progress or (lambda _: None)
+        self.began = time.monotonic()
+
+    async def calibrated(
+        self, model: Model, options: Options, store: BaseStore, samples: int, target: float
+    ) -> Calibration | None:
+        found = await auto.acalibrated(
+            self.task,
+            model,
+            options,
+            store=store,
+            run_id=self.run_id,
+            samples=samples,
+            target=target,
+            on_progress=lambda _, drawn: self.tell(drawn),
+        )
+        if found is not None:
+            self.tell(found.drawn, found)
+        return found
+
+    def tell(self, drawn: int, found: Calibration | None = None) -> None:
+        seconds = time.monotonic() - self.began
+        self.on_progress(
+            Progress(self.run_id, 0, 0, self.task.steps, drawn, 0, 0, 0, seconds, calibrating=True, calibration=found)
+        )
+
+    @staticmethod
+    def left(found: Calibration, max_cost: float | None) -> float | None:
+        """What the calibration leaves of the run's dollars."""
+        return None if max_cost is None else max(1e-9, max_cost - (found.spent or 0.0))
+
+    def stopped(self, store: BaseStore) -> Run:
+        run = Run(
+            status="stopped",
+            reason="stopped while calibrating; run it again under the same id to go on",
+            run_id=self.run_id,
+            steps=0,
+            samples=0,
+            flagged=0,
+            rounds=0,
+            usage=no_usage(),
+            cancelled=0,
+            digest=f"{0:032x}",
+            final_state=self.task.initial_state(),
+            votes_per_step=[],
+            undecided_after=[],
         )
         object.__setattr__(run, "_store", store)
         return run

@@ -18,7 +18,7 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph_maker.calls import redact
 from langgraph_maker.independent import discreet, heated, independent, secrets_of, takes_n, unbound
 from langgraph_maker.models import Model, chat_model, each_chat_model
-from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit
+from langgraph_maker.red_flags import RuleLike, TokenLimit, each_rule
 from langgraph_maker.responses import cut_short, message_in, messages_in
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
@@ -75,12 +75,8 @@ def token_allowance(red_flags: RuleLike | None) -> int | None:
         >>> token_allowance(TokenLimit(750) | Truncated())
         850
     """
-    limits = [rule.limit for rule in _flat(red_flags) if isinstance(rule, TokenLimit)]
+    limits = [rule.limit for rule in each_rule(red_flags) if isinstance(rule, TokenLimit)]
     return min(limits) + 100 if limits else None
-
-
-def _flat(rule: RuleLike | None) -> list[RuleLike | None]:
-    return [inner for one in rule.rules for inner in _flat(one)] if isinstance(rule, AnyOf) else [rule]
 
 
 class ModelSampler:

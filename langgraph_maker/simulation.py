@@ -214,6 +214,7 @@ def simulated_sampler(spec: str, task: Task, seed: int = 0) -> Sampler:
             responses.append(blank.model_copy(update=said))  # half the time of a new message
         return responses
 
+    sample.__name__ = f"sim:{spec.removeprefix('sim:')}"  # what it is called in records, and priced by
     return sample
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scripted import Counting, script
 
 from langgraph_maker import Calibration, calibrate, theory
-from langgraph_maker.calibration.comparison import compare, plan_rows, ranked, sentences
+from langgraph_maker.calibration.comparison import compare, ranked, sentences
 from langgraph_maker.planning import expected_rounds, expected_waves, plan
+from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.tasks import TowersOfHanoi
 
@@ -62,7 +63,7 @@ def test_models_are_ranked_by_the_cost_of_the_whole_task() -> None:
         assert row.tokens == pytest.approx(tokens, rel=0.03)
         assert row.cost is not None
         assert row.price is not None
-        sample = (row.price[0] * 600 + row.price[1] * row.tokens) / 1e6
+        sample = (row.price.input * 600 + row.price.output * row.tokens) / 1e6
         best = 1 - row.error_low
         least = theory.expected_cost(best, theory.k_min(best, MILLION), MILLION, sample)
         assert 0.98 * least <= dollars <= 1.02 * row.cost
@@ -75,7 +76,7 @@ def test_models_are_ranked_by_the_cost_of_the_whole_task() -> None:
 
 
 def test_compare_calibrates_each_model_for_the_longer_task() -> None:
-    options = {"sim:error=0.01": (1.0, 1.0)}
+    options = {"sim:error=0.01": Price(1.0, 1.0)}
     found = compare(
         TowersOfHanoi(8), ["sim:error=0.2", "sim:flag=1", "sim:error=0.01"], for_steps=MILLION, prices=options
     )
@@ -143,7 +144,7 @@ def test_neighbours_of_k_are_shown_and_the_target_lies_between_them() -> None:
     below, chosen, above = planned.choices
     assert below.p_full < 0.95 <= chosen.p_full < above.p_full
     assert below.samples < chosen.samples < above.samples
-    assert [row["k"] for row in plan_rows(planned)] == [5, 6, 7]
+    assert chosen.k == 6
     assert chosen.cost is None
     assert any("costs are unknown" in note for note in planned.notes)
     assert [choice.k for choice in plan(1.0, 10).choices] == [1, 2]

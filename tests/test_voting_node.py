@@ -178,7 +178,7 @@ class TestBadInput:
         [
             ("gpt-4.1-mini", "unknown model"),
             ("openai:", "unknown model"),
-            ("nobody:x", "langchain-nobody"),
+            ("nobody:x", "unknown model 'nobody:x': Unable to infer model provider"),
             ("sim:gpt-4.1-mini", "task"),
         ],
     )

@@ -12,13 +12,12 @@ from typing_extensions import Unpack
 
 from langgraph_maker.calibration import Options, acalibrate
 from langgraph_maker.calibration.findings import Calibration
-from langgraph_maker.calibration.trials import Prices
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model, model_name
-from langgraph_maker.planning import Plan
+from langgraph_maker.prices import Price
 from langgraph_maker.task import Task
 
-__all__ = ["Comparison", "Row", "acompare", "compare", "plan_rows", "ranked", "sentences"]
+__all__ = ["Comparison", "Row", "acompare", "compare", "ranked", "sentences"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Row:
     """
 
     model: str
-    price: Prices | None
+    price: Price | None
     tokens: float
     error: float | None
     error_low: float
@@ -57,10 +56,10 @@ class Comparison:
 
 def compare(
     task: Task,
-    models: Iterable[Model],
+    models: Iterable[Model] | Mapping[str, Model],
     *,
     for_steps: int | None = None,
-    prices: Mapping[str, Prices] | None = None,
+    prices: Mapping[str, Price] | None = None,
     **options: Unpack[Options],
 ) -> Comparison:
     """`acompare`, for synchronous code.
@@ -77,32 +76,38 @@ def compare(
 
 async def acompare(
     task: Task,
-    models: Iterable[Model],
+    models: Iterable[Model] | Mapping[str, Model],
     *,
     for_steps: int | None = None,
-    prices: Mapping[str, Prices] | None = None,
+    prices: Mapping[str, Price] | None = None,
     **options: Unpack[Options],
 ) -> Comparison:
     """Calibrate each model on the same steps and rank them for a task of `for_steps` steps, one after another.
 
     Args:
         task: What to calibrate on.
-        models: What to compare, see `sampling.Model`.
+        models: What to compare, see `models.Model`; a mapping gives them names of its own.
         for_steps: Steps in the whole task; None for those of `task`.
-        prices: By model name, dollars per million input and output tokens, where they are not known.
+        prices: By model name, where they are not known, or yours differ.
         **options: Those of `calibrate`. A `run_id` is followed by the model's name; `max_cost` is for each model.
 
     Raises:
-        ValueError: For no model, and as `calibrate` does.
+        ValueError: For no model, two of one name, a price of none of them, and as `calibrate` does.
         SamplingError: As `calibrate` does.
     """
+    named = list(models.items() if isinstance(models, Mapping) else ((model_name(model), model) for model in models))
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two of the models have the same name: {', '.join(names)}")
+    if strange := (prices or {}).keys() - set(names):
+        raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(names)}")
     calibrations = []
-    for model in models:
-        own: Options = {**options, "steps": for_steps or options.get("steps")}
-        if (price := (prices or {}).get(model_name(model))) is not None:
+    for name, model in named:
+        own: Options = {**options, "steps": options.get("steps") if for_steps is None else for_steps, "name": name}
+        if (price := (prices or {}).get(name)) is not None:
             own["price"] = price
         if (run_id := options.get("run_id")) is not None:
-            own["run_id"] = f"{run_id} {model_name(model)}"
+            own["run_id"] = f"{run_id} {name}"
         calibrations.append(await acalibrate(task, model, **own))
     return ranked(calibrations)
 
@@ -120,7 +125,7 @@ def ranked(calibrations: Iterable[Calibration]) -> Comparison:
         raise ValueError("these calibrations are not for the same number of steps and the same target")
     found.sort(key=_by_cost)
     rows = [_row(one) for one in found]
-    return Comparison(rows, found, _remarks(rows))
+    return Comparison(rows, found, [*_remarks(rows), *filter(None, map(_better_limit, found))])
 
 
 def _by_cost(found: Calibration) -> tuple[bool, bool, float]:
@@ -163,6 +168,21 @@ def _remarks(rows: list[Row]) -> list[str]:
             f"the cost is not known for {', '.join(unpriced)}: give dollars per million input and output tokens"
         )
     return said
+
+
+def _better_limit(found: Calibration) -> str:
+    """Whether another token limit would be cheaper, as far as the samples tell."""
+    cheaper = [one for one in found.other_limits if one.cheaper_than(found)]
+    if not cheaper:
+        return ""
+    best = min(cheaper, key=lambda one: one.cost_estimate or 0.0)
+    now = "no k can be had" if found.cost_estimate is None else f"it is about ${found.cost_estimate:,.0f}"
+    limit = "without a limit" if found.token_limit is None else f"at {found.token_limit:,}"
+    return (
+        f"{found.model} would be cheaper with a token limit of {best.token_limit:,}: about"
+        f" ${best.cost_estimate or 0.0:,.0f} by the estimates, with v = {best.valid_rate or 0.0:.3f}, where {limit}"
+        f" {now}"
+    )
 
 
 def sentences(found: Calibration) -> list[str]:
@@ -223,24 +243,3 @@ def sentences(found: Calibration) -> list[str]:
 
 
 _LISTED = 20
-
-
-def plan_rows(planned: Plan) -> list[dict[str, float | None]]:
-    """The choices of a plan as rows of a table, the chosen k among its neighbours.
-
-    Example:
-        >>> from langgraph_maker.planning import plan
-        >>> [row["k"] for row in plan_rows(plan(0.9, 1023))]
-        [4, 5, 6]
-    """
-    return [
-        {
-            "k": choice.k,
-            "p_full": choice.p_full,
-            "samples": choice.samples,
-            "cost": choice.cost,
-            "rounds": choice.rounds,
-            "waves": choice.waves,
-        }
-        for choice in planned.choices
-    ]

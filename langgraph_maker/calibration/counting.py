@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from langgraph_maker import theory
-from langgraph_maker.calibration.findings import Calibration, FalseFlags, Independence, margin_or_none, no_better
-from langgraph_maker.calibration.trials import Answer, Draw, Prices
+from langgraph_maker.calibration.findings import (
+    Calibration,
+    FalseFlags,
+    Independence,
+    OtherLimit,
+    margin_or_none,
+    no_better,
+)
+from langgraph_maker.calibration.trials import Answer, Draw
 from langgraph_maker.estimates import (
     collision_test,
     confidence_sequence,
@@ -14,8 +23,21 @@ from langgraph_maker.estimates import (
     expected_collisions,
     upper_bound,
 )
+from langgraph_maker.prices import Price
+from langgraph_maker.state import Usage, no_usage, total_usage
 
-__all__ = ["Counts", "conclude"]
+__all__ = ["LIMITS", "Counts", "at_other_limits", "conclude"]
+
+LIMITS = (500, 750, 1000, 1500, 2048)
+"""Token limits that samples are looked at under; 750 is that of MAKER's run, 2,048 that of its calibration."""
+
+
+class _Seen(NamedTuple):
+    """One sample: its answer, whether the vote is right, and whether what lies beneath a flag is."""
+
+    answer: Answer
+    right: bool
+    beneath: bool
 
 
 @dataclass
@@ -23,46 +45,56 @@ class Counts:
     """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown."""
 
     oracle: bool
+    limit: int | None = None
     truths: dict[int, str | None] = field(default_factory=dict)
-    keys: dict[int, str] = field(default_factory=dict)
-    samples: int = 0
-    right: int = 0
-    first: list[bool] = field(default_factory=list)
-    pairs: list[tuple[int, bool, bool, bool]] = field(default_factory=list)
-    flags: dict[str, list[bool]] = field(default_factory=dict)
-    suspects: set[int] = field(default_factory=set)
-    input_tokens: int = 0
-    output_tokens: int = 0
+    singles: dict[int, _Seen] = field(default_factory=dict)
+    pairs: dict[int, _Seen] = field(default_factory=dict)
+    firsts: list[_Seen] = field(default_factory=list)
+    used: Usage = field(default_factory=no_usage)
+    saved: set[int] = field(default_factory=set)
     drawn: int = 0
-    spent: float = 0.0
+    spent: float | None = 0.0
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def samples(self) -> int:
+        """Steps sampled."""
+        return len(self.singles)
 
     @property
     def valid(self) -> int:
         """Samples that raised no flag."""
-        return len(self.keys)
+        return sum(self.flag(one) is None for one in self.singles.values())
+
+    @property
+    def right(self) -> int:
+        """Valid samples that were right."""
+        return sum(one.right for one in self.singles.values() if self.flag(one) is None)
+
+    @property
+    def suspects(self) -> list[int]:
+        """Steps that went wrong and that no vote saved."""
+        wrong = (step for step, one in self.singles.items() if self.flag(one) is None and not one.right)
+        return [step for step in wrong if step not in self.saved]
+
+    def flag(self, seen: _Seen) -> str | None:
+        """Why a sample is flagged, if it is."""
+        answer = seen.answer
+        return "token_limit" if self.limit is not None and answer["tokens"] > self.limit else answer["flag"]
 
     def add(self, draw: Draw, answer: Answer) -> None:
-        """Count one answer; the sample of a step before its pair."""
+        """Count one answer."""
         kind, step, _ = draw
-        truth, key = self.truths[step], answer["key"]
-        right = key is not None and key == truth
-        if kind == "first" and key is not None:
-            self.first.append(right)
-        elif kind == "pair" and key is not None and step in self.keys:
-            earlier = self.keys[step]
-            self.pairs.append((step, earlier == truth, right, earlier == key))
-        elif kind == "sample":
-            self.samples += 1
-            self.input_tokens += answer["input_tokens"]
-            self.output_tokens += answer["output_tokens"]
-            if key is not None:
-                self.keys[step] = key
-                self.right += right
-                self.suspects |= set() if right else {step}
-            else:
-                known = answer["beneath"] is not None and answer["beneath"] == truth
-                self.flags.setdefault(answer["flag"] or "", []).append(known)
+        truth = self.truths[step]
+        known = truth is not None
+        seen = _Seen(answer, known and answer["key"] == truth, known and answer["beneath"] == truth)
+        if kind == "first":
+            self.firsts.append(seen)
+        elif kind == "pair":
+            self.pairs[step] = seen
+        else:
+            self.singles[step] = seen
+            self.used = total_usage([self.used, answer["usage"]])
 
 
 def conclude(
@@ -73,18 +105,18 @@ def conclude(
     run_id: str,
     steps: int | None,
     target: float,
-    price: Prices | None,
+    price: Price | None,
     anytime: bool,
 ) -> Calibration:
     """What the counts say of a task of so many steps."""
     interval = confidence_sequence if anytime else exact_interval
-    n, valid = counts.samples, counts.valid
-    p, p_bounds = _share(counts.right, valid), interval(counts.right, valid)
+    n, valid, right = counts.samples, counts.valid, counts.right
+    firsts = [one.right for one in counts.firsts if counts.flag(one) is None]
+    p, p_bounds = _share(right, valid), interval(right, valid)
     v, v_bounds = _share(valid, n), interval(valid, n)
-    p_first, first_bounds = _share(sum(counts.first), len(counts.first)), interval(sum(counts.first), len(counts.first))
+    p_first, first_bounds = _share(sum(firsts), len(firsts)), interval(sum(firsts), len(firsts))
     first_low = first_bounds.low if p_first is not None else None
-    read, written = counts.input_tokens / max(n, 1), counts.output_tokens / max(n, 1)
-    cost = (price[0] * read + price[1] * written) / 1e6 if price and n else None
+    cost = _cost_per_sample(counts)
     k, k_estimate = (
         margin_or_none(low or 0.0, own, steps, target) for low, own in ((p_bounds.low, first_low), (p, p_first))
     )
@@ -98,29 +130,18 @@ def conclude(
         total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=p_first)
     seen = len(counts.suspects)
     share = interval(seen, valid).high if anytime else upper_bound(seen, valid)
-    notes = list(counts.notes)
-    if not counts.oracle:
-        notes.append(
-            "scored against the winners of votes, since the task has no oracle: a step on which the model is mostly"
-            " wrong counts as right, also among the steps that no k can save"
-        )
-    if model.startswith(("sim:", "Simulated")):
-        notes.append("the model is simulated: what was measured says nothing about a real one")
-    if cost is None:
-        notes.append("the price is not known: give dollars per million input and output tokens for costs")
-    elif counts.input_tokens == 0:
-        notes.append("the model did not say how many input tokens it read: they are not in the costs")
-    return Calibration(
+    found = Calibration(
         task=task,
         model=model,
         run_id=run_id,
         steps=steps,
         target=target,
+        token_limit=counts.limit,
         samples=n,
         valid=valid,
-        right=counts.right,
+        right=right,
         drawn=counts.drawn,
-        spent=counts.spent if price else None,
+        spent=counts.spent,
         interval="anytime" if anytime else "exact",
         reference="oracle" if counts.oracle else "vote",
         p=p,
@@ -132,8 +153,8 @@ def conclude(
         p_first=p_first,
         p_first_low=first_low,
         p_first_high=first_bounds.high if p_first is not None else None,
-        input_tokens=read,
-        tokens=written,
+        input_tokens=counts.used["input_tokens"] / max(n, 1),
+        tokens=sum(one.answer["tokens"] for one in counts.singles.values()) / max(n, 1),
         price=price,
         cost_per_sample=cost,
         k_min=k,
@@ -144,40 +165,83 @@ def conclude(
         expected_cost=total,
         cost_estimate=total_estimate,
         independence=_independence(counts),
-        false_flags={
-            reason: FalseFlags(len(right), sum(right), *interval(sum(right), len(right)))
-            for reason, right in sorted(counts.flags.items())
-        },
+        false_flags=_false_flags(counts),
+        other_limits=[],
         unsalvageable=seen,
         unsalvageable_high=None if steps is None else share * steps,
         problem=_problem(counts, *p_bounds),
-        notes=notes,
+        notes=[],
     )
+    return replace(found, notes=[*counts.notes, *_notes(counts, found)])
+
+
+def at_other_limits(counts: Counts, found: Calibration) -> list[OtherLimit]:
+    """What the same samples say of other token limits: of lower ones, and of higher ones where none was cut off."""
+    cut = any(one.answer["cut"] for one in counts.singles.values() if counts.flag(one) == "token_limit")
+    others = []
+    for limit in LIMITS:
+        lower = counts.limit is None or limit < counts.limit
+        if limit == counts.limit or (cut and not lower):
+            continue
+        other = conclude(
+            replace(counts, limit=limit),
+            task=found.task,
+            model=found.model,
+            run_id=found.run_id,
+            steps=found.steps,
+            target=found.target,
+            price=found.price,
+            anytime=found.interval == "anytime",
+        )
+        others.append(OtherLimit(**{name: getattr(other, name) for name in OtherLimit.__annotations__}))
+    return others
 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
+def _cost_per_sample(counts: Counts) -> float | None:
+    """Dollars, None where a price is not known or nothing was counted."""
+    used = counts.used
+    counted = used["cost"] is not None and used["input_tokens"] + used["output_tokens"] > 0
+    return used["cost"] / counts.samples if counted and used["cost"] is not None else None
+
+
 def _independence(counts: Counts) -> Independence:
-    failing = [(step, alike) for step, first, second, alike in counts.pairs if not first and not second]
-    pairs, wrong = len(counts.pairs), sum(2 - first - second for _, first, second, _ in counts.pairs)
+    both = [(step, counts.singles[step], second) for step, second in counts.pairs.items() if step in counts.singles]
+    both = [(step, one, two) for step, one, two in both if counts.flag(one) is None and counts.flag(two) is None]
+    failing = [(step, one, two) for step, one, two in both if not one.right and not two.right]
+    wrong = sum(2 - one.right - two.right for _, one, two in both)
     return Independence(
-        pairs=pairs,
+        pairs=len(both),
         wrong=wrong,
         collisions=len(failing),
-        alike=sum(alike for _, alike in failing),
-        expected=expected_collisions(pairs, wrong),
-        p_value=collision_test(pairs, wrong, len(failing)),
-        steps=sorted(step for step, _ in failing),
+        alike=sum(one.answer["key"] == two.answer["key"] for _, one, two in failing),
+        expected=expected_collisions(len(both), wrong),
+        p_value=collision_test(len(both), wrong, len(failing)),
+        steps=sorted(step for step, _, _ in failing),
     )
+
+
+def _false_flags(counts: Counts) -> dict[str, FalseFlags]:
+    flagged, right = Counter[str](), Counter[str]()
+    for one in counts.singles.values():
+        if (reason := counts.flag(one)) is not None:
+            flagged[reason] += 1
+            right[reason] += one.beneath
+    return {
+        reason: FalseFlags(flagged[reason], right[reason], *exact_interval(right[reason], flagged[reason]))
+        for reason in sorted(flagged)
+    }
 
 
 def _problem(counts: Counts, low: float, high: float) -> str:
     if not counts.samples:
         return "no sample was drawn"
     if not counts.valid:
-        most = max(counts.flags, key=lambda reason: len(counts.flags[reason]))
+        flags = _false_flags(counts)
+        most = max(flags, key=lambda reason: flags[reason].flagged)
         return (
             f"all of {counts.samples:,} samples were flagged, most often as {most}: see whether prompt, parser and red"
             " flags agree on what an answer is"
@@ -187,3 +251,25 @@ def _problem(counts: Counts, low: float, high: float) -> str:
     if low <= 0.5:  # noqa: PLR2004
         return f"p may be as low as {low:.3f}, and voting needs more than 0.5: draw more samples, or use a better model"
     return ""
+
+
+def _notes(counts: Counts, found: Calibration) -> list[str]:
+    notes = []
+    if not counts.oracle:
+        notes.append(
+            "scored against the winners of votes, since the task has no oracle: a step on which the model is mostly"
+            " wrong counts as right, also among the steps that no k can save"
+        )
+    if found.steps is None:
+        notes.append("the task's length is not known: say for how many steps k and costs are wanted")
+    if found.simulated:
+        notes.append("the model is simulated: what was measured says nothing about a real one")
+    if counts.used["cost"] is None:
+        notes.append("the price is not known: give dollars per million input and output tokens for costs")
+    elif not counts.used["output_tokens"]:
+        notes.append("the model did not say how many tokens it wrote: costs are not known")
+    elif not counts.used["input_tokens"]:
+        notes.append("the model did not say how many tokens it read: they are not in the costs")
+    if cut := sum(one.answer["cut"] for one in counts.singles.values()):
+        notes.append(f"{cut:,} answers were cut off: what a higher token limit gives is not known of them")
+    return notes

@@ -37,7 +37,7 @@ class Course:
         self.task, self.trials, self.about = task, trials, about
         self.steps, self.target, self.early, self.max_steps = steps, target, early, max_steps
         self.ended = False
-        self.counts = Counts(oracle=isinstance(task, Checkable))
+        self.counts = Counts(oracle=isinstance(task, Checkable), limit=trials.limit)
 
     async def run(self) -> Counts:
         """Draw and count until all samples are there, or it has to end.
@@ -49,16 +49,16 @@ class Course:
         counts = self.counts
         try:
             places = await self._places()
-            for begin in range(0, len(places), self.trials.concurrency):
-                await self._sample(places[begin : begin + self.trials.concurrency], begin)
+            for begin in range(0, len(places), self.trials.batch):
+                await self._sample(places[begin : begin + self.trials.batch], begin)
                 if self.early and self._settled():
-                    self.ended = begin + self.trials.concurrency < len(places)
+                    self.ended = begin + self.trials.batch < len(places)
                     break
             await self._look_again(places)
         except Ended as why:
             self.ended = True
             counts.notes.append(f"sampling ended after {counts.samples:,} of {self.about['samples']:,} samples: {why}")
-        counts.spent, counts.drawn = self.trials.spent, len(self.trials.answers)
+        counts.spent, counts.drawn = self.trials.used["cost"], len(self.trials.answers)
         return counts
 
     async def _places(self) -> list[tuple[int, State]]:
@@ -103,28 +103,33 @@ class Course:
             draws.append((Draw("sample", step, 0), state))
             draws += [(Draw("pair", step, 0), state)] * _in_share(place, pairs)
             draws += [(Draw("first", step, 0), state)] * _in_share(place, firsts)
-        answers = await self.trials.draw(draws)
-        await self._truths(places)
-        for (draw, _), answer in zip(draws, answers, strict=True):
-            self.counts.add(draw, answer)
-
-    async def _truths(self, places: Sequence[tuple[int, State]]) -> None:
         truths = self.counts.truths
         if isinstance(self.task, Checkable):
             truths.update((step, self.task.vote_key(self.task.oracle(state))) for step, state in places)
-        elif unknown := [place for place in places if place[0] not in truths]:
+        try:
+            await self.trials.draw(draws)
+            await self._truths(places)
+        finally:  # what is paid for counts, also where the budget ended the batch
+            known = [draw for draw, _ in draws if draw in self.trials.answers and draw.at in truths]
+            for draw in known:
+                self.counts.add(draw, self.trials.answers[draw])
+
+    async def _truths(self, places: Sequence[tuple[int, State]]) -> None:
+        truths = self.counts.truths
+        if unknown := [place for place in places if place[0] not in truths]:
             winners = await self.trials.vote("vote", unknown, self.about["reference_k"])
             truths.update((step, winner and winner[0]) for (step, _), winner in zip(unknown, winners, strict=True))
 
     async def _look_again(self, places: Sequence[tuple[int, State]]) -> None:
         """Vote on steps that went wrong: those whose winner is right can be saved."""
-        wrong = [(step, state) for step, state in places if step in self.counts.suspects]
+        suspects = set(self.counts.suspects)
+        wrong = [(step, state) for step, state in places if step in suspects]
         known = [(step, state) for step, state in wrong if self.counts.truths[step] is not None]
         asked = known[:_SECOND_LOOKS]
         winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN)
         for (step, _), winner in zip(asked, winners, strict=True):
             if winner is not None and winner[0] == self.counts.truths[step]:
-                self.counts.suspects.discard(step)
+                self.counts.saved.add(step)
         if len(known) > len(asked):
             self.counts.notes.append(
                 f"{len(known) - len(asked):,} steps that went wrong were not voted on and count as beyond saving"

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from langgraph_maker import theory
-from langgraph_maker.calibration.trials import Prices
+from langgraph_maker.prices import Price
 
-__all__ = ["Calibration", "FalseFlags", "Independence", "margin_or_none", "no_better"]
+__all__ = ["Calibration", "FalseFlags", "Independence", "OtherLimit", "margin_or_none", "no_better"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,35 @@ class FalseFlags:
 
 
 @dataclass(frozen=True)
+class OtherLimit:
+    """What the same samples say of another token limit; the fields are those of `Calibration`."""
+
+    token_limit: int
+    valid_rate: float | None
+    p: float | None
+    p_low: float
+    p_high: float
+    k_min: int | None
+    k_estimate: int | None
+    expected_cost: float | None
+    cost_estimate: float | None
+
+    def cheaper_than(self, found: Calibration) -> bool:
+        """Whether the estimates say so, by more than 5 %; any cost is less than that of a model without a k."""
+        if self.cost_estimate is None:
+            return False
+        return found.cost_estimate is None or self.cost_estimate < _WORTH_IT * found.cost_estimate
+
+    def differs_from(self, found: Calibration) -> bool:
+        """Whether another share of the samples is valid, or another k is called for."""
+        shares = abs((self.valid_rate or 0) - (found.valid_rate or 0))
+        return shares >= _NOTABLE or self.k_estimate != found.k_estimate
+
+
+_WORTH_IT, _NOTABLE = 0.95, 0.01
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What a model is worth on a task. All intervals are of 95 %; None stands for what could not be measured.
 
@@ -56,6 +85,7 @@ class Calibration:
         run_id: What the answers are kept under.
         steps: The length of the task that k and costs are for; None if it is not known.
         target: Wanted probability of zero errors in it.
+        token_limit: Output tokens beyond which a sample is flagged; None for no limit.
         samples: Steps sampled, one sample each; `valid` of them raised no red flag, and `right` of these were right.
         drawn: All samples, with second ones and those of votes; they cost `spent` dollars.
         interval: "exact", or "anytime" where sampling could end early (`estimates.confidence_sequence`).
@@ -65,7 +95,7 @@ class Calibration:
         p_first: p at the temperature of a step's first vote; None where that is the same or was not sampled.
         input_tokens: Mean of a sample.
         tokens: Mean output tokens of a sample, flagged ones included.
-        price: Dollars per million input and output tokens.
+        price: As given, or known of the model.
         cost_per_sample: Dollars (c).
         k_min: The least margin that reaches the target even at the lower bounds of p and p_first.
         k_estimate: That of the estimates. A first vote that is better than the others is not counted on.
@@ -77,6 +107,7 @@ class Calibration:
         cost_estimate: Dollars at k_estimate.
         independence: Whether errors come independently.
         false_flags: By reason, what red flags cost in right answers.
+        other_limits: What other token limits would give, as far as these samples tell.
         unsalvageable: Sampled steps that voting did not save.
         unsalvageable_high: Upper bound on such steps among all `steps`: those whose samples are mostly wrong. A step
             that is wrong only a little more often than right is seen in half the samples, and may be twice as frequent.
@@ -89,6 +120,7 @@ class Calibration:
     run_id: str
     steps: int | None
     target: float
+    token_limit: int | None
     samples: int
     valid: int
     right: int
@@ -107,7 +139,7 @@ class Calibration:
     p_first_high: float | None
     input_tokens: float
     tokens: float
-    price: Prices | None
+    price: Price | None
     cost_per_sample: float | None
     k_min: int | None
     k_estimate: int | None
@@ -118,10 +150,16 @@ class Calibration:
     cost_estimate: float | None
     independence: Independence
     false_flags: dict[str, FalseFlags]
+    other_limits: list[OtherLimit]
     unsalvageable: int
     unsalvageable_high: float | None
     problem: str
     notes: list[str]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the model is a simulated one."""
+        return self.model.startswith(("sim:", "Simulated"))
 
     @property
     def collisions(self) -> int:
@@ -134,10 +172,10 @@ class Calibration:
         Raises:
             ValueError: When voting may not help at all, or the task's length is not known.
         """
-        steps = steps or self.steps
+        steps = self.steps if steps is None else steps
         if steps is None:
             raise ValueError("the task's length is not known: give steps=, or use margins() step by step")
-        k = margin_or_none(self.p_low, self.p_first_low, steps, target or self.target)
+        k = margin_or_none(self.p_low, self.p_first_low, steps, self.target if target is None else target)
         if k is None:
             raise ValueError(f"no k can be recommended for {self.model}: {self.problem}")
         return k
@@ -149,7 +187,7 @@ class Calibration:
             ValueError: When voting may not help at all.
         """
         self.margin(steps=1)
-        p, own, wanted = self.p_low, no_better(self.p_low, self.p_first_low), target or self.target
+        p, own, wanted = self.p_low, no_better(self.p_low, self.p_first_low), self.target if target is None else target
         return lambda step: theory.k_at_step(p, step, wanted, p_first=own)
 
     def to_json(self) -> str:
@@ -167,7 +205,8 @@ class Calibration:
             values: dict[str, Any] = json.loads(text)
             values["independence"] = Independence(**values["independence"])
             values["false_flags"] = {name: FalseFlags(**flags) for name, flags in values["false_flags"].items()}
-            values["price"] = values["price"] and tuple(values["price"])
+            values["other_limits"] = [OtherLimit(**limit) for limit in values["other_limits"]]
+            values["price"] = values["price"] and Price(**values["price"])
             return cls(**values)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no calibration: {error}") from error

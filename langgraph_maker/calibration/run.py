@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -17,22 +18,26 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
-from langgraph_maker import records, theory
+from langgraph_maker import prices, records, theory
 from langgraph_maker.ballot import check_margin
-from langgraph_maker.calibration.counting import conclude
+from langgraph_maker.calibration.counting import at_other_limits, conclude
 from langgraph_maker.calibration.course import Course
 from langgraph_maker.calibration.findings import Calibration
-from langgraph_maker.calibration.trials import Prices, Trials
+from langgraph_maker.calibration.trials import Trials
+from langgraph_maker.graph import check_cost
 from langgraph_maker.lock import ahold
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.nodes.sample import check_temperatures
+from langgraph_maker.pool import Pool
+from langgraph_maker.prices import Price
 from langgraph_maker.profiles import read_spec
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
 
-__all__ = ["Calibration", "Options", "acalibrate", "calibrate", "known_price"]
+__all__ = ["Calibration", "Options", "acalibrate", "calibrate", "check_aims", "known_price"]
 
 
 class Options(TypedDict, total=False):
@@ -50,13 +55,17 @@ class Options(TypedDict, total=False):
     reference_k: int
     early: bool
     max_steps: int | None
-    price: Prices | None
+    price: Price | None
     max_cost: float | None
-    stop: Callable[[], bool] | None
-    concurrency: int
+    stop: Callable[[], bool | str] | None
+    on_progress: Callable[[str, int], None] | None
+    max_concurrency: int | None
+    call_timeout: float
+    outage_limit: float
     seed: int
     store: BaseStore | None
     run_id: str | None
+    name: str | None
 
 
 def calibrate(task: Task, model: Model, **options: Unpack[Options]) -> Calibration:
@@ -87,13 +96,17 @@ async def acalibrate(
     reference_k: int = 5,
     early: bool = False,
     max_steps: int | None = None,
-    price: Prices | None = None,
+    price: Price | None = None,
     max_cost: float | None = None,
-    stop: Callable[[], bool] | None = None,
-    concurrency: int = 64,
+    stop: Callable[[], bool | str] | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+    max_concurrency: int | None = None,
+    call_timeout: float = 600.0,
+    outage_limit: float = 600.0,
     seed: int = 0,
     store: BaseStore | None = None,
     run_id: str | None = None,
+    name: str | None = None,
 ) -> Calibration:
     """Draw single samples on random steps of the whole task and conclude which k it needs and what that costs.
 
@@ -108,7 +121,7 @@ async def acalibrate(
 
     Args:
         task: What to calibrate for; on a smaller instance, if need be.
-        model: What to ask, see `sampling.Model`.
+        model: What to ask, see `models.Model`.
         samples: How many steps to sample; all of them where the task has fewer.
         target: Wanted probability of zero errors in the whole task, for k_min.
         steps: How long the task is that k and cost are projected to; None for this one.
@@ -121,13 +134,17 @@ async def acalibrate(
         reference_k: The margin of the votes that stand in for an oracle.
         early: End as soon as both ends of the interval of p call for the same k.
         max_steps: Of a task of unknown length, how many steps to look at.
-        price: Dollars per million input and output tokens; a simulated model knows its own.
+        price: What tokens cost; None for what is known of the model, see `known_price`.
         max_cost: Dollars to spend at most; the batch under way may exceed it a little.
-        stop: Asked before each batch; True ends the sampling.
-        concurrency: Samples in a batch.
+        stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
+        on_progress: Told after each batch which model was asked, and how many samples were drawn so far.
+        max_concurrency: Model calls at a time, and samples in a batch; None for 256 to a chat model, and 64 elsewhere.
+        call_timeout: Seconds after which a call is given up and made again.
+        outage_limit: Seconds for which a failing call is made again.
         seed: Chooses the steps.
         store: Keeps every answer, so that the same call with the same `run_id` goes on where it broke off.
         run_id: The calibration's name in the store; None makes a fresh one.
+        name: What to call the model; None for its own name.
 
     Raises:
         ValueError: For an option out of range, a task that is done at its start, a budget without a price, or an id
@@ -142,42 +159,42 @@ async def acalibrate(
         >>> found.samples, found.p, round(found.p_low, 4), found.notes[0]
         (31, 1.0, 0.8878, 'the task has 31 steps: as many samples, one a step')
     """
-    price = price if price is not None else known_price(model)
-    _check(
-        {
-            "samples": samples,
-            "concurrency": concurrency,
-            "pairs": pairs,
-            "firsts": firsts,
-            "temperature": temperature,
-            "first_temperature": first_temperature,
-            "price": price,
-            "max_cost": max_cost,
-            "reference_k": reference_k,
-            "steps": steps,
-            "target": target,
-        }
-    )
+    name = model_name(model) if name is None else name
+    price = known_price(model) if price is None else price
+    check_cost(max_cost, price, name)
+    check_temperatures(first_temperature, temperature)
+    check_margin(reference_k)
+    check_aims(samples, target)
+    theory.k_min(1, 1 if steps is None else steps)
+    for what, share in (("pairs", pairs), ("firsts", firsts)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{what} is a share of the steps, from 0 to 1, not {share!r}")
     steps = task.steps if steps is None else steps
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     trials = Trials(
         task=task,
-        sampler=as_sampler(model, task=task, max_tokens=token_allowance(red_flags)),
+        pool=Pool(
+            as_sampler(model, task=task, max_tokens=token_allowance(red_flags)),
+            max_concurrency=max_concurrency,
+            call_timeout=call_timeout,
+            outage_limit=outage_limit,
+        ),
         red_flags=red_flags,
         lenient=lenient,
         temperatures=(first_temperature, temperature),
         seed=seed,
         price=price,
         max_cost=max_cost,
-        stop=stop,
-        concurrency=concurrency,
+        stop=stop or (lambda: False),
+        on_progress=partial(on_progress, name) if on_progress is not None else lambda _: None,
         store=store if store is not None else InMemoryStore(),
         run_id=run_id,
     )
     about = {
         "task": task.name,
         "parameters": task.parameters(),
-        "model": model_name(model),
+        "model": name,
+        "token_limit": trials.limit,
         "samples": samples,
         "seed": seed,
         "temperatures": [first_temperature, temperature],
@@ -188,51 +205,43 @@ async def acalibrate(
     async with ahold(trials.store, f"calibration {run_id}"):
         await trials.load(about)
         counts = await planned.run()
-    return conclude(
+    found = conclude(
         counts,
         task=task.name,
-        model=model_name(model),
+        model=name,
         run_id=run_id,
         steps=steps,
         target=target,
         price=price,
         anytime=early or max_cost is not None or planned.ended,
     )
+    return replace(found, other_limits=at_other_limits(counts, found))
 
 
-def known_price(model: Model) -> Prices | None:
-    """The prices of a simulated model, where both are known; None for others.
+def known_price(model: Model) -> Price | None:
+    """What a model costs, as far as that is known: of a simulated one as it says, of others the list price.
+
+    A simulated model of which only one of two prices was published (llama-3.2-3b) costs what nobody knows.
 
     Example:
-        >>> known_price("sim:gpt-4.1-mini"), known_price("sim:llama-3.2-3b")
-        ((0.4, 1.6), None)
+        >>> known_price("sim:error=0.1,input_price=1,output_price=2"), known_price("sim:llama-3.2-3b")
+        (Price(input=1.0, output=2.0, cached_input=None), None)
     """
-    if not (isinstance(model, str) and model.startswith("sim:")):
-        return None
-    profile, _ = read_spec(model)
+    name = model_name(model)
+    if not name.startswith("sim:"):
+        return prices.of(name)
+    profile, _ = read_spec(name)
     if profile.input_price is None or profile.output_price is None:
         return None
-    return profile.input_price, profile.output_price
+    return Price(profile.input_price, profile.output_price)
 
 
-def _check(options: dict[str, Any]) -> None:
-    """Refuse what cannot be used before anything is paid for."""
-    for name in ("samples", "concurrency"):
-        count = options[name]
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"{name} is a whole number of at least 1, not {count!r}")
-    for name in ("pairs", "firsts"):
-        if not 0 <= options[name] <= 1:
-            raise ValueError(f"{name} is a share of the steps, from 0 to 1, not {options[name]!r}")
-    for name in ("temperature", "first_temperature"):
-        if (heat := options[name]) is not None and not 0 <= heat < inf:
-            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {heat!r}")
-    price, max_cost = options["price"], options["max_cost"]
-    if price is not None and not (len(price) == 2 and all(0 <= one < inf for one in price)):  # noqa: PLR2004
-        raise ValueError(f"price is two numbers, dollars per million input and output tokens, not {price!r}")
-    if max_cost is not None and not 0 < max_cost < inf:
-        raise ValueError(f"max_cost is a number of dollars above 0, not {max_cost!r}")
-    if max_cost is not None and price is None:
-        raise ValueError("max_cost needs a price: give price=(dollars per million input tokens, per million output)")
-    check_margin(options["reference_k"])
-    theory.k_min(1, 1 if options["steps"] is None else options["steps"], options["target"])
+def check_aims(samples: int, target: float) -> None:
+    """Refuse what is no number of samples, or no target.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise ValueError(f"samples is a whole number of at least 1, not {samples!r}")
+    theory.k_min(1, 1, target)

@@ -13,22 +13,21 @@ from typing_extensions import TypedDict
 
 from langgraph_maker import records
 from langgraph_maker.ballot import Ballot, canonical
-from langgraph_maker.errors import JournalError, SamplingError
+from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.guard import guard_node
 from langgraph_maker.nodes.tally import check_budget
-from langgraph_maker.red_flags import RuleLike, output_tokens
-from langgraph_maker.state import Request, Sampler, Verdict, total_usage
+from langgraph_maker.pool import Pool
+from langgraph_maker.prices import Price
+from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit, Truncated, each_rule, output_tokens
+from langgraph_maker.state import Request, Usage, Verdict, no_usage, total_usage
 from langgraph_maker.task import State, Task, Vote
 
-__all__ = ["Answer", "Draw", "Ended", "Prices", "Trials"]
-
-Prices = tuple[float, float]
-"""Dollars per million input tokens, and per million output tokens."""
+__all__ = ["Answer", "Draw", "Ended", "Trials"]
 
 _NUMBERS: Final = {"sample": 0, "pair": 1, "first": 2, "again": 16, "vote": 1 << 16}
 _OWN: Final = 1 << 40  # sample numbers that no run reaches: the draws of a simulated model depend on them
-_ATTEMPTS: Final = 3
 _READ_AT_ONCE: Final = 64
+_BATCH: Final = 64  # where calls have no bound
 _UNTRIED: Final = 8  # calls in the first batch, while what one costs is not known
 
 
@@ -41,16 +40,18 @@ class Draw(NamedTuple):
 
 
 class Answer(TypedDict):
-    """What came back: the key of the vote, or the reason of the flag, under which `beneath` is the key of what it says.
+    """What came back: the key of the vote, or the reason of the flag, token limits apart.
 
-    The vote itself is kept where a vote is taken to go on from it.
+    `beneath` is the key of what a response says that was flagged, or is too long; `tokens` is its length, and `cut`
+    whether it was cut off. The vote itself is kept where a vote is taken to go on from it.
     """
 
     key: str | None
     flag: str | None
     beneath: str | None
-    input_tokens: int
-    output_tokens: int
+    tokens: int
+    cut: bool
+    usage: Usage
     vote: NotRequired[Vote]
 
 
@@ -64,38 +65,44 @@ class Trials:
 
     Args:
         task: What the samples are of.
-        sampler: Where they come from.
+        pool: Where they come from.
         red_flags: As in a run.
         lenient: Reads flagged responses, to see which of them were right; None for the task's own parser.
         temperatures: Of the first vote, and of all others.
         seed: Part of the samples' numbers.
-        price: For the budget.
+        price: What tokens cost; None for the list price of the model that a response names.
         max_cost: Dollars after which no further batch is drawn.
-        stop: Asked before each batch.
-        concurrency: Samples in a batch.
+        stop: Asked before each batch, and while one is waited for.
+        on_progress: Told after each batch how many samples there are.
         store: Keeps the answers under `run_id`.
         run_id: The calibration's name there.
     """
 
     task: Task
-    sampler: Sampler
+    pool: Pool
     red_flags: RuleLike | None
     lenient: Callable[[str], Any] | None
     temperatures: tuple[float | None, float | None]
     seed: int
-    price: Prices | None
+    price: Price | None
     max_cost: float | None
-    stop: Callable[[], bool] | None
-    concurrency: int
+    stop: Callable[[], bool | str]
+    on_progress: Callable[[int], None]
     store: BaseStore
     run_id: str
     answers: dict[Draw, Answer] = field(default_factory=dict)
-    spent: float = 0.0
+    used: Usage = field(default_factory=no_usage)
     batches: int = 0
 
     def __post_init__(self) -> None:
-        task = self.task
-        self.guard = guard_node(parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=self.red_flags)
+        task, rules = self.task, each_rule(self.red_flags)
+        limits = [rule.limit for rule in rules if isinstance(rule, TokenLimit)]
+        self.limit = min(limits) if limits else None
+        self.batch = self.pool.max_concurrency or _BATCH
+        others = AnyOf(*(rule for rule in rules if not isinstance(rule, TokenLimit)))
+        self.guard = guard_node(
+            parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=others, price=self.price
+        )
         self.unguarded = guard_node(
             parse=self.lenient or task.parse, key=task.vote_key, validate=task.validate, red_flags=None
         )
@@ -130,33 +137,28 @@ class Trials:
 
     @property
     def _where(self) -> tuple[str, ...]:
-        return (records.ROOT, "calibrations", records.namespace(self.run_id)[-1])
+        return records.calibration(self.run_id)
 
-    def cost(self, answer: Answer) -> float:
-        """Dollars; 0 where the price is not known."""
-        read, written = self.price or (0.0, 0.0)
-        return (read * answer["input_tokens"] + written * answer["output_tokens"]) / 1e6
+    def key(self, answer: Answer) -> str | None:
+        """The key of the vote, None if it is flagged, for its length or else."""
+        return None if self.limit is not None and answer["tokens"] > self.limit else answer["key"]
 
     async def draw(self, draws: Sequence[tuple[Draw, State]]) -> list[Answer]:
         """The answers to `draws`, those that are known among them.
 
         Raises:
             Ended: When the budget is spent or `stop` says so; what was drawn by then is kept.
-            SamplingError: When calls go on failing.
+            SamplingError: When a call fails for good. What arrived beside it is kept.
         """
-        missing = [(draw, state) for draw, state in draws if draw not in self.answers]
-        while missing:
-            size = self._affordable()
-            now, missing = missing[:size], missing[size:]
-            responses = await self._ask([self._request(draw, state) for draw, state in now])
-            batch = [
-                (draw, self._answer(draw, state, response))
-                for (draw, state), response in zip(now, responses, strict=True)
-            ]
-            kept = {"answers": json.dumps(batch)}
-            op: Op = PutOp(self._where, f"batch-{self.batches:06d}", kept, index=False)
-            await records.adrive(_once(op), self.store)
-            self._remember(batch)
+        while missing := [(draw, state) for draw, state in draws if draw not in self.answers]:
+            now = missing[: self._affordable()]
+            requests = [self._request(draw, state) for draw, state in now]
+            asked = {(one.subtask_id, one.number): what for one, what in zip(requests, now, strict=True)}
+            arrived, error = await self.pool.draw(requests, stop=self.stop)
+            came = [(asked[request.subtask_id, request.number], response) for request, response in arrived]
+            await self._keep([(draw, self._answer(draw, state, response)) for (draw, state), response in came])
+            if error is not None and not self.stop():  # a stop gives up calls that wait for another attempt
+                raise error
         return [self.answers[draw] for draw, _ in draws]
 
     async def vote(self, kind: str, asked: Sequence[tuple[int, State]], k: int) -> list[tuple[str, Any] | None]:
@@ -175,75 +177,65 @@ class Trials:
                 break
             for ((_, at, _), _), answer in zip(draws, await self.draw(draws), strict=True):
                 drawn[at] += 1
-                if (key := answer["key"]) is not None:
+                if (key := self.key(answer)) is not None:
                     ballots[at].cast(answer.get("vote", key), key)
         return [None if ballots[at].deficit else (_most(ballots[at].counts), ballots[at].winner) for at, _ in asked]
 
     def _affordable(self) -> int:
-        if self.stop is not None and self.stop():
-            raise Ended("it was stopped")
+        if said := self.stop():
+            raise Ended(said if isinstance(said, str) else "it was stopped")
         if self.max_cost is None:
-            return self.concurrency
-        if self.spent >= self.max_cost:
+            return self.batch
+        spent = self.used["cost"]
+        if spent is None:
+            raise Ended("what it costs is not known, and it has a budget: give the price of the model")
+        if spent >= self.max_cost:
             raise Ended(f"its budget of ${self.max_cost:g} is spent")
-        if not self.spent:
-            return min(self.concurrency, _UNTRIED)
-        mean = self.spent / len(self.answers)
-        return max(1, min(self.concurrency, int((self.max_cost - self.spent) / mean)))
+        if not spent:
+            return min(self.batch, _UNTRIED)
+        mean = spent / len(self.answers)
+        return max(1, min(self.batch, int((self.max_cost - spent) / mean)))
 
     def _request(self, draw: Draw, state: State) -> Request:
         kind, at, number = draw
         first, later = self.temperatures
         own = _OWN + (self.seed % (1 << 19) << 20) + _NUMBERS[kind] + number
-        return Request(self.task.prompt(state), first if kind == "first" else later, f"{kind}-{at}", own)
-
-    async def _ask(self, requests: list[Request]) -> list[AIMessage]:
-        arrived: dict[int, AIMessage] = {}
-        failure: Exception | None = None
-        for _ in range(_ATTEMPTS):
-            open_ = [place for place in range(len(requests)) if place not in arrived]
-            try:
-                responses = await self.sampler([requests[place] for place in open_])
-            except Exception as error:  # noqa: BLE001 - the failure of every request, raised below with its cause
-                responses = [error] * len(open_)
-            for place, response in zip(open_, responses, strict=True):
-                if isinstance(response, Exception):
-                    failure = response
-                else:
-                    arrived[place] = response
-            if len(arrived) == len(requests):
-                return [arrived[place] for place in range(len(requests))]
-        raise SamplingError(
-            f"{len(requests) - len(arrived)} of {len(requests)} model calls failed {_ATTEMPTS} times; the last with"
-            f" {type(failure).__name__}: {failure}"
-        ) from failure
+        return Request(self.task.prompt(state), first if kind == "first" else later, f"{kind}-{at}", own, self.run_id)
 
     def _answer(self, draw: Draw, state: State, response: AIMessage) -> Answer:
-        verdict, beneath = self._judge(self.guard, state, response), None
-        if "flag" in verdict:
-            beneath = self._judge(self.unguarded, state, response).get("key")
-        usage = response.usage_metadata
+        (verdict, usage), beneath = self._judge(self.guard, state, response), None
+        tokens = output_tokens(response)
+        if "flag" in verdict or (self.limit is not None and tokens > self.limit):
+            beneath = self._judge(self.unguarded, state, response)[0].get("key")
         answer: Answer = {
             "key": verdict.get("key"),
             "flag": verdict["flag"]["reason"] if "flag" in verdict else None,
             "beneath": beneath,
-            "input_tokens": (usage and usage.get("input_tokens")) or 0,
-            "output_tokens": output_tokens(response),
+            "tokens": tokens,
+            "cut": Truncated()(response) is not None,
+            "usage": usage,
         }
         if draw.kind == "vote" and "vote" in verdict:
             answer["vote"] = verdict["vote"]
         return answer
 
     @staticmethod
-    def _judge(guard: Any, state: State, response: AIMessage) -> Verdict:
-        ballot = {"state": state, "usage": total_usage([]), "responses": [response]}
+    def _judge(guard: Any, state: State, response: AIMessage) -> tuple[Verdict, Usage]:
+        ballot = {"state": state, "usage": no_usage(), "responses": [response]}
         [judged] = guard.invoke({"ballots": [ballot]})["ballots"]
-        verdict: Verdict = judged["verdicts"][0]
-        return verdict
+        return judged["verdicts"][0], judged["usage"]
+
+    async def _keep(self, batch: Sequence[tuple[Draw, Answer]]) -> None:
+        if not batch:
+            return
+        op: Op = PutOp(self._where, f"batch-{self.batches:06d}", {"answers": json.dumps(batch)}, index=False)
+        await records.adrive(_once(op), self.store)
+        self._remember(batch)
+        self.on_progress(len(self.answers))
 
     def _remember(self, batch: Sequence[tuple[Draw, Answer]]) -> None:
         self.answers.update(batch)
-        self.spent += sum(self.cost(answer) for _, answer in batch)
+        self.used = total_usage([self.used, *(answer["usage"] for _, answer in batch)])
         self.batches += 1
 
 

@@ -8,14 +8,17 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
+
+import typer
 
 from langgraph_maker.models import Model, chat_model
+from langgraph_maker.red_flags import AnyOf, TokenLimit, Truncated
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.task import Task
 from langgraph_maker.tasks import TowersOfHanoi
 
-__all__ = ["arguments", "load_model", "load_task", "seconds"]
+__all__ = ["arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
 
 
 def load_task(name: str, arguments: dict[str, Any]) -> Task:
@@ -79,6 +82,29 @@ def arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
         except ValueError:
             given[key] = value
     return given
+
+
+def margin(text: str) -> int | Literal["auto"]:
+    """Read what `--k` was given.
+
+    Raises:
+        BadParameter: When it is neither a whole number nor "auto".
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number, and not auto", param_hint="'--k'") from None
+
+
+def red_flags(token_limit: int) -> AnyOf:
+    """The red flags of a run, with a token limit of its own.
+
+    Raises:
+        ValueError: When it is no whole number of at least 1.
+    """
+    return TokenLimit(token_limit) | Truncated()
 
 
 def seconds(text: str) -> float:

@@ -6,14 +6,15 @@ import gc
 import json
 import threading
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import typer
 from rich.markup import escape
 
 from langgraph_maker import prices
-from langgraph_maker.cli.loading import arguments, load_model, load_task, seconds
+from langgraph_maker.calibration.run import check_aims
+from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -29,7 +30,7 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.graph import create_maker
-from langgraph_maker.progress import follow
+from langgraph_maker.progress import calibrated, follow
 from langgraph_maker.records import check_id
 from langgraph_maker.runner import Options, Run, solve
 from langgraph_maker.stores import default_db, open_store, shown
@@ -52,7 +53,10 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         str, typer.Option(help='"sim:NAME" (simulated, no key), "openai:NAME" or another "provider:NAME"')
     ] = "sim:gpt-4.1-mini",
     base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
-    k: Annotated[int, typer.Option("--k", help="votes by which an answer must lead")] = 3,
+    k: Annotated[str, typer.Option("--k", help='votes by which an answer must lead; "auto" calibrates first')] = "3",
+    target: Annotated[float, typer.Option(help="with --k auto: wanted probability of zero errors")] = 0.95,
+    calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
+    token_limit: Annotated[int, typer.Option(help="output tokens beyond which a response is flagged")] = 750,
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
@@ -84,10 +88,11 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
 ) -> None:
     """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
     run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
+    asked_k = margin(k)
     stop = threading.Event()
     with told(USAGE):
         options: Options = {
-            "k": k,
+            "red_flags": red_flags(token_limit),
             "lanes": lanes,
             "hedge": hedge,
             "max_samples": max_step_samples,
@@ -104,17 +109,30 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         check_id(run_id)
         chosen = load_task(task, arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)
-        create_maker(chosen, asked, **options)
+        if asked_k == "auto":
+            check_aims(calibrate_samples, target)
+        create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
     with told(USAGE), open_store(db) as store, told(ERROR):
         with follow(err) as on_progress, stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             gc.set_threshold(50_000, 20, 20)  # lanes hold many small things, of which few are garbage
-            result = solve(chosen, asked, store=store, run_id=run_id, deadline=due, on_progress=on_progress, **options)
+            result = solve(
+                chosen,
+                asked,
+                k=asked_k,
+                target=target,
+                calibration_samples=calibrate_samples,
+                store=store,
+                run_id=run_id,
+                deadline=due,
+                on_progress=on_progress,
+                **options,
+            )
         with to_stdout():
             if as_json:
                 print(json.dumps(_as_json(result)))  # noqa: T201
             else:
-                out.print(_summary(chosen, model, k, db, result))
+                out.print(_summary(chosen, model, asked_k, db, result))
     if result.status == "stopped":
         err.print(f"stopped at step {result.steps:,}; this goes on: {escape(same_command(db, run_id))}")
     raise typer.Exit(_EXIT[result.status])
@@ -125,11 +143,12 @@ def _as_json(result: Run) -> dict[str, Any]:
     return asdict(result) | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
 
 
-def _summary(task: Task, model: str, k: int, db: str, result: Run) -> str:
+def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: Run) -> str:
     simulated = " (a simulated model)" if model.startswith("sim:") else ""
-    of = "" if task.steps is None else f" of {task.steps:,}"
+    steps = f"{result.steps:,}{'' if task.steps is None else f' of {task.steps:,}'}"
+    by = _margin(k, result)
     lines = [
-        f"[bold]{result.status}[/]: {escape(task.name)}, {result.steps:,}{of} steps decided, each by a margin of {k}",
+        f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, each by a margin of {by}",
         f"  model    {escape(model)}{simulated}",
         f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
         f"  tokens   {_tokens(result)}",
@@ -137,12 +156,21 @@ def _summary(task: Task, model: str, k: int, db: str, result: Run) -> str:
         f"  digest   {result.digest}",
         f"  run id   {escape(result.run_id)}, in {escape(shown(db))}",
     ]
+    if result.calibration is not None:
+        lines.insert(2, f"  k        {calibrated(result.calibration)}")
     if result.status == "solved" and result.undecided_after:
         lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")
     if result.reason:
         reason = "wrong_end: all steps are done, and the task is not" if result.reason == "wrong_end" else result.reason
         lines.insert(1, f"  reason   {escape(reason)}")
     return "\n".join(lines)
+
+
+def _margin(k: int | Literal["auto"], result: Run) -> str:
+    if k != "auto":
+        return str(k)
+    found = result.calibration
+    return "its own" if found is None or found.k_min is None else str(found.k_min)
 
 
 def _tokens(result: Run) -> str:

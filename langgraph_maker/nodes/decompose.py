@@ -17,6 +17,7 @@ from langgraph_maker.ballot import check_margin
 from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
+    BY_STEP,
     Position,
     Terms,
     attach,
@@ -47,7 +48,7 @@ _SUPERSTEPS_TO_DRAIN = 5  # vote, escalate, update, decompose, and one to spare:
 def decompose_node(
     task: Task,
     *,
-    k: int = 3,
+    k: int | Callable[[int], int] = 3,
     lanes: int = 1,
     max_steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -63,7 +64,8 @@ def decompose_node(
 
     Args:
         task: The task.
-        k: The margin, which a run's journal fixes.
+        k: The margin, which a run's journal fixes; or from a step to its own, of which the journal has what each step
+            was decided by.
         lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
         settings: What to record in the journal beside it: the model, the budget.
@@ -75,12 +77,13 @@ def decompose_node(
         ValueError: When neither the task nor `max_steps` says how many steps there may be, or the task is one chain
             and `lanes` more than 1; while running, when a run of more than 4,096 steps has no store to be journalled
             in, or a run id is no text.
-        JournalError: While running, when the journal or thread is of another task or k, was altered, or ends before
-            the checkpoint.
+        JournalError: While running, when the journal or thread is of another task or k, has a step that was decided by
+            less than its k, was altered, or ends before the checkpoint.
     """
     limit = _steps(task, max_steps)
     terms: Terms = {
-        "fixed": {"task": task.name, "parameters": task.parameters(), "k": check_margin(k)},
+        "fixed": {"task": task.name, "parameters": task.parameters(), "k": BY_STEP if callable(k) else check_margin(k)},
+        "margin": k if callable(k) else lambda _: k,
         "settings": settings or {},
         "limit": limit,
         "lanes": _lanes(task, lanes),

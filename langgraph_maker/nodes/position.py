@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import pairwise
@@ -21,6 +21,7 @@ from langgraph_maker.state import BallotState, Usage, no_usage, total_usage
 from langgraph_maker.task import Cuttable, Segment, Task
 
 __all__ = [
+    "BY_STEP",
     "Position",
     "Terms",
     "add",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 _BATCH = 1024
+BY_STEP = "by step"
+"""What a journal fixes as the k of a run where each step has its own."""
 
 
 class Position(TypedDict):
@@ -50,9 +53,13 @@ class Position(TypedDict):
 
 
 class Terms(TypedDict):
-    """What a run is of, and how: `fixed` may never change, `settings` are recorded for each process."""
+    """What a run is of, and how: `fixed` may never change, `settings` are recorded for each process.
+
+    `margin` gives the k that is asked of a step.
+    """
 
     fixed: Mapping[str, Any]
+    margin: Callable[[int], int]
     settings: Mapping[str, Any]
     limit: int
     lanes: int
@@ -218,7 +225,7 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
     if found is None:
         yield [records.put_header(header)]
         return begin(task, terms)
-    position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]))
+    position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
     _check_ahead(run_id, here, position["totals"]["steps"])
     if header["sessions"][-1] is session:
         yield [records.put_header(header)]
@@ -241,7 +248,7 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
     return cells
 
 
-def _replay(task: Task, header: Header, cells: list[Lane]) -> Plan[Position]:
+def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]) -> Plan[Position]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last."""
     run_id, stride = header["run_id"], header["stride"]
     totals, lanes = _nothing(), []
@@ -256,6 +263,7 @@ def _replay(task: Task, header: Header, cells: list[Lane]) -> Plan[Position]:
                 if (entry := records.read_entry(item, run_id, step)) is None:
                     reading = False
                     break
+                _check_undercut(run_id, entry, margin(step))
                 if step == cell["step"] and came_from and entry["start"] == came_from["mark"]:
                     lane = {**cell, "state": came_from["state"], "mark": came_from["mark"]}  # no seam was here then
                 lane = take(task, lane, entry)
@@ -307,6 +315,15 @@ def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) ->
             raise JournalError(
                 f"{what} was begun with {name} {held[name]!r}, not {value!r}: go on with that, or give another run id"
             )
+
+
+def _check_undercut(run_id: str, entry: Entry, k: int) -> None:
+    """What was decided by a smaller margin than is asked for now does not stand in silence."""
+    if entry["margin"] < k:
+        raise JournalError(
+            f"step {entry['step']} of run {run_id!r} was decided by a margin of {entry['margin']}, and k now asks for"
+            f" {k} there: go on with a k that asks no more of the steps that are done, or give another run id"
+        )
 
 
 def _check_ahead(run_id: str, here: Position | None, journalled: int) -> None:

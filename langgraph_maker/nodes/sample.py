@@ -10,16 +10,15 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.ballot import check_margin
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.nodes.tally import check_budget, deficit
+from langgraph_maker.nodes.tally import Margin, deficit, margins
 from langgraph_maker.pool import Arrival, Pool, misuse
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
-__all__ = ["Prompt", "sample_node"]
+__all__ = ["Prompt", "check_temperatures", "sample_node"]
 
 Prompt = Callable[[Any], Sequence[BaseMessage] | str]
 """φ: all that a microagent sees of a state."""
@@ -29,7 +28,7 @@ def sample_node(
     sampler: Sampler,
     *,
     prompt: Prompt,
-    k: int = 3,
+    k: Margin = 3,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
@@ -48,7 +47,7 @@ def sample_node(
     Args:
         sampler: Whom to ask.
         prompt: φ, from a subtask's state to messages or to the text of one.
-        k: The margin.
+        k: The margin, or from a subtask's id to its own.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
@@ -65,19 +64,14 @@ def sample_node(
         ValueError: For a bad `k`, `max_samples`, `hedge` or temperature; while running, for subtasks with equal ids.
         SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
-    for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value < float("inf")):
-            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
+    check_temperatures(first_temperature, temperature)
     if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
         raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
-    k = check_margin(k)
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
         prompt=prompt,
-        k=k,
-        budget=check_budget(max_samples, k),
+        margins=margins(k, max_samples),
         first_temperature=first_temperature,
         temperature=temperature,
         hedge=hedge,
@@ -90,13 +84,24 @@ def sample_node(
 _MOST_HEDGES = 100
 
 
+def check_temperatures(first_temperature: float | None, temperature: float | None) -> None:
+    """Refuse temperatures that are none.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value < float("inf")):
+            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Sample:
     sampler: Sampler
     pool: Pool
     prompt: Prompt
-    k: int
-    budget: int
+    margins: Callable[[str], tuple[int, int]]
     first_temperature: float | None
     temperature: float | None
     hedge: int
@@ -136,8 +141,9 @@ class _Sample:
             arrived = {number for number, _ in ballot["waiting"]}
             first = ballot["samples"] - len(arrived)
             due = [number for number in range(first, asked) if number not in arrived and number not in flying]
-        lacking = deficit(ballot, self.k) if ballot["samples"] else self.k
-        new = range(asked, min(asked + lacking + self.hedge - out, self.budget))
+        k, budget = self.margins(ballot["id"])
+        lacking = deficit(ballot, k) if ballot["samples"] else k
+        new = range(asked, min(asked + lacking + self.hedge - out, budget))
         if new and len(new) + out >= lacking:
             due += new
             asked = new.stop

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from operator import index, itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
 
@@ -14,10 +15,13 @@ from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
 
-__all__ = ["check_budget", "decision", "deficit", "in_words", "tally_node"]
+__all__ = ["Margin", "check_budget", "decision", "deficit", "in_words", "margins", "tally_node"]
+
+Margin: TypeAlias = int | Callable[[str], int]
+"""The margin k, or from a subtask's id to the k of its own."""
 
 
-def tally_node(*, k: int = 3, max_samples: int | None = None, hedge: int = 0, decisions: bool = True) -> Node:
+def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0, decisions: bool = True) -> Node:
     """Apply first-to-ahead-by-k to each ballot, votes in the order in which they were issued.
 
     A vote that arrives before one that was issued earlier waits for it, so that no answer gains by being fast. With
@@ -25,19 +29,20 @@ def tally_node(*, k: int = 3, max_samples: int | None = None, hedge: int = 0, de
     plurality ever wins. When no ballot is open, the decisions are written, one a subtask.
 
     Args:
-        k: The margin.
+        k: The margin, or from a subtask's id to its own.
         max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
         hedge: As given to `sample_node`.
         decisions: Whether to write them; a maker graph reads the ballots themselves.
 
     Raises:
-        ValueError: For a bad `k` or `max_samples`.
+        ValueError: For a bad `k` or `max_samples`; while running, for those of a subtask.
     """
-    k = check_margin(k)
-    budget = check_budget(max_samples, k)
+    own = margins(k, max_samples)
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        ballots = [_count(ballot, k, budget, hedge) if _to_count(ballot) else ballot for ballot in state["ballots"]]
+        ballots = [
+            _count(ballot, *own(ballot["id"]), hedge) if _to_count(ballot) else ballot for ballot in state["ballots"]
+        ]
         update: dict[str, Any] = {"ballots": ballots}
         if decisions and all(ballot["status"] != "open" for ballot in ballots):
             update["decisions"] = [decision(ballot) for ballot in ballots]
@@ -46,7 +51,29 @@ def tally_node(*, k: int = 3, max_samples: int | None = None, hedge: int = 0, de
     return Node("tally", tally)
 
 
+def margins(k: Margin, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
+    """From a subtask's id to its margin and to the samples that its ballot may use, see `check_budget`.
+
+    Raises:
+        ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
+    """
+    if not callable(k):
+        all_alike = check_margin(k), check_budget(max_samples, k)
+        return lambda _: all_alike
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def own(subtask_id: str) -> tuple[int, int]:
+        try:
+            margin = check_margin(k(subtask_id))
+            return margin, check_budget(max_samples, margin)
+        except ValueError as error:
+            raise ValueError(f"step {subtask_id}: {error}") from error
+
+    return own
+
+
 _LARGEST_MARGIN = 1000
+_REMEMBERED = 65_536  # more than there are lanes
 
 
 def check_budget(max_samples: int | None, k: int) -> int:

@@ -11,6 +11,7 @@ from langgraph.config import get_store
 from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import records
+from langgraph_maker.ballot import Ballot
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, add, forget, known, move, remember, take
 from langgraph_maker.nodes.state import Lane, MakerState
@@ -110,6 +111,7 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: st
         "step": lane["step"],
         "vote": ballot["votes"][winner],
         "votes": sum(ballot["counts"].values()),
+        "margin": Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
         "samples": ballot["samples"],
         "flags": ballot["flags"],
         "rounds": ballot["rounds"],

@@ -1,0 +1,213 @@
+"""`langgraph-maker calibrate`: which model and which k, what it costs, how sure that is."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.markup import escape
+
+from langgraph_maker import prices
+from langgraph_maker.calibration import Calibration, Options
+from langgraph_maker.calibration.comparison import Comparison, Row, compare, sentences
+from langgraph_maker.calibration.counting import LIMITS
+from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.shell import ERROR, STOPPED, USAGE, app, err, out, same_command, stopping, to_stdout, told
+from langgraph_maker.cli.tables import columns, dollars, interval, paragraph, share
+from langgraph_maker.prices import Price
+from langgraph_maker.progress import follow_samples
+from langgraph_maker.records import check_id
+from langgraph_maker.runner import in_time
+from langgraph_maker.stores import default_db, open_store, shown
+from langgraph_maker.task import Task
+from langgraph_maker.tasks import TowersOfHanoi
+
+__all__ = ["calibrate"]
+
+
+@app.command()
+def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
+    task: Annotated[str, typer.Argument(help='"hanoi", or "package.module:factory" for a task of your own')],
+    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks sampled", show_default="10")] = None,
+    for_disks: Annotated[int | None, typer.Option(help="hanoi: disks that k and costs are for")] = None,
+    for_steps: Annotated[
+        int | None, typer.Option(help="steps that k and costs are for", show_default="those of the task")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help='"sim:NAME", "openai:NAME", … (repeatable)', show_default="sim:gpt-4.1-mini"),
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
+    samples: Annotated[int, typer.Option(help="steps to sample, one sample each")] = 1000,
+    target: Annotated[float, typer.Option(help="wanted probability of zero errors in the whole task")] = 0.95,
+    token_limit: Annotated[
+        int, typer.Option(help="output tokens beyond which a response is flagged, as in the run")
+    ] = 750,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=IN,OUT[,CACHED]", help="dollars per million tokens of a model (repeatable)"),
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars to spend on each model")] = None,
+    deadline: Annotated[str | None, typer.Option(metavar="TIME", help="after which sampling ends, like 15m")] = None,
+    max_concurrency: Annotated[int | None, typer.Option(help="model calls at a time")] = None,
+    call_timeout: Annotated[str, typer.Option(metavar="TIME", help="after which a call is made again")] = "10m",
+    outage_limit: Annotated[str, typer.Option(metavar="TIME", help="for which a failing call is made again")] = "10m",
+    max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length: how far to look")] = None,
+    db: Annotated[
+        str | None, typer.Option(help="SQLite file or postgresql:// URL for the answers", show_default="data folder")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="go on with this calibration, or begin it", show_default="a new one")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the choice of steps, and of simulated models")] = 0,
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write what was found, for plan")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
+) -> None:
+    """Measure models on single steps before a run: how often they are right, the k they need, what that costs.
+
+    The same command with the printed --run-id goes on, and buys no answer twice.
+    """
+    run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
+    stop = threading.Event()
+    with told(USAGE):
+        check_id(run_id)
+        chosen = load_task(task, arguments(disks, settings or []))
+        names = models or ["sim:gpt-4.1-mini"]
+        options: Options = {
+            "samples": samples,
+            "target": target,
+            "red_flags": red_flags(token_limit),
+            "lenient": TowersOfHanoi(chosen.disks, repairing=True).parse if isinstance(chosen, TowersOfHanoi) else None,
+            "max_steps": max_steps,
+            "max_cost": max_cost,
+            "stop": in_time(None if deadline is None else seconds(deadline), stop.is_set),
+            "max_concurrency": max_concurrency,
+            "call_timeout": seconds(call_timeout),
+            "outage_limit": seconds(outage_limit),
+            "seed": seed,
+            "run_id": run_id,
+        }
+        steps = _steps(chosen, for_disks, for_steps)
+        given = _prices(price or [])
+        if base_url is not None and not any(name.startswith("openai:") for name in names):
+            raise ValueError("--base-url goes with openai:NAME, and there is no such --model")
+        asked = {
+            name: load_model(name, chosen, base_url if name.startswith("openai:") else None, seed) for name in names
+        }
+        if len(asked) < len(names):
+            raise ValueError(f"a --model is given twice: {', '.join(names)}")
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f"{file}: there is no folder {file.parent}; make it first")
+    with told(USAGE), open_store(db) as store:
+        with follow_samples(err) as on_progress, stopping(stop):
+            kept: Options = {**options, "store": store, "on_progress": on_progress}
+            found = compare(chosen, asked, for_steps=steps, prices=given, **kept)
+        with told(ERROR), to_stdout():
+            if file is not None:
+                file.write_text(json.dumps([asdict(one) for one in found.calibrations], indent=1), "utf-8")
+            if as_json:
+                print(json.dumps(asdict(found)))  # noqa: T201
+            else:
+                out.print(_report(chosen, found), markup=False)
+                out.print(f"\nThe answers are kept as {run_id} in {shown(db)}.", markup=False)
+    if stop.is_set():
+        err.print(f"stopped; this goes on: {escape(same_command(db, run_id))}")
+        raise typer.Exit(STOPPED)
+
+
+def _steps(task: Task, for_disks: int | None, for_steps: int | None) -> int | None:
+    if for_disks is None:
+        return for_steps
+    if not isinstance(task, TowersOfHanoi):
+        raise ValueError(f"--for-disks goes with hanoi: for {task.name} give --for-steps")  # noqa: TRY004 - usage
+    if for_steps is not None:
+        raise ValueError("give --for-disks or --for-steps, and not both")
+    return TowersOfHanoi(for_disks).steps
+
+
+def _prices(given: list[str]) -> dict[str, Price]:
+    found = {}
+    for one in given:
+        name, equals, numbers = one.rpartition("=")
+        if not equals:
+            raise ValueError(f"--price takes NAME=IN,OUT, with a NAME given as --model, not {one!r}")
+        found[name] = prices.read_price(numbers)
+    return found
+
+
+def _report(task: Task, found: Comparison) -> str:
+    first = found.calibrations[0]
+    parameters = ", ".join(f"{name}={value}" for name, value in task.parameters().items())
+    whole = "a task of unknown length" if first.steps is None else f"{first.steps:,} steps"
+    limit = "" if first.token_limit is None else f"; answers of more than {first.token_limit:,} tokens are flagged"
+    title = f"{task.name} ({parameters}), for {whole} without an error at {first.target:.0%}{limit}"
+    said = [*found.sentences, *(_simulated(found.calibrations))]
+    parts = [
+        paragraph(title, ""),
+        columns([_HEADER, *map(_row, found.rows)]),
+        paragraph(
+            "$/M: dollars per million input/output tokens. k and cost are those of the lower bound of p, and in"
+            " brackets those of the estimate.",
+            "",
+        ),
+        *(["\n".join(map(paragraph, said))] if said else []),
+    ]
+    if others := [line for one in found.calibrations for line in _others(one)]:
+        parts += ["At other token limits, estimated from the same samples:", columns([_OTHER_HEADER, *others])]
+    parts += ["\n".join([one.model, *map(paragraph, sentences(one))]) for one in found.calibrations]
+    return "\n\n".join(parts)
+
+
+_HEADER = ["model", "$/M", "tokens", "1 − p (95 % interval)", "v", "k (est.)", "c/p", "cost (est.)"]
+_OTHER_HEADER = ["model", "limit", "1 − p (95 % interval)", "v", "k (est.)", "cost (est.)"]
+
+
+def _row(row: Row) -> list[str]:
+    price = "?" if row.price is None else f"{row.price.input:g}/{row.price.output:g}"
+    return [
+        row.model,
+        price,
+        f"{row.tokens:,.0f}",
+        interval(row.error, row.error_low, row.error_high),
+        share(row.valid_rate),
+        _both(row.k_min, row.k_estimate),
+        dollars(row.cost_per_right),
+        _money(row.cost, row.cost_estimate),
+    ]
+
+
+def _others(found: Calibration) -> list[list[str]]:
+    """Limits that would be cheaper, and that of the paper's calibration if it makes a difference."""
+    return [
+        [
+            found.model,
+            f"{one.token_limit:,}",
+            interval(None if one.p is None else 1 - one.p, 1 - one.p_high, 1 - one.p_low),
+            share(one.valid_rate),
+            _both(one.k_min, one.k_estimate),
+            _money(one.expected_cost, one.cost_estimate),
+        ]
+        for one in found.other_limits
+        if one.cheaper_than(found) or (one.token_limit == LIMITS[-1] and one.differs_from(found))
+    ]
+
+
+def _both(k: int | None, estimate: int | None) -> str:
+    return "none" if k is None and estimate is None else f"{'none' if k is None else k} ({estimate})"
+
+
+def _money(cost: float | None, estimate: float | None) -> str:
+    return dollars(cost) if cost is estimate is None else f"{dollars(cost)} ({dollars(estimate)})"
+
+
+def _simulated(calibrations: list[Calibration]) -> list[str]:
+    names = [one.model for one in calibrations if one.simulated]
+    return [f"{', '.join(names)}: simulated, no figure says anything about a real model"] if names else []

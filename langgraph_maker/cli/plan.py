@@ -1,0 +1,132 @@
+"""`langgraph-maker plan`: which k, what it costs, and what a budget buys."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from langgraph_maker import planning, prices
+from langgraph_maker.calibration import Calibration
+from langgraph_maker.cli.shell import ERROR, USAGE, app, out, to_stdout, told
+from langgraph_maker.cli.tables import columns, dollars, paragraph
+from langgraph_maker.planning import Choice, Plan
+from langgraph_maker.tasks import TowersOfHanoi
+
+__all__ = ["plan"]
+
+
+@app.command()
+def plan(  # noqa: PLR0917 - typer reads the options from the signature
+    p: Annotated[float | None, typer.Option("--p", help="probability that one valid sample is right")] = None,
+    valid_rate: Annotated[float, typer.Option("--v", help="share of samples that raise no red flag")] = 1.0,
+    p_first: Annotated[float | None, typer.Option(help="that of a step's first vote", show_default="p")] = None,
+    steps: Annotated[int | None, typer.Option(help="steps in the whole task")] = None,
+    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, in place of --steps")] = None,
+    target: Annotated[
+        float | None, typer.Option(help="wanted probability of zero errors in the whole task", show_default="0.95")
+    ] = None,
+    cost_per_sample: Annotated[float | None, typer.Option(metavar="USD", help="dollars a sample")] = None,
+    tokens: Annotated[str | None, typer.Option(metavar="IN,OUT", help="tokens of a sample, with --price")] = None,
+    price: Annotated[str | None, typer.Option(metavar="IN,OUT", help="dollars per million tokens")] = None,
+    budget: Annotated[float | None, typer.Option(metavar="USD", help="dollars: what do they buy?")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="what calibrate --out wrote, in place of --p, --v and costs")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="which of its models", show_default="the cheapest")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the plan as one JSON object")] = False,  # noqa: FBT002
+) -> None:
+    """Plan a run: the least k that reaches the target, its neighbours, their costs, and what a budget buys."""
+    with told(USAGE):
+        if disks is not None:
+            if steps is not None:
+                raise ValueError("give --steps or --disks, and not both")
+            steps = TowersOfHanoi(disks).steps
+        cost = _cost(cost_per_sample, tokens, price)
+        if calibration is not None:
+            if not (p is None and p_first is None and cost is None and valid_rate == 1.0):
+                raise ValueError("--calibration says what --p, --p-first, --v and costs would: give one or the other")
+            source: float | Calibration = _chosen(calibration, model)
+        elif p is None:
+            raise ValueError("give --p, or --calibration FILE")
+        elif model is not None:
+            raise ValueError("--model goes with --calibration")
+        else:
+            source = p
+        planned = planning.plan(
+            source, steps, target, p_first=p_first, valid_rate=valid_rate, cost_per_sample=cost, budget=budget
+        )
+    with told(ERROR), to_stdout():
+        if as_json:
+            print(json.dumps(asdict(planned)))  # noqa: T201
+        else:
+            out.print(_report(planned, source), markup=False)
+
+
+def _cost(given: float | None, tokens: str | None, price: str | None) -> float | None:
+    """Dollars a sample."""
+    if (tokens is None) != (price is None):
+        raise ValueError("--tokens and --price go together")
+    if tokens is None or price is None:
+        return given
+    if given is not None:
+        raise ValueError("give --cost-per-sample, or --tokens with --price, and not both")
+    try:
+        read, written = (float(part) for part in tokens.split(","))
+    except ValueError:
+        raise ValueError(f"--tokens takes IN,OUT, not {tokens!r}") from None
+    return prices.read_price(price).cost({"input_tokens": read, "cached_input_tokens": 0, "output_tokens": written})
+
+
+def _chosen(file: Path, model: str | None) -> Calibration:
+    """The calibration of `model` in a file, or the first."""
+    try:
+        found: Any = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    calibrations = [Calibration.from_json(json.dumps(one)) for one in (found if isinstance(found, list) else [found])]
+    if not calibrations:
+        raise ValueError(f"{file} holds no calibration")
+    if model is None:
+        return calibrations[0]
+    for one in calibrations:
+        if one.model == model:
+            return one
+    raise ValueError(f"{file} holds no calibration of {model}: it has {', '.join(one.model for one in calibrations)}")
+
+
+def _report(planned: Plan, source: float | Calibration) -> str:
+    if isinstance(source, Calibration):
+        simulated = " (a simulated model)" if source.simulated else ""
+        what = f"{source.model}{simulated}, calibrated on {source.samples:,} steps"
+    else:
+        what = f"p = {source:g}"
+    parts = [
+        f"{planned.steps:,} steps without an error at {planned.target:.0%}, {what}: k = {planned.k}",
+        columns([_HEADER, *(_row(choice, planned.k) for choice in planned.choices)]),
+    ]
+    said = [f"{note}." for note in planned.notes]
+    if planned.budget is not None:
+        pays = f"k = {planned.k_for_budget:,}" if planned.k_for_budget else "no k"
+        said.append(
+            f"{dollars(planned.budget)} pay for {pays} on this task, and for a task of {planned.largest_steps or 0:,}"
+            f" steps at its own k."
+        )
+    return "\n\n".join([*parts, "\n".join(map(paragraph, said))])
+
+
+_HEADER = ["k", "p_full", "samples", "cost", "rounds, one lane", "waves, all side by side"]
+
+
+def _row(choice: Choice, chosen: int) -> list[str]:
+    return [
+        f"{choice.k}{' <' if choice.k == chosen else ''}",
+        f"{choice.p_full:.4f}",
+        f"{choice.samples:,.0f}",
+        dollars(choice.cost),
+        "?" if choice.rounds is None else f"{choice.rounds:,.0f}",
+        "?" if choice.waves is None else f"{choice.waves:,.1f}",
+    ]
