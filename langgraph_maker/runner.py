@@ -24,6 +24,7 @@ from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.position import Position, hand_over
+from langgraph_maker.pool import aabandon, abandon
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.state import Usage, no_usage, total_usage
@@ -191,9 +192,12 @@ def solve(
         k, options["max_cost"] = auto.margin(found), before.left(found, options.get("max_cost"))
     maker = create_maker(task, model, k=k, **options).compile(checkpointer=checkpointer or False, store=store)
     with hold(store, run_id), _Watch(task, on_progress) as watch:
-        while watch.goes_on(store, run_id):
-            for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
-                watch.see(chunk)
+        try:
+            while watch.goes_on(store, run_id):
+                for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                    watch.see(chunk)
+        finally:
+            abandon(run_id)
     return watch.run(store, found)
 
 
@@ -233,9 +237,12 @@ async def asolve(
     maker = create_maker(task, model, k=k, **options).compile(checkpointer=checkpointer or False, store=store)
     async with ahold(store, run_id):
         with _Watch(task, on_progress) as watch:
-            while watch.goes_on(store, run_id):
-                async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
-                    watch.see(chunk)
+            try:
+                while watch.goes_on(store, run_id):
+                    async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                        watch.see(chunk)
+            finally:
+                await aabandon(run_id)
     return watch.run(store, found)
 
 
