@@ -149,7 +149,7 @@ def sure(value: float, low: float) -> str:
 
     Example:
         >>> sure(0.99996, 0.987), sure(1.0, 0.5)
-        ('0.99996 (≥ 0.987)', '> 0.9999999 (≥ 0.50)')
+        ('0.999960 (≥ 0.987)', '> 0.9999999 (≥ 0.50)')
     """
     return f"{_digits(value)} (≥ {_digits(low)})"
 

@@ -86,7 +86,7 @@ class _Guard:
                 seen[text] = self.read(text, state)
             verdicts.append(seen[text])
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
-        if not ballot.get("samples", 1) and len(verdicts) >= _COMPARED:
+        if len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
         return judged
 

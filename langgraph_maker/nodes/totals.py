@@ -51,9 +51,12 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
         "votes_per_step": totals["votes_per_step"].copy(),
         "samples_per_step": totals["samples_per_step"].copy(),
         "margins": totals["margins"].copy(),
+        "hardest": totals["hardest"].copy(),
     }
     digest = int(totals["digest"], 16)
     used: list[Usage] = [totals["usage"]]
+    hardest = totals["hardest"]
+    least, latest = _bar(hardest)
     for entry, key in committed:
         votes, samples = entry["votes"], entry["samples"]
         totals["steps"] += 1
@@ -71,9 +74,11 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
             _add_lost(totals, entry)
         if entry["alike"]:
             totals["alike" if entry["alike"] > 0 else "unlike"] += 1
-        hardest = totals["hardest"]
-        if len(hardest) < _HARDEST or samples >= hardest[-1][0]:
-            totals["hardest"] = sorted([*hardest, [samples, entry["step"]]], key=_hardest_first)[:_HARDEST]
+        if samples > least or (samples == least and entry["step"] < latest):
+            hardest.append([samples, entry["step"]])
+            hardest.sort(key=_hardest_first)
+            del hardest[_HARDEST:]
+            least, latest = _bar(hardest)
         digest += int.from_bytes(blake2b(f"{entry['step']}:{key}".encode(), digest_size=16).digest())
     totals["digest"] = f"{digest % 2**128:032x}"
     totals["usage"] = total_usage(used)
@@ -96,6 +101,11 @@ def _add_lost(totals: Totals, entry: Entry) -> None:
     totals["drifted"] += entry["drifted"] > 0
     totals["contested"] = totals["contested"].copy()
     _count(totals["contested"], entry["margin"])
+
+
+def _bar(hardest: list[list[int]]) -> tuple[int, int]:
+    """The samples and the step of the last among the hardest, which a step must pass to be one of them."""
+    return (hardest[-1][0], hardest[-1][1]) if len(hardest) == _HARDEST else (0, 0)
 
 
 def _hardest_first(pair: list[int]) -> tuple[int, int]:
