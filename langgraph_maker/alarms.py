@@ -27,6 +27,7 @@ _MOST_DRIFT = 0.05
 _EXACT_UP_TO = 10_000
 _TOLERATED = 1.1  # of the projected cost
 _LEAST_STEPS = 50
+_WINDOW = 30  # steps of which p is estimated anew
 _LARGEST_MARGIN = 1000
 _HALF = 0.5
 
@@ -138,7 +139,7 @@ class Alarms:
                 self.p = _p_of_contested(share, self.k)
             return None
         test, null = self.tests["p"], _contested(self.p, self.k)
-        if not test.see(steps, contested, null) or test.trials_since <= 0:
+        if not test.see(steps, contested, null) or test.trials_since < _WINDOW:
             return None
         some = min(test.events_since, test.trials_since)
         least = _p_of_contested(_scaled_bound(some, test.trials_since, 0.95), self.k)

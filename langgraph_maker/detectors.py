@@ -23,7 +23,7 @@ class Rising:
         >>> [test.see(10, events, null=0.02) for events in (0, 1, 0, 3, 4)]
         [False, False, False, False, True]
         >>> test.trials_since, test.events_since
-        (40, 8)
+        (20, 7)
     """
 
     def __init__(self, alpha: float, odds: tuple[float, ...] = (1.5, 2.0, 4.0, 16.0)) -> None:
@@ -31,33 +31,40 @@ class Rising:
         self.odds = odds
         self.rounds = 0
         self.stakes = [float("-inf")] * len(odds)
-        self.course = 0.0
-        self.trials_since = self.events_since = 0
+        self.courses = [0.0] * len(odds)
+        self.since = [(0, 0)] * len(odds)
 
     def see(self, trials: int, events: int, null: float) -> bool:
-        """Count a round; says whether the alarm is due. A `null` of 0 or 1 tells nothing.
-
-        `trials_since` and `events_since` count from where the rate most likely began to be too high.
-        """
+        """Count a round; says whether the alarm is due. A `null` of 0 or 1 tells nothing."""
         if not (trials or events) or not 0 < null < 1:
             return False
         begins = log(1 / log(self.rounds + e) - 1 / log(self.rounds + 1 + e))
         self.rounds += 1
-        course = float("-inf")
         for place, odds in enumerate(self.odds):
             rate = odds * null / (1 - null + odds * null)
             ratio = events * log(rate / null) + (trials - events) * (log1p(-rate) - log1p(-null))
             self.stakes[place] = _log_sum(self.stakes[place], begins) + ratio
-            course = max(course, ratio)
-        self.course = max(0.0, self.course + course)
-        if self.course:
-            self.trials_since += trials
-            self.events_since += events
-        else:
-            self.trials_since = self.events_since = 0
+            self.courses[place] = max(0.0, self.courses[place] + ratio)
+            before = self.since[place]
+            self.since[place] = (before[0] + trials, before[1] + events) if self.courses[place] else (0, 0)
         most = max(self.stakes)
         total = most + log(sum(exp(stake - most) for stake in self.stakes) / len(self.odds))
         return total >= -log(self.alpha)
+
+    @property
+    def trials_since(self) -> int:
+        """Trials since the rate most likely began to be too high."""
+        return self.likeliest[0]
+
+    @property
+    def events_since(self) -> int:
+        """Events among them."""
+        return self.likeliest[1]
+
+    @property
+    def likeliest(self) -> tuple[int, int]:
+        """Both, by the rate that fits best (CUSUM)."""
+        return self.since[max(range(len(self.odds)), key=self.courses.__getitem__)]
 
 
 def _log_sum(one: float, other: float) -> float:
