@@ -121,7 +121,7 @@ class Alarms:
             self.k = max(k for k, count in enumerate(margins) if count)
         self.seen, self.last = now, totals
         found = [
-            self.of_p(steps, contested, totals),
+            self.of_p(steps, contested, totals, margins if any(margins) else [0] * self.k + [1]),
             self.of_flags(steps, flagged, totals),
             self.of_drift(steps, drifted, totals),
             self.of_repeats(pairs, alike, totals),
@@ -130,19 +130,19 @@ class Alarms:
         ]
         return [alarm for alarm in found if alarm is not None]
 
-    def of_p(self, steps: int, contested: int, totals: Totals) -> Alarm | None:
+    def of_p(self, steps: int, contested: int, totals: Totals, margins: Sequence[int]) -> Alarm | None:
         """Steps with a lost vote, of which few are to be expected at the least p, however unevenly errors fall."""
         if "p" in self.silent or self.k <= 1:
             return None
         if self.p is None:
             if (share := self.first["p"].share(steps, contested)) is not None:
-                self.p = _p_of_contested(share, self.k)
+                self.p = _p_of_contested(share, totals["margins"])
             return None
-        test, null = self.tests["p"], _contested(self.p, self.k)
+        test, null = self.tests["p"], _contested(self.p, margins)
         if not test.see(steps, contested, null) or test.trials_since < _WINDOW:
             return None
         some = min(test.events_since, test.trials_since)
-        least = _p_of_contested(_scaled_bound(some, test.trials_since, 0.95), self.k)
+        least = _p_of_contested(_scaled_bound(some, test.trials_since, 0.95), margins)
         finding = (
             f"{some:,} of the last {test.trials_since:,} steps had a lost vote, where p = {self.p:.4f} lets expect"
             f" {100 * null:.2g} %: p has fallen, to {least:.4f} or more"
@@ -315,14 +315,15 @@ def _scaled_bound(events: int, trials: int, confidence: float) -> float:
     return upper_bound(max(0, min(events, trials)), trials, confidence)
 
 
-def _contested(p: float, k: int) -> float:
-    """The probability that a ballot has a lost vote; unevenly spread errors make it smaller (Jensen)."""
-    return 1.0 - float(p**k + (1 - p) ** k)
+def _contested(p: float, margins: Sequence[int]) -> float:
+    """The mean probability that a ballot has a lost vote, of so many by margin; unevenly spread errors make it less."""
+    lost = sum(count * (1 - p**k - (1 - p) ** k) for k, count in enumerate(margins) if k and count)
+    return float(lost / sum(margins))
 
 
-def _p_of_contested(share: float, k: int) -> float:
+def _p_of_contested(share: float, margins: Sequence[int]) -> float:
     low, high = _HALF, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _contested(middle, k) > share else (low, middle)
+        low, high = (middle, high) if _contested(middle, margins) > share else (low, middle)
     return low

@@ -35,6 +35,7 @@ __all__ = [
     "p_of_share",
     "rate_interval",
     "undecided",
+    "undecided_steps",
     "valid_rate",
 ]
 
@@ -166,6 +167,22 @@ def undecided(p: float, k: int, samples: int, valid_rate: float = 1.0) -> Iterat
     for _ in range(samples):
         leads = np.convolve(leads, step)[1:-1]
         yield float(leads.sum())
+
+
+def undecided_steps(p: float, margins: Sequence[int], samples: int, valid_rate: float = 1.0) -> list[float]:
+    """How many of so many steps by margin are expected to be undecided after 0, 1, … `samples` samples.
+
+    What lies well above this is more than independent errors of one p for all steps explain: hard steps.
+
+    Example:
+        >>> [round(steps, 1) for steps in undecided_steps(0.9, [0, 0, 100], 4)]
+        [100.0, 100.0, 18.0, 18.0, 3.2]
+    """
+    law = np.zeros(samples + 1)
+    for k, steps in enumerate(margins):
+        if steps:
+            law += steps * np.fromiter(undecided(p, k, samples, valid_rate), float, samples + 1)
+    return [float(steps) for steps in law]
 
 
 def log_all_right(p: float, margins: Sequence[int]) -> float:

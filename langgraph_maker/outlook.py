@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from math import exp, floor
 from typing import Any
 
 from langgraph_maker.events import Alarm, Open, Totals
-from langgraph_maker.inference import Estimate, log_all_right, p_from_ballots, valid_rate
+from langgraph_maker.inference import Estimate, log_all_right, p_from_ballots, undecided_steps, valid_rate
 
 __all__ = ["NONE_OPEN", "Outlook", "outlook", "sure"]
 
@@ -45,6 +46,9 @@ class Outlook:
         cost: Dollars spent.
         cost_projected: Dollars for the whole task at this rate.
         seconds_left: Until the end, at the speed of this process.
+        undecided: Index j counts the decided steps that took more than j samples, flagged ones included.
+        undecided_law: As many are to be expected if all steps have the same p and v. More of them are hard steps, which
+            p does not speak for.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
         alarms: Those raised so far by this process.
     """
@@ -62,6 +66,8 @@ class Outlook:
     cost: float | None
     cost_projected: float | None
     seconds_left: float | None
+    undecided: list[int]
+    undecided_law: list[float]
     hardest: list[list[int]]
     alarms: list[Alarm]
 
@@ -77,7 +83,7 @@ class Outlook:
         said = f"no error in {self.steps:,} steps with probability {sure(self.so_far, self.so_far_low)}"
         if self.to_the_end is not None and self.to_the_end_low is not None and self.planned != self.steps:
             said += f", in all {self.planned:,} {sure(self.to_the_end, self.to_the_end_low)}"
-        return f"{said}, at 95 % confidence, if samples err independently and are more often right than wrong"
+        return f"{said}, bounds of 95 %, if samples err independently and are more often right than wrong"
 
 
 def outlook(
@@ -107,7 +113,7 @@ def outlook(
         >>> round(found.p.value, 3), round(found.p.low, 3), round(found.so_far_low, 3)
         (0.947, 0.931, 0.993)
     """
-    steps, p = totals["steps"], p_from_ballots(totals)
+    steps, p, valid = totals["steps"], p_from_ballots(totals), valid_rate(totals)
     left = None if planned is None else max(0, planned - steps)
     samples = totals["samples"] + still["samples"]
     spent = totals["usage"]["cost"]
@@ -121,7 +127,7 @@ def outlook(
         steps=steps,
         planned=planned,
         p=p,
-        valid_rate=valid_rate(totals),
+        valid_rate=valid,
         so_far=None if p.value is None else so_far,
         so_far_low=None if p.value is None else low,
         to_the_end=_both(so_far, then),
@@ -131,9 +137,17 @@ def outlook(
         cost=cost,
         cost_projected=None if more is None or spent is None else spent * (1 + more),
         seconds_left=left / steps_per_second if left is not None and steps_per_second else None,
+        undecided=[steps - gone for gone in accumulate(totals["samples_per_step"])],
+        undecided_law=_law(totals, p, valid),
         hardest=totals["hardest"],
         alarms=list(alarms or []),
     )
+
+
+def _law(totals: Totals, p: Estimate, valid: Estimate) -> list[float]:
+    if p.value is None or valid.value is None:
+        return []
+    return undecided_steps(p.value, totals["margins"], len(totals["samples_per_step"]) - 1, valid.value)
 
 
 def _right(p: float | None, margins: Any) -> float | None:

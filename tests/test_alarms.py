@@ -77,6 +77,20 @@ def test_a_model_that_is_wrong_as_often_as_right_is_beyond_any_k() -> None:
     assert "k" not in alarm
 
 
+def test_a_k_that_grows_with_the_step_is_no_fault() -> None:
+    """At k = 2 fewer ballots have a lost vote than at k = 5: that is no change of p."""
+    random = np.random.default_rng(14)
+    few, many = voted(random, 0.9, 2, (150,)), voted(random, 0.9, 5, (2000,))
+    alarms, found = Alarms(begun(2, 2150), Expected()), []
+    found += alarms.see(round_of(totals_of(few, 2)))
+    for end in range(EACH, 2001, EACH):
+        lost = int((many[:end] > 5).sum())
+        contested = [0, 0, int((few > 2).sum()), 0, 0, lost]
+        both = totals_of(np.concatenate([few, many[:end]]), 2, margins=[0, 0, 150, 0, 0, end], contested=contested)
+        found += alarms.see(round_of(both))
+    assert found == []
+
+
 def test_each_alarm_comes_once() -> None:
     votes = voted(np.random.default_rng(6), turning(0.99, 0.7), K, (STEPS,))
     found = [alarm["what"] for alarm in followed(votes, Expected())]

@@ -125,6 +125,18 @@ def test_progress_has_the_numbers_of_its_moment() -> None:
     assert half.to_the_end < half.so_far
 
 
+def test_undecided_steps_against_their_law() -> None:
+    """Where all steps are alike the law holds; a model with hard steps leaves more undecided."""
+    even = solve(TowersOfHanoi(10), "sim:error=0.1,flag=0.05", k=3, lanes=64).outlook
+    hard = solve(TowersOfHanoi(10), "sim:error=0.01,hard=0.1,confusion=0.4", k=3, lanes=64).outlook
+    assert even is not None
+    assert hard is not None
+    for samples in (3, 4, 5, 6):
+        spread = 5 * even.undecided_law[samples] ** 0.5  # missed with probability 6e-7
+        assert abs(even.undecided[samples] - even.undecided_law[samples]) < spread
+    assert hard.undecided[9] > 3 * hard.undecided_law[9]
+
+
 def test_projections() -> None:
     def priced(request: Request) -> AIMessage:
         usage: Any = {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12}
