@@ -10,6 +10,7 @@ from langgraph.graph import END, START, StateGraph
 
 from langgraph_maker import prices
 from langgraph_maker.ballot import canonical
+from langgraph_maker.events import Detail, Observer
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import (
     decompose_node,
@@ -36,6 +37,7 @@ from langgraph_maker.nodes.state import (
 from langgraph_maker.nodes.tally import check_budget
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
+from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RedFlag, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
@@ -47,7 +49,7 @@ def create_maker(
     task: Task,
     model: Model,
     *,
-    k: int | Callable[[int], int] = 3,
+    k: int | Callable[[int], int] | Raised = 3,
     lanes: int = 1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
@@ -62,6 +64,8 @@ def create_maker(
     max_cost: float | None = None,
     price: Price | None = None,
     stop: Callable[[], bool | str] | None = None,
+    detail: Detail = "round",
+    observer: Observer | None = None,
 ) -> StateGraph[MakerState, None, MakerInput, MakerOutput]:
     """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
 
@@ -89,6 +93,8 @@ def create_maker(
         price: What tokens cost; None for the list price (`prices.TABLE`) of the model that a response names.
         stop: Asked before each round and while it waits, such as `threading.Event().is_set`; True ends the run as
             "stopped", with all that was paid for counted.
+        detail: What the custom stream tells, see `events`: what each "round" amounts to, or all its "ballots" too.
+        observer: Called with each of these events as well; the alarms that it returns are told after it.
 
     Raises:
         ValueError: For an option out of range, an unknown model, or a `max_cost` without a price, with what to give
@@ -102,7 +108,8 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
-    margin = _by_id(k) if callable(k) else k
+    margin = k if isinstance(k, Raised) or not callable(k) else _by_id(k)
+    k = k.base if isinstance(k, Raised) else k
     sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     check_cost(max_cost, price, model_name(model))
@@ -149,12 +156,13 @@ def create_maker(
                     max_total_samples=max_total_samples,
                     max_cost=max_cost,
                     stop=stop,
+                    observer=observer,
                 ),
             ),
         )
         .add_node("vote", closing(pool, _subgraph_node("vote", vote)), input_schema=RoundInput)
-        .add_node("escalate", escalate_node())
-        .add_node("update", closing(pool, update_node(task)))
+        .add_node("escalate", escalate_node(observer=observer))
+        .add_node("update", closing(pool, update_node(task, detail=detail, observer=observer)))
         .add_edge(START, "decompose")
         .add_conditional_edges("decompose", after_decompose)
         .add_conditional_edges("vote", after_vote)

@@ -173,7 +173,7 @@ def delete(store: BaseStore, run_id: str) -> None:
             store.batch([records.put_open(run_id, step, None) for step in batch])
     where = records.calibration(run_id)
     store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
-    store.batch([records.drop_header(run_id)])
+    store.batch([records.put_raised(run_id, None), records.drop_header(run_id)])
     forget(store, run_id)
 
 

@@ -12,9 +12,12 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from langgraph_maker.calibration import Calibration
+from langgraph_maker.cli.tables import dollars
+from langgraph_maker.events import Alarm
+from langgraph_maker.outlook import sure
 from langgraph_maker.runner import Progress
 
-__all__ = ["calibrated", "follow", "follow_samples"]
+__all__ = ["alarmed", "calibrated", "follow", "follow_samples"]
 
 
 @contextmanager
@@ -26,11 +29,18 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
     columns = (BarColumn(bar_width=12), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
     with Bar(*columns, console=console, refresh_per_second=4, transient=True, speed_estimate_period=60) as bar:
         shown = bar.add_task("", total=None)
+        due, told, below = 0.0, 0, ""
 
         def on_progress(now: Progress) -> None:
+            nonlocal due, told, below
+            for alarm in now.alarms[told:]:
+                bar.console.print(escape(alarmed(alarm)))
+            told = len(now.alarms)
+            if now.seconds >= due:
+                due, below = now.seconds + 0.5, _sure(now)
             if now.calibration is not None:
                 bar.console.print(calibrated(now.calibration))
-            bar.update(shown, completed=now.steps, total=now.total_steps, description=_line(now, _short, "\n"))
+            bar.update(shown, completed=now.steps, total=now.total_steps, description=_line(now, _short, "\n") + below)
 
         yield on_progress
 
@@ -56,9 +66,13 @@ def follow_samples(console: Console) -> Iterator[Callable[[str, int], None]]:
 
 def _lines(console: Console) -> Callable[[Progress], None]:
     due = 1.0
+    told = 0
 
     def on_progress(now: Progress) -> None:
-        nonlocal due
+        nonlocal due, told
+        for alarm in now.alarms[told:]:
+            console.print(escape(alarmed(alarm)))
+        told = len(now.alarms)
         if now.calibration is not None:
             console.print(calibrated(now.calibration))
             return
@@ -68,7 +82,7 @@ def _lines(console: Console) -> Callable[[Progress], None]:
         left = ""
         if now.total_steps and (rate := _rate(now)):
             left = f" · {(now.total_steps - now.steps) / rate:,.0f} s left"
-        console.print(_line(now, "{:,}".format) + left)
+        console.print(_line(now, "{:,}".format) + left + _sure(now).replace("\n", " · "))
 
     return on_progress
 
@@ -82,6 +96,24 @@ def calibrated(found: Calibration) -> str:
     k = "grows with the step" if found.k_min is None else f"is {found.k_min}"
     cost = "" if found.spent is None else f", ${found.spent:,.4f}"
     return f"calibrated: k {k}, p at least {found.p_low:.4f}, {found.drawn:,} samples{cost}"
+
+
+def alarmed(alarm: Alarm) -> str:
+    """An alarm in one line."""
+    return f"alarm after {alarm['steps']:,} steps: {alarm['finding']}. Remedy: {alarm['remedy']}"
+
+
+def _sure(now: Progress) -> str:
+    """What the ballots say, on a line of its own."""
+    found = now.outlook
+    if found is None or found.p.value is None or found.so_far is None or found.so_far_low is None:
+        return ""
+    said = f"\np {found.p.value:.4f} (≥ {found.p.low:.4f}) · no error so far {sure(found.so_far, found.so_far_low)}"
+    if found.to_the_end is not None and found.to_the_end_low is not None:
+        said += f", to the end {sure(found.to_the_end, found.to_the_end_low)}"
+    if found.cost_projected:
+        said += f" · {dollars(found.cost_projected)} in all"
+    return said
 
 
 def _line(now: Progress, number: Callable[[int], str], between: str = " · ") -> str:

@@ -40,14 +40,17 @@ __all__ = [
     "get_entries",
     "get_header",
     "get_open",
+    "get_raised",
     "mark",
     "namespace",
     "put_entry",
     "put_header",
     "put_open",
+    "put_raised",
     "read_entry",
     "read_header",
     "read_open",
+    "read_raised",
     "writer",
 ]
 
@@ -58,7 +61,7 @@ ONE_LANE: Final = 10**12
 
 The lanes of a run that began with several are a stride apart. Keys go by the place in the stride first, so that what
 lanes write side by side lies side by side in the database, which is then twice as fast."""
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Of headers and entries; a journal of another format is not read."""
 PATIENCE: Final = 60.0
 """Seconds for which a failing store is tried again before the run stops."""
@@ -70,14 +73,19 @@ Plan: TypeAlias = Generator[Sequence[Op], Any, T]
 class Entry(TypedDict):
     """One committed step: the winning vote as it was cast, and what deciding it took, `cost` in dollars.
 
-    `margin` is by how many of its `votes` it led, at least the k of its step.
+    `margin` is by how many of its `votes` it led, at least the k of its step; `winner_votes` were for it, and
+    `drifted` for its action with another next state. `alike` is 1 where the second and the third answer were the same
+    text and another than the first one's, -1 where the first two were and the third was another.
     `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
     """
 
     step: int
     vote: Any
     votes: int
+    winner_votes: int
     margin: int
+    drifted: int
+    alike: int
     samples: int
     flags: dict[str, int]
     rounds: int
@@ -227,6 +235,31 @@ def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
     except (TypeError, KeyError, ValueError, RecursionError) as error:
         raise JournalError(f"the open ballot of step {step} of run {run_id!r} cannot be read: {error}") from error
     return ballot
+
+
+def get_raised(run_id: str) -> GetOp:
+    """Asks for the k that an alarm raised the margin to."""
+    return GetOp(namespace(run_id), _RAISED, refresh_ttl=False)
+
+
+def put_raised(run_id: str, k: int | None) -> PutOp:
+    """Writes the k that an alarm raises the margin of all undecided steps to, or removes it."""
+    return PutOp(namespace(run_id), _RAISED, None if k is None else {"k": k}, index=False)
+
+
+def read_raised(item: Item | None, run_id: str) -> int:
+    """The k in what the store returned; 0 where there is none.
+
+    Raises:
+        JournalError: When it cannot be read.
+    """
+    try:
+        return 0 if item is None else int(item.value["k"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise JournalError(f"the raised k of run {run_id!r} cannot be read: {error}") from error
+
+
+_RAISED: Final = "raised"
 
 
 def mark(state: Any) -> str:

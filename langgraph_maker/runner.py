@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal, Self
 from uuid import uuid4
@@ -16,16 +17,21 @@ from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker import auto, journal, records
+from langgraph_maker.alarms import Expected
 from langgraph_maker.calibration import Calibration
 from langgraph_maker.errors import JournalError, SamplingError
+from langgraph_maker.events import Alarm, Detail, Event, Observer
 from langgraph_maker.graph import create_maker
 from langgraph_maker.lock import ahold, hold
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model
+from langgraph_maker.monitor import Monitor
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.position import Position, hand_over
+from langgraph_maker.outlook import Outlook
 from langgraph_maker.pool import aabandon, abandon
 from langgraph_maker.prices import Price
+from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.state import Usage, no_usage, total_usage
 from langgraph_maker.task import Task
@@ -54,6 +60,7 @@ class Run:
         votes_per_step: Index i counts the steps decided by i votes.
         undecided_after: Index j counts the steps still undecided after j samples, flagged ones included.
         calibration: That which k="auto" goes by. Its samples and dollars are not among those of the run.
+        outlook: How sure the result is, by the ballots, and the alarms that were raised.
     """
 
     status: Literal["solved", "unresolved", "stopped"]
@@ -70,6 +77,12 @@ class Run:
     votes_per_step: list[int]
     undecided_after: list[int]
     calibration: Calibration | None = None
+    outlook: Outlook | None = None
+
+    @property
+    def guarantee(self) -> str:
+        """How sure the result is, in one line, with what that is conditional on (see `Outlook`)."""
+        return "no step is decided yet" if self.outlook is None else self.outlook.guarantee
 
     def actions(self) -> Iterator[Any]:
         """The voted action of each decided step, in order, read from the journal.
@@ -93,7 +106,8 @@ class Progress:
     """How a run stands. Of its `steps`, `earlier` were decided before this call, which began `seconds` ago.
 
     `lanes` counts the lanes that are not at their end, `undecided` the ballots that go into a further round. Before a
-    run with k="auto" it is `calibrating`, and `samples` are those of the calibration, until that is there.
+    run with k="auto" it is `calibrating`, and `samples` are those of the calibration, until that is there. `alarms` are
+    all that were raised so far.
     """
 
     run_id: str
@@ -107,6 +121,13 @@ class Progress:
     seconds: float
     calibrating: bool = False
     calibration: Calibration | None = None
+    alarms: tuple[Alarm, ...] = ()
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        """How sure the run is and what it will take, worked out when it is first read; None while calibrating."""
+        later: Callable[[], Outlook] | None = self.__dict__.get("_later")
+        return later and later()
 
 
 class Options(TypedDict, total=False):
@@ -126,6 +147,8 @@ class Options(TypedDict, total=False):
     max_cost: float | None
     price: Price | None
     stop: Callable[[], bool | str] | None
+    detail: Detail
+    observer: Observer | None
 
 
 def solve(
@@ -135,6 +158,7 @@ def solve(
     k: int | Literal["auto"] | Callable[[int], int] = 3,
     target: float = 0.95,
     calibration_samples: int = 1000,
+    raise_k: bool = False,
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
@@ -155,6 +179,8 @@ def solve(
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
             the run has the rest.
+        raise_k: Whether k rises, for all steps to come, when p is found to have fallen; by as much as `target` then
+            takes. It is journalled, and never lowered.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
         checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
             suffices to go on.
@@ -190,8 +216,11 @@ def solve(
         if found is None:
             return before.stopped(store)
         k, options["max_cost"] = auto.margin(found), before.left(found, options.get("max_cost"))
-    maker = create_maker(task, model, k=k, **options).compile(checkpointer=checkpointer or False, store=store)
-    with hold(store, run_id), _Watch(task, on_progress) as watch:
+    monitor = _monitor(task, k, found, target, options, raise_k=raise_k)
+    maker = create_maker(task, model, k=monitor.k or k, **options).compile(
+        checkpointer=checkpointer or False, store=store
+    )
+    with hold(store, run_id), _Watch(task, on_progress, monitor) as watch:
         try:
             while watch.goes_on(store, run_id):
                 for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
@@ -208,6 +237,7 @@ async def asolve(
     k: int | Literal["auto"] | Callable[[int], int] = 3,
     target: float = 0.95,
     calibration_samples: int = 1000,
+    raise_k: bool = False,
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
@@ -234,9 +264,12 @@ async def asolve(
         if found is None:
             return before.stopped(store)
         k, options["max_cost"] = auto.margin(found), before.left(found, options.get("max_cost"))
-    maker = create_maker(task, model, k=k, **options).compile(checkpointer=checkpointer or False, store=store)
+    monitor = _monitor(task, k, found, target, options, raise_k=raise_k)
+    maker = create_maker(task, model, k=monitor.k or k, **options).compile(
+        checkpointer=checkpointer or False, store=store
+    )
     async with ahold(store, run_id):
-        with _Watch(task, on_progress) as watch:
+        with _Watch(task, on_progress, monitor) as watch:
             try:
                 while watch.goes_on(store, run_id):
                     async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
@@ -266,10 +299,38 @@ def _config(run_id: str) -> RunnableConfig:
     return {"recursion_limit": _SEGMENT, "configurable": {"thread_id": run_id}, "run_name": f"maker {run_id}"}
 
 
+def _monitor(
+    task: Task,
+    k: int | Callable[[int], int],
+    found: Calibration | None,
+    target: float,
+    options: Options,
+    *,
+    raise_k: bool,
+) -> Monitor:
+    """What watches the run, and raises its k; set as the graph's observer, before the one that the caller gave."""
+    expected = Expected.of(
+        found,
+        target=target,
+        raise_k=raise_k,
+        max_k=options.get("max_samples"),
+        max_cost=options.get("max_cost"),
+        steps=task.steps,
+    )
+    monitor, other = Monitor(expected, k=Raised(k), planned=task.steps), options.get("observer")
+
+    def observe(event: Event) -> list[Alarm]:
+        return [*monitor(event), *(other(event) if other is not None else ())]
+
+    options["observer"] = observe
+    return monitor
+
+
 class _Watch:
     """Follows a run by the updates of its nodes, so that what was spent is known however it ends."""
 
-    def __init__(self, task: Task, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(self, task: Task, on_progress: Callable[[Progress], None] | None, monitor: Monitor) -> None:
+        self.monitor = monitor
         self.total_steps = task.steps
         self.on_progress = on_progress
         self.began = time.monotonic()
@@ -308,7 +369,7 @@ class _Watch:
 
     def progress(self) -> Progress:
         totals, ballots = self.state["totals"], self.state["ballots"]
-        return Progress(
+        now = Progress(
             run_id=self.state["run_id"],
             steps=totals["steps"],
             earlier=self.earlier,
@@ -318,7 +379,10 @@ class _Watch:
             lanes=sum(lane["step"] < lane["end"] for lane in self.state["lanes"]),
             undecided=len(ballots),
             seconds=time.monotonic() - self.began,
+            alarms=tuple(self.monitor.raised),
         )
+        object.__setattr__(now, "_later", self.monitor.later())
+        return now
 
     def run(self, store: BaseStore, found: Calibration | None) -> Run:
         state, totals = self.state, self.state["totals"]
@@ -338,6 +402,7 @@ class _Watch:
             votes_per_step=totals["votes_per_step"],
             undecided_after=[begun - gone for gone in accumulate(totals["samples_per_step"])],
             calibration=found,
+            outlook=self.monitor.outlook(),
         )
         object.__setattr__(run, "_store", store)
         return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, NotRequired, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
 from typing_extensions import TypedDict
@@ -86,7 +86,8 @@ class BallotState(TypedDict):
 
     Samples are numbered in the order in which they were issued: `asked` of them were, `samples` have arrived, flagged
     ones included, and `waiting` holds the verdicts on those that arrived before one that was issued earlier. `rounds`
-    counts how often samples were issued; `last_flag` is the last flag in words. `responses` and `verdicts` hold what
+    counts how often samples were issued; `last_flag` is the last flag in words; `alike` is as
+    in `records.Entry`, where the first three samples came together. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
     rounds.
     """
@@ -102,6 +103,7 @@ class BallotState(TypedDict):
     flags: dict[str, int]
     last_flag: str
     rounds: int
+    alike: NotRequired[int]
     usage: Usage
     numbers: list[int]
     responses: list[AIMessage]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import textwrap
 import threading
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -30,7 +31,7 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.graph import create_maker
-from langgraph_maker.progress import calibrated, follow
+from langgraph_maker.progress import alarmed, calibrated, follow
 from langgraph_maker.records import check_id
 from langgraph_maker.runner import Options, Run, solve
 from langgraph_maker.stores import default_db, open_store, shown
@@ -56,6 +57,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     k: Annotated[str, typer.Option("--k", help='votes by which an answer must lead; "auto" calibrates first')] = "3",
     target: Annotated[float, typer.Option(help="with --k auto: wanted probability of zero errors")] = 0.95,
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
+    raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
     token_limit: Annotated[int, typer.Option(help="output tokens beyond which a response is flagged")] = 750,
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
@@ -123,6 +125,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 k=asked_k,
                 target=target,
                 calibration_samples=calibrate_samples,
+                raise_k=raise_k,
                 store=store,
                 run_id=run_id,
                 deadline=due,
@@ -149,15 +152,19 @@ def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: 
     simulated = " (a simulated model)" if model.startswith("sim:") else ""
     steps = f"{result.steps:,}{'' if task.steps is None else f' of {task.steps:,}'}"
     by = _margin(k, result)
+    sure = textwrap.fill(result.guarantee, 90, subsequent_indent=" " * 11)
     lines = [
         f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, each by a margin of {by}",
         f"  model    {escape(model)}{simulated}",
         f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
         f"  tokens   {_tokens(result)}",
         f"  cost     {_cost(result, model)}",
+        f"  sure     {sure}",
         f"  digest   {result.digest}",
         f"  run id   {escape(result.run_id)}, in {escape(shown(db))}",
     ]
+    raised = result.outlook.alarms if result.outlook else []
+    lines += [f"  alarm    {escape(alarmed(alarm))}" for alarm in raised]
     if result.calibration is not None:
         lines.insert(2, f"  k        {calibrated(result.calibration)}")
     if result.status == "solved" and result.undecided_after:

@@ -15,6 +15,7 @@ from langgraph.store.base import BaseStore
 from langgraph_maker import records
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.errors import JournalError
+from langgraph_maker.events import Begin, Observer
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
     BY_STEP,
@@ -30,6 +31,7 @@ from langgraph_maker.nodes.position import (
     reopened,
 )
 from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
+from langgraph_maker.nodes.telling import Tell, who_listens
 from langgraph_maker.records import Plan
 from langgraph_maker.state import BallotState, total_usage
 from langgraph_maker.task import Cuttable, Task
@@ -55,6 +57,7 @@ def decompose_node(
     max_total_samples: int | None = None,
     max_cost: float | None = None,
     stop: Callable[[], bool | str] | None = None,
+    observer: Observer | None = None,
 ) -> Node:
     """Give the next step of each lane to a ballot, begin the run where it has not begun, end it where it is done.
 
@@ -72,6 +75,7 @@ def decompose_node(
         max_total_samples: Samples after which the run ends as "stopped".
         max_cost: Dollars after which it does.
         stop: Asked before each round; when it says True, or why, the run ends as "stopped" with all that was counted.
+        observer: Whom to tell how a run begins and ends, beside the custom stream.
 
     Raises:
         ValueError: When neither the task nor `max_steps` says how many steps there may be, or the task is one chain
@@ -94,6 +98,7 @@ def decompose_node(
         max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
+        tell=who_listens(observer),
     )
     return Node("decompose", role.decompose, role.adecompose)
 
@@ -105,6 +110,7 @@ class _Decompose:
     max_total_samples: int | None
     max_cost: float | None
     stop: Callable[[], bool | str]
+    tell: Tell
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
         run_id, store = _run_id(state, config), get_store()
@@ -128,6 +134,7 @@ class _Decompose:
                     " store: compile the graph with store=…, such as langgraph.store.memory.InMemoryStore()"
                 )
             here, acted = begin(self.task, self.terms), []
+            self.tell([self.begin(run_id, here, 0)])
         elif acted is None:
             raise JournalError(f"run {run_id!r} was begun with a store: compile the graph with that store")
         actions = [action for _, action in sorted(acted, key=itemgetter(0))]
@@ -138,6 +145,8 @@ class _Decompose:
         last = handed if here is None else known(store, run_id)
         if last is None or (here is not None and here["lanes"] is not last["lanes"]):
             last = yield from attach(self.task, run_id, here, self.terms)
+            [raised] = yield [records.get_raised(run_id)]
+            self.tell([self.begin(run_id, last, records.read_raised(raised, run_id))])
         remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
@@ -147,6 +156,18 @@ class _Decompose:
                 yield [records.put_header({**header, "outcome": outcome})]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
+
+    def begin(self, run_id: str, position: Position, raised: int) -> Begin:
+        k = self.terms["fixed"]["k"]
+        return {
+            "event": "maker.begin",
+            "run_id": run_id,
+            "task": self.task.name,
+            "k": None if k == BY_STEP else k,
+            "raised": raised,
+            "limit": self.terms["limit"],
+            "totals": position["totals"],
+        }
 
     def here(self, state: MakerState, run_id: str) -> Position | None:
         """Where the graph's own state has the run."""
@@ -172,6 +193,7 @@ class _Decompose:
         if status == "running":
             active = self.active(lanes, ballots, draining=draining)
             return update | {"subtasks": [{"id": str(lane["step"]), "state": lane["state"]} for lane in active]}
+        self.tell([{"event": "maker.done", "run_id": run_id, "status": status, "reason": reason, "totals": totals}])
         return update | {
             "reason": reason,
             "ballots": reopened(ballots),

@@ -85,7 +85,10 @@ class _Guard:
             if text not in seen:
                 seen[text] = self.read(text, state)
             verdicts.append(seen[text])
-        return {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
+        judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
+        if len(seen) > 1 and not ballot.get("samples", 1):
+            judged["alike"] = _alike(ballot)
+        return judged
 
     def used(self, response: AIMessage) -> Usage:
         said: Mapping[str, Any] = response.usage_metadata or {}
@@ -120,6 +123,18 @@ class _Guard:
             raise TypeError(f"parse returned what is no vote: {error}") from error
         except (ValueError, RecursionError) as error:
             return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
+
+
+_COMPARED = 3
+
+
+def _alike(ballot: BallotState) -> int:
+    """Which two of the first three answers are the same text, see `records.Entry`."""
+    texts = dict(zip(ballot["numbers"], ballot["responses"], strict=True))
+    if not texts.keys() >= {0, 1, 2}:
+        return 0
+    first, second, third = (texts[number].text for number in range(_COMPARED))
+    return int(second == third != first) - int(first == second != third)
 
 
 def _takes_message(parse: Parse) -> bool:

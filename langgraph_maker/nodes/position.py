@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,16 +14,17 @@ from typing_extensions import TypedDict
 from langgraph_maker import records
 from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
-from langgraph_maker.nodes.state import Lane, Totals
+from langgraph_maker.events import Totals
+from langgraph_maker.nodes.state import Lane
+from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.records import Entry, Header, Plan, Session
-from langgraph_maker.state import BallotState, Usage, no_usage, total_usage
+from langgraph_maker.state import BallotState
 from langgraph_maker.task import Cuttable, Segment, Task
 
 __all__ = [
     "BY_STEP",
     "Position",
     "Terms",
-    "add",
     "attach",
     "begin",
     "check_fixed",
@@ -100,26 +100,12 @@ def begin(task: Task, terms: Terms) -> Position:
     lanes = [_lane(task, segment) for segment in segments]
     for lane, following in pairwise(lanes):
         lane["goal"] = following["mark"]
-    return {"lanes": lanes, "totals": _nothing(), "ballots": [], "stride": _stride(terms["limit"], len(lanes))}
+    return {"lanes": lanes, "totals": nothing(), "ballots": [], "stride": _stride(terms["limit"], len(lanes))}
 
 
 def _stride(limit: int, lanes: int) -> int:
     """How far apart the lanes of a run begin, see `records.ONE_LANE`."""
     return -(-limit // lanes) if lanes > 1 else records.ONE_LANE
-
-
-def _nothing() -> Totals:
-    return {
-        "steps": 0,
-        "samples": 0,
-        "flagged": 0,
-        "rounds": 0,
-        "cancelled": 0,
-        "usage": no_usage(),
-        "digest": f"{0:032x}",
-        "votes_per_step": [],
-        "samples_per_step": [],
-    }
 
 
 def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
@@ -166,33 +152,6 @@ def take(task: Task, lane: Lane, entry: Entry) -> Lane:
             " changed, or the journal was altered (see journal.verify)"
         )
     return move(task, lane, entry["vote"])
-
-
-def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
-    """The totals with entries more, each given with the key of its vote.
-
-    The digest is a sum over steps, so the order in which they were decided is no matter.
-    """
-    totals = {
-        **totals,
-        "votes_per_step": totals["votes_per_step"].copy(),
-        "samples_per_step": totals["samples_per_step"].copy(),
-    }
-    digest = int(totals["digest"], 16)
-    used: list[Usage] = [totals["usage"]]
-    for entry, key in committed:
-        totals["steps"] += 1
-        totals["samples"] += entry["samples"]
-        totals["flagged"] += sum(entry["flags"].values())
-        totals["rounds"] += entry["rounds"]
-        totals["cancelled"] += entry["cancelled"]
-        used.append(entry)
-        _count(totals["votes_per_step"], entry["votes"])
-        _count(totals["samples_per_step"], entry["samples"])
-        digest += int.from_bytes(blake2b(f"{entry['step']}:{key}".encode(), digest_size=16).digest())
-    totals["digest"] = f"{digest % 2**128:032x}"
-    totals["usage"] = total_usage(used)
-    return totals
 
 
 def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan[Position]:
@@ -251,7 +210,7 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
 def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]) -> Plan[Position]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last."""
     run_id, stride = header["run_id"], header["stride"]
-    totals, lanes = _nothing(), []
+    totals, lanes = nothing(), []
     lane: Lane | None = None
     for cell in cells:
         came_from = lane if lane and lane["step"] == lane["end"] else None
@@ -335,9 +294,3 @@ def _check_ahead(run_id: str, here: Position | None, journalled: int) -> None:
         f"the checkpoint is at step {step} of run {run_id!r}, ahead of its journal ({why}): use the store that the run"
         " was written to, or begin a new run id"
     )
-
-
-def _count(histogram: list[int], value: int) -> None:
-    if value >= len(histogram):
-        histogram.extend([0] * (value + 1 - len(histogram)))
-    histogram[value] += 1

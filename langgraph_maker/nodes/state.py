@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
 
-from langgraph_maker.state import BallotState, Decision, Subtask, Usage
+from langgraph_maker.events import Totals
+from langgraph_maker.state import BallotState, Decision, Subtask
 
 __all__ = [
     "Lane",
@@ -17,7 +18,6 @@ __all__ = [
     "RoundInput",
     "RoundOutput",
     "RunStatus",
-    "Totals",
     "VotingInput",
     "VotingOutput",
     "VotingState",
@@ -82,20 +82,6 @@ class Lane(TypedDict):
     state: Any
     mark: str
     goal: str
-
-
-class Totals(TypedDict):
-    """What a run has done so far, committed steps only; index i of a histogram counts the steps that took i."""
-
-    steps: int
-    samples: int
-    flagged: int
-    rounds: int
-    cancelled: int
-    usage: Usage
-    digest: str
-    votes_per_step: list[int]
-    samples_per_step: list[int]
 
 
 class MakerInput(TypedDict, total=False):

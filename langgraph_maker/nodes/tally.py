@@ -12,13 +12,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_maker.ballot import Ballot, check_margin
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
+from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
 
 __all__ = ["Margin", "check_budget", "decision", "deficit", "in_words", "margins", "tally_node"]
 
-Margin: TypeAlias = int | Callable[[str], int]
-"""The margin k, or from a subtask's id to the k of its own."""
+Margin: TypeAlias = int | Callable[[str], int] | Raised
+"""The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
 
 
 def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0, decisions: bool = True) -> Node:
@@ -58,6 +59,8 @@ def margins(k: Margin, max_samples: int | None) -> Callable[[str], tuple[int, in
     Raises:
         ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
     """
+    if isinstance(k, Raised):
+        return _rising(k, max_samples)
     if not callable(k):
         all_alike = check_margin(k), check_budget(max_samples, k)
         return lambda _: all_alike
@@ -71,6 +74,24 @@ def margins(k: Margin, max_samples: int | None) -> Callable[[str], tuple[int, in
             raise ValueError(f"step {subtask_id}: {error}") from error
 
     return own
+
+
+def _rising(k: Raised, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
+    base = margins(_by_id(k.base) if callable(k.base) else k.base, max_samples)
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def raised(to: int) -> tuple[int, int]:
+        return check_margin(to), check_budget(max_samples, to)
+
+    def own(subtask_id: str) -> tuple[int, int]:
+        pair = base(subtask_id)
+        return raised(k.to) if k.to > pair[0] else pair
+
+    return own
+
+
+def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
+    return lambda step: k(int(step))
 
 
 _LARGEST_MARGIN = 1000

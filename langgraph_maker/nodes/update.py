@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,12 @@ from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import records
 from langgraph_maker.ballot import Ballot
+from langgraph_maker.events import Detail, Event, Observer, check_detail
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import Position, add, forget, known, move, remember, take
+from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
 from langgraph_maker.nodes.state import Lane, MakerState
+from langgraph_maker.nodes.telling import Tell, told_round, told_step, who_listens
+from langgraph_maker.nodes.totals import add
 from langgraph_maker.records import Entry, Plan
 from langgraph_maker.state import BallotState
 from langgraph_maker.task import Task
@@ -22,23 +25,32 @@ from langgraph_maker.task import Task
 __all__ = ["update_node"]
 
 
-def update_node(task: Task) -> Node:
+def update_node(task: Task, *, detail: Detail = "round", observer: Observer | None = None) -> Node:
     """Commit every decided ballot: `(state, vote) → next state`, pure, from the winning pair alone.
 
     With a store, a step is journalled before it counts as done, and so is what a ballot that stays open has counted;
     a step that the journal holds already stands as it is there. Without a store, actions are kept in state.
 
+    What happened is then told, see `events`.
+
+    Args:
+        task: The task.
+        detail: "ballots" tells of each step too.
+        observer: Whom to tell, beside the custom stream.
+
     Raises:
-        ValueError: While running, when the task's next state cannot be kept (see `ballot.plain`).
+        ValueError: For another `detail`; while running, when the task's next state cannot be kept (see `ballot.plain`).
         JournalError: While running, when the store failed for too long, or holds an entry that does not fit.
     """
-    role = _Update(task)
+    role = _Update(task, check_detail(detail), who_listens(observer))
     return Node("update", role.update, role.aupdate)
 
 
 @dataclass(frozen=True)
 class _Update:
     task: Task
+    detailed: bool
+    tell: Tell
 
     def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         store = get_store()
@@ -50,6 +62,7 @@ class _Update:
 
     def in_state(self, state: MakerState) -> dict[str, Any]:
         position, entries = self.commit(state, {})
+        self.tell(self.events(state, position, entries, {}))
         return {**position, "acted": [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]}
 
     def journalled(self, state: MakerState, store: BaseStore) -> Plan[dict[str, Any]]:
@@ -78,7 +91,24 @@ class _Update:
             yield ops
         if not held:
             remember(store, run_id, position)
+        alarms = self.tell(self.events(state, position, entries, held))
+        if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
+            yield [records.put_raised(run_id, raised)]
         return dict(position)
+
+    def events(
+        self, state: MakerState, position: Position, entries: list[Entry], held: Mapping[int, Entry]
+    ) -> Iterator[Event]:
+        run_id, lanes = state["begun"], position["lanes"]
+        if self.detailed:
+            ballots = {int(ballot["id"]): ballot for ballot in state["ballots"]}
+            for entry in entries:
+                yield told_step(run_id, entry, None if entry["step"] in held else ballots[entry["step"]])
+        ahead = sum(lane["step"] < lane["end"] for lane in lanes)
+        told = told_round(run_id, state["totals"], position["totals"], ahead, position["ballots"])
+        if told["flags"]:
+            yield {"event": "maker.red_flag", "run_id": run_id, "flags": told["flags"]}
+        yield told
 
     def commit(self, state: MakerState, held: Mapping[int, Entry]) -> tuple[Position, list[Entry]]:
         """The position after all that is decided, with what was committed, in the order of steps."""
@@ -111,7 +141,10 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: st
         "step": lane["step"],
         "vote": ballot["votes"][winner],
         "votes": sum(ballot["counts"].values()),
+        "winner_votes": ballot["counts"][winner],
         "margin": Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
+        "drifted": _drifted(ballot, winner) if len(ballot["counts"]) > 1 else 0,
+        "alike": ballot.get("alike", 0),
         "samples": ballot["samples"],
         "flags": ballot["flags"],
         "rounds": ballot["rounds"],
@@ -121,3 +154,11 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: st
         "end": after["mark"],
         "writer": writer,
     }
+
+
+def _drifted(ballot: BallotState, winner: str) -> int:
+    """Votes for the winner's action with another next state."""
+    action = ballot["votes"][winner]["action"]
+    return sum(
+        count for key, count in ballot["counts"].items() if key != winner and ballot["votes"][key]["action"] == action
+    )

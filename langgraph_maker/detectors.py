@@ -1,0 +1,86 @@
+"""Has a rate risen? A test that may look after every round, and is wrong in at most a stated share of all runs."""
+
+from __future__ import annotations
+
+from math import e, exp, log, log1p
+
+__all__ = ["Rising", "above"]
+
+
+class Rising:
+    """Tests whether events have become more frequent than `null` at some time during a run (e-detector).
+
+    For each of a few larger rates and each time at which it may have begun, a bettor stakes a share of one unit and
+    multiplies it by the likelihood ratio of what comes. The shares add up to 1, so as long as the rate is at most
+    `null` their sum reaches 1/alpha with a probability of at most alpha (Ville), however often one looks.
+
+    Args:
+        alpha: Probability of a false alarm in a whole run.
+        odds: By which factors the odds of an event may have risen.
+
+    Example:
+        >>> test = Rising(alpha=0.001)
+        >>> [test.see(10, events, null=0.02) for events in (0, 1, 0, 3, 4)]
+        [False, False, False, False, True]
+        >>> test.trials_since, test.events_since
+        (20, 7)
+    """
+
+    def __init__(self, alpha: float, odds: tuple[float, ...] = (1.5, 2.0, 4.0, 16.0)) -> None:
+        self.alpha = alpha
+        self.odds = odds
+        self.rounds = 0
+        self.stakes = [float("-inf")] * len(odds)
+        self.courses = [0.0] * len(odds)
+        self.since = [(0, 0)] * len(odds)
+
+    def see(self, trials: int, events: int, null: float) -> bool:
+        """Count a round; says whether the alarm is due. A `null` of 0 or 1 tells nothing."""
+        if not (trials or events) or not 0 < null < 1:
+            return False
+        begins = log(1 / log(self.rounds + e) - 1 / log(self.rounds + 1 + e))
+        self.rounds += 1
+        for place, odds in enumerate(self.odds):
+            rate = odds * null / (1 - null + odds * null)
+            ratio = events * log(rate / null) + (trials - events) * (log1p(-rate) - log1p(-null))
+            self.stakes[place] = _log_sum(self.stakes[place], begins) + ratio
+            self.courses[place] = max(0.0, self.courses[place] + ratio)
+            before = self.since[place]
+            self.since[place] = (before[0] + trials, before[1] + events) if self.courses[place] else (0, 0)
+        most = max(self.stakes)
+        total = most + log(sum(exp(stake - most) for stake in self.stakes) / len(self.odds))
+        return total >= -log(self.alpha)
+
+    @property
+    def trials_since(self) -> int:
+        """Trials since the rate most likely began to be too high."""
+        return self.likeliest[0]
+
+    @property
+    def events_since(self) -> int:
+        """Events among them."""
+        return self.likeliest[1]
+
+    @property
+    def likeliest(self) -> tuple[int, int]:
+        """Both, by the rate that fits best (CUSUM)."""
+        return self.since[max(range(len(self.odds)), key=self.courses.__getitem__)]
+
+
+def _log_sum(one: float, other: float) -> float:
+    most, least = max(one, other), min(one, other)
+    return most + log1p(exp(least - most))
+
+
+def above(total: float, variance: float, alpha: float, scale: float) -> bool:
+    """Whether a sum of deviations, of mean 0 or less, has left the bounds that hold at all times at once.
+
+    The normal mixture of Robbins: sqrt((V + s) ln((V + s) / (s alpha^2))), narrowest, relative to its size, where the
+    `variance` V of the sum is about the `scale` s.
+
+    Example:
+        >>> above(30, 50, 0.001, 50), above(45, 50, 0.001, 50)
+        (False, True)
+    """
+    spread = variance + scale
+    return total > 0 and total * total > spread * log(spread / (scale * alpha * alpha))

@@ -1,0 +1,216 @@
+"""What a maker graph tells while it runs: the events on LangGraph's custom stream, all plain JSON values.
+
+Each event is a dict whose "event" names its kind. They come from the nodes of a graph that `create_maker` made,
+under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=True`.
+
+    >>> from langgraph_maker import create_maker
+    >>> from langgraph_maker.tasks import TowersOfHanoi
+    >>> graph = create_maker(TowersOfHanoi(2), "sim:error=0.01").compile()
+    >>> [event["event"] for event in graph.stream({}, stream_mode="custom")]
+    ['maker.begin', 'maker.round', 'maker.round', 'maker.round', 'maker.done']
+
+There is one `Round` a round of voting, however many lanes it has, so that a million steps can be listened to. With
+`detail="ballots"` there is one `Step` a step as well, from which its ballot can be rebuilt. Counts are of steps that
+are in the journal, and so are the same however often a run was interrupted; what open ballots have counted stands
+beside them. Events are to be read, not changed: `totals` is the graph's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NotRequired, TypeAlias
+
+from typing_extensions import TypedDict
+
+from langgraph_maker.state import Usage, VoteCount
+
+__all__ = [
+    "Alarm",
+    "Begin",
+    "Detail",
+    "Done",
+    "Event",
+    "Observer",
+    "Open",
+    "RedFlags",
+    "Round",
+    "Step",
+    "Totals",
+    "Undecided",
+    "check_detail",
+]
+
+Detail: TypeAlias = Literal["round", "ballots"]
+"""How much is told: what a round amounts to, or each of its ballots too."""
+
+
+class Totals(TypedDict):
+    """What a run has done so far, committed steps only; index i of a histogram counts the steps that took i.
+
+    Attributes:
+        steps: Steps decided.
+        samples: Responses drawn for them, of which `flagged` were discarded, by reason `flags`.
+        rounds: Rounds of voting, summed over steps.
+        cancelled: Hedges not waited for.
+        usage: Tokens and dollars.
+        digest: A fingerprint of what was decided.
+        votes: Valid votes cast, of which `lost` were for another answer than the winner.
+        lost_squared: The sum over steps of the square of a step's lost votes.
+        lost_times_votes: The sum over steps of a step's lost votes times its votes.
+        drifted: Steps with a vote for the winner's action and another next state.
+        flagged_steps: Steps with a flagged sample.
+        alike: Steps whose second and third answers were the same text, and another than the first one's.
+        unlike: Steps whose first and second answers were the same text, and another than the third one's.
+        votes_per_step: Histogram of votes.
+        samples_per_step: Histogram of samples, flagged ones included.
+        margins: Histogram of the margins by which steps were decided.
+        contested: The same of the steps with a lost vote.
+        hardest: The ten steps that took most samples, as pairs of samples and step, most first.
+    """
+
+    steps: int
+    samples: int
+    flagged: int
+    flags: dict[str, int]
+    rounds: int
+    cancelled: int
+    usage: Usage
+    digest: str
+    votes: int
+    lost: int
+    lost_squared: int
+    lost_times_votes: int
+    drifted: int
+    flagged_steps: int
+    alike: int
+    unlike: int
+    votes_per_step: list[int]
+    samples_per_step: list[int]
+    margins: list[int]
+    contested: list[int]
+    hardest: list[list[int]]
+
+
+class Open(TypedDict):
+    """What the ballots under way amount to: how many have a vote for a second answer, and how many a flag."""
+
+    ballots: int
+    samples: int
+    flagged: int
+    contested: int
+    flagged_steps: int
+    most_votes: int
+    cost: float | None
+
+
+class Begin(TypedDict):
+    """A process begins work on a run, or goes on with it: `totals` is what the journal holds.
+
+    `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did.
+    """
+
+    event: Literal["maker.begin"]
+    run_id: str
+    task: str
+    k: int | None
+    raised: int
+    limit: int
+    totals: Totals
+
+
+class Round(TypedDict):
+    """A round of voting is counted, and its steps are in the journal.
+
+    `steps`, `samples`, `votes`, `winner_votes` and `flags` are of the steps that it decided, `totals` of all steps
+    of the run so far, and `open` of the ballots that go into a further round. `lanes` counts lanes not at their end.
+    """
+
+    event: Literal["maker.round"]
+    run_id: str
+    steps: int
+    samples: int
+    votes: int
+    winner_votes: int
+    flags: dict[str, int]
+    lanes: int
+    totals: Totals
+    open: Open
+
+
+class Step(TypedDict):
+    """One decided step, with `detail="ballots"`: `counts` are its ballot's, in the order in which answers came up.
+
+    They are empty for a step that the journal held already.
+    """
+
+    event: Literal["maker.step"]
+    run_id: str
+    step: int
+    vote: Any
+    counts: list[VoteCount]
+    margin: int
+    samples: int
+    flags: dict[str, int]
+    rounds: int
+
+
+class RedFlags(TypedDict):
+    """The steps that a round decided had flagged samples: how many, by reason."""
+
+    event: Literal["maker.red_flag"]
+    run_id: str
+    flags: dict[str, int]
+
+
+class Undecided(TypedDict):
+    """A ballot has used up its samples: what it counted, and why in words. The run ends as unresolved."""
+
+    event: Literal["maker.undecided"]
+    run_id: str
+    step: int
+    samples: int
+    counts: list[VoteCount]
+    flags: dict[str, int]
+    reason: str
+
+
+class Alarm(TypedDict):
+    """An assumption no longer holds: `what` it is about, the finding and the remedy in words, after how many steps.
+
+    `k` is there where the margin of the steps to come is raised to it; it is kept in the journal.
+    """
+
+    event: Literal["maker.alarm"]
+    run_id: str
+    what: Literal["p", "votes", "cost", "flags", "drift", "repeats"]
+    finding: str
+    remedy: str
+    steps: int
+    k: NotRequired[int]
+
+
+class Done(TypedDict):
+    """The graph hands the run back."""
+
+    event: Literal["maker.done"]
+    run_id: str
+    status: str
+    reason: str
+    totals: Totals
+
+
+Event: TypeAlias = Begin | Round | Step | RedFlags | Undecided | Alarm | Done
+
+Observer: TypeAlias = Callable[[Event], Iterable[Alarm]]
+"""Is given each event as it happens; the alarms that it returns go out after it."""
+
+
+def check_detail(detail: object) -> bool:
+    """Whether ballots are told one by one.
+
+    Raises:
+        ValueError: When it is none of `Detail`.
+    """
+    if detail not in {"round", "ballots"}:
+        raise ValueError(f'detail is "round" or "ballots", not {detail!r}')
+    return detail == "ballots"

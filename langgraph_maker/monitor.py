@@ -1,0 +1,90 @@
+"""Follows a run by its events: what it amounts to so far, and alarms when its assumptions stop holding.
+
+A `Monitor` is what `solve` watches its runs with. Give one to `create_maker` as `observer` to have its alarms on the
+custom stream of a graph of your own.
+
+    >>> from langgraph_maker import create_maker
+    >>> from langgraph_maker.tasks import TowersOfHanoi
+    >>> monitor = Monitor()
+    >>> result = create_maker(TowersOfHanoi(6), "sim:error=0.05", k=4, observer=monitor).compile().invoke({})
+    >>> monitor.outlook().steps, monitor.outlook().alarms
+    (63, [])
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from langgraph_maker.alarms import Alarms, Expected
+from langgraph_maker.events import Alarm, Event, Open, Totals
+from langgraph_maker.nodes.totals import nothing
+from langgraph_maker.outlook import NONE_OPEN, Outlook, outlook
+from langgraph_maker.raising import Raised
+
+__all__ = ["Monitor"]
+
+
+class Monitor:
+    """An `events.Observer` of one run.
+
+    Args:
+        expected: What the run is held against; None for its own beginning.
+        k: The margin that an alarm raises, where `expected.raise_k` is set, and that is raised again when a run goes
+            on; the `k` of the graph.
+        planned: Steps in the whole task, for projections; None where that is not known.
+    """
+
+    def __init__(
+        self, expected: Expected | None = None, *, k: Raised | None = None, planned: int | None = None
+    ) -> None:
+        self.expected = expected or Expected()
+        self.k = k
+        self.planned = planned
+        self.raised: list[Alarm] = []
+        self.totals: Totals = nothing()
+        self.still: Open = NONE_OPEN
+        self.margin: int | None = None
+        self.began = time.monotonic()
+        self.earlier = 0
+        self.alarms: Alarms | None = None
+
+    def __call__(self, event: Event) -> list[Alarm]:
+        """Take an event in; returns the alarms that it sets off."""
+        if event["event"] == "maker.begin":
+            if self.k is not None:
+                self.k.up_to(event["raised"])
+            self.margin = max(event["k"], event["raised"]) if event["k"] else None
+            self.totals, self.earlier = event["totals"], event["totals"]["steps"]
+            self.alarms = Alarms(event, self.expected)
+        elif event["event"] == "maker.round":
+            self.totals, self.still = event["totals"], event["open"]
+            return self.alarmed([] if self.alarms is None else self.alarms.see(event))
+        return []
+
+    def alarmed(self, alarms: list[Alarm]) -> list[Alarm]:
+        """Keep the alarms, and raise k where they ask for it."""
+        for alarm in alarms:
+            if (k := alarm.get("k")) is not None and self.k is not None:
+                self.k.up_to(k)
+                self.margin = k if self.margin is not None else None
+        self.raised += alarms
+        return alarms
+
+    def outlook(self) -> Outlook:
+        """What the run amounts to now."""
+        return self.later()()
+
+    def later(self) -> Callable[[], Outlook]:
+        """`outlook`, of this moment, to be worked out when it is wanted."""
+        seconds = time.monotonic() - self.began
+        return partial(
+            outlook,
+            self.totals,
+            planned=self.planned,
+            still=self.still,
+            k=self.margin,
+            steps_per_second=(self.totals["steps"] - self.earlier) / seconds if seconds else 0.0,
+            alarms=self.raised.copy(),
+        )

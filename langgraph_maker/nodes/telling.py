@@ -1,0 +1,88 @@
+"""How nodes tell what happened: on LangGraph's custom stream, and to an observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from langgraph.config import get_stream_writer
+
+from langgraph_maker.events import Alarm, Event, Observer, Open, Round, Step, Totals
+from langgraph_maker.records import Entry
+from langgraph_maker.state import BallotState, total_usage
+
+__all__ = ["Tell", "told_round", "told_step", "under_way", "who_listens"]
+
+Tell: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
+"""Sends events out, and returns the alarms that the observer answered with."""
+
+
+def who_listens(observer: Observer | None) -> Tell:
+    """What sends events to the stream of the running graph, which drops them if nobody reads it, and to `observer`."""
+
+    def tell(events: Iterable[Event]) -> list[Alarm]:
+        write = get_stream_writer()
+        alarms: list[Alarm] = []
+        for event in events:
+            write(event)
+            if observer is not None:
+                answered = list(observer(event))
+                for alarm in answered:
+                    write(alarm)
+                alarms += answered
+        return alarms
+
+    return tell
+
+
+def told_round(run_id: str, before: Totals, after: Totals, lanes: int, ballots: Sequence[BallotState]) -> Round:
+    """What lies between two totals."""
+    votes = after["votes"] - before["votes"]
+    return {
+        "event": "maker.round",
+        "run_id": run_id,
+        "steps": after["steps"] - before["steps"],
+        "samples": after["samples"] - before["samples"],
+        "votes": votes,
+        "winner_votes": votes - after["lost"] + before["lost"],
+        "flags": _more(before["flags"], after["flags"]),
+        "lanes": lanes,
+        "totals": after,
+        "open": under_way(ballots),
+    }
+
+
+def told_step(run_id: str, entry: Entry, ballot: BallotState | None) -> Step:
+    """One committed step, with its ballot unless the journal held it already."""
+    return {
+        "event": "maker.step",
+        "run_id": run_id,
+        "step": entry["step"],
+        "vote": entry["vote"],
+        "counts": []
+        if ballot is None
+        else [{"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()],
+        "margin": entry["margin"],
+        "samples": entry["samples"],
+        "flags": entry["flags"],
+        "rounds": entry["rounds"],
+    }
+
+
+def under_way(ballots: Sequence[BallotState]) -> Open:
+    """What open ballots amount to."""
+    return {
+        "ballots": len(ballots),
+        "samples": sum(ballot["samples"] for ballot in ballots),
+        "flagged": sum(sum(ballot["flags"].values()) for ballot in ballots),
+        "contested": sum(len(ballot["counts"]) > 1 for ballot in ballots),
+        "flagged_steps": sum(bool(ballot["flags"]) for ballot in ballots),
+        "most_votes": max((sum(ballot["counts"].values()) for ballot in ballots), default=0),
+        "cost": total_usage(ballot["usage"] for ballot in ballots)["cost"],
+    }
+
+
+def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    if before is after:
+        return {}
+    return {reason: more for reason, count in after.items() if (more := count - before.get(reason, 0))}

@@ -1,0 +1,118 @@
+"""What a run has done so far: sums over its committed steps, the same size however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from langgraph_maker.events import Totals
+from langgraph_maker.records import Entry
+from langgraph_maker.state import Usage, no_usage, total_usage
+
+__all__ = ["add", "nothing"]
+
+_HARDEST = 10
+
+
+def nothing() -> Totals:
+    """The totals of no step."""
+    return {
+        "steps": 0,
+        "samples": 0,
+        "flagged": 0,
+        "flags": {},
+        "rounds": 0,
+        "cancelled": 0,
+        "usage": no_usage(),
+        "digest": f"{0:032x}",
+        "votes": 0,
+        "lost": 0,
+        "lost_squared": 0,
+        "lost_times_votes": 0,
+        "drifted": 0,
+        "flagged_steps": 0,
+        "alike": 0,
+        "unlike": 0,
+        "votes_per_step": [],
+        "samples_per_step": [],
+        "margins": [],
+        "contested": [],
+        "hardest": [],
+    }
+
+
+def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
+    """The totals with entries more, each given with the key of its vote.
+
+    The digest is a sum over steps, so the order in which they were decided is no matter.
+    """
+    totals = {
+        **totals,
+        "votes_per_step": totals["votes_per_step"].copy(),
+        "samples_per_step": totals["samples_per_step"].copy(),
+        "margins": totals["margins"].copy(),
+        "hardest": totals["hardest"].copy(),
+    }
+    digest = int(totals["digest"], 16)
+    used: list[Usage] = [totals["usage"]]
+    hardest = totals["hardest"]
+    least, latest = _bar(hardest)
+    for entry, key in committed:
+        votes, samples = entry["votes"], entry["samples"]
+        totals["steps"] += 1
+        totals["samples"] += samples
+        totals["votes"] += votes
+        totals["rounds"] += entry["rounds"]
+        totals["cancelled"] += entry["cancelled"]
+        used.append(entry)
+        _count(totals["votes_per_step"], votes)
+        _count(totals["samples_per_step"], samples)
+        _count(totals["margins"], entry["margin"])
+        if entry["flags"]:
+            _add_flags(totals, entry["flags"])
+        if votes > entry["winner_votes"]:
+            _add_lost(totals, entry)
+        if entry["alike"]:
+            totals["alike" if entry["alike"] > 0 else "unlike"] += 1
+        if samples > least or (samples == least and entry["step"] < latest):
+            hardest.append([samples, entry["step"]])
+            hardest.sort(key=_hardest_first)
+            del hardest[_HARDEST:]
+            least, latest = _bar(hardest)
+        digest += int.from_bytes(blake2b(f"{entry['step']}:{key}".encode(), digest_size=16).digest())
+    totals["digest"] = f"{digest % 2**128:032x}"
+    totals["usage"] = total_usage(used)
+    return totals
+
+
+def _add_flags(totals: Totals, flags: dict[str, int]) -> None:
+    totals["flags"] = totals["flags"].copy()
+    for reason, count in flags.items():
+        totals["flags"][reason] = totals["flags"].get(reason, 0) + count
+        totals["flagged"] += count
+    totals["flagged_steps"] += 1
+
+
+def _add_lost(totals: Totals, entry: Entry) -> None:
+    lost = entry["votes"] - entry["winner_votes"]
+    totals["lost"] += lost
+    totals["lost_squared"] += lost * lost
+    totals["lost_times_votes"] += lost * entry["votes"]
+    totals["drifted"] += entry["drifted"] > 0
+    totals["contested"] = totals["contested"].copy()
+    _count(totals["contested"], entry["margin"])
+
+
+def _bar(hardest: list[list[int]]) -> tuple[int, int]:
+    """The samples and the step of the last among the hardest, which a step must pass to be one of them."""
+    return (hardest[-1][0], hardest[-1][1]) if len(hardest) == _HARDEST else (0, 0)
+
+
+def _hardest_first(pair: list[int]) -> tuple[int, int]:
+    return -pair[0], pair[1]
+
+
+def _count(histogram: list[int], value: int) -> None:
+    if value >= len(histogram):
+        histogram.extend([0] * (value + 1 - len(histogram)))
+    histogram[value] += 1

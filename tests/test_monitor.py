@@ -1,0 +1,173 @@
+"""A run that is watched: its outlook, and what becomes of it when its model turns worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langgraph.store.memory import InMemoryStore
+from scripted import Counting, Scripted, right
+
+from langgraph_maker import Progress, Run, asolve, create_maker, journal, solve, theory
+from langgraph_maker.alarms import Expected
+from langgraph_maker.events import Alarm
+from langgraph_maker.monitor import Monitor
+from langgraph_maker.prices import Price
+from langgraph_maker.raising import Raised
+from langgraph_maker.simulation import simulated_sampler
+from langgraph_maker.state import Request, never_waits
+from langgraph_maker.tasks import TowersOfHanoi
+
+STEPS, TURN, WITHIN = 511, 255, 100
+
+
+def turning(seed: int) -> Any:
+    """A simulated model with p = 0.99, and from half way on 0.8."""
+    task = TowersOfHanoi(9)
+    good = simulated_sampler(f"sim:error=0.01,seed={seed}", task)
+    bad = simulated_sampler(f"sim:error=0.2,seed={seed}", task)
+
+    @never_waits
+    async def sample(requests: Sequence[Request]) -> list[Any]:
+        return [
+            response
+            for request in requests
+            for response in await (good if int(request.subtask_id) < TURN else bad)([request])
+        ]
+
+    return sample
+
+
+def of_p(run: Run) -> Alarm:
+    """The first alarm about p."""
+    assert run.outlook is not None
+    return next(alarm for alarm in run.outlook.alarms if alarm["what"] == "p")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_model_that_turns_worse_half_way(seed: int) -> None:
+    """The alarm comes within 100 steps, k is raised to what p = 0.8 takes or more, and the run solves."""
+    store, task = InMemoryStore(), TowersOfHanoi(9)
+    run = solve(task, turning(seed), k=4, raise_k=True, store=store, run_id="r")
+    first = of_p(run)
+    assert TURN < first["steps"] <= TURN + WITHIN
+    assert first["k"] >= theory.k_min(0.8, STEPS - first["steps"])
+    entries = list(journal.read(store, "r"))
+    assert all(entry["margin"] == 4 for entry in entries if entry["step"] < first["steps"])
+    assert all(entry["margin"] >= first["k"] for entry in entries if entry["step"] >= first["steps"])
+    assert run.status == "solved"
+    assert journal.verify(store, "r") == []
+
+
+def test_without_being_asked_k_stays() -> None:
+    run = solve(TowersOfHanoi(9), turning(1), k=4)
+    assert run.outlook is not None
+    assert of_p(run)["steps"] <= TURN + WITHIN
+    assert not any("k" in alarm for alarm in run.outlook.alarms)
+
+
+def test_a_raised_k_is_kept_when_the_run_goes_on() -> None:
+    store = InMemoryStore()
+    spent: list[int] = []
+
+    def stop() -> bool:
+        return bool(spent)
+
+    def until_raised(now: Progress) -> None:
+        if any("k" in alarm for alarm in now.alarms):
+            spent.append(1)
+
+    part = solve(
+        TowersOfHanoi(9), turning(1), k=4, raise_k=True, store=store, run_id="r", on_progress=until_raised, stop=stop
+    )
+    assert part.status == "stopped"
+    raised = of_p(part)["k"]
+    run = solve(TowersOfHanoi(9), turning(1), k=4, store=store, run_id="r")
+    assert run.steps == STEPS
+    assert all(entry["margin"] >= raised for entry in journal.read(store, "r", part.steps))
+
+
+def test_alarms_on_the_stream_of_a_graph() -> None:
+    k = Raised(4)
+    graph = create_maker(TowersOfHanoi(9), turning(1), k=k, observer=Monitor(Expected(raise_k=True), k=k)).compile(
+        store=InMemoryStore()
+    )
+    events: list[Any] = list(graph.stream({"run_id": "r"}, {"recursion_limit": 100_000}, stream_mode="custom"))
+    raised = [event["k"] for event in events if event["event"] == "maker.alarm" and "k" in event]
+    assert raised
+    assert k.to == max(raised)
+
+
+def test_an_ordinary_run_has_no_alarms() -> None:
+    seen: list[Progress] = []
+    run = solve(TowersOfHanoi(9), "sim:error=0.02,flag=0.03", k=4, lanes=64, raise_k=True, on_progress=seen.append)
+    assert run.outlook is not None
+    assert run.outlook.alarms == []
+    assert run.outlook.p.low < 0.98 < run.outlook.p.high
+    assert run.outlook.so_far_low is not None
+    assert run.outlook.so_far_low < theory.p_full(0.98, 4, STEPS)
+    assert all(now.alarms == () for now in seen)
+
+
+def test_progress_has_the_numbers_of_its_moment() -> None:
+    seen: list[Progress] = []
+    run = solve(TowersOfHanoi(6), "sim:error=0.05", k=4, on_progress=seen.append)
+    half = seen[len(seen) // 2].outlook
+    assert half is not None
+    assert half.steps == seen[len(seen) // 2].steps < run.steps
+    assert seen[-1].outlook is not None
+    assert seen[-1].outlook.p == run.outlook.p if run.outlook else False
+    assert half.to_the_end is not None
+    assert half.so_far is not None
+    assert half.to_the_end < half.so_far
+
+
+def test_undecided_steps_against_their_law() -> None:
+    """Where all steps are alike the law holds; a model with hard steps leaves more undecided."""
+    even = solve(TowersOfHanoi(10), "sim:error=0.1,flag=0.05", k=3, lanes=64).outlook
+    hard = solve(TowersOfHanoi(10), "sim:error=0.01,hard=0.1,confusion=0.4", k=3, lanes=64).outlook
+    assert even is not None
+    assert hard is not None
+    for samples in (3, 4, 5, 6):
+        spread = 5 * even.undecided_law[samples] ** 0.5  # missed with probability 6e-7
+        assert abs(even.undecided[samples] - even.undecided_law[samples]) < spread
+    assert hard.undecided[9] > 3 * hard.undecided_law[9]
+
+
+def test_projections() -> None:
+    def priced(request: Request) -> AIMessage:
+        usage: Any = {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12}
+        return AIMessage(right(request), usage_metadata=usage, response_metadata={"model_name": "gpt-4.1-mini"})
+
+    seen: list[Progress] = []
+    run = solve(Counting(10), Scripted(priced), on_progress=seen.append)
+    now = seen[3].outlook
+    assert now is not None
+    assert (now.samples, now.samples_projected) == (12, 30)
+    assert now.cost_projected == pytest.approx(run.usage["cost"])
+    assert now.seconds_left is not None
+
+
+async def test_the_guarantee_in_plain_words() -> None:
+    run = await asolve(TowersOfHanoi(8), "sim:error=0.05,seed=2", k=4)
+    assert run.guarantee.startswith("no error in 255 steps with probability 0.99")
+    assert run.guarantee.endswith("if samples err independently and are more often right than wrong")
+    assert asdict(run)["outlook"]["p"]
+    alone = solve(Counting(3), Scripted(right), k=1)
+    assert "k = 1" in alone.guarantee
+
+
+def test_a_cost_that_leads_beyond_what_may_be_spent() -> None:
+    def dear(request: Request) -> AIMessage:
+        usage: Any = {"input_tokens": 0, "output_tokens": 10_000, "total_tokens": 10_000}
+        return AIMessage(right(request), usage_metadata=usage, response_metadata={"model_name": "gpt-4.1-mini"})
+
+    each = 3 * 10_000 * 1.6e-6  # dollars a step
+    run = solve(Counting(400), Scripted(dear), max_cost=400 * each / 1.5, red_flags=None, price=Price(0, 1.6))
+    assert run.status == "stopped"
+    assert run.outlook is not None
+    assert [alarm["what"] for alarm in run.outlook.alarms] == ["cost"]
+    assert run.outlook.alarms[0]["steps"] < 250
