@@ -92,6 +92,17 @@ def redact(error: BaseException, secrets: Sequence[str]) -> None:
         for name in ("message", "body", "llm_output", "observation", "msg", "doc", "strerror", "__notes__"):
             if name in getattr(cause, "__dict__", {}):
                 setattr(cause, name, _without(secrets, getattr(cause, name)))
+        if (response := getattr(cause, "response", None)) is not None:  # callbacks would show its body
+            cause.response = _Head(response)  # type: ignore[attr-defined]
+
+
+class _Head:
+    """What is read of a response: whether, and when, to ask again."""
+
+    def __init__(self, response: Any) -> None:
+        self.status_code = getattr(response, "status_code", None)
+        headers = getattr(response, "headers", None) or {}
+        self.headers = {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
 
 
 def _without(secrets: Sequence[str], value: Any, depth: int = 8) -> Any:

@@ -30,7 +30,7 @@ class Flight:
         self.enough = 1
         self.left = 0.0  # when a node last went away with what had arrived
         self.failed: Exception | None = None
-        self.draining = False
+        self.draining = self.landed = False
         self.changed = asyncio.Event()
         self.timer: asyncio.TimerHandle | None = None
 
@@ -104,8 +104,8 @@ class Flight:
                 task.cancel()
 
     def emptied(self) -> bool:
-        """Whether it was drained, to nothing."""
-        return self.draining and not (self.tasks or self.arrived or self.failed)
+        """Whether nothing can come of it any more: it was given up, or drained to nothing."""
+        return self.landed or (self.draining and not (self.tasks or self.arrived or self.failed))
 
     def take(self) -> list[Arrival]:
         """What has arrived for ripe ballots; all of it, where no more is to come."""
@@ -132,7 +132,8 @@ class Flight:
         await _gone([task for task, group in self.tasks.items() if group[0].subtask_id in others])
 
     def land(self) -> None:
-        """Cancel all."""
+        """Cancel all: nobody came back for it."""
+        self.landed = True
         for task in self.tasks:
             task.cancel()
 

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from langgraph_maker.calls import redact
 from langgraph_maker.models import each_chat_model
 
-__all__ = ["discreet", "heated", "independent", "secrets_of", "takes_n", "unbound"]
+__all__ = ["connected", "discreet", "heated", "independent", "secrets_of", "takes_n", "unbound"]
 
 
 def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
@@ -26,6 +26,8 @@ def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
     update: dict[str, Any] = {"disable_streaming": True, "cache": False}
     if max_tokens and getattr(model, "max_tokens", 0) is None:
         update["max_tokens"] = max_tokens
+    if getattr(model, "streaming", False):
+        update["streaming"] = False
     if getattr(model, "seed", None) is not None:
         update["seed"] = None
     if "n" in type(model).model_fields and isinstance(getattr(model, "n", None), int):
@@ -41,17 +43,33 @@ def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
 
 
 def heated(
-    model: BaseChatModel, temperature: float | None, left_out: AbstractSet[str], secrets: Sequence[str]
+    model: BaseChatModel,
+    temperature: float | None,
+    left_out: AbstractSet[str],
+    secrets: Sequence[str],
+    http: Callable[[], Any],
 ) -> Runnable[Any, Any]:
-    """`model` at a temperature (None: its own), without the settings that are `left_out`."""
+    """`model` at a temperature (None: its own), without the settings that are `left_out`, with a client from `http`."""
     known = type(model).model_fields
     update: dict[str, Any] = {name: None for name in left_out & {"temperature", "max_tokens"} if name in known}
     hot = temperature is not None and "temperature" not in left_out
     if hot and "temperature" in known:
         update["temperature"] = temperature
-    if update:
-        model = discreet(model.model_copy(update=update), secrets)
+    if (here := connected(model.model_copy(update=update) if update else model, http)) is not model:
+        model = discreet(here, secrets)
     return model.bind(temperature=temperature) if hot and "temperature" not in known else model
+
+
+def connected(model: BaseChatModel, http: Any) -> BaseChatModel:
+    """`model` with an HTTP client of its own, where it is one of OpenAI's and its user gave it none.
+
+    HTTP clients belong to the event loop that they were first used on, and LangChain shares one between all models.
+    """
+    client: Any = getattr(model, "root_async_client", None)
+    if not hasattr(client, "copy") or getattr(model, "http_async_client", None) is not None:
+        return model
+    own = client.copy(http_client=http())
+    return model.model_copy(update={"root_async_client": own, "async_client": own.chat.completions})
 
 
 def discreet(model: BaseChatModel, secrets: Sequence[str]) -> BaseChatModel:
@@ -76,7 +94,7 @@ def unbound(model: Runnable[Any, Any]) -> tuple[Runnable[Any, Any], dict[str, An
     """What plain bindings bind, their arguments, and their config."""
     kwargs: dict[str, Any] = {}
     config: RunnableConfig = {}
-    while type(model) is RunnableBinding and not model.config_factories:
+    while isinstance(model, RunnableBinding) and not model.config_factories:
         kwargs, config = {**model.kwargs, **kwargs}, merge_configs(model.config, config)
         model = model.bound
     return model, kwargs, config

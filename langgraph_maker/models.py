@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from importlib.util import find_spec
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import (
     Runnable,
+    RunnableAssign,
     RunnableBinding,
+    RunnableBranch,
+    RunnableConfig,
+    RunnableLambda,
+    RunnableParallel,
     RunnableSequence,
     RunnableWithFallbacks,
 )
@@ -20,7 +25,7 @@ from langchain_core.runnables.configurable import DynamicRunnable
 
 from langgraph_maker.state import Sampler
 
-__all__ = ["Model", "chat_model", "each_chat_model", "model_name"]
+__all__ = ["Model", "chat_model", "chosen", "each_chat_model", "is_configurable", "model_name"]
 
 Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
 """A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
@@ -77,7 +82,7 @@ def each_chat_model(
     *,
     lose: AbstractSet[str] = frozenset(),
 ) -> Runnable[Any, Any]:
-    """`model` with every chat model in it changed: inside bindings, retries, fallbacks, sequences, configurables.
+    """`model` with every chat model in it changed: inside bindings, retries, fallbacks, sequences, parallels, branches.
 
     What bindings bind is kept, but for the arguments to `lose`.
     """
@@ -87,16 +92,58 @@ def each_chat_model(
 
     if isinstance(model, BaseChatModel):
         return change(model)
-    if isinstance(model, RunnableBindingBase):
-        kwargs = {name: value for name, value in model.kwargs.items() if name not in lose}
-        return model.model_copy(update={"bound": inside(model.bound), "kwargs": kwargs})
-    if isinstance(model, RunnableWithFallbacks):
-        return model.model_copy(
-            update={"runnable": inside(model.runnable), "fallbacks": [inside(one) for one in model.fallbacks]}
-        )
-    if isinstance(model, RunnableSequence):
-        first, *middle, last = (inside(step) for step in model.steps)
-        return model.model_copy(update={"first": first, "middle": middle, "last": last})
-    if isinstance(model, DynamicRunnable):
-        return model.model_copy(update={"default": inside(model.default)})
+    if is_configurable(model):
+        return RunnableLambda(lambda _, config: inside(chosen(model, config)))
+    for kind, parts in _PARTS:
+        if isinstance(model, kind):
+            changed = parts(model, inside)
+            if "kwargs" in changed:
+                changed["kwargs"] = {name: value for name, value in changed["kwargs"].items() if name not in lose}
+            return cast("Runnable[Any, Any]", cast("Any", model).model_copy(update=changed))
     return model
+
+
+_PARTS: Final[Sequence[tuple[type, Callable[[Any, Callable[[Any], Any]], dict[str, Any]]]]] = (
+    (RunnableBindingBase, lambda it, inside: {"bound": inside(it.bound), "kwargs": it.kwargs}),
+    (
+        RunnableWithFallbacks,
+        lambda it, inside: {"runnable": inside(it.runnable), "fallbacks": [inside(one) for one in it.fallbacks]},
+    ),
+    (
+        RunnableSequence,
+        lambda it, inside: dict(
+            zip(("first", "middle", "last"), _ends([inside(step) for step in it.steps]), strict=True)
+        ),
+    ),
+    (RunnableParallel, lambda it, inside: {"steps__": {name: inside(step) for name, step in it.steps__.items()}}),
+    (RunnableAssign, lambda it, inside: {"mapper": inside(it.mapper)}),
+    (
+        RunnableBranch,
+        lambda it, inside: {
+            "branches": [(inside(condition), inside(branch)) for condition, branch in it.branches],
+            "default": inside(it.default),
+        },
+    ),
+    (DynamicRunnable, lambda it, inside: {"default": inside(it.default)}),
+)
+"""Where a Runnable has Runnables in it: its kind, and its fields with these changed."""
+
+
+def _ends(steps: list[Any]) -> tuple[Any, list[Any], Any]:
+    return steps[0], steps[1:-1], steps[-1]
+
+
+def is_configurable(model: object) -> bool:
+    """Whether this is what `init_chat_model` returns for configurable fields."""
+    return hasattr(model, "_default_config") and hasattr(model, "_model")
+
+
+def chosen(model: Any, config: RunnableConfig) -> Runnable[Any, Any]:
+    """The model that the host's config chooses, of a configurable one."""
+    fields = {
+        name: value for name, value in config.get("configurable", {}).items() if not name.startswith(_OF_THE_GRAPH)
+    }
+    return cast("Runnable[Any, Any]", model._model({"configurable": fields}))  # noqa: SLF001 - there is no other way
+
+
+_OF_THE_GRAPH = ("__", "thread_", "checkpoint_", "langgraph_", "run_id", "graph_id", "assistant_id")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from langgraph_maker import theory
 from langgraph_maker.calibration.findings import Calibration, no_better
 
-__all__ = ["Choice", "Plan", "expected_rounds", "expected_waves", "plan"]
+__all__ = ["Choice", "Plan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 
 _LARGEST_K = 1000  # what a ballot takes
 _LARGEST_STEPS = 10**15
+_WIDEST = 5  # the spread of latencies
 _ROUNDS_UP_TO = 200  # k beyond which the chain of leads takes long to solve
 
 
@@ -210,6 +212,53 @@ def expected_waves(p: float, k: int, steps: int, *, valid_rate: float = 1.0, p_f
         waves -= float(np.expm1(steps * np.log1p(-min(share, 1 - 1e-16))))
         undecided = undecided @ walk
     return waves
+
+
+def expected_seconds(
+    p: float,
+    k: int,
+    latency: float,
+    *,
+    spread: float = 1.0,
+    valid_rate: float = 1.0,
+    p_first: float | None = None,
+) -> float:
+    """Mean seconds until a step is decided, in rounds that each wait for the slowest of their calls.
+
+    Times the steps of a lane this is how long a run takes, where calls and not the engine set the pace.
+
+    Args:
+        p: Probability that one valid sample is right.
+        k: The margin.
+        latency: Median seconds of a call, taken to be log-normal.
+        spread: Standard deviation of the logarithm of the latency.
+        valid_rate: Share of samples that raise no red flag (v).
+        p_first: Probability that the first vote of a step is right; p when None.
+
+    Raises:
+        ValueError: For what is no probability, and for a latency or a spread below 0.
+
+    Example:
+        >>> round(expected_seconds(0.95, 3, latency=0.015), 3)
+        0.053
+    """
+    if not (0 <= latency < float("inf") and 0 <= spread <= _WIDEST):
+        raise ValueError(f"a latency is seconds, at least 0, and a spread from 0 to {_WIDEST}: not {latency}, {spread}")
+    start, walk = _chain(p, k, valid_rate, p_first)
+    slowest = latency * _slowest_of(k, spread)
+    drawn = k - np.abs(np.arange(1 - k, k))  # samples in a round that begins at each lead
+    visits = np.linalg.solve((np.eye(start.size) - walk).T, start)
+    return float(slowest[k] + visits @ slowest[drawn])
+
+
+def _slowest_of(most: int, spread: float) -> NDArray[np.float64]:
+    """At index n the mean of the largest of n log-normal numbers of median 1, up to `most`."""
+    grid = np.linspace(-12.0, 12.0 + spread, 8001)
+    density = np.exp(-(grid**2) / 2) / sqrt(2 * pi)
+    below = np.clip(np.cumsum(density) * (grid[1] - grid[0]) - density * (grid[1] - grid[0]) / 2, 0.0, 1.0)
+    powers = [n * below ** (n - 1) for n in range(1, most + 1)]
+    means = [np.sum(np.exp(spread * grid) * density * power) * (grid[1] - grid[0]) for power in powers]
+    return np.array([0.0, *means])
 
 
 def _chain(

@@ -12,7 +12,7 @@ from itertools import groupby
 from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from langchain_core.messages import AIMessage
 
@@ -22,7 +22,7 @@ from langgraph_maker.flight import Arrival, Flight
 from langgraph_maker.limiter import Limiter
 from langgraph_maker.state import Request, Sampler
 
-__all__ = ["Arrival", "Pool", "misuse"]
+__all__ = ["Arrival", "Pool", "aabandon", "abandon", "misuse"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +61,10 @@ class Pool:
         self.sampler = sampler
         self.max_concurrency = max_concurrency
         self.call_timeout, self.outage_limit = call_timeout, outage_limit
-        self.answered = 0
+        self.answered, self.reached = 0, False
         self._unsaid, self._quiet_until = 0, 0.0
         self._flights: dict[str, Flight] = {}
+        _pools.add(self)
         self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, Limiter] = WeakKeyDictionary()
 
     def issued(self, owner: str, subtask_id: str) -> frozenset[int]:
@@ -161,6 +162,11 @@ class Pool:
             await self.aclose(owner)
         return arrived, None
 
+    async def release(self) -> None:
+        """Close the sampler's connections on this event loop, unless somebody has calls in flight."""
+        if not self._flights and (aclose := getattr(self.sampler, "aclose", None)) is not None:
+            await aclose()
+
     async def aclose(self, owner: str) -> None:
         """Cancel what `owner` has in flight, and wait until it is gone."""
         if (flight := self._flights.pop(owner, None)) is None:
@@ -213,8 +219,9 @@ class Pool:
             error = failed[0][1]
             problem = failure(error)
             limiter.went_wrong(problem, began)
-            if not (self.answered or problem.reached):  # more likely a wrong address than an outage
-                patience.outage_limit = min(self.outage_limit, _FIRST_ANSWER)
+            self.reached = self.reached or problem.reached
+            alive = self.answered or self.reached  # else it is more likely a wrong address than an outage
+            patience.outage_limit = self.outage_limit if alive else min(self.outage_limit, _FIRST_ANSWER)
             pause = None if isinstance(error, _MisuseError) else patience.pause(problem)
             if pause is None:
                 flight.fail(self._gave_up(error, problem, patience))
@@ -237,8 +244,15 @@ class Pool:
         try:
             async with asyncio.timeout(self.call_timeout):
                 responses = await _awaitable(self.sampler(requests))
+        except TimeoutError as error:
+            return [error if str(error) else TimeoutError(f"no answer within {self.call_timeout:g} s")] * len(requests)
         except Exception as error:  # noqa: BLE001 - whatever it is, it failed these calls
             return [error] * len(requests)
+        except BaseException as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # it is this call that is not wanted any more
+            return [_MisuseError(f"the sampler raised {type(error).__name__}")] * len(requests)
         if (wrong := misuse(requests, responses)) is not None:
             return [_MisuseError(wrong)] * len(requests)
         return responses
@@ -247,11 +261,13 @@ class Pool:
         if isinstance(error, _MisuseError):
             return TypeError(str(error))
         if problem.kind == "final":
-            told = SamplingError(f"the model refused: {_told(error)}")
+            refused = problem.reached or isinstance(error, PermissionError)
+            told = SamplingError(f"{'the model refused' if refused else 'a model call failed'}: {_told(error)}")
         else:
             tries = f"{patience.failures} times" if patience.failures > 1 else "once"
             asked = f"; it asks to wait {problem.wait:,.0f} s" if problem.wait else ""
-            told = SamplingError(f"a model call failed {tries}, the last time with {_told(error)}{asked}")
+            lost = "" if self.answered or self.reached else "; nothing ever answered: check the address and the network"
+            told = SamplingError(f"a model call failed {tries}, the last time with {_told(error)}{asked}{lost}")
         told.__cause__ = error
         return told
 
@@ -266,6 +282,21 @@ def misuse(requests: Sequence[Request], responses: Any) -> str | None:
     if odd is None and None not in responses:
         return None
     return f"the sampler gave {type(odd).__name__}, where an AIMessage or an exception was due"
+
+
+def abandon(owner: str) -> None:
+    """Cancel what a run has in flight in any pool: for synchronous code whose run has ended in whatever way."""
+    for pool in [*_pools]:
+        pool.close(owner)
+
+
+async def aabandon(owner: str) -> None:
+    """`abandon`, for asynchronous code."""
+    for pool in [*_pools]:
+        await pool.aclose(owner)
+
+
+_pools: WeakSet[Pool] = WeakSet()
 
 
 class _MisuseError(Exception):

@@ -29,6 +29,7 @@ from langgraph_maker.monitor import Monitor
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.position import Position, hand_over
 from langgraph_maker.outlook import Outlook
+from langgraph_maker.pool import aabandon, abandon
 from langgraph_maker.prices import Price
 from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RuleLike
@@ -220,9 +221,12 @@ def solve(
         checkpointer=checkpointer or False, store=store
     )
     with hold(store, run_id), _Watch(task, on_progress, monitor) as watch:
-        while watch.goes_on(store, run_id):
-            for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
-                watch.see(chunk)
+        try:
+            while watch.goes_on(store, run_id):
+                for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                    watch.see(chunk)
+        finally:
+            abandon(run_id)
     return watch.run(store, found)
 
 
@@ -266,9 +270,12 @@ async def asolve(
     )
     async with ahold(store, run_id):
         with _Watch(task, on_progress, monitor) as watch:
-            while watch.goes_on(store, run_id):
-                async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
-                    watch.see(chunk)
+            try:
+                while watch.goes_on(store, run_id):
+                    async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                        watch.see(chunk)
+            finally:
+                await aabandon(run_id)
     return watch.run(store, found)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from functools import cache
 from itertools import groupby
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -17,7 +17,7 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 
 from langgraph_maker.calls import redact
 from langgraph_maker.independent import discreet, heated, independent, secrets_of, takes_n, unbound
-from langgraph_maker.models import Model, chat_model, each_chat_model
+from langgraph_maker.models import Model, chat_model, chosen, each_chat_model, is_configurable
 from langgraph_maker.red_flags import RuleLike, TokenLimit, each_rule
 from langgraph_maker.responses import cut_short, message_in, messages_in
 from langgraph_maker.simulation import simulated_sampler
@@ -58,7 +58,7 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
         return simulated_sampler(model, task)
     if isinstance(model, str):
         model = chat_model(model)
-    if hasattr(model, "_default_config") and hasattr(model, "_model"):
+    if is_configurable(model):
         return _ConfigurableSampler(model, max_tokens)
     if isinstance(model, Runnable):
         return ModelSampler(model, max_tokens)
@@ -96,25 +96,37 @@ class ModelSampler:
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         apart = each_chat_model(model, lambda one: discreet(independent(one, max_tokens), self.secrets), lose={"seed"})
 
-        @cache
-        def at(temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
-            lose = {word for name in left_out for word in _SETTINGS[name]}
-            return each_chat_model(
-                apart,
-                lambda one: heated(one, temperature, left_out, self.secrets),
-                lose=lose if temperature is None else {*lose, "temperature"},
-            )
-
-        self._at = at
+        self._apart = apart
+        self._here: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
         target, _, _ = unbound(apart)
         if not (isinstance(target, BaseChatModel) and takes_n(target)):
             self.left_out.add("n")
+
+    def _at(self, temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
+        """The model at a temperature, without what is left out, with the connections of this event loop."""
+        here = self._here.setdefault(asyncio.get_running_loop(), _Here())
+        if (model := here.models.get((temperature, left_out))) is None:
+            lose = {word for name in left_out for word in _SETTINGS[name]}
+            model = here.models[temperature, left_out] = each_chat_model(
+                self._apart,
+                lambda one: heated(one, temperature, left_out, self.secrets, here.client),
+                lose=lose if temperature is None else {*lose, "temperature"},
+            )
+        return model
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; a later call opens new ones."""
+        here = self._here.pop(asyncio.get_running_loop(), None)
+        if here is not None and here.http is not None:
+            await here.http.aclose()
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
         """The samples that go into one call together: those of one ballot at one temperature."""
         if "n" in self.left_out:
             return [[request] for request in requests]
-        return [list(group) for _, group in groupby(requests, key=lambda one: (one.subtask_id, one.temperature))]
+        together = groupby(requests, key=lambda one: (one.subtask_id, one.temperature))
+        groups = [list(group) for _, group in together]
+        return [group[first : first + _MOST] for group in groups for first in range(0, len(group), _MOST)]
 
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
         """Draw one response for each request, in order; an exception in its place where a call failed."""
@@ -128,28 +140,32 @@ class ModelSampler:
         except Exception as error:  # noqa: BLE001 - given to the caller, who decides what it means
             redact(error, self.secrets)
             return [error] * len(group)
-        if missing := group[len(responses) :]:  # the provider ignores n
+        if missing := group[len(responses) :]:  # the provider ignores n, or refuses it
             self.left_out.add("n")
-            responses += await self([*missing])
+            for one in missing:
+                responses += await self._draw([one])
         return responses
 
     async def _ask(self, group: list[Request]) -> list[AIMessage]:
         shape = (len(group) > 1, group[0].temperature is None)
         if shape in self._proven:
-            return await self._generate(group)
+            return await self._learn(group)
         async with self._alone():
-            while True:
-                try:
-                    responses = await self._generate(group)
-                except Exception as error:
-                    if not (refused := self._refused(error, several=len(group) > 1)):
-                        raise
-                    self.left_out |= refused
-                    if "n" in refused:
-                        group = group[:1]
-                else:
-                    self._proven.add(shape)
-                    return responses
+            responses = await self._learn(group)
+        self._proven.add(shape)
+        return responses
+
+    async def _learn(self, group: list[Request]) -> list[AIMessage]:
+        """Make a call, again without what the provider refuses; without n it answers the first of the group."""
+        while True:
+            left_out = frozenset(self.left_out)
+            sent = group[:1] if "n" in left_out else group
+            try:
+                return await self._generate(sent, left_out)
+            except Exception as error:
+                if not (refused := self._refused(error, left_out, several=len(sent) > 1)):
+                    raise
+                self.left_out |= refused
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -165,7 +181,8 @@ class ModelSampler:
         finally:
             gate.release()
 
-    def _refused(self, error: Exception, *, several: bool) -> set[str]:
+    @staticmethod
+    def _refused(error: Exception, left_out: AbstractSet[str], *, several: bool) -> set[str]:
         """Which of the settings that we sent the provider refuses."""
         said = str(error)
         if several and isinstance(error, TypeError) and "'n'" in said:
@@ -176,24 +193,24 @@ class ModelSampler:
         return {
             name
             for name, words in _SETTINGS.items()
-            if name not in self.left_out
+            if name not in left_out
             and (name != "n" or several)
             and (
                 param in words or (param is None and any(f"'{word}'" in said or f"`{word}`" in said for word in words))
             )
         }
 
-    async def _generate(self, group: Sequence[Request]) -> list[AIMessage]:
+    async def _generate(self, group: Sequence[Request], left_out: frozenset[str]) -> list[AIMessage]:
         request = group[0]
-        model, kwargs, config = unbound(self._at(request.temperature, frozenset(self.left_out)))
+        model, kwargs, config = unbound(self._at(request.temperature, left_out))
         config = merge_configs(config, _config(request))
         messages = list(request.messages)
-        if not isinstance(model, BaseChatModel):
-            return [message_in(await model.ainvoke(messages, config, **kwargs))]
-        config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
-        if len(group) > 1:
-            kwargs["n"] = len(group)
         try:
+            if not isinstance(model, BaseChatModel):
+                return [message_in(await model.ainvoke(messages, config, **kwargs))]
+            config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
+            if len(group) > 1:
+                kwargs["n"] = len(group)
             result = await model.agenerate(
                 [messages],
                 callbacks=config.get("callbacks"),
@@ -207,6 +224,28 @@ class ModelSampler:
                 raise
             return [cut, *(AIMessage("", response_metadata=cut.response_metadata) for _ in group[1:])]
         return messages_in(result)[: len(group)]
+
+
+class _Here:
+    """What a sampler has on one event loop: its copies of the model, and their common HTTP client, if they need one."""
+
+    def __init__(self) -> None:
+        self.models: dict[tuple[float | None, frozenset[str]], Runnable[Any, Any]] = {}
+        self.http: Any = None
+
+    def client(self) -> Any:
+        if self.http is None:
+            from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 - loaded by the model that needs it
+
+            self.http = DefaultAsyncHttpxClient()
+            finalize(self, _close, asyncio.get_running_loop(), self.http)
+        return self.http
+
+
+def _close(loop: asyncio.AbstractEventLoop, http: Any) -> None:
+    """Close the connections of a sampler that nobody has any more."""
+    if loop.is_running() and not http.is_closed:
+        asyncio.run_coroutine_threadsafe(http.aclose(), loop)
 
 
 class _ConfigurableSampler:
@@ -224,12 +263,14 @@ class _ConfigurableSampler:
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
         return await self.chosen()(requests)
 
+    async def aclose(self) -> None:
+        for sampler in self.samplers.values():
+            await sampler.aclose()
+
     def chosen(self) -> ModelSampler:
-        given = ensure_config().get("configurable", {})
-        fields = {name: value for name, value in given.items() if not name.startswith(_OF_THE_GRAPH)}
-        key = repr(sorted(fields.items()))
+        model = chosen(self.model, ensure_config())
+        key = repr(model)
         if key not in self.samplers:
-            model = self.model._model({"configurable": fields})  # noqa: SLF001 - it offers no other way to it
             self.samplers[key] = ModelSampler(model, self.max_tokens)
         return self.samplers[key]
 
@@ -247,9 +288,9 @@ def _config(request: Request) -> RunnableConfig:
 
 
 _TURN: Final = 5.0  # seconds
+_MOST: Final = 128  # samples in one call, as OpenAI has it
 _SETTINGS: Final[Mapping[str, frozenset[str]]] = {
     "n": frozenset({"n"}),
     "temperature": frozenset({"temperature"}),
     "max_tokens": frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),
 }
-_OF_THE_GRAPH: Final = ("__", "thread_", "checkpoint_", "langgraph_", "run_id", "graph_id", "assistant_id")

@@ -14,7 +14,7 @@ from scripted import Counting, script
 
 from langgraph_maker import Calibration, calibrate, theory
 from langgraph_maker.calibration.comparison import compare, ranked, sentences
-from langgraph_maker.planning import expected_rounds, expected_waves, plan
+from langgraph_maker.planning import expected_rounds, expected_seconds, expected_waves, plan
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.tasks import TowersOfHanoi
@@ -214,3 +214,28 @@ def test_a_calibration_in_sentences_says_what_its_figures_rest_on() -> None:
         assert part in said
     unusable = "\n".join(sentences(calibrate(Counting(40), script("flag"), samples=5)))
     assert "It cannot be used as it is: all of 1 samples were flagged, most often as asked_for" in unusable
+
+
+@pytest.mark.parametrize(("p", "k", "v", "spread"), [(0.95, 3, 1.0, 1.0), (0.7, 4, 0.8, 1.0), (0.99, 1, 0.9, 0.3)])
+def test_seconds_are_those_of_rounds_that_wait_for_their_slowest_call(
+    p: float, k: int, v: float, spread: float
+) -> None:
+    """Within 4 standard errors of 20,000 simulated steps."""
+    rng = np.random.default_rng(3)
+    took = []
+    for _ in range(20_000):
+        lead, seconds = 0, 0.0
+        while abs(lead) < k:
+            drawn = k - abs(lead)
+            seconds += 0.2 * np.exp(spread * rng.standard_normal(drawn)).max()
+            valid = rng.random(drawn) < v
+            lead += int(np.where(rng.random(drawn) < p, 1, -1)[valid].sum())
+        took.append(seconds)
+    error = np.std(took) / np.sqrt(len(took))
+    assert abs(np.mean(took) - expected_seconds(p, k, 0.2, spread=spread, valid_rate=v)) < 4 * error
+
+
+@pytest.mark.parametrize(("latency", "spread"), [(-1.0, 1.0), (float("nan"), 1.0), (1.0, -0.1), (1.0, 9.0)])
+def test_latencies_that_are_none(latency: float, spread: float) -> None:
+    with pytest.raises(ValueError, match="a latency is seconds, at least 0"):
+        expected_seconds(0.9, 3, latency, spread=spread)

@@ -131,6 +131,20 @@ class TestHedge:
         with pytest.raises(ValueError, match="hedge is a whole number from 0 to 100"):
             vote(Late(right, lambda _: 0), hedge=hedge)
 
+    def test_what_was_lost_uses_up_no_budget(self) -> None:
+        down, store = threading.Event(), InMemoryStore()
+        down.set()
+
+        async def sampler(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+            if down.is_set() and requests[0].number > 1:
+                return [PermissionError("no")]
+            return [AIMessage("0" if request.number == 0 else right(request)) for request in requests]
+
+        first = solve(Counting(2), sampler, hedge=1, max_samples=5, run_id="a", store=store)
+        assert (first.status, first.samples) == ("stopped", 2)
+        down.clear()
+        assert solve(Counting(2), sampler, hedge=1, max_samples=5, run_id="a", store=store).status == "solved"
+
     def test_none_goes_beyond_the_budget(self) -> None:
         late = Late(lambda request: str(request.number), lambda _: 0)
         [decision] = vote(late, hedge=5, max_samples=7)
@@ -248,6 +262,43 @@ class TestNothingLeft:
 
         assert asyncio.run(give_up()) == 1
 
+    @pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+    def test_a_sampler_that_raises_what_no_program_should(self, kind: type[BaseException]) -> None:
+        async def odd(requests: Sequence[Request]) -> list[AIMessage]:
+            raise kind
+
+        with pytest.raises(TypeError, match=f"the sampler raised {kind.__name__}"):
+            vote(odd)
+        assert vote(Late(lambda _: "A", lambda _: 1))[0]["vote"] == "A"  # the loop is alive
+
+    def test_calls_given_up_while_a_node_was_away_are_issued_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("langgraph_maker.pool._ORPHANED", 0.01)
+        away = threading.Event()
+        late = Late(right, lambda request: 50 if request.subtask_id == "0" and not away.is_set() else 0)
+        late.split = lambda requests: [list(requests)]  # type: ignore[method-assign]
+        task = TowersOfHanoi(4)
+        late.answer = lambda request: task.render(task.oracle(task.read_state(request.messages)))
+
+        def slow_consumer(_: Any) -> None:
+            if not away.is_set():
+                away.wait(0.1)
+                away.set()
+
+        run = solve(task, late, lanes=4, on_progress=slow_consumer)
+        assert (run.status, run.samples) == ("solved", 45)
+
+    def test_after_an_error_of_whoever_watches(self) -> None:
+        late = Late(right, lambda request: 10**9 if request.subtask_id == "8" else 0)
+        task = TowersOfHanoi(4)
+        late.answer = lambda request: task.render(task.oracle(task.read_state(request.messages)))
+
+        def watch(_: Any) -> None:
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            solve(task, late, lanes=2, on_progress=watch)
+        assert left_behind() == []
+
     def test_two_runs_of_one_graph_do_not_meet(self) -> None:
         late = Late(right, lambda request: Random(request.run_id + request.subtask_id).randrange(30))
         graph = create_maker(Counting(12), late).compile()
@@ -345,6 +396,16 @@ class TestConcurrency:
         run = solve(Counting(3), down, stop=failed.is_set)
         assert (run.status, run.samples) == ("stopped", 3)
         assert run.reason.startswith("stopped on request")
+
+    def test_stop_is_heard_before_anything_was_answered(self) -> None:
+        failed = threading.Event()
+
+        async def down(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+            failed.set()
+            return [OSError("down")] * len(requests)
+
+        run = solve(Counting(3), down, stop=failed.is_set)
+        assert (run.status, run.reason[:18]) == ("stopped", "stopped on request")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -77,6 +78,25 @@ class TestN:
         cost = (0.4 * fresh + 0.1 * stats.cached_tokens + 1.6 * stats.completion_tokens) / 1e6
         assert run.usage == counted | {"output_tokens": stats.completion_tokens, "cost": pytest.approx(cost)}
         assert (stats.prompt_tokens < 600 * stats.samples) is n
+
+    def test_bindings_keep_n_and_no_call_asks_for_too_many(self) -> None:
+        task = TowersOfHanoi(1)
+        provider = Provider(task, "sim:error=0")
+        with provider.running() as url:
+            assert solve(task, chat(url).bind(stop=["never"]), k=140).samples == 140
+        assert (provider.stats.requests, provider.stats.refused) == (3, {})  # 1, 128 and 11 samples
+
+    def test_a_model_that_streams_does_not_stream_samples(self) -> None:
+        task = TowersOfHanoi(2)
+        with Provider(task, "sim:error=0").running() as url:
+            assert solve(task, chat(url, streaming=True)).status == "solved"
+
+    def test_refused_n_is_learned_by_all_lanes(self) -> None:
+        task = TowersOfHanoi(5)
+        provider = Provider(task, "sim:error=0", refuses={"n"}, latency=0.01)
+        with provider.running() as url:
+            run = solve(task, chat(url), lanes=8)
+        assert (run.status, run.samples, provider.stats.samples) == ("solved", 93, 93)
 
     def test_a_models_own_n_or_seed_has_no_part(self) -> None:
         task = TowersOfHanoi(3)
@@ -187,6 +207,12 @@ class TestFaults:
         assert (run.status, run.samples, run.flagged) == ("solved", 9, 0)
         assert provider.stats.faults == {kind: 3}
 
+    def test_a_server_that_answers_no_is_not_one_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("langgraph_maker.pool._FIRST_ANSWER", 0.3)
+        task = TowersOfHanoi(2)
+        with Provider(task, "sim:error=0", faults="reset@1-3,503@4-6,outage@0+1").running() as url:
+            assert solve(task, chat(url)).status == "solved"
+
     def test_retry_after_is_kept(self) -> None:
         task = TowersOfHanoi(1)
         provider = Provider(task, "sim:error=0", faults="429@2,retry_after=2")
@@ -226,6 +252,28 @@ class TestFaults:
         assert (run.status, run.steps, run.samples) == ("solved", 2047, 2047)
 
 
+class TestLoops:
+    """HTTP clients belong to an event loop; a model may be used on any number of them."""
+
+    def test_one_model_on_one_loop_after_another(self) -> None:
+        task = TowersOfHanoi(3)
+        provider = Provider(task, "sim:error=0")
+        with provider.running() as url:
+            model = chat(url)
+            runs = [asyncio.run(asolve(task, model, lanes=4)) for _ in range(3)]
+            runs += [solve(task, model, lanes=4), asyncio.run(asolve(task, model)), solve(task, model)]
+        assert [run.status for run in runs] == ["solved"] * 6
+        assert provider.stats.samples == 6 * 21
+
+    async def test_inside_a_running_loop_beside_another(self) -> None:
+        task = TowersOfHanoi(2)
+        with Provider(task, "sim:error=0").running() as url:
+            model = chat(url)
+            assert (await asolve(task, model)).status == "solved"
+            assert solve(task, model).status == "solved"
+            assert (await asolve(task, model)).status == "solved"
+
+
 def solved_over_bad_http(disks: int, lanes: int) -> None:
     task = TowersOfHanoi(disks)
     rates = "429=0.1,retry_after=0.1,500=0.05,reset=0.03,truncated=0.03,timeout=0.02"
@@ -258,8 +306,8 @@ class TestKeys:
         class Tracer(BaseCallbackHandler):
             errors: list[str] = []
 
-            def on_llm_error(self, error: BaseException, **_: Any) -> None:
-                self.errors.append("".join(traceback.format_exception(error)) + repr(vars(error)))
+            def on_llm_error(self, error: BaseException, **said: Any) -> None:
+                self.errors.append("".join(traceback.format_exception(error)) + repr(vars(error)) + repr(said))
 
         caplog.set_level(logging.DEBUG, "langgraph_maker")
         task, store, saver = TowersOfHanoi(5), InMemoryStore(), InMemorySaver()

@@ -15,7 +15,13 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import ConfigurableField, RunnableLambda
+from langchain_core.runnables import (
+    ConfigurableField,
+    RunnableBranch,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 from pydantic import SecretStr
 from scripted import Recording, Scripted, script
 
@@ -124,6 +130,9 @@ class TestSettings:
         assert token_allowance(None) is None
 
 
+last = RunnableLambda(lambda given: given["messages"])
+
+
 class TestWrapped:
     """Samples are independent draws at their own temperature, whatever the model is wrapped in."""
 
@@ -136,6 +145,9 @@ class TestWrapped:
             lambda model: model.with_config(tags=["mine"]).bind(seed=2).with_retry(),
             lambda model: RunnableLambda(lambda messages: messages) | model,
             lambda model: model.configurable_fields(temperature=ConfigurableField("heat")),
+            lambda model: RunnableParallel(raw=model),
+            lambda model: RunnableBranch((lambda _: False, model), model.bind(seed=4)),
+            lambda model: RunnableParallel(messages=lambda it: it) | RunnablePassthrough.assign(raw=last | model),
         ],
     )
     def test_no_cache_no_seed_and_the_requests_temperature(self, wrap: Any) -> None:

@@ -33,6 +33,9 @@ def plan(  # noqa: PLR0917 - typer reads the options from the signature
     tokens: Annotated[str | None, typer.Option(metavar="IN,OUT", help="tokens of a sample, with --price")] = None,
     price: Annotated[str | None, typer.Option(metavar="IN,OUT", help="dollars per million tokens")] = None,
     budget: Annotated[float | None, typer.Option(metavar="USD", help="dollars: what do they buy?")] = None,
+    latency: Annotated[float | None, typer.Option(help="median seconds of a call: how long does it take?")] = None,
+    spread: Annotated[float, typer.Option(help="of latencies: standard deviation of their logarithm")] = 1.0,
+    lanes: Annotated[int, typer.Option(min=1, help="stretches that advance side by side, for --latency")] = 1,
     calibration: Annotated[
         Path | None, typer.Option(metavar="FILE", help="what calibrate --out wrote, in place of --p, --v and costs")
     ] = None,
@@ -59,11 +62,19 @@ def plan(  # noqa: PLR0917 - typer reads the options from the signature
         planned = planning.plan(
             source, steps, target, p_first=p_first, valid_rate=valid_rate, cost_per_sample=cost, budget=budget
         )
+        pace = (
+            (source.p, source.valid_rate, source.p_first)
+            if isinstance(source, Calibration)
+            else (p, valid_rate, p_first)
+        )
+        seconds = None if latency is None else _seconds(planned, pace, latency, spread, lanes)
     with told(ERROR), to_stdout():
         if as_json:
-            print(json.dumps(asdict(planned)))  # noqa: T201
+            print(json.dumps({**asdict(planned), "seconds": seconds}))  # noqa: T201
         else:
             out.print(_report(planned, source), markup=False)
+            if seconds is not None:
+                out.print(f"It takes about {_time(seconds)} in {lanes:,} lane{'s' if lanes > 1 else ''}, hedges apart.")
 
 
 def _cost(given: float | None, tokens: str | None, price: str | None) -> float | None:
@@ -79,6 +90,22 @@ def _cost(given: float | None, tokens: str | None, price: str | None) -> float |
     except ValueError:
         raise ValueError(f"--tokens takes IN,OUT, not {tokens!r}") from None
     return prices.read_price(price).cost({"input_tokens": read, "cached_input_tokens": 0, "output_tokens": written})
+
+
+def _seconds(planned: Plan, pace: tuple[float | None, ...], latency: float, spread: float, lanes: int) -> float | None:
+    """How long the run takes where calls set the pace."""
+    p, valid_rate, p_first = pace
+    if p is None or valid_rate is None:
+        return None
+    each = planning.expected_seconds(p, planned.k, latency, spread=spread, valid_rate=valid_rate, p_first=p_first)
+    return each * -(-planned.steps // lanes)
+
+
+def _time(seconds: float) -> str:
+    for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {name}"
+    return f"{seconds:,.1f} seconds"
 
 
 def _chosen(file: Path, model: str | None) -> Calibration:

@@ -114,7 +114,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         if asked_k == "auto":
             check_aims(calibrate_samples, target)
         create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
-    with told(USAGE), open_store(db) as store, told(ERROR):
+    command = same_command(db, run_id)
+    with told(USAGE), open_store(db) as store, told(ERROR, command):
         with follow(err) as on_progress, stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             gc.set_threshold(50_000, 20, 20)  # lanes hold many small things, of which few are garbage
@@ -137,7 +138,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             else:
                 out.print(_summary(chosen, model, asked_k, db, result))
     if result.status == "stopped":
-        err.print(f"stopped at step {result.steps:,}; this goes on: {escape(same_command(db, run_id))}")
+        raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
+        err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")
     raise typer.Exit(_EXIT[result.status])
 
 

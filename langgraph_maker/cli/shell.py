@@ -70,6 +70,7 @@ def stopping(stop: threading.Event) -> Iterator[None]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        err.print("stopping, once the calls that are out are answered; a second time ends it at once")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -80,14 +81,15 @@ def stopping(stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def told(code: int) -> Iterator[None]:
+def told(code: int, command: str = "") -> Iterator[None]:
     """Whatever fails in here is said in one line: bad input with exit status `code`, a bug with its place."""
     try:
         yield
     except typer.Exit:
         raise
     except KeyboardInterrupt as error:
-        fail(STOPPED, f"interrupted{_notes(error)}; what was counted is in the journal")
+        goes_on = f"; this goes on: {command}" if command else ""
+        fail(STOPPED, f"interrupted{_notes(error)}; what was counted is in the journal{goes_on}")
     except MakerError as error:
         fail(ERROR, f"{error}{_notes(error)}")
     except Exception as error:  # noqa: BLE001

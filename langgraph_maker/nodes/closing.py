@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from langgraph_maker.loops import run_sync
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.pool import Pool
 
@@ -23,9 +24,12 @@ def closing(pool: Pool, node: Node) -> Node:
             update = node.invoke(state, config)
         except BaseException:
             pool.close(_owner(state))
+            run_sync(pool.release())
             raise
         if _ends(update):
             pool.close(_owner(state, update))
+            if "status" in update:
+                run_sync(pool.release())
         return update
 
     async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
@@ -33,9 +37,12 @@ def closing(pool: Pool, node: Node) -> Node:
             update = await node.ainvoke(state, config)
         except BaseException:
             await pool.aclose(_owner(state))
+            await pool.release()
             raise
         if _ends(update):
             await pool.aclose(_owner(state, update))
+            if "status" in update:  # a run has ended; the next vote of a host may come soon
+                await pool.release()
         return update
 
     return Node(node.get_name(), call, acall, shows=node.deps)

@@ -249,13 +249,13 @@ class _Decompose:
         totals, ballots = position["totals"], position["ballots"]
         samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
         if self.max_total_samples is not None and samples >= self.max_total_samples:
-            return f"{samples:,} samples were drawn, and the limit is {self.max_total_samples:,}"
+            return f"{samples:,} samples were drawn, and the limit is {self.max_total_samples:,}: raise it"
         if self.max_cost is not None:
             cost = total_usage([totals["usage"], *(ballot["usage"] for ballot in ballots)])["cost"]
             if cost is None:
                 return "what the run costs is not known, and it has a limit: give the price of the model"
             if cost >= self.max_cost:
-                return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}"
+                return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}: raise it"
         return ""
 
 

@@ -74,7 +74,7 @@ def sample_node(
         margins=margins(k, max_samples),
         first_temperature=first_temperature,
         temperature=temperature,
-        hedge=hedge,
+        hedge=0 if getattr(sampler, "never_waits", False) else hedge,
         stop=stop or (lambda: False),
         on_failure=on_failure,
     )
@@ -143,7 +143,8 @@ class _Sample:
             due = [number for number in range(first, asked) if number not in arrived and number not in flying]
         k, budget = self.margins(ballot["id"])
         lacking = deficit(ballot, k) if ballot["samples"] else k
-        new = range(asked, min(asked + lacking + self.hedge - out, budget))
+        room = budget - (ballot["samples"] + out if self.hedge else asked)  # hedges that were lost use up nothing
+        new = range(asked, asked + min(lacking + self.hedge - out, room))
         if new and len(new) + out >= lacking:
             due += new
             asked = new.stop

@@ -42,7 +42,8 @@ def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0,
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         ballots = [
-            _count(ballot, *own(ballot["id"]), hedge) if _to_count(ballot) else ballot for ballot in state["ballots"]
+            _count(ballot, *own(ballot["id"]), hedge) if _to_count(ballot, hedge) else ballot
+            for ballot in state["ballots"]
         ]
         update: dict[str, Any] = {"ballots": ballots}
         if decisions and all(ballot["status"] != "open" for ballot in ballots):
@@ -164,9 +165,9 @@ def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Col
     return said
 
 
-def _to_count(ballot: BallotState) -> bool:
+def _to_count(ballot: BallotState, hedge: int) -> bool:
     """Whether something arrived, or nothing is out and the budget may have changed."""
-    return ballot["status"] == "open" and bool(ballot["verdicts"] or ballot["asked"] == ballot["samples"])
+    return ballot["status"] == "open" and bool(ballot["verdicts"] or hedge or ballot["asked"] == ballot["samples"])
 
 
 def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
@@ -192,7 +193,7 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     }
     if ballot.deficit == 0:
         after["status"] = "decided"
-    elif after["asked"] == after["samples"] and after["samples"] + ballot.deficit > budget:
+    elif (hedge or after["asked"] == after["samples"]) and after["samples"] + ballot.deficit > budget:
         after["status"] = "unresolved"
     return after
 
