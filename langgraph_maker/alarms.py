@@ -14,7 +14,7 @@ from typing import Literal
 from langgraph_maker.calibration.findings import Calibration, margin_or_none, no_better
 from langgraph_maker.detectors import Rising, above
 from langgraph_maker.estimates import exact_interval, upper_bound
-from langgraph_maker.events import Alarm, Begin, Round, Totals
+from langgraph_maker.events import Alarm, Begin, Open, Round, Totals
 from langgraph_maker.inference import undecided
 
 __all__ = ["ALPHA", "Alarms", "Expected"]
@@ -23,7 +23,6 @@ ALPHA = 0.001
 """Probability of a false alarm of one kind in a whole run."""
 
 _FIRST = 200  # steps that stand for all, where there is no calibration
-_MOST_DRIFT = 0.05
 _EXACT_UP_TO = 10_000
 _TOLERATED = 1.1  # of the projected cost
 _LEAST_STEPS = 50
@@ -92,7 +91,7 @@ class Alarms:
         self.p = expected.p
         self.k = max(begin["k"] or 0, begin["raised"])
         self.last = begin["totals"]
-        self.seen = _seen(self.last, 0, 0, 0)
+        self.seen = _seen(self.last, begin["open"])
         self.raises = 0
         self.tests = {
             "p": Rising(ALPHA),
@@ -109,7 +108,7 @@ class Alarms:
     def see(self, event: Round) -> list[Alarm]:
         """What the round shows."""
         totals, still = event["totals"], event["open"]
-        now = _seen(totals, still["ballots"], still["contested"], still["flagged_steps"])
+        now = _seen(totals, still)
         steps, contested, flagged, drifted, pairs, alike = (
             after - before for after, before in zip(now, self.seen, strict=True)
         )
@@ -190,7 +189,7 @@ class Alarms:
     def of_drift(self, steps: int, drifted: int, totals: Totals) -> Alarm | None:
         """Steps with a vote for the winner's action and another next state."""
         null = None if "drift" in self.silent else self.first["drift"].share(steps, drifted)
-        if null is None or not self.tests["drift"].see(steps, drifted, min(null, _MOST_DRIFT)):
+        if null is None or not self.tests["drift"].see(steps, drifted, null):
             return None
         test = self.tests["drift"]
         return self.alarm(
@@ -297,13 +296,13 @@ class _First:
         return self.bound
 
 
-def _seen(totals: Totals, ballots: int, contested: int, flagged_steps: int) -> Sequence[int]:
+def _seen(totals: Totals, still: Open) -> Sequence[int]:
     """Steps begun, of them contested, flagged and drifted ones; pairs of answers, of them alike ones."""
     return (
-        totals["steps"] + ballots,
-        sum(totals["contested"]) + contested,
-        totals["flagged_steps"] + flagged_steps,
-        totals["drifted"],
+        totals["steps"] + still["ballots"],
+        sum(totals["contested"]) + still["contested"],
+        totals["flagged_steps"] + still["flagged_steps"],
+        totals["drifted"] + still["drifted"],
         totals["alike"] + totals["unlike"],
         totals["alike"],
     )

@@ -92,19 +92,23 @@ class Totals(TypedDict):
 
 
 class Open(TypedDict):
-    """What the ballots under way amount to: how many have a vote for a second answer, and how many a flag."""
+    """What the ballots under way amount to: how many have a vote for a second answer, and how many a flag.
+
+    `drifted` counts those with a vote for the leader's action and another next state.
+    """
 
     ballots: int
     samples: int
     flagged: int
     contested: int
+    drifted: int
     flagged_steps: int
     most_votes: int
     cost: float | None
 
 
 class Begin(TypedDict):
-    """A process begins work on a run, or goes on with it: `totals` is what the journal holds.
+    """A process begins work on a run, or goes on with it: `totals` and `open` are what the journal holds.
 
     `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did.
     """
@@ -116,6 +120,7 @@ class Begin(TypedDict):
     raised: int
     limit: int
     totals: Totals
+    open: Open
 
 
 class Round(TypedDict):

@@ -19,8 +19,8 @@ than 1/2: a model that is mostly wrong looks like one that is mostly right.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import exp, log, log1p, sqrt, tanh
-from typing import NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,8 @@ _NORMAL = 1.959963984540054  # of 95 %
 _EXACT_UP_TO = 10_000
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True)
+class Estimate:
     """A probability with its bounds of 95 %; `value` is None where nothing is known of it."""
 
     value: float | None
@@ -62,8 +63,9 @@ def p_from_ballots(totals: Totals) -> Estimate:
     Example:
         >>> from langgraph_maker.nodes.totals import nothing
         >>> unanimous = {**nothing(), "steps": 1000, "votes": 3000, "votes_per_step": [0, 0, 0, 1000]}
-        >>> [round(bound, 5) for bound in p_from_ballots({**unanimous, "margins": [0, 0, 0, 1000]})]
-        [1.0, 0.99877, 1.0]
+        >>> found = p_from_ballots({**unanimous, "margins": [0, 0, 0, 1000]})
+        >>> found.value, round(found.low, 5), found.high
+        (1.0, 0.99877, 1.0)
     """
     if not totals["votes"] or not any(totals["margins"][2:]):
         return Estimate(None, _HALF, 1.0)

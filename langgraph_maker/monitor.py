@@ -56,7 +56,7 @@ class Monitor:
             if self.k is not None:
                 self.k.up_to(event["raised"])
             self.margin = max(event["k"], event["raised"]) if event["k"] else None
-            self.totals, self.earlier = event["totals"], event["totals"]["steps"]
+            self.totals, self.still, self.earlier = event["totals"], event["open"], event["totals"]["steps"]
             self.alarms = Alarms(event, self.expected)
         elif event["event"] == "maker.round":
             self.totals, self.still = event["totals"], event["open"]

@@ -17,6 +17,7 @@ NONE_OPEN: Open = {
     "samples": 0,
     "flagged": 0,
     "contested": 0,
+    "drifted": 0,
     "flagged_steps": 0,
     "most_votes": 0,
     "cost": 0.0,
@@ -136,12 +137,18 @@ def outlook(
         samples_projected=None if more is None else totals["samples"] * (1 + more),
         cost=cost,
         cost_projected=None if more is None or spent is None else spent * (1 + more),
-        seconds_left=left / steps_per_second if left is not None and steps_per_second else None,
+        seconds_left=_seconds(left, steps_per_second),
         undecided=[steps - gone for gone in accumulate(totals["samples_per_step"])],
         undecided_law=_law(totals, p, valid),
         hardest=totals["hardest"],
         alarms=list(alarms or []),
     )
+
+
+def _seconds(left: int | None, steps_per_second: float) -> float | None:
+    if left == 0:
+        return 0.0
+    return left / steps_per_second if left is not None and steps_per_second else None
 
 
 def _law(totals: Totals, p: Estimate, valid: Estimate) -> list[float]:

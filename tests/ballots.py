@@ -57,6 +57,7 @@ def begun(k: int, limit: int) -> Begin:
         "raised": 0,
         "limit": limit,
         "totals": nothing(),
+        "open": NONE_OPEN,
     }
 
 

@@ -262,6 +262,14 @@ class TestErrors:
         assert "Traceback" not in done.stderr
 
 
+def test_how_sure_a_run_is_stands_in_its_summary() -> None:
+    said = run("hanoi", "--disks", "8", "--k", "4", "--model", "sim:error=0.05", "--raise-k")
+    assert "sure     no error in 255 steps with probability 0.99904" in said.stdout
+    assert "if samples err" in said.stdout
+    found = json.loads(run("hanoi", "--disks", "4", "--json").stdout)["outlook"]
+    assert (found["steps"], found["planned"], found["alarms"]) == (15, 15, [])
+
+
 def test_help_states_the_exit_codes() -> None:
     assert "0 solved, 1 error, 2 usage, 3 unresolved, 130 stopped" in maker("--help").stdout
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from langgraph_maker import theory
 from langgraph_maker.inference import (
+    Estimate,
     log_all_right,
     lost_share,
     p_from_ballots,
@@ -78,7 +79,7 @@ def test_votes_that_were_never_lost_do_not_make_p_one_for_sure() -> None:
 
 def test_with_k_1_ballots_say_nothing() -> None:
     totals = totals_of(np.full(1000, 1), 1)
-    assert p_from_ballots(totals) == (None, 0.5, 1.0)
+    assert p_from_ballots(totals) == Estimate(None, 0.5, 1.0)
     assert "not known" in outlook(totals, planned=1000).guarantee
 
 

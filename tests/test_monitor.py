@@ -22,6 +22,7 @@ from langgraph_maker.state import Request, never_waits
 from langgraph_maker.tasks import TowersOfHanoi
 
 STEPS, TURN, WITHIN = 511, 255, 100
+SOON = 1900  # samples: some hundred steps after the turn
 
 
 def turning(seed: int) -> Any:
@@ -47,11 +48,10 @@ def of_p(run: Run) -> Alarm:
     return next(alarm for alarm in run.outlook.alarms if alarm["what"] == "p")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_model_that_turns_worse_half_way(seed: int) -> None:
+def test_a_model_that_turns_worse_half_way() -> None:
     """The alarm comes within 100 steps, k is raised to what p = 0.8 takes or more, and the run solves."""
     store, task = InMemoryStore(), TowersOfHanoi(9)
-    run = solve(task, turning(seed), k=4, raise_k=True, store=store, run_id="r")
+    run = solve(task, turning(2), k=4, raise_k=True, store=store, run_id="r")
     first = of_p(run)
     assert TURN < first["steps"] <= TURN + WITHIN
     assert first["k"] >= theory.k_min(0.8, STEPS - first["steps"])
@@ -63,7 +63,7 @@ def test_a_model_that_turns_worse_half_way(seed: int) -> None:
 
 
 def test_without_being_asked_k_stays() -> None:
-    run = solve(TowersOfHanoi(9), turning(1), k=4)
+    run = solve(TowersOfHanoi(9), turning(1), k=4, max_total_samples=SOON)
     assert run.outlook is not None
     assert of_p(run)["steps"] <= TURN + WITHIN
     assert not any("k" in alarm for alarm in run.outlook.alarms)
@@ -85,16 +85,16 @@ def test_a_raised_k_is_kept_when_the_run_goes_on() -> None:
     )
     assert part.status == "stopped"
     raised = of_p(part)["k"]
-    run = solve(TowersOfHanoi(9), turning(1), k=4, store=store, run_id="r")
-    assert run.steps == STEPS
+    run = solve(TowersOfHanoi(9), turning(1), k=4, store=store, run_id="r", max_total_samples=SOON)
+    assert run.steps > part.steps
     assert all(entry["margin"] >= raised for entry in journal.read(store, "r", part.steps))
 
 
 def test_alarms_on_the_stream_of_a_graph() -> None:
     k = Raised(4)
-    graph = create_maker(TowersOfHanoi(9), turning(1), k=k, observer=Monitor(Expected(raise_k=True), k=k)).compile(
-        store=InMemoryStore()
-    )
+    monitor = Monitor(Expected(raise_k=True), k=k)
+    maker = create_maker(TowersOfHanoi(9), turning(1), k=k, max_total_samples=SOON, observer=monitor)
+    graph = maker.compile(store=InMemoryStore())
     events: list[Any] = list(graph.stream({"run_id": "r"}, {"recursion_limit": 100_000}, stream_mode="custom"))
     raised = [event["k"] for event in events if event["event"] == "maker.alarm" and "k" in event]
     assert raised
@@ -123,6 +123,32 @@ def test_progress_has_the_numbers_of_its_moment() -> None:
     assert half.to_the_end is not None
     assert half.so_far is not None
     assert half.to_the_end < half.so_far
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lanes_raise_no_false_alarm(seed: int) -> None:
+    """Ballots that are settled late are the contested ones: what comes late must not look like a change."""
+    run = solve(TowersOfHanoi(11), f"sim:error=0.05,flag=0.05,seed={seed}", k=4, lanes=256)
+    assert run.outlook is not None
+    assert run.outlook.alarms == []
+
+
+def test_going_on_raises_no_false_alarm() -> None:
+    """What was open when a run broke off was contested more often than not, and was counted then."""
+    store, alarms = InMemoryStore(), 0
+    for part in range(1, 12):
+        run = solve(
+            TowersOfHanoi(12),
+            "sim:error=0.05",
+            k=4,
+            lanes=1024,
+            store=store,
+            run_id="r",
+            max_total_samples=part * 1700 if part < 11 else None,
+        )
+        assert run.outlook is not None
+        alarms += len(run.outlook.alarms)
+    assert (run.status, alarms) == ("solved", 0)
 
 
 def test_undecided_steps_against_their_law() -> None:
@@ -155,7 +181,7 @@ async def test_the_guarantee_in_plain_words() -> None:
     run = await asolve(TowersOfHanoi(8), "sim:error=0.05,seed=2", k=4)
     assert run.guarantee.startswith("no error in 255 steps with probability 0.99")
     assert run.guarantee.endswith("if samples err independently and are more often right than wrong")
-    assert asdict(run)["outlook"]["p"]
+    assert asdict(run)["outlook"]["p"]["value"] == pytest.approx(0.947, abs=1e-3)
     alone = solve(Counting(3), Scripted(right), k=1)
     assert "k = 1" in alone.guarantee
 

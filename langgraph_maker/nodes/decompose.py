@@ -31,7 +31,7 @@ from langgraph_maker.nodes.position import (
     reopened,
 )
 from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
-from langgraph_maker.nodes.telling import Tell, who_listens
+from langgraph_maker.nodes.telling import Tell, under_way, who_listens
 from langgraph_maker.records import Plan
 from langgraph_maker.state import BallotState, total_usage
 from langgraph_maker.task import Cuttable, Task
@@ -167,6 +167,7 @@ class _Decompose:
             "raised": raised,
             "limit": self.terms["limit"],
             "totals": position["totals"],
+            "open": under_way(position["ballots"]),
         }
 
     def here(self, state: MakerState, run_id: str) -> Position | None:

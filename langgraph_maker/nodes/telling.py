@@ -11,7 +11,7 @@ from langgraph_maker.events import Alarm, Event, Observer, Open, Round, Step, To
 from langgraph_maker.records import Entry
 from langgraph_maker.state import BallotState, total_usage
 
-__all__ = ["Tell", "told_round", "told_step", "under_way", "who_listens"]
+__all__ = ["Tell", "drifted", "told_round", "told_step", "under_way", "who_listens"]
 
 Tell: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
 """Sends events out, and returns the alarms that the observer answered with."""
@@ -76,6 +76,11 @@ def under_way(ballots: Sequence[BallotState]) -> Open:
         "samples": sum(ballot["samples"] for ballot in ballots),
         "flagged": sum(sum(ballot["flags"].values()) for ballot in ballots),
         "contested": sum(len(ballot["counts"]) > 1 for ballot in ballots),
+        "drifted": sum(
+            drifted(ballot, max(ballot["counts"], key=ballot["counts"].__getitem__)) > 0
+            for ballot in ballots
+            if len(ballot["counts"]) > 1
+        ),
         "flagged_steps": sum(bool(ballot["flags"]) for ballot in ballots),
         "most_votes": max((sum(ballot["counts"].values()) for ballot in ballots), default=0),
         "cost": total_usage(ballot["usage"] for ballot in ballots)["cost"],
@@ -86,3 +91,11 @@ def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]
     if before is after:
         return {}
     return {reason: more for reason, count in after.items() if (more := count - before.get(reason, 0))}
+
+
+def drifted(ballot: BallotState, winner: str) -> int:
+    """Votes for the winner's action with another next state."""
+    action = ballot["votes"][winner]["action"]
+    return sum(
+        count for key, count in ballot["counts"].items() if key != winner and ballot["votes"][key]["action"] == action
+    )

@@ -16,7 +16,7 @@ from langgraph_maker.events import Detail, Event, Observer, check_detail
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
 from langgraph_maker.nodes.state import Lane, MakerState
-from langgraph_maker.nodes.telling import Tell, told_round, told_step, who_listens
+from langgraph_maker.nodes.telling import Tell, drifted, told_round, told_step, who_listens
 from langgraph_maker.nodes.totals import add
 from langgraph_maker.records import Entry, Plan
 from langgraph_maker.state import BallotState
@@ -143,7 +143,7 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: st
         "votes": sum(ballot["counts"].values()),
         "winner_votes": ballot["counts"][winner],
         "margin": Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
-        "drifted": _drifted(ballot, winner) if len(ballot["counts"]) > 1 else 0,
+        "drifted": drifted(ballot, winner) if len(ballot["counts"]) > 1 else 0,
         "alike": ballot.get("alike", 0),
         "samples": ballot["samples"],
         "flags": ballot["flags"],
@@ -154,11 +154,3 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: st
         "end": after["mark"],
         "writer": writer,
     }
-
-
-def _drifted(ballot: BallotState, winner: str) -> int:
-    """Votes for the winner's action with another next state."""
-    action = ballot["votes"][winner]["action"]
-    return sum(
-        count for key, count in ballot["counts"].items() if key != winner and ballot["votes"][key]["action"] == action
-    )
