@@ -17,6 +17,7 @@ from scripted import Counting, Scripted, right
 from langgraph_maker import Calibration, RedFlag, Vote, acalibrate, calibrate, theory
 from langgraph_maker.calibration import known_price
 from langgraph_maker.calibration.chosen import choose
+from langgraph_maker.calibration.comparison import sentences
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import TokenLimit, Truncated
@@ -243,6 +244,32 @@ def test_steps_that_no_k_can_save_are_bounded() -> None:
     saved = calibrate(Known(1000), wrong_on(five, {"sample"}), steps=10**6)
     assert saved.p == hopeless.p == 0.995
     assert saved.unsalvageable == 0
+
+
+def test_steps_on_which_every_answer_is_flagged_are_beyond_saving() -> None:
+    bad = set(range(0, 1000, 20))
+    always = Scripted(lambda request: "flag" if step_of(request) in bad else right(request))
+    found = calibrate(Known(1000), always)
+    assert (found.valid, found.right, found.unsalvageable) == (950, 950, 50)
+    assert found.unsalvageable_high is not None
+    assert 50 < found.unsalvageable_high < 66
+    assert "50 seen in 1,000" in " ".join(sentences(found))
+    once = Scripted(lambda one: "flag" if step_of(one) in bad and kind_of(one) == "sample" else right(one))
+    assert calibrate(Known(1000), once).unsalvageable == 0
+
+
+def test_of_many_flagged_steps_a_part_is_voted_on_and_the_bound_says_so() -> None:
+    """600 of 1,000 steps are flagged at first, 30 of them always: the bound lies above, and not at all the rest."""
+    flagged, bad = set(range(600)), set(range(0, 600, 20))
+
+    def answer(request: Request) -> str:
+        flags = bad if kind_of(request) == "again" else flagged
+        return "flag" if step_of(request) in flags else right(request)
+
+    found = calibrate(Known(1000), Scripted(answer), pairs=0, firsts=0)
+    assert found.unsalvageable_high is not None
+    assert 30 < found.unsalvageable_high < 90
+    assert any("of 600 steps that went wrong or were flagged 200 were voted on" in note for note in found.notes)
 
 
 def test_margins_for_a_run() -> None:

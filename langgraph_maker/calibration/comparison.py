@@ -234,7 +234,7 @@ def sentences(found: Calibration) -> list[str]:
     if found.unsalvageable_high is not None:
         said.append(
             f"Such steps: at most {found.unsalvageable_high:,.0f} of {found.steps:,} (95 % upper bound;"
-            f" {found.unsalvageable:,} seen in {found.valid:,})."
+            f" {found.unsalvageable:,} seen in {found.samples:,})."
         )
     if found.expected_samples is not None:
         cost = "cost unknown" if found.expected_cost is None else f"${found.expected_cost:,.2f}"

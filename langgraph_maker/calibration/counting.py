@@ -51,6 +51,7 @@ class Counts:
     pairs: dict[int, _Seen] = field(default_factory=dict)
     firsts: list[_Seen] = field(default_factory=list)
     used: Usage = field(default_factory=no_usage)
+    looked: set[int] = field(default_factory=set)
     saved: set[int] = field(default_factory=set)
     drawn: int = 0
     spent: float | None = 0.0
@@ -73,9 +74,8 @@ class Counts:
 
     @property
     def suspects(self) -> list[int]:
-        """Steps that went wrong and that no vote saved."""
-        wrong = (step for step, one in self.singles.items() if self.flag(one) is None and not one.right)
-        return [step for step in wrong if step not in self.saved]
+        """Steps whose sample gave no right vote, being wrong or flagged."""
+        return [step for step, one in self.singles.items() if not one.right or self.flag(one) is not None]
 
     def flag(self, seen: _Seen) -> str | None:
         """Why a sample is flagged, if it is."""
@@ -128,8 +128,7 @@ def conclude(
         total = None if cost is None else votes * cost
     if steps is not None and k_estimate is not None and p is not None and v and cost is not None:
         total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=p_first)
-    seen = len(counts.suspects)
-    share = interval(seen, valid).high if anytime else upper_bound(seen, valid)
+    seen, share = _beyond_saving(counts, anytime=anytime)
     found = Calibration(
         task=task,
         model=model,
@@ -195,6 +194,24 @@ def at_other_limits(counts: Counts, found: Calibration) -> list[OtherLimit]:
         )
         others.append(OtherLimit(**{name: getattr(other, name) for name in OtherLimit.__annotations__}))
     return others
+
+
+def _beyond_saving(counts: Counts, *, anytime: bool) -> tuple[int, float]:
+    """How many of the sampled steps were not seen to be saved, and the upper bound on their share of all steps."""
+
+    def bound(seen: int, samples: int, confidence: float = 0.95) -> float:
+        if anytime:
+            return confidence_sequence(seen, samples, confidence).high
+        return upper_bound(seen, samples, confidence)
+
+    suspects = counts.suspects
+    looked = [step for step in suspects if step in counts.looked]
+    unsaved = sum(step not in counts.saved for step in looked)
+    if not looked or len(looked) == len(suspects):
+        seen = unsaved if looked else len(suspects)
+        return seen, bound(seen, counts.samples)
+    both = 0.975  # either bound may miss
+    return unsaved, bound(len(suspects), counts.samples, both) * bound(unsaved, len(looked), both)
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -264,6 +281,14 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
         notes.append("the task's length is not known: say for how many steps k and costs are wanted")
     if found.simulated:
         notes.append("the model is simulated: what was measured says nothing about a real one")
+    suspects, looked = len(counts.suspects), len(counts.looked)
+    if looked and suspects > looked:
+        notes.append(
+            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were voted on: the bound on steps that"
+            " no k can save is a bound on the share of suspects times one on that of lost ones among them"
+        )
+    elif suspects > looked:
+        notes.append(f"{suspects:,} steps that went wrong or were flagged were not voted on and count as beyond saving")
     if counts.used["cost"] is None:
         notes.append("the price is not known: give dollars per million input and output tokens for costs")
     elif not counts.used["output_tokens"]:

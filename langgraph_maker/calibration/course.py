@@ -121,19 +121,17 @@ class Course:
             truths.update((step, winner and winner[0]) for (step, _), winner in zip(unknown, winners, strict=True))
 
     async def _look_again(self, places: Sequence[tuple[int, State]]) -> None:
-        """Vote on steps that went wrong: those whose winner is right can be saved."""
+        """Vote on steps that went wrong or were flagged: those whose winner is right can be saved."""
+        if not self.counts.valid:  # then nothing has to be told apart
+            return
         suspects = set(self.counts.suspects)
-        wrong = [(step, state) for step, state in places if step in suspects]
-        known = [(step, state) for step, state in wrong if self.counts.truths[step] is not None]
-        asked = known[:_SECOND_LOOKS]
+        looked = [(step, state) for step, state in places if step in suspects][:_SECOND_LOOKS]
+        asked = [(step, state) for step, state in looked if self.counts.truths[step] is not None]
         winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN)
         for (step, _), winner in zip(asked, winners, strict=True):
             if winner is not None and winner[0] == self.counts.truths[step]:
                 self.counts.saved.add(step)
-        if len(known) > len(asked):
-            self.counts.notes.append(
-                f"{len(known) - len(asked):,} steps that went wrong were not voted on and count as beyond saving"
-            )
+        self.counts.looked.update(step for step, _ in looked)
 
     def _settled(self) -> bool:
         counts = self.counts

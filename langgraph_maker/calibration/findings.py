@@ -108,7 +108,7 @@ class Calibration:
         independence: Whether errors come independently.
         false_flags: By reason, what red flags cost in right answers.
         other_limits: What other token limits would give, as far as these samples tell.
-        unsalvageable: Sampled steps that voting did not save.
+        unsalvageable: Sampled steps, wrong or flagged, that voting did not save.
         unsalvageable_high: Upper bound on such steps among all `steps`: those whose samples are mostly wrong. A step
             that is wrong only a little more often than right is seen in half the samples, and may be twice as frequent.
         problem: Why the model cannot be used as it is; "" if it can.
