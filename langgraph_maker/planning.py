@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_maker import theory
-from langgraph_maker.calibration.findings import Calibration, no_better
+from langgraph_maker.calibration.findings import ASSUMED, Calibration, no_better
 
 __all__ = ["Choice", "Plan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 
@@ -132,14 +132,17 @@ def plan(
     if isinstance(source, Calibration):
         rates, steps = _measured(source), source.steps if steps is None else steps
         target = source.target if target is None else target
-        notes = [f"k and p_full at the lower bound p = {rates.sure:.4f}, costs at the estimate p = {rates.p:.4f}"]
+        notes = [
+            *filter(None, [source.warning]),
+            f"k and p_full at the lower bound p = {rates.sure:.4f}, costs at the estimate p = {rates.p:.4f}",
+        ]
     else:
         rates, notes = _Rates(source, p_first, source, p_first, valid_rate, cost_per_sample), []
     target = 0.95 if target is None else target
     if steps is None:
         raise ValueError("steps is missing: a plan is for a task of known length; without one use theory.k_at_step")
     k = rates.k(steps, target)
-    notes.append("p_full is conditional on there being no step that no k can save")
+    notes.append(f"k and p_full hold if {ASSUMED}, and if there is no step that no k can save")
     if rates.cost is None:
         notes.append("costs are unknown: give cost_per_sample, in dollars")
     planned = Plan(

@@ -19,6 +19,7 @@ from langgraph_maker.calibration import known_price
 from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.comparison import sentences
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.planning import plan
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.state import Request
@@ -229,12 +230,19 @@ def test_steps_that_fail_together_are_listed_and_raise_the_alarm() -> None:
     assert found.independence.steps == sorted(hard)
     assert found.independence.expected == pytest.approx(40 * 39 / (2 * 799))
     assert found.independence.p_value < 1e-6
+    assert found.warning == found.notes[0]
+    assert found.warning.startswith("ERRORS CLUSTER BY STEP (p-value 0.000): K AND P_FULL DO NOT HOLD")
+    assert found.problem == ""
+    assert plan(found).notes[0] == found.warning
     independent = calibrate(TowersOfHanoi(10), "sim:error=0.1", samples=400, pairs=1)
+    assert independent.warning == ""
+    assert not any("CLUSTER" in note for note in independent.notes)
     assert independent.independence.p_value > 0.05
 
 
 def test_steps_that_no_k_can_save_are_bounded() -> None:
     none = calibrate(Known(1000), Scripted(right), steps=10**6)
+    assert any("takes the steps sampled to be like those of the whole task" in note for note in none.notes)
     assert none.unsalvageable == 0
     assert none.unsalvageable_high == pytest.approx(3 / 1000 * 10**6, rel=0.01)
     five = set(range(0, 1000, 200))

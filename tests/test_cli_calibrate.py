@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import Scripted, right
 from typer.testing import CliRunner, Result
 
 from langgraph_maker import theory
 from langgraph_maker.cli import app
+from langgraph_maker.state import Request
 
 MILLION = 2**20 - 1
 MODELS = ("sim:gpt-4.1-mini", "sim:gpt-4.1-nano", "sim:haiku-4.5")
@@ -292,6 +294,18 @@ def test_a_run_with_k_auto_shows_what_it_goes_by_and_goes_on_with_it(tmp_path: P
     again = call(*command)
     assert f"127 of 127 steps decided, each by a margin of {result['calibration']['k_min']}" in again.stdout
     assert "  k        calibrated: k is" in again.stdout
+
+
+def test_a_run_with_k_auto_warns_where_errors_cluster_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: Request) -> str:
+        hard = int(request.messages[0].text) % 10 == 0
+        return "0" if hard and request.subtask_id.startswith(("sample", "pair")) else right(request)
+
+    monkeypatch.setattr("langgraph_maker.cli.run.load_model", lambda *_: Scripted(answer))
+    done = call("run", "test_calibration:Known", "--set", "steps=400", "--k", "auto")
+    assert done.exit_code == 0
+    assert "warning: ERRORS CLUSTER BY STEP" in done.stderr
+    assert "K AND P_FULL DO NOT HOLD" in done.stdout
 
 
 def test_where_voting_cannot_help_a_run_with_k_auto_says_so() -> None:

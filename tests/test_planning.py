@@ -147,6 +147,7 @@ def test_neighbours_of_k_are_shown_and_the_target_lies_between_them() -> None:
     assert chosen.k == 6
     assert chosen.cost is None
     assert any("costs are unknown" in note for note in planned.notes)
+    assert any("if errors are independent and equally likely at every step" in note for note in planned.notes)
     assert [choice.k for choice in plan(1.0, 10).choices] == [1, 2]
 
 
@@ -205,7 +206,7 @@ def test_what_cannot_be_planned_is_refused() -> None:
 def test_a_calibration_in_sentences_says_what_its_figures_rest_on() -> None:
     said = "\n".join(sentences(calibrated("gpt-4.1-mini")))
     for part in (
-        "if there is no step that no k can save",
+        "if errors are independent and equally likely at every step, and if there is no step that no k can save",
         "Such steps: at most",
         "steps sampled twice",
         "Flagged as bad_state",

@@ -42,10 +42,15 @@ class _Seen(NamedTuple):
 
 @dataclass
 class Counts:
-    """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown."""
+    """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown.
+
+    `elsewhere` says that they are for a task of another length, `looked` has the steps that were voted on a second time
+    or whose truth is not known, `saved` those of them whose vote was right.
+    """
 
     oracle: bool
     limit: int | None = None
+    elsewhere: bool = False
     truths: dict[int, str | None] = field(default_factory=dict)
     singles: dict[int, _Seen] = field(default_factory=dict)
     pairs: dict[int, _Seen] = field(default_factory=dict)
@@ -171,7 +176,7 @@ def conclude(
         problem=_problem(counts, *p_bounds),
         notes=[],
     )
-    return replace(found, notes=[*counts.notes, *_notes(counts, found)])
+    return replace(found, notes=[*filter(None, [found.warning]), *counts.notes, *_notes(counts, found)])
 
 
 def at_other_limits(counts: Counts, found: Calibration) -> list[OtherLimit]:
@@ -279,16 +284,9 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
         )
     if found.steps is None:
         notes.append("the task's length is not known: say for how many steps k and costs are wanted")
+    notes += _notes_on_lost_steps(counts)
     if found.simulated:
         notes.append("the model is simulated: what was measured says nothing about a real one")
-    suspects, looked = len(counts.suspects), len(counts.looked)
-    if looked and suspects > looked:
-        notes.append(
-            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were voted on: the bound on steps that"
-            " no k can save is a bound on the share of suspects times one on that of lost ones among them"
-        )
-    elif suspects > looked:
-        notes.append(f"{suspects:,} steps that went wrong or were flagged were not voted on and count as beyond saving")
     if counts.used["cost"] is None:
         notes.append("the price is not known: give dollars per million input and output tokens for costs")
     elif not counts.used["output_tokens"]:
@@ -297,4 +295,19 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
         notes.append("the model did not say how many tokens it read: they are not in the costs")
     if cut := sum(one.answer["cut"] for one in counts.singles.values()):
         notes.append(f"{cut:,} answers were cut off: what a higher token limit gives is not known of them")
+    return notes
+
+
+def _notes_on_lost_steps(counts: Counts) -> list[str]:
+    notes = []
+    suspects, looked = len(counts.suspects), len(counts.looked)
+    if looked and suspects > looked:
+        notes.append(
+            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were voted on: the bound on steps that"
+            " no k can save is a bound on the share of suspects times one on that of lost ones among them"
+        )
+    elif suspects > looked:
+        notes.append(f"{suspects:,} steps that went wrong or were flagged were not voted on and count as beyond saving")
+    if counts.elsewhere:
+        notes.append("the bound on steps that no k can save takes the steps sampled to be like those of the whole task")
     return notes

@@ -17,6 +17,7 @@ __all__ = ["Course"]
 
 _SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they can be saved
 _SECOND_LOOK_MARGIN: Final = 3
+_SECOND_LOOK_SAMPLES: Final = 30  # on a step that is always flagged they would only cost
 _LEAST_BEFORE_ENDING: Final = 50
 
 
@@ -37,7 +38,7 @@ class Course:
         self.task, self.trials, self.about = task, trials, about
         self.steps, self.target, self.early, self.max_steps = steps, target, early, max_steps
         self.ended = False
-        self.counts = Counts(oracle=isinstance(task, Checkable), limit=trials.limit)
+        self.counts = Counts(oracle=isinstance(task, Checkable), limit=trials.limit, elsewhere=steps != task.steps)
 
     async def run(self) -> Counts:
         """Draw and count until all samples are there, or it has to end.
@@ -127,7 +128,7 @@ class Course:
         suspects = set(self.counts.suspects)
         looked = [(step, state) for step, state in places if step in suspects][:_SECOND_LOOKS]
         asked = [(step, state) for step, state in looked if self.counts.truths[step] is not None]
-        winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN)
+        winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN, _SECOND_LOOK_SAMPLES)
         for (step, _), winner in zip(asked, winners, strict=True):
             if winner is not None and winner[0] == self.counts.truths[step]:
                 self.counts.saved.add(step)

@@ -114,7 +114,7 @@ async def acalibrate(
     samples are scored against the truth, else against the winner of a vote of fresh samples at the margin
     `reference_k`; a step where that vote does not settle counts as wrong. On some steps a second sample is drawn, to
     see whether errors are independent, and one at the first vote's temperature. Steps that went wrong or
-    were flagged are voted on (at most 200, at k = 3), to see whether voting saves them.
+    were flagged are voted on (at most 200, at k = 3, by 30 samples at most), to see whether voting saves them.
 
     Intervals are exact for a number of samples fixed beforehand; where sampling may end early (`early`, `max_cost`,
     or `stop` said so) they are those of a confidence sequence, which are wider.

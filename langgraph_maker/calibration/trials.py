@@ -161,9 +161,11 @@ class Trials:
                 raise error
         return [self.answers[draw] for draw, _ in draws]
 
-    async def vote(self, kind: str, asked: Sequence[tuple[int, State]], k: int) -> list[tuple[str, Any] | None]:
-        """Let fresh samples vote at each of these places until one leads by k: its key and vote, or None."""
-        budget = check_budget(None, k)
+    async def vote(
+        self, kind: str, asked: Sequence[tuple[int, State]], k: int, most: int | None = None
+    ) -> list[tuple[str, Any] | None]:
+        """Let up to `most` fresh samples vote at each place until one leads by k: its key and vote, or None."""
+        budget = check_budget(most, k)
         ballots = {at: Ballot(k) for at, _ in asked}
         drawn = dict.fromkeys(ballots, 0)
         while True:
