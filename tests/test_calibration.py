@@ -162,8 +162,10 @@ def test_k_and_costs_follow_the_laws_from_what_was_measured() -> None:
     assert found.k_min == theory.k_min(found.p_low, MILLION, 0.95, p_first=lowest)
     assert found.p_full == theory.p_full(found.p_low, found.k_min, MILLION, p_first=lowest)
     assert found.p_full >= 0.95
+    assert found.p_first is not None
+    own = found.valid_rate * found.p_first + (1 - found.valid_rate) * found.p
     assert found.expected_samples == pytest.approx(
-        MILLION * theory.expected_votes(found.p, found.k_min, p_first=found.p_first) / found.valid_rate
+        MILLION * theory.expected_votes(found.p, found.k_min, p_first=own) / found.valid_rate
     )
     assert found.expected_cost == pytest.approx(found.expected_samples * found.cost_per_sample)
 

@@ -12,6 +12,7 @@ from langgraph_maker.calibration.findings import (
     FalseFlags,
     Independence,
     OtherLimit,
+    first_vote,
     margin_or_none,
     no_better,
 )
@@ -122,17 +123,18 @@ def conclude(
     p_first, first_bounds = _share(sum(firsts), len(firsts)), interval(sum(firsts), len(firsts))
     first_low = first_bounds.low if p_first is not None else None
     cost = _cost_per_sample(counts)
+    own = None if p is None or v is None else first_vote(p, p_first, v)
     k, k_estimate = (
-        margin_or_none(low or 0.0, own, steps, target) for low, own in ((p_bounds.low, first_low), (p, p_first))
+        margin_or_none(low or 0.0, first, steps, target) for low, first in ((p_bounds.low, first_low), (p, own))
     )
     sure = sure_estimate = votes = total = total_estimate = None
     if steps is not None and k is not None and p is not None and v:
         sure = theory.p_full(p_bounds.low, k, steps, p_first=no_better(p_bounds.low, first_low))
-        sure_estimate = theory.p_full(p, k, steps, p_first=p_first)
-        votes = steps * theory.expected_votes(p, k, p_first=p_first) / v
+        sure_estimate = theory.p_full(p, k, steps, p_first=own)
+        votes = steps * theory.expected_votes(p, k, p_first=own) / v
         total = None if cost is None else votes * cost
     if steps is not None and k_estimate is not None and p is not None and v and cost is not None:
-        total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=p_first)
+        total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=own)
     seen, share = _beyond_saving(counts, anytime=anytime)
     found = Calibration(
         task=task,

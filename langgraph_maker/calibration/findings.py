@@ -17,6 +17,7 @@ __all__ = [
     "FalseFlags",
     "Independence",
     "OtherLimit",
+    "first_vote",
     "margin_or_none",
     "no_better",
 ]
@@ -251,3 +252,13 @@ def margin_or_none(p: float, p_first: float | None, steps: int | None, target: f
 def no_better(p: float, p_first: float | None) -> float | None:
     """The first vote's own probability, p at most."""
     return None if p_first is None else min(p, p_first)
+
+
+def first_vote(p: float, p_first: float | None, valid_rate: float) -> float | None:
+    """Probability that the first vote is right: a flagged first sample is drawn again like all others.
+
+    Example:
+        >>> first_vote(0.5, 1.0, valid_rate=0.5)
+        0.75
+    """
+    return None if p_first is None else valid_rate * p_first + (1 - valid_rate) * p
