@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from langgraph_maker import theory
 from langgraph_maker.calibration.findings import ASSUMED, Calibration, first_vote, no_better
+from langgraph_maker.nodes.tally import LARGEST_MARGIN
 
 __all__ = ["Choice", "Plan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 
-_LARGEST_K = 1000  # what a ballot takes
 _LARGEST_STEPS = 10**15
 _WIDEST = 5  # the spread of latencies
 _ROUNDS_UP_TO = 200  # k beyond which the chain of leads takes long to solve
@@ -146,6 +146,8 @@ def plan(
         raise ValueError("steps is missing: a plan is for a task of known length; without one use theory.k_at_step")
     k = rates.k(steps, target)
     notes.append(f"k and p_full hold if {ASSUMED}, and if there is no step that no k can save")
+    if k > LARGEST_MARGIN:
+        notes.append(f"k is above {LARGEST_MARGIN:,}, the most that a ballot takes: no run can have it")
     if rates.cost is None:
         notes.append("costs are unknown: give cost_per_sample, in dollars")
     planned = Plan(
@@ -177,7 +179,7 @@ def _with_budget(planned: Plan, rates: _Rates, budget: float) -> Plan:
         raise ValueError(f"budget is a number of dollars, 0 or more, not {budget}")
     return replace(
         planned,
-        k_for_budget=_largest(_LARGEST_K, lambda k: rates.samples(k, planned.steps) * cost <= budget),
+        k_for_budget=_largest(LARGEST_MARGIN, lambda k: rates.samples(k, planned.steps) * cost <= budget),
         largest_steps=_largest(
             _LARGEST_STEPS, lambda steps: rates.samples(rates.k(steps, planned.target), steps) * cost <= budget
         ),

@@ -480,6 +480,15 @@ def test_a_model_that_is_always_right_is_not_taken_to_be_perfect() -> None:
     assert 0.95 <= found.p_full < 1
 
 
+def test_a_k_that_no_ballot_takes_is_no_recommendation() -> None:
+    found = calibrate(Known(114), wrong_on(set(range(46))))
+    assert 0.5 < found.p_low < 0.501
+    assert found.k_min is None
+    assert found.problem.startswith("k would be above 1,000, the most that a ballot takes")
+    with pytest.raises(ValueError, match="no k can be recommended for Scripted: k would be above 1,000"):
+        found.margin()
+
+
 def test_too_few_samples_to_tell() -> None:
     found = calibrate(Known(1000), wrong_on({1, 2, 3}), samples=4)
     assert found.k_min is None

@@ -197,6 +197,7 @@ def test_margins_too_wide_to_solve_have_no_rounds() -> None:
     planned = plan(0.501, 1000)
     assert planned.k > 1000
     assert planned.choice.rounds is planned.choice.waves is None
+    assert any("k is above 1,000, the most that a ballot takes" in note for note in planned.notes)
 
 
 def test_what_cannot_be_planned_is_refused() -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from langgraph_maker import theory
 from langgraph_maker.calibration.findings import (
+    TOO_LARGE,
     Calibration,
     FalseFlags,
     Independence,
@@ -175,7 +176,7 @@ def conclude(
         other_limits=[],
         unsalvageable=seen,
         unsalvageable_high=None if steps is None else share * steps,
-        problem=_problem(counts, *p_bounds),
+        problem=_problem(counts, *p_bounds) or (TOO_LARGE if k is None and steps is not None else ""),
         notes=[],
     )
     return replace(found, notes=[*filter(None, [found.warning]), *counts.notes, *_notes(counts, found)])

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from langgraph_maker import theory
+from langgraph_maker.nodes.tally import LARGEST_MARGIN
 from langgraph_maker.prices import Price
 
 __all__ = [
     "ASSUMED",
     "SIGNIFICANT",
+    "TOO_LARGE",
     "Calibration",
     "FalseFlags",
     "Independence",
@@ -24,6 +26,11 @@ __all__ = [
 
 ASSUMED = "errors are independent and equally likely at every step"
 """What p_full, and so k, holds for."""
+
+TOO_LARGE = (
+    f"k would be above {LARGEST_MARGIN:,}, the most that a ballot takes: draw more samples, or use a better model"
+)
+"""Why there is no k where p allows one."""
 
 SIGNIFICANT = 0.05
 """The p-value below which errors are said to cluster by step."""
@@ -200,14 +207,14 @@ class Calibration:
         """The k to run with: the least margin that reaches the target even at the lower bounds.
 
         Raises:
-            ValueError: When voting may not help at all, or the task's length is not known.
+            ValueError: When voting may not help at all, k is above 1,000, or the task's length is not known.
         """
         steps = self.steps if steps is None else steps
         if steps is None:
             raise ValueError("the task's length is not known: give steps=, or use margins() step by step")
         k = margin_or_none(self.p_low, self.p_first_low, steps, self.target if target is None else target)
         if k is None:
-            raise ValueError(f"no k can be recommended for {self.model}: {self.problem}")
+            raise ValueError(f"no k can be recommended for {self.model}: {self.problem or TOO_LARGE}")
         return k
 
     def margins(self, *, target: float | None = None) -> Callable[[int], int]:
@@ -243,10 +250,14 @@ class Calibration:
 
 
 def margin_or_none(p: float, p_first: float | None, steps: int | None, target: float) -> int | None:
-    """k_min, not counting on a first vote better than the others; None where voting cannot help or s is unknown."""
+    """k_min, not counting on a first vote better than the others.
+
+    None where voting cannot help, s is unknown, or k is beyond what a ballot takes.
+    """
     if p <= 0.5 or steps is None:  # noqa: PLR2004 - the worst case of p_alt
         return None
-    return theory.k_min(p, steps, target, p_first=no_better(p, p_first))
+    k = theory.k_min(p, steps, target, p_first=no_better(p, p_first))
+    return k if k <= LARGEST_MARGIN else None
 
 
 def no_better(p: float, p_first: float | None) -> float | None:

@@ -15,7 +15,7 @@ from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
 
-__all__ = ["Margin", "check_budget", "decision", "deficit", "in_words", "margins", "tally_node"]
+__all__ = ["LARGEST_MARGIN", "Margin", "check_budget", "decision", "deficit", "in_words", "margins", "tally_node"]
 
 Margin: TypeAlias = int | Callable[[str], int]
 """The margin k, or from a subtask's id to the k of its own."""
@@ -73,7 +73,7 @@ def margins(k: Margin, max_samples: int | None) -> Callable[[str], tuple[int, in
     return own
 
 
-_LARGEST_MARGIN = 1000
+LARGEST_MARGIN = 1000
 _REMEMBERED = 65_536  # more than there are lanes
 
 
@@ -90,8 +90,8 @@ def check_budget(max_samples: int | None, k: int) -> int:
         >>> check_budget(None, 3), check_budget(None, 29)
         (100, 8410)
     """
-    if k > _LARGEST_MARGIN:
-        raise ValueError(f"k is at most {_LARGEST_MARGIN:,}: no round could hold the votes that {k} takes")
+    if k > LARGEST_MARGIN:
+        raise ValueError(f"k is at most {LARGEST_MARGIN:,}: no round could hold the votes that {k} takes")
     if max_samples is None:
         return max(100, 10 * k * k)
     try:
