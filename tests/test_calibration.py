@@ -406,6 +406,31 @@ def test_failed_calls_are_neither_votes_nor_flags() -> None:
         calibrate(Known(100), Scripted(lambda _: OSError("down")), outage_limit=0)
 
 
+def test_answers_that_were_judged_by_other_rules_are_not_taken_over() -> None:
+    def rule(_: AIMessage) -> None:
+        return None
+
+    store = InMemoryStore()
+    red_flags = TokenLimit(750) | Truncated() | rule
+    first = calibrate(Known(50), Scripted(right), red_flags=red_flags, store=store, run_id="a")
+    asked = Scripted(right)
+    assert calibrate(Known(50), asked, red_flags=red_flags, store=store, run_id="a") == first
+    for other in ({"red_flags": TokenLimit(750)}, {"red_flags": red_flags, "lenient": int}):
+        with pytest.raises(ValueError, match="holds another calibration.*give another run_id"):
+            calibrate(Known(50), asked, store=store, run_id="a", **other)
+    assert asked.drawn == 0
+
+
+def test_a_price_that_is_given_later_counts() -> None:
+    store, whole = InMemoryStore(), Scripted(counted)
+    unpriced = calibrate(Known(50), whole, store=store, run_id="a")
+    assert unpriced.spent is None
+    for price in (Price(1.0, 2.0), Price(10.0, 20.0)):
+        found = calibrate(Known(50), Scripted(right), store=store, run_id="a", price=price)
+        assert found.spent == pytest.approx(whole.drawn * (10 * price.input + 5 * price.output) / 1e6)
+        assert found.cost_per_sample == pytest.approx((10 * price.input + 5 * price.output) / 1e6)
+
+
 async def test_the_async_twin() -> None:
     found = await acalibrate(Known(100), Scripted(right), run_id="a")
     assert found == await asyncio.to_thread(calibrate, Known(100), Scripted(right), run_id="a")

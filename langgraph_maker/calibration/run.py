@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -33,9 +34,11 @@ from langgraph_maker.nodes.sample import check_temperatures
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.profiles import read_spec
-from langgraph_maker.red_flags import RuleLike
+from langgraph_maker.red_flags import RuleLike, each_rule
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 __all__ = ["Calibration", "Options", "acalibrate", "calibrate", "check_aims", "known_price"]
 
@@ -143,7 +146,8 @@ async def acalibrate(
         outage_limit: Seconds for which a failing call is made again.
         seed: Chooses the steps.
         store: Keeps every answer, so that the same call with the same `run_id` goes on where it broke off.
-        run_id: The calibration's name in the store; None makes a fresh one.
+        run_id: The calibration's name in the store; None makes a fresh one. Answers are kept as they were judged, so
+            other red flags or another `lenient` (as far as their `repr` tells) need another name.
         name: What to call the model; None for its own name.
 
     Raises:
@@ -195,6 +199,8 @@ async def acalibrate(
         "parameters": task.parameters(),
         "model": name,
         "token_limit": trials.limit,
+        "red_flags": _names(*each_rule(red_flags)),
+        "lenient": _names(lenient),
         "samples": samples,
         "seed": seed,
         "temperatures": [first_temperature, temperature],
@@ -234,6 +240,11 @@ def known_price(model: Model) -> Price | None:
     if profile.input_price is None or profile.output_price is None:
         return None
     return Price(profile.input_price, profile.output_price)
+
+
+def _names(*given: object) -> list[str]:
+    """What rules and parsers are called, the same in every process."""
+    return [_ADDRESS.sub("", repr(one)) for one in given]
 
 
 def check_aims(samples: int, target: float) -> None:

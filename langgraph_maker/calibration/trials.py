@@ -130,10 +130,16 @@ class Trials:
                 if item is None:
                     return
                 try:
-                    batch = [(Draw(*draw), answer) for draw, answer in json.loads(item.value["answers"])]
+                    batch = [(Draw(*draw), self._priced(answer)) for draw, answer in json.loads(item.value["answers"])]
                 except (TypeError, KeyError, ValueError) as error:
                     raise JournalError(f"the answers of calibration {self.run_id!r} cannot be read: {error}") from error
                 self._remember(batch)
+
+    def _priced(self, answer: Answer) -> Answer:
+        """Its cost anew, where a price is given: another one may have been, or none."""
+        if self.price is None:
+            return answer
+        return {**answer, "usage": {**answer["usage"], "cost": self.price.cost(answer["usage"])}}
 
     @property
     def _where(self) -> tuple[str, ...]:
