@@ -141,6 +141,8 @@ def plan(
     else:
         own = first_vote(source, p_first, valid_rate)
         rates, notes = _Rates(source, p_first, source, own, valid_rate, cost_per_sample), []
+    if rates.cost is not None and not 0 <= rates.cost < float("inf"):
+        raise ValueError(f"cost_per_sample is a number of dollars, 0 or more, not {rates.cost}")
     target = 0.95 if target is None else target
     if steps is None:
         raise ValueError("steps is missing: a plan is for a task of known length; without one use theory.k_at_step")
