@@ -382,6 +382,16 @@ def test_a_budget_is_kept_and_widens_the_interval() -> None:
     assert enough.p_low < whole.p_low
 
 
+def test_a_pilot_run_leaves_half_of_the_budget_for_the_samples() -> None:
+    model = Scripted(counted)
+    found = calibrate(Counting(1000), model, price=Price(1000.0, 1000.0), max_cost=3.0)
+    kinds = Counter(kind_of(request) for batch in model.batches for request in batch)
+    assert kinds["vote"] == 100  # of 0.015 dollars each
+    assert found.samples == found.valid == 20
+    assert found.spent == pytest.approx(model.drawn * 0.015)
+    assert "the pilot run ended at step 20: 50% of its budget of $3 is spent" in found.notes
+
+
 def test_it_ends_early_once_the_interval_has_one_k() -> None:
     found = calibrate(TowersOfHanoi(10), "sim:error=0.3", samples=1000, early=True)
     assert found.samples == 1000  # no interval as short as it takes is in sight

@@ -9,7 +9,7 @@ from typing import Any, Final
 from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.counting import Counts
 from langgraph_maker.calibration.findings import margin_or_none
-from langgraph_maker.calibration.trials import Draw, Ended, Trials
+from langgraph_maker.calibration.trials import Draw, Ended, Spent, Trials
 from langgraph_maker.estimates import confidence_sequence
 from langgraph_maker.task import Checkable, State, Task
 
@@ -19,6 +19,7 @@ _SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they ca
 _SECOND_LOOK_MARGIN: Final = 3
 _SECOND_LOOK_SAMPLES: Final = 30  # on a step that is always flagged they would only cost
 _LEAST_BEFORE_ENDING: Final = 50
+_PILOT_SHARE: Final = 0.5  # of the budget: the rest is for the samples
 
 
 class Course:
@@ -82,7 +83,15 @@ class Course:
         while len(states) < most and not self.task.is_done(state):
             at = len(states)
             states.append(state)
-            [winner] = await self.trials.vote("vote", [(at, state)], self.about["reference_k"])
+            try:
+                self.trials.portion = _PILOT_SHARE
+                [winner] = await self.trials.vote("vote", [(at, state)], self.about["reference_k"])
+            except Spent as why:
+                states.pop()
+                self.counts.notes.append(f"the pilot run ended at step {at:,}: {why}")
+                break
+            finally:
+                self.trials.portion = 1.0
             self.counts.truths[at] = winner and winner[0]
             if winner is None:
                 self.counts.notes.append(f"the pilot run ended at step {at:,}, whose vote does not settle")

@@ -138,7 +138,8 @@ async def acalibrate(
         early: End as soon as both ends of the interval of p call for the same k.
         max_steps: Of a task of unknown length, how many steps to look at.
         price: What tokens cost; None for what is known of the model, see `known_price`.
-        max_cost: Dollars to spend at most; the batch under way may exceed it a little.
+        max_cost: Dollars to spend at most; the batch under way may exceed it a little. Where states come from a pilot
+            run, half of them are for that.
         stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
         on_progress: Told after each batch which model was asked, and how many samples were drawn so far.
         max_concurrency: Model calls at a time, and samples in a batch; None for 256 to a chat model, and 64 elsewhere.
