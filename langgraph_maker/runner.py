@@ -154,7 +154,7 @@ def solve(
             the lower bound of p. A run that goes on keeps it.
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
-            the run has the rest.
+            the run has the rest; `max_total_samples` is for the run alone.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
         checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
             suffices to go on.

@@ -61,7 +61,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
-    max_samples: Annotated[int | None, typer.Option(help="samples after which the run stops")] = None,
+    max_samples: Annotated[
+        int | None, typer.Option(help="samples after which the run stops, those of --k auto apart")
+    ] = None,
     max_step_samples: Annotated[int | None, typer.Option(help="samples after which a step is unresolved")] = None,
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="after which the run stops: seconds, or like 15m, 2h")
