@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_maker import theory
-from langgraph_maker.calibration.findings import Calibration, no_better
+from langgraph_maker.calibration.findings import ASSUMED, Calibration, first_vote, no_better
+from langgraph_maker.nodes.tally import LARGEST_MARGIN
 
 __all__ = ["Choice", "Plan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 
-_LARGEST_K = 1000  # what a ballot takes
 _LARGEST_STEPS = 10**15
 _WIDEST = 5  # the spread of latencies
 _ROUNDS_UP_TO = 200  # k beyond which the chain of leads takes long to solve
@@ -67,7 +67,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Rates:
-    """What is expected of the samples, and what of them is sure."""
+    """What is expected of the samples, and what of them is sure; `sure_first` is that of the first valid vote."""
 
     p: float
     p_first: float | None
@@ -77,10 +77,11 @@ class _Rates:
     cost: float | None
 
     def k(self, steps: int, target: float) -> int:
-        return theory.k_min(self.sure, steps, target, p_first=no_better(self.sure, self.sure_first))
+        return theory.k_min(self.sure, steps, target, p_first=self.sure_first)
 
     def samples(self, k: int, steps: int) -> float:
-        return theory.expected_cost(self.p, k, steps, 1, self.valid, p_first=self.p_first)
+        first = first_vote(self.p, self.p_first, self.valid)
+        return theory.expected_cost(self.p, k, steps, 1, self.valid, p_first=first)
 
     def choice(self, k: int, steps: int) -> Choice:
         samples = self.samples(k, steps)
@@ -90,7 +91,7 @@ class _Rates:
             waves = expected_waves(self.p, k, steps, valid_rate=self.valid, p_first=self.p_first)
         return Choice(
             k=k,
-            p_full=theory.p_full(self.sure, k, steps, p_first=no_better(self.sure, self.sure_first)),
+            p_full=theory.p_full(self.sure, k, steps, p_first=self.sure_first),
             samples=samples,
             cost=None if self.cost is None else samples * self.cost,
             rounds=None if each is None else each * steps,
@@ -116,7 +117,8 @@ def plan(
         source: p, or a `Calibration`, which also has what the other arguments say.
         steps: Steps in the whole task; None for those of the calibration.
         target: Wanted probability of zero errors; None for that of the calibration, or 0.95.
-        p_first: Probability that the first vote of a step is right; p when None.
+        p_first: Probability that the first sample of a step is right if it is valid; p when None. One that is flagged
+            is drawn again like all others, so the first vote is right with v p_first + (1 - v) p.
         valid_rate: Share of samples that raise no red flag (v).
         cost_per_sample: Dollars.
         budget: Dollars.
@@ -132,14 +134,22 @@ def plan(
     if isinstance(source, Calibration):
         rates, steps = _measured(source), source.steps if steps is None else steps
         target = source.target if target is None else target
-        notes = [f"k and p_full at the lower bound p = {rates.sure:.4f}, costs at the estimate p = {rates.p:.4f}"]
+        notes = [
+            *filter(None, [source.warning]),
+            f"k and p_full at the lower bound p = {rates.sure:.4f}, costs at the estimate p = {rates.p:.4f}",
+        ]
     else:
-        rates, notes = _Rates(source, p_first, source, p_first, valid_rate, cost_per_sample), []
+        own = first_vote(source, p_first, valid_rate)
+        rates, notes = _Rates(source, p_first, source, own, valid_rate, cost_per_sample), []
+    if rates.cost is not None and not 0 <= rates.cost < float("inf"):
+        raise ValueError(f"cost_per_sample is a number of dollars, 0 or more, not {rates.cost}")
     target = 0.95 if target is None else target
     if steps is None:
         raise ValueError("steps is missing: a plan is for a task of known length; without one use theory.k_at_step")
     k = rates.k(steps, target)
-    notes.append("p_full is conditional on there being no step that no k can save")
+    notes.append(f"k and p_full hold if {ASSUMED}, and if there is no step that no k can save")
+    if k > LARGEST_MARGIN:
+        notes.append(f"k is above {LARGEST_MARGIN:,}, the most that a ballot takes: no run can have it")
     if rates.cost is None:
         notes.append("costs are unknown: give cost_per_sample, in dollars")
     planned = Plan(
@@ -159,7 +169,8 @@ def _measured(found: Calibration) -> _Rates:
     found.margin(steps=1)  # says why, where voting may not help
     if found.p is None or found.valid_rate is None:  # which a margin rules out
         raise ValueError(found.problem)
-    return _Rates(found.p, found.p_first, found.p_low, found.p_first_low, found.valid_rate, found.cost_per_sample)
+    own = no_better(found.p_low, found.p_first_low)  # with v = 1: a flagged first sample would make it likelier
+    return _Rates(found.p, found.p_first, found.p_low, own, found.valid_rate, found.cost_per_sample)
 
 
 def _with_budget(planned: Plan, rates: _Rates, budget: float) -> Plan:
@@ -170,7 +181,7 @@ def _with_budget(planned: Plan, rates: _Rates, budget: float) -> Plan:
         raise ValueError(f"budget is a number of dollars, 0 or more, not {budget}")
     return replace(
         planned,
-        k_for_budget=_largest(_LARGEST_K, lambda k: rates.samples(k, planned.steps) * cost <= budget),
+        k_for_budget=_largest(LARGEST_MARGIN, lambda k: rates.samples(k, planned.steps) * cost <= budget),
         largest_steps=_largest(
             _LARGEST_STEPS, lambda steps: rates.samples(rates.k(steps, planned.target), steps) * cost <= budget
         ),

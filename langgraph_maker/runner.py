@@ -178,7 +178,7 @@ def solve(
             the lower bound of p. A run that goes on keeps it.
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
-            the run has the rest.
+            the run has the rest; `max_total_samples` is for the run alone.
         raise_k: Whether k rises, for all steps to come, when p is found to have fallen; by as much as `target` then
             takes. It is journalled, and never lowered.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.

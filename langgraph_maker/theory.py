@@ -102,6 +102,9 @@ def p_full(
 ) -> Any:
     """Probability that a whole task has zero errors (Eq 13): p_correct^(steps/m).
 
+    It holds if errors are independent and equally likely at every step. Where p differs by step, the mean of p says
+    little: with 0.6 at 5 % of 1,000 steps and 0.9999 at the others, k = 4 has the probability 0.00012, and not 0.9998.
+
     With m > 1 this counts one rival per subtask (Eqs 10-12), though m are equally likely, one for each step
     that may go wrong. The truth can be as low as what m = 1 gives.
 

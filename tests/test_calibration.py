@@ -17,7 +17,9 @@ from scripted import Counting, Scripted, right
 from langgraph_maker import Calibration, RedFlag, Vote, acalibrate, calibrate, theory
 from langgraph_maker.calibration import known_price
 from langgraph_maker.calibration.chosen import choose
+from langgraph_maker.calibration.comparison import sentences
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.planning import plan
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.state import Request
@@ -160,8 +162,10 @@ def test_k_and_costs_follow_the_laws_from_what_was_measured() -> None:
     assert found.k_min == theory.k_min(found.p_low, MILLION, 0.95, p_first=lowest)
     assert found.p_full == theory.p_full(found.p_low, found.k_min, MILLION, p_first=lowest)
     assert found.p_full >= 0.95
+    assert found.p_first is not None
+    own = found.valid_rate * found.p_first + (1 - found.valid_rate) * found.p
     assert found.expected_samples == pytest.approx(
-        MILLION * theory.expected_votes(found.p, found.k_min, p_first=found.p_first) / found.valid_rate
+        MILLION * theory.expected_votes(found.p, found.k_min, p_first=own) / found.valid_rate
     )
     assert found.expected_cost == pytest.approx(found.expected_samples * found.cost_per_sample)
 
@@ -228,12 +232,19 @@ def test_steps_that_fail_together_are_listed_and_raise_the_alarm() -> None:
     assert found.independence.steps == sorted(hard)
     assert found.independence.expected == pytest.approx(40 * 39 / (2 * 799))
     assert found.independence.p_value < 1e-6
+    assert found.warning == found.notes[0]
+    assert found.warning.startswith("ERRORS CLUSTER BY STEP (p-value 0.000): K AND P_FULL DO NOT HOLD")
+    assert found.problem == ""
+    assert plan(found).notes[0] == found.warning
     independent = calibrate(TowersOfHanoi(10), "sim:error=0.1", samples=400, pairs=1)
+    assert independent.warning == ""
+    assert not any("CLUSTER" in note for note in independent.notes)
     assert independent.independence.p_value > 0.05
 
 
 def test_steps_that_no_k_can_save_are_bounded() -> None:
     none = calibrate(Known(1000), Scripted(right), steps=10**6)
+    assert any("takes the steps sampled to be like those of the whole task" in note for note in none.notes)
     assert none.unsalvageable == 0
     assert none.unsalvageable_high == pytest.approx(3 / 1000 * 10**6, rel=0.01)
     five = set(range(0, 1000, 200))
@@ -243,6 +254,32 @@ def test_steps_that_no_k_can_save_are_bounded() -> None:
     saved = calibrate(Known(1000), wrong_on(five, {"sample"}), steps=10**6)
     assert saved.p == hopeless.p == 0.995
     assert saved.unsalvageable == 0
+
+
+def test_steps_on_which_every_answer_is_flagged_are_beyond_saving() -> None:
+    bad = set(range(0, 1000, 20))
+    always = Scripted(lambda request: "flag" if step_of(request) in bad else right(request))
+    found = calibrate(Known(1000), always)
+    assert (found.valid, found.right, found.unsalvageable) == (950, 950, 50)
+    assert found.unsalvageable_high is not None
+    assert 50 < found.unsalvageable_high < 66
+    assert "50 seen in 1,000" in " ".join(sentences(found))
+    once = Scripted(lambda one: "flag" if step_of(one) in bad and kind_of(one) == "sample" else right(one))
+    assert calibrate(Known(1000), once).unsalvageable == 0
+
+
+def test_of_many_flagged_steps_a_part_is_voted_on_and_the_bound_says_so() -> None:
+    """600 of 1,000 steps are flagged at first, 30 of them always: the bound lies above, and not at all the rest."""
+    flagged, bad = set(range(600)), set(range(0, 600, 20))
+
+    def answer(request: Request) -> str:
+        flags = bad if kind_of(request) == "again" else flagged
+        return "flag" if step_of(request) in flags else right(request)
+
+    found = calibrate(Known(1000), Scripted(answer), pairs=0, firsts=0)
+    assert found.unsalvageable_high is not None
+    assert 30 < found.unsalvageable_high < 90
+    assert any("of 600 steps that went wrong or were flagged 200 were voted on" in note for note in found.notes)
 
 
 def test_margins_for_a_run() -> None:
@@ -345,6 +382,16 @@ def test_a_budget_is_kept_and_widens_the_interval() -> None:
     assert enough.p_low < whole.p_low
 
 
+def test_a_pilot_run_leaves_half_of_the_budget_for_the_samples() -> None:
+    model = Scripted(counted)
+    found = calibrate(Counting(1000), model, price=Price(1000.0, 1000.0), max_cost=3.0)
+    kinds = Counter(kind_of(request) for batch in model.batches for request in batch)
+    assert kinds["vote"] == 100  # of 0.015 dollars each
+    assert found.samples == found.valid == 20
+    assert found.spent == pytest.approx(model.drawn * 0.015)
+    assert "the pilot run ended at step 20: 50% of its budget of $3 is spent" in found.notes
+
+
 def test_it_ends_early_once_the_interval_has_one_k() -> None:
     found = calibrate(TowersOfHanoi(10), "sim:error=0.3", samples=1000, early=True)
     assert found.samples == 1000  # no interval as short as it takes is in sight
@@ -367,6 +414,31 @@ def test_failed_calls_are_neither_votes_nor_flags() -> None:
     assert (found.valid, found.right, found.false_flags) == (100, 100, {})
     with pytest.raises(SamplingError, match="a model call failed once, the last time with OSError: down"):
         calibrate(Known(100), Scripted(lambda _: OSError("down")), outage_limit=0)
+
+
+def test_answers_that_were_judged_by_other_rules_are_not_taken_over() -> None:
+    def rule(_: AIMessage) -> None:
+        return None
+
+    store = InMemoryStore()
+    red_flags = TokenLimit(750) | Truncated() | rule
+    first = calibrate(Known(50), Scripted(right), red_flags=red_flags, store=store, run_id="a")
+    asked = Scripted(right)
+    assert calibrate(Known(50), asked, red_flags=red_flags, store=store, run_id="a") == first
+    for other in ({"red_flags": TokenLimit(750)}, {"red_flags": red_flags, "lenient": int}):
+        with pytest.raises(ValueError, match="holds another calibration.*give another run_id"):
+            calibrate(Known(50), asked, store=store, run_id="a", **other)
+    assert asked.drawn == 0
+
+
+def test_a_price_that_is_given_later_counts() -> None:
+    store, whole = InMemoryStore(), Scripted(counted)
+    unpriced = calibrate(Known(50), whole, store=store, run_id="a")
+    assert unpriced.spent is None
+    for price in (Price(1.0, 2.0), Price(10.0, 20.0)):
+        found = calibrate(Known(50), Scripted(right), store=store, run_id="a", price=price)
+        assert found.spent == pytest.approx(whole.drawn * (10 * price.input + 5 * price.output) / 1e6)
+        assert found.cost_per_sample == pytest.approx((10 * price.input + 5 * price.output) / 1e6)
 
 
 async def test_the_async_twin() -> None:
@@ -441,6 +513,15 @@ def test_a_model_that_is_always_right_is_not_taken_to_be_perfect() -> None:
     assert found.k_min > 2
     assert found.p_full is not None
     assert 0.95 <= found.p_full < 1
+
+
+def test_a_k_that_no_ballot_takes_is_no_recommendation() -> None:
+    found = calibrate(Known(114), wrong_on(set(range(46))))
+    assert 0.5 < found.p_low < 0.501
+    assert found.k_min is None
+    assert found.problem.startswith("k would be above 1,000, the most that a ballot takes")
+    with pytest.raises(ValueError, match="no k can be recommended for Scripted: k would be above 1,000"):
+        found.margin()
 
 
 def test_too_few_samples_to_tell() -> None:

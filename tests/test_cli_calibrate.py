@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import Scripted, right
 from typer.testing import CliRunner, Result
 
 from langgraph_maker import theory
 from langgraph_maker.cli import app
+from langgraph_maker.state import Request
 
 MILLION = 2**20 - 1
 MODELS = ("sim:gpt-4.1-mini", "sim:gpt-4.1-nano", "sim:haiku-4.5")
@@ -187,6 +189,23 @@ def test_a_signal_ends_it_and_the_printed_command_goes_on(tmp_path: Path) -> Non
     assert more["samples"] == kept > 0
 
 
+@pytest.mark.parametrize("begun", ["calibrate", "run --k auto"])
+def test_a_model_that_fails_leaves_a_command_that_goes_on(begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Scripted(lambda request: PermissionError("no") if request.messages[0].text == "50" else right(request))
+    for place in ("run", "calibrate"):
+        monkeypatch.setattr(f"langgraph_maker.cli.{place}.load_model", lambda *_: failing)
+    name, *options = begun.split()
+    command = [name, "test_calibration:Known", "--set", "steps=100", *options]
+    monkeypatch.setattr(sys, "argv", ["langgraph-maker", *command])
+    done = call(*command)
+    assert done.exit_code == 1
+    assert "the model refused" in done.stderr
+    again = shlex.split(done.stderr.split("this goes on: ")[1])
+    assert again[: len(command) + 2] == ["langgraph-maker", *command, "--run-id"]
+    failing.answers = right
+    assert call(*again[1:]).exit_code == 0
+
+
 def test_a_deadline_ends_it() -> None:
     [part] = found("hanoi", "--deadline", "0.001s")["calibrations"]
     assert part["samples"] < 1000
@@ -260,6 +279,12 @@ def test_a_plan_from_numbers_and_from_a_calibration(tmp_path: Path) -> None:
         ("plan --p 0.9 --steps 10 --budget 1", "a budget needs a cost"),
         ("plan --p 0.9 --steps 10 --tokens 1,2", "--tokens and --price go together"),
         ("plan --p 0.9 --steps 10 --tokens 1 --price 1,2", "--tokens takes IN,OUT"),
+        ("plan --p 0.9 --steps 10 --tokens=-1,2 --price 1,2", "--tokens takes two numbers of tokens, 0 or more"),
+        ("plan --p 0.9 --steps 10 --tokens 1,inf --price 1,2", "--tokens takes two numbers of tokens, 0 or more"),
+        ("plan --p 0.9 --steps 10 --cost-per-sample=-1", "cost_per_sample is a number of dollars, 0 or more, not -1"),
+        ("plan --p 0.9 --steps 10 --cost-per-sample nan", "cost_per_sample is a number of dollars, 0 or more, not nan"),
+        ("plan --p 0.9 --steps 10 --cost-per-sample 1 --budget inf", "budget is a number of dollars, 0 or more"),
+        ("plan --p 0.9 --steps 10 --lanes 4", "--lanes and --spread go with --latency"),
         ("plan --p 0.9 --steps 10 --model a", "--model goes with --calibration"),
         ("plan --calibration /nowhere", "/nowhere cannot be read"),
         ("plan --calibration pyproject.toml", "cannot be read"),
@@ -292,6 +317,18 @@ def test_a_run_with_k_auto_shows_what_it_goes_by_and_goes_on_with_it(tmp_path: P
     again = call(*command)
     assert f"127 of 127 steps decided, each by a margin of {result['calibration']['k_min']}" in again.stdout
     assert "  k        calibrated: k is" in again.stdout
+
+
+def test_a_run_with_k_auto_warns_where_errors_cluster_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: Request) -> str:
+        hard = int(request.messages[0].text) % 10 == 0
+        return "0" if hard and request.subtask_id.startswith(("sample", "pair")) else right(request)
+
+    monkeypatch.setattr("langgraph_maker.cli.run.load_model", lambda *_: Scripted(answer))
+    done = call("run", "test_calibration:Known", "--set", "steps=400", "--k", "auto")
+    assert done.exit_code == 0
+    assert "warning: ERRORS CLUSTER BY STEP" in done.stderr
+    assert "K AND P_FULL DO NOT HOLD" in done.stdout
 
 
 def test_where_voting_cannot_help_a_run_with_k_auto_says_so() -> None:

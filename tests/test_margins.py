@@ -209,6 +209,20 @@ def test_where_voting_cannot_help_no_run_begins(answer: str, why: str) -> None:
     assert list(journal.runs(store)) == []
 
 
+def test_a_k_above_what_a_step_may_draw_is_said_and_a_larger_limit_goes_on() -> None:
+    def answer(request: Request) -> str:
+        calibrating = request.number >= CALIBRATING
+        return "0" if calibrating and int(request.messages[0].text) % 10 == 0 else right(request)
+
+    store, model = InMemoryStore(), Scripted(answer)
+    with pytest.raises(CalibrationError, match="k would be 5, and a step may draw 4 samples: raise max_samples"):
+        solve(Known(100), model, k="auto", max_samples=4, store=store, run_id="a")
+    paid = model.drawn
+    run = solve(Known(100), model, k="auto", max_samples=20, store=store, run_id="a")
+    assert run.status == "solved"
+    assert model.drawn - paid == of_the_run(model) == run.samples
+
+
 def test_what_cannot_be_used_is_refused_before_anything_is_paid_for() -> None:
     model = Scripted(right)
     for options, why in (

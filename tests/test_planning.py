@@ -147,6 +147,7 @@ def test_neighbours_of_k_are_shown_and_the_target_lies_between_them() -> None:
     assert chosen.k == 6
     assert chosen.cost is None
     assert any("costs are unknown" in note for note in planned.notes)
+    assert any("if errors are independent and equally likely at every step" in note for note in planned.notes)
     assert [choice.k for choice in plan(1.0, 10).choices] == [1, 2]
 
 
@@ -177,10 +178,26 @@ def test_a_plan_from_a_calibration_takes_k_from_the_bounds_and_costs_from_the_es
     assert plan(found, 1023).k < planned.k
 
 
+@pytest.mark.parametrize(("p", "first", "v", "k"), [(0.65, 0.99, 0.5, 3), (0.8, 0.3, 0.7, 2)])
+def test_a_flagged_first_sample_is_drawn_again_like_all_others(p: float, first: float, v: float, k: int) -> None:
+    """Against 200,000 ballots drawn one sample at a time, within 4 standard errors."""
+    [choice] = [one for one in plan(p, 1, 0.87, p_first=first, valid_rate=v).choices if one.k == k]
+    rng = np.random.default_rng(7)
+    lead, samples = np.zeros(200_000, dtype=np.int64), np.zeros(200_000, dtype=np.int64)
+    while np.any(going := np.abs(lead) < k):
+        up = rng.random(lead.size) < np.where(samples == 0, first, p)
+        lead += np.where(going & (rng.random(lead.size) < v), np.where(up, 1, -1), 0)
+        samples += going
+    error = 4 / math.sqrt(lead.size)
+    assert abs((lead > 0).mean() - choice.p_full) < error * (lead > 0).std()
+    assert abs(samples.mean() - choice.samples) < error * samples.std()
+
+
 def test_margins_too_wide_to_solve_have_no_rounds() -> None:
     planned = plan(0.501, 1000)
     assert planned.k > 1000
     assert planned.choice.rounds is planned.choice.waves is None
+    assert any("k is above 1,000, the most that a ballot takes" in note for note in planned.notes)
 
 
 def test_what_cannot_be_planned_is_refused() -> None:
@@ -205,7 +222,7 @@ def test_what_cannot_be_planned_is_refused() -> None:
 def test_a_calibration_in_sentences_says_what_its_figures_rest_on() -> None:
     said = "\n".join(sentences(calibrated("gpt-4.1-mini")))
     for part in (
-        "if there is no step that no k can save",
+        "if errors are independent and equally likely at every step, and if there is no step that no k can save",
         "Such steps: at most",
         "steps sampled twice",
         "Flagged as bad_state",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing_extensions import Unpack
 
 from langgraph_maker.calibration import Options, acalibrate
-from langgraph_maker.calibration.findings import Calibration
+from langgraph_maker.calibration.findings import ASSUMED, SIGNIFICANT, Calibration
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.prices import Price
@@ -219,7 +219,7 @@ def sentences(found: Calibration) -> list[str]:
     ]
     pairs = found.independence
     if pairs.pairs:
-        verdict = "errors cluster by step" if pairs.p_value < 0.05 else "no sign that errors cluster"  # noqa: PLR2004
+        verdict = "errors cluster by step" if pairs.p_value < SIGNIFICANT else "no sign that errors cluster"
         failing = ", ".join(map(str, pairs.steps[:_LISTED])) + (", …" if len(pairs.steps) > _LISTED else "")
         listed = f" Steps that failed twice: {failing}." if pairs.steps else ""
         said.append(
@@ -229,12 +229,13 @@ def sentences(found: Calibration) -> list[str]:
     if found.k_min is not None and found.p_full is not None and found.steps is not None:
         said.append(
             f"k = {found.k_min} for {found.steps:,} steps at {found.target:.0%} ({found.k_estimate} by the estimate"
-            f" alone): p_full = {found.p_full:.4f} at the lower bound, if there is no step that no k can save."
+            f" alone): p_full = {found.p_full:.4f} at the lower bound, if {ASSUMED}, and if there is no step"
+            " that no k can save."
         )
     if found.unsalvageable_high is not None:
         said.append(
             f"Such steps: at most {found.unsalvageable_high:,.0f} of {found.steps:,} (95 % upper bound;"
-            f" {found.unsalvageable:,} seen in {found.valid:,})."
+            f" {found.unsalvageable:,} seen in {found.samples:,})."
         )
     if found.expected_samples is not None:
         cost = "cost unknown" if found.expected_cost is None else f"${found.expected_cost:,.2f}"

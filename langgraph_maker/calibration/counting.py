@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from langgraph_maker import theory
 from langgraph_maker.calibration.findings import (
+    TOO_LARGE,
     Calibration,
     FalseFlags,
     Independence,
     OtherLimit,
+    first_vote,
     margin_or_none,
     no_better,
 )
@@ -42,15 +44,21 @@ class _Seen(NamedTuple):
 
 @dataclass
 class Counts:
-    """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown."""
+    """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown.
+
+    `elsewhere` says that they are for a task of another length, `looked` has the steps that were voted on a second time
+    or whose truth is not known, `saved` those of them whose vote was right.
+    """
 
     oracle: bool
     limit: int | None = None
+    elsewhere: bool = False
     truths: dict[int, str | None] = field(default_factory=dict)
     singles: dict[int, _Seen] = field(default_factory=dict)
     pairs: dict[int, _Seen] = field(default_factory=dict)
     firsts: list[_Seen] = field(default_factory=list)
     used: Usage = field(default_factory=no_usage)
+    looked: set[int] = field(default_factory=set)
     saved: set[int] = field(default_factory=set)
     drawn: int = 0
     spent: float | None = 0.0
@@ -73,9 +81,8 @@ class Counts:
 
     @property
     def suspects(self) -> list[int]:
-        """Steps that went wrong and that no vote saved."""
-        wrong = (step for step, one in self.singles.items() if self.flag(one) is None and not one.right)
-        return [step for step in wrong if step not in self.saved]
+        """Steps whose sample gave no right vote, being wrong or flagged."""
+        return [step for step, one in self.singles.items() if not one.right or self.flag(one) is not None]
 
     def flag(self, seen: _Seen) -> str | None:
         """Why a sample is flagged, if it is."""
@@ -117,19 +124,19 @@ def conclude(
     p_first, first_bounds = _share(sum(firsts), len(firsts)), interval(sum(firsts), len(firsts))
     first_low = first_bounds.low if p_first is not None else None
     cost = _cost_per_sample(counts)
+    own = None if p is None or v is None else first_vote(p, p_first, v)
     k, k_estimate = (
-        margin_or_none(low or 0.0, own, steps, target) for low, own in ((p_bounds.low, first_low), (p, p_first))
+        margin_or_none(low or 0.0, first, steps, target) for low, first in ((p_bounds.low, first_low), (p, own))
     )
     sure = sure_estimate = votes = total = total_estimate = None
     if steps is not None and k is not None and p is not None and v:
         sure = theory.p_full(p_bounds.low, k, steps, p_first=no_better(p_bounds.low, first_low))
-        sure_estimate = theory.p_full(p, k, steps, p_first=p_first)
-        votes = steps * theory.expected_votes(p, k, p_first=p_first) / v
+        sure_estimate = theory.p_full(p, k, steps, p_first=own)
+        votes = steps * theory.expected_votes(p, k, p_first=own) / v
         total = None if cost is None else votes * cost
     if steps is not None and k_estimate is not None and p is not None and v and cost is not None:
-        total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=p_first)
-    seen = len(counts.suspects)
-    share = interval(seen, valid).high if anytime else upper_bound(seen, valid)
+        total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=own)
+    seen, share = _beyond_saving(counts, anytime=anytime)
     found = Calibration(
         task=task,
         model=model,
@@ -169,10 +176,10 @@ def conclude(
         other_limits=[],
         unsalvageable=seen,
         unsalvageable_high=None if steps is None else share * steps,
-        problem=_problem(counts, *p_bounds),
+        problem=_problem(counts, *p_bounds) or (TOO_LARGE if k is None and steps is not None else ""),
         notes=[],
     )
-    return replace(found, notes=[*counts.notes, *_notes(counts, found)])
+    return replace(found, notes=[*filter(None, [found.warning]), *counts.notes, *_notes(counts, found)])
 
 
 def at_other_limits(counts: Counts, found: Calibration) -> list[OtherLimit]:
@@ -195,6 +202,24 @@ def at_other_limits(counts: Counts, found: Calibration) -> list[OtherLimit]:
         )
         others.append(OtherLimit(**{name: getattr(other, name) for name in OtherLimit.__annotations__}))
     return others
+
+
+def _beyond_saving(counts: Counts, *, anytime: bool) -> tuple[int, float]:
+    """How many of the sampled steps were not seen to be saved, and the upper bound on their share of all steps."""
+
+    def bound(seen: int, samples: int, confidence: float = 0.95) -> float:
+        if anytime:
+            return confidence_sequence(seen, samples, confidence).high
+        return upper_bound(seen, samples, confidence)
+
+    suspects = counts.suspects
+    looked = [step for step in suspects if step in counts.looked]
+    unsaved = sum(step not in counts.saved for step in looked)
+    if not looked or len(looked) == len(suspects):
+        seen = unsaved if looked else len(suspects)
+        return seen, bound(seen, counts.samples)
+    both = 0.975  # either bound may miss
+    return unsaved, bound(len(suspects), counts.samples, both) * bound(unsaved, len(looked), both)
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -262,6 +287,7 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
         )
     if found.steps is None:
         notes.append("the task's length is not known: say for how many steps k and costs are wanted")
+    notes += _notes_on_lost_steps(counts)
     if found.simulated:
         notes.append("the model is simulated: what was measured says nothing about a real one")
     if counts.used["cost"] is None:
@@ -272,4 +298,19 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
         notes.append("the model did not say how many tokens it read: they are not in the costs")
     if cut := sum(one.answer["cut"] for one in counts.singles.values()):
         notes.append(f"{cut:,} answers were cut off: what a higher token limit gives is not known of them")
+    return notes
+
+
+def _notes_on_lost_steps(counts: Counts) -> list[str]:
+    notes = []
+    suspects, looked = len(counts.suspects), len(counts.looked)
+    if looked and suspects > looked:
+        notes.append(
+            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were voted on: the bound on steps that"
+            " no k can save is a bound on the share of suspects times one on that of lost ones among them"
+        )
+    elif suspects > looked:
+        notes.append(f"{suspects:,} steps that went wrong or were flagged were not voted on and count as beyond saving")
+    if counts.elsewhere:
+        notes.append("the bound on steps that no k can save takes the steps sampled to be like those of the whole task")
     return notes

@@ -9,7 +9,7 @@ from typing import Any, Final
 from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.counting import Counts
 from langgraph_maker.calibration.findings import margin_or_none
-from langgraph_maker.calibration.trials import Draw, Ended, Trials
+from langgraph_maker.calibration.trials import Draw, Ended, Spent, Trials
 from langgraph_maker.estimates import confidence_sequence
 from langgraph_maker.task import Checkable, State, Task
 
@@ -17,7 +17,9 @@ __all__ = ["Course"]
 
 _SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they can be saved
 _SECOND_LOOK_MARGIN: Final = 3
+_SECOND_LOOK_SAMPLES: Final = 30  # on a step that is always flagged they would only cost
 _LEAST_BEFORE_ENDING: Final = 50
+_PILOT_SHARE: Final = 0.5  # of the budget: the rest is for the samples
 
 
 class Course:
@@ -37,7 +39,7 @@ class Course:
         self.task, self.trials, self.about = task, trials, about
         self.steps, self.target, self.early, self.max_steps = steps, target, early, max_steps
         self.ended = False
-        self.counts = Counts(oracle=isinstance(task, Checkable), limit=trials.limit)
+        self.counts = Counts(oracle=isinstance(task, Checkable), limit=trials.limit, elsewhere=steps != task.steps)
 
     async def run(self) -> Counts:
         """Draw and count until all samples are there, or it has to end.
@@ -81,7 +83,15 @@ class Course:
         while len(states) < most and not self.task.is_done(state):
             at = len(states)
             states.append(state)
-            [winner] = await self.trials.vote("vote", [(at, state)], self.about["reference_k"])
+            try:
+                self.trials.portion = _PILOT_SHARE
+                [winner] = await self.trials.vote("vote", [(at, state)], self.about["reference_k"])
+            except Spent as why:
+                states.pop()
+                self.counts.notes.append(f"the pilot run ended at step {at:,}: {why}")
+                break
+            finally:
+                self.trials.portion = 1.0
             self.counts.truths[at] = winner and winner[0]
             if winner is None:
                 self.counts.notes.append(f"the pilot run ended at step {at:,}, whose vote does not settle")
@@ -121,19 +131,17 @@ class Course:
             truths.update((step, winner and winner[0]) for (step, _), winner in zip(unknown, winners, strict=True))
 
     async def _look_again(self, places: Sequence[tuple[int, State]]) -> None:
-        """Vote on steps that went wrong: those whose winner is right can be saved."""
+        """Vote on steps that went wrong or were flagged: those whose winner is right can be saved."""
+        if not self.counts.valid:  # then nothing has to be told apart
+            return
         suspects = set(self.counts.suspects)
-        wrong = [(step, state) for step, state in places if step in suspects]
-        known = [(step, state) for step, state in wrong if self.counts.truths[step] is not None]
-        asked = known[:_SECOND_LOOKS]
-        winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN)
+        looked = [(step, state) for step, state in places if step in suspects][:_SECOND_LOOKS]
+        asked = [(step, state) for step, state in looked if self.counts.truths[step] is not None]
+        winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN, _SECOND_LOOK_SAMPLES)
         for (step, _), winner in zip(asked, winners, strict=True):
             if winner is not None and winner[0] == self.counts.truths[step]:
                 self.counts.saved.add(step)
-        if len(known) > len(asked):
-            self.counts.notes.append(
-                f"{len(known) - len(asked):,} steps that went wrong were not voted on and count as beyond saving"
-            )
+        self.counts.looked.update(step for step, _ in looked)
 
     def _settled(self) -> bool:
         counts = self.counts

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -33,9 +34,11 @@ from langgraph_maker.nodes.sample import check_temperatures
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.profiles import read_spec
-from langgraph_maker.red_flags import RuleLike
+from langgraph_maker.red_flags import RuleLike, each_rule
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 __all__ = ["Calibration", "Options", "acalibrate", "calibrate", "check_aims", "known_price"]
 
@@ -113,8 +116,8 @@ async def acalibrate(
     One sample a step, so that errors which cluster by step leave the intervals right. Where the task has an oracle,
     samples are scored against the truth, else against the winner of a vote of fresh samples at the margin
     `reference_k`; a step where that vote does not settle counts as wrong. On some steps a second sample is drawn, to
-    see whether errors are independent, and one at the first vote's temperature. Steps that went wrong are voted on
-    (at most 200, at k = 3), to see whether voting saves them.
+    see whether errors are independent, and one at the first vote's temperature. Steps that went wrong or
+    were flagged are voted on (at most 200, at k = 3, by 30 samples at most), to see whether voting saves them.
 
     Intervals are exact for a number of samples fixed beforehand; where sampling may end early (`early`, `max_cost`,
     or `stop` said so) they are those of a confidence sequence, which are wider.
@@ -135,7 +138,8 @@ async def acalibrate(
         early: End as soon as both ends of the interval of p call for the same k.
         max_steps: Of a task of unknown length, how many steps to look at.
         price: What tokens cost; None for what is known of the model, see `known_price`.
-        max_cost: Dollars to spend at most; the batch under way may exceed it a little.
+        max_cost: Dollars to spend at most; the batch under way may exceed it a little. Where states come from a pilot
+            run, half of them are for that.
         stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
         on_progress: Told after each batch which model was asked, and how many samples were drawn so far.
         max_concurrency: Model calls at a time, and samples in a batch; None for 256 to a chat model, and 64 elsewhere.
@@ -143,7 +147,8 @@ async def acalibrate(
         outage_limit: Seconds for which a failing call is made again.
         seed: Chooses the steps.
         store: Keeps every answer, so that the same call with the same `run_id` goes on where it broke off.
-        run_id: The calibration's name in the store; None makes a fresh one.
+        run_id: The calibration's name in the store; None makes a fresh one. Answers are kept as they were judged, so
+            other red flags or another `lenient` (as far as their `repr` tells) need another name.
         name: What to call the model; None for its own name.
 
     Raises:
@@ -195,6 +200,8 @@ async def acalibrate(
         "parameters": task.parameters(),
         "model": name,
         "token_limit": trials.limit,
+        "red_flags": _names(*each_rule(red_flags)),
+        "lenient": _names(lenient),
         "samples": samples,
         "seed": seed,
         "temperatures": [first_temperature, temperature],
@@ -234,6 +241,11 @@ def known_price(model: Model) -> Price | None:
     if profile.input_price is None or profile.output_price is None:
         return None
     return Price(profile.input_price, profile.output_price)
+
+
+def _names(*given: object) -> list[str]:
+    """What rules and parsers are called, the same in every process."""
+    return [_ADDRESS.sub("", repr(one)) for one in given]
 
 
 def check_aims(samples: int, target: float) -> None:

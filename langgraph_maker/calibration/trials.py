@@ -22,7 +22,7 @@ from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit, Truncated, ea
 from langgraph_maker.state import Request, Usage, Verdict, no_usage, total_usage
 from langgraph_maker.task import State, Task, Vote
 
-__all__ = ["Answer", "Draw", "Ended", "Trials"]
+__all__ = ["Answer", "Draw", "Ended", "Spent", "Trials"]
 
 _NUMBERS: Final = {"sample": 0, "pair": 1, "first": 2, "again": 16, "vote": 1 << 16}
 _OWN: Final = 1 << 40  # sample numbers that no run reaches: the draws of a simulated model depend on them
@@ -59,6 +59,10 @@ class Ended(Exception):  # noqa: N818 - a signal, caught where sampling is drive
     """Sampling has to end before all samples are drawn; the message says why."""
 
 
+class Spent(Ended):
+    """The part of the budget that is to be spent here is spent."""
+
+
 @dataclass
 class Trials:
     """Draws samples within a budget and remembers them.
@@ -71,7 +75,7 @@ class Trials:
         temperatures: Of the first vote, and of all others.
         seed: Part of the samples' numbers.
         price: What tokens cost; None for the list price of the model that a response names.
-        max_cost: Dollars after which no further batch is drawn.
+        max_cost: Dollars after which no further batch is drawn; before the samples themselves a `portion` of them.
         stop: Asked before each batch, and while one is waited for.
         on_progress: Told after each batch how many samples there are.
         store: Keeps the answers under `run_id`.
@@ -93,6 +97,7 @@ class Trials:
     answers: dict[Draw, Answer] = field(default_factory=dict)
     used: Usage = field(default_factory=no_usage)
     batches: int = 0
+    portion: float = 1.0
 
     def __post_init__(self) -> None:
         task, rules = self.task, each_rule(self.red_flags)
@@ -130,10 +135,16 @@ class Trials:
                 if item is None:
                     return
                 try:
-                    batch = [(Draw(*draw), answer) for draw, answer in json.loads(item.value["answers"])]
+                    batch = [(Draw(*draw), self._priced(answer)) for draw, answer in json.loads(item.value["answers"])]
                 except (TypeError, KeyError, ValueError) as error:
                     raise JournalError(f"the answers of calibration {self.run_id!r} cannot be read: {error}") from error
                 self._remember(batch)
+
+    def _priced(self, answer: Answer) -> Answer:
+        """Its cost anew, where a price is given: another one may have been, or none."""
+        if self.price is None:
+            return answer
+        return {**answer, "usage": {**answer["usage"], "cost": self.price.cost(answer["usage"])}}
 
     @property
     def _where(self) -> tuple[str, ...]:
@@ -161,9 +172,11 @@ class Trials:
                 raise error
         return [self.answers[draw] for draw, _ in draws]
 
-    async def vote(self, kind: str, asked: Sequence[tuple[int, State]], k: int) -> list[tuple[str, Any] | None]:
-        """Let fresh samples vote at each of these places until one leads by k: its key and vote, or None."""
-        budget = check_budget(None, k)
+    async def vote(
+        self, kind: str, asked: Sequence[tuple[int, State]], k: int, most: int | None = None
+    ) -> list[tuple[str, Any] | None]:
+        """Let up to `most` fresh samples vote at each place until one leads by k: its key and vote, or None."""
+        budget = check_budget(most, k)
         ballots = {at: Ballot(k) for at, _ in asked}
         drawn = dict.fromkeys(ballots, 0)
         while True:
@@ -189,12 +202,14 @@ class Trials:
         spent = self.used["cost"]
         if spent is None:
             raise Ended("what it costs is not known, and it has a budget: give the price of the model")
-        if spent >= self.max_cost:
-            raise Ended(f"its budget of ${self.max_cost:g} is spent")
+        budget = self.portion * self.max_cost
+        if spent >= budget:
+            share = "" if self.portion == 1 else f"{self.portion:.0%} of "
+            raise Spent(f"{share}its budget of ${self.max_cost:g} is spent")
         if not spent:
             return min(self.batch, _UNTRIED)
         mean = spent / len(self.answers)
-        return max(1, min(self.batch, int((self.max_cost - spent) / mean)))
+        return max(1, min(self.batch, int((budget - spent) / mean)))
 
     def _request(self, draw: Draw, state: State) -> Request:
         kind, at, number = draw

@@ -106,7 +106,8 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             raise ValueError(f"a --model is given twice: {', '.join(names)}")
         if file is not None and not file.parent.is_dir():
             raise ValueError(f"{file}: there is no folder {file.parent}; make it first")
-    with told(USAGE), open_store(db) as store:
+    command = same_command(db, run_id)
+    with told(USAGE, command), open_store(db) as store:
         with follow_samples(err) as on_progress, stopping(stop):
             kept: Options = {**options, "store": store, "on_progress": on_progress}
             found = compare(chosen, asked, for_steps=steps, prices=given, **kept)
@@ -119,7 +120,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
                 out.print(_report(chosen, found), markup=False)
                 out.print(f"\nThe answers are kept as {run_id} in {shown(db)}.", markup=False)
     if stop.is_set():
-        err.print(f"stopped; this goes on: {escape(same_command(db, run_id))}")
+        err.print(f"stopped; this goes on: {escape(command)}")
         raise typer.Exit(STOPPED)
 
 

@@ -49,6 +49,8 @@ def plan(  # noqa: PLR0917 - typer reads the options from the signature
                 raise ValueError("give --steps or --disks, and not both")
             steps = TowersOfHanoi(disks).steps
         cost = _cost(cost_per_sample, tokens, price)
+        if latency is None and (lanes != 1 or spread != 1.0):
+            raise ValueError("--lanes and --spread go with --latency")
         if calibration is not None:
             if not (p is None and p_first is None and cost is None and valid_rate == 1.0):
                 raise ValueError("--calibration says what --p, --p-first, --v and costs would: give one or the other")
@@ -89,6 +91,8 @@ def _cost(given: float | None, tokens: str | None, price: str | None) -> float |
         read, written = (float(part) for part in tokens.split(","))
     except ValueError:
         raise ValueError(f"--tokens takes IN,OUT, not {tokens!r}") from None
+    if not all(0 <= count < float("inf") for count in (read, written)):
+        raise ValueError(f"--tokens takes two numbers of tokens, 0 or more, not {tokens!r}")
     return prices.read_price(price).cost({"input_tokens": read, "cached_input_tokens": 0, "output_tokens": written})
 
 

@@ -6,6 +6,7 @@ import gc
 import json
 import textwrap
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -33,7 +34,7 @@ from langgraph_maker.cli.shell import (
 from langgraph_maker.graph import create_maker
 from langgraph_maker.progress import alarmed, calibrated, follow
 from langgraph_maker.records import check_id
-from langgraph_maker.runner import Options, Run, solve
+from langgraph_maker.runner import Options, Progress, Run, solve
 from langgraph_maker.stores import default_db, open_store, shown
 from langgraph_maker.task import Task
 
@@ -62,7 +63,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
-    max_samples: Annotated[int | None, typer.Option(help="samples after which the run stops")] = None,
+    max_samples: Annotated[
+        int | None, typer.Option(help="samples after which the run stops, those of --k auto apart")
+    ] = None,
     max_step_samples: Annotated[int | None, typer.Option(help="samples after which a step is unresolved")] = None,
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="after which the run stops: seconds, or like 15m, 2h")
@@ -129,7 +132,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 store=store,
                 run_id=run_id,
                 deadline=due,
-                on_progress=on_progress,
+                on_progress=_warning(on_progress),
                 **options,
             )
         with to_stdout():
@@ -141,6 +144,17 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
         err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")
     raise typer.Exit(_EXIT[result.status])
+
+
+def _warning(on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Say what speaks against the k of a calibration, before the run is paid for."""
+
+    def told_of(now: Progress) -> None:
+        on_progress(now)
+        if now.calibration is not None and now.calibration.warning:
+            err.print(f"[bold]warning:[/] {escape(now.calibration.warning)}")
+
+    return told_of
 
 
 def _as_json(result: Run) -> dict[str, Any]:
@@ -167,6 +181,8 @@ def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: 
     lines += [f"  alarm    {escape(alarmed(alarm))}" for alarm in raised]
     if result.calibration is not None:
         lines.insert(2, f"  k        {calibrated(result.calibration)}")
+        if result.calibration.warning:
+            lines.insert(3, f"  warning  [bold]{escape(result.calibration.warning)}[/]")
     if result.status == "solved" and result.undecided_after:
         lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")
     if result.reason:

@@ -21,7 +21,7 @@ try:
 except ImportError as missing:  # pragma: no cover - the test environment has the extra
     sys.exit(f"the command line needs an extra ({missing}): pip install 'langgraph-maker[cli]'")
 
-from langgraph_maker.errors import MakerError
+from langgraph_maker.errors import MakerError, SamplingError
 
 __all__ = [
     "ERROR",
@@ -90,6 +90,9 @@ def told(code: int, command: str = "") -> Iterator[None]:
     except KeyboardInterrupt as error:
         goes_on = f"; this goes on: {command}" if command else ""
         fail(STOPPED, f"interrupted{_notes(error)}; what was counted is in the journal{goes_on}")
+    except SamplingError as error:
+        goes_on = f"; what was drawn is kept, and this goes on: {command}" if command else ""
+        fail(ERROR, f"{error}{_notes(error)}{goes_on}")
     except MakerError as error:
         fail(ERROR, f"{error}{_notes(error)}")
     except Exception as error:  # noqa: BLE001

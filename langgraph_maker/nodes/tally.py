@@ -16,7 +16,7 @@ from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
 
-__all__ = ["Margin", "check_budget", "decision", "deficit", "in_words", "margins", "tally_node"]
+__all__ = ["LARGEST_MARGIN", "Margin", "check_budget", "decision", "deficit", "in_words", "margins", "tally_node"]
 
 Margin: TypeAlias = int | Callable[[str], int] | Raised
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
@@ -94,7 +94,7 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
     return lambda step: k(int(step))
 
 
-_LARGEST_MARGIN = 1000
+LARGEST_MARGIN = 1000
 _REMEMBERED = 65_536  # more than there are lanes
 
 
@@ -111,8 +111,8 @@ def check_budget(max_samples: int | None, k: int) -> int:
         >>> check_budget(None, 3), check_budget(None, 29)
         (100, 8410)
     """
-    if k > _LARGEST_MARGIN:
-        raise ValueError(f"k is at most {_LARGEST_MARGIN:,}: no round could hold the votes that {k} takes")
+    if k > LARGEST_MARGIN:
+        raise ValueError(f"k is at most {LARGEST_MARGIN:,}: no round could hold the votes that {k} takes")
     if max_samples is None:
         return max(100, 10 * k * k)
     try:
