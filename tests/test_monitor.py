@@ -180,7 +180,7 @@ def test_projections() -> None:
 async def test_the_guarantee_in_plain_words() -> None:
     run = await asolve(TowersOfHanoi(8), "sim:error=0.05,seed=2", k=4)
     assert run.guarantee.startswith("no error in 255 steps with probability 0.99")
-    assert run.guarantee.endswith("if samples err independently and are more often right than wrong")
+    assert run.guarantee.endswith("equally often at every step, and less often than not")
     assert asdict(run)["outlook"]["p"]["value"] == pytest.approx(0.947, abs=1e-3)
     alone = solve(Counting(3), Scripted(right), k=1)
     assert "k = 1" in alone.guarantee
