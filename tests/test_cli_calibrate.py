@@ -331,6 +331,14 @@ def test_a_run_with_k_auto_warns_where_errors_cluster_by_step(monkeypatch: pytes
     assert "K AND P_FULL DO NOT HOLD" in done.stdout
 
 
+def test_a_run_that_goes_on_with_another_model_says_whose_k_it_keeps(tmp_path: Path) -> None:
+    command = ["run", "hanoi", "--disks", "6", "--k", "auto", "--db", str(tmp_path / "r.sqlite"), "--run-id", "a"]
+    first = call(*command, "--max-samples", "20").stdout
+    assert "whose k" not in first
+    other = call(*command, "--model", "sim:haiku-4.5").stdout
+    assert "; that was sim:gpt-4.1-mini, whose k a run that goes on keeps" in other
+
+
 def test_where_voting_cannot_help_a_run_with_k_auto_says_so() -> None:
     done = call("run", "hanoi", "--disks", "5", "--k", "auto", "--model", "sim:llama-3.2-3b")
     assert done.exit_code == 1

@@ -225,6 +225,7 @@ def test_what_cannot_be_planned_is_refused() -> None:
         (lambda: plan(0.9, 10, valid_rate=0.0), "valid_rate is above 0"),
         (lambda: plan(0.9, 10, 1.0), "target is above 0 and below 1"),
         (lambda: plan(unusable), "no k can be recommended"),
+        (lambda: plan(unusable, valid_rate=0.5), "a calibration says what p_first, valid_rate and cost_per_sample"),
     ]
     for call, message in refused:
         with pytest.raises(ValueError, match=message):
