@@ -289,6 +289,8 @@ def test_a_plan_from_numbers_and_from_a_calibration(tmp_path: Path) -> None:
         ("plan --calibration /nowhere", "/nowhere cannot be read"),
         ("plan --calibration pyproject.toml", "cannot be read"),
         ("run hanoi --k many", "is no whole number, and not auto"),
+        ("run hanoi --target 0.99", "--target and --calibrate-samples go with --k auto"),
+        ("run hanoi --k 4 --calibrate-samples 50", "--target and --calibrate-samples go with --k auto"),
         ("run hanoi --k auto --target 0", "target is above 0"),
         ("run hanoi --k auto --calibrate-samples 0", "samples is a whole number"),
         ("run hanoi --token-limit 0", "a token limit is a whole number of at least 1"),

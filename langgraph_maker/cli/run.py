@@ -115,6 +115,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         asked = load_model(model, chosen, base_url, seed)
         if asked_k == "auto":
             check_aims(calibrate_samples, target)
+        elif (target, calibrate_samples) != (0.95, 1000):
+            raise ValueError("--target and --calibrate-samples go with --k auto")
         create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
     command = same_command(db, run_id)
     with told(USAGE), open_store(db) as store, told(ERROR, command):
