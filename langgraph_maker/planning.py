@@ -132,6 +132,8 @@ def plan(
         (3, 3.13, 4, 1633)
     """
     if isinstance(source, Calibration):
+        if not (p_first is None and valid_rate == 1.0 and cost_per_sample is None):
+            raise ValueError("a calibration says what p_first, valid_rate and cost_per_sample would: leave them out")
         rates, steps = _measured(source), source.steps if steps is None else steps
         target = source.target if target is None else target
         notes = [

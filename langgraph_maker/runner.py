@@ -175,7 +175,8 @@ def solve(
         model: What to ask, see `models.Model`.
         k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. "auto"
             calibrates first, stores what was found with the run, and takes the least k that reaches `target` even at
-            the lower bound of p. A run that goes on keeps it.
+            the lower bound of p. A run that goes on keeps it, also with another model, which was not calibrated:
+            `Run.calibration.model` says which was.
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
             the run has the rest; `max_total_samples` is for the run alone.

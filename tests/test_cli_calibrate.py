@@ -289,6 +289,8 @@ def test_a_plan_from_numbers_and_from_a_calibration(tmp_path: Path) -> None:
         ("plan --calibration /nowhere", "/nowhere cannot be read"),
         ("plan --calibration pyproject.toml", "cannot be read"),
         ("run hanoi --k many", "is no whole number, and not auto"),
+        ("run hanoi --target 0.99", "--target and --calibrate-samples go with --k auto"),
+        ("run hanoi --k 4 --calibrate-samples 50", "--target and --calibrate-samples go with --k auto"),
         ("run hanoi --k auto --target 0", "target is above 0"),
         ("run hanoi --k auto --calibrate-samples 0", "samples is a whole number"),
         ("run hanoi --token-limit 0", "a token limit is a whole number of at least 1"),
@@ -329,6 +331,14 @@ def test_a_run_with_k_auto_warns_where_errors_cluster_by_step(monkeypatch: pytes
     assert done.exit_code == 0
     assert "warning: ERRORS CLUSTER BY STEP" in done.stderr
     assert "K AND P_FULL DO NOT HOLD" in done.stdout
+
+
+def test_a_run_that_goes_on_with_another_model_says_whose_k_it_keeps(tmp_path: Path) -> None:
+    command = ["run", "hanoi", "--disks", "6", "--k", "auto", "--db", str(tmp_path / "r.sqlite"), "--run-id", "a"]
+    first = call(*command, "--max-samples", "20").stdout
+    assert "whose k" not in first
+    other = call(*command, "--model", "sim:haiku-4.5").stdout
+    assert "; that was sim:gpt-4.1-mini, whose k a run that goes on keeps" in other
 
 
 def test_where_voting_cannot_help_a_run_with_k_auto_says_so() -> None:

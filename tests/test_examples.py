@@ -61,8 +61,8 @@ def test_both_apps_run_with_and_without_a_checkpointer(kind: str, checkpointer: 
 def test_readme_runs(block: int) -> None:
     printed = run(PYTHON[block])
     sure = (
-        "no error in 255 steps with probability 0.99904 (≥ 0.9965), bounds of 95 %, if samples err independently and"
-        " are more often right than wrong\n"
+        "no error in 255 steps with probability 0.99904 (≥ 0.9965), bounds of 95 %, if samples err independently,"
+        " equally often at every step, and less often than not\n"
     )
     expected = ["billing\n", "solved [6, 8, 0, 3, 0, 1]\n", "", sure]
     assert printed == expected[block]

@@ -10,10 +10,11 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scripted import Counting, script
+from scripted import Counting, Scripted, right, script
 
 from langgraph_maker import Calibration, calibrate, theory
 from langgraph_maker.calibration.comparison import compare, ranked, sentences
+from langgraph_maker.errors import SamplingError
 from langgraph_maker.planning import expected_rounds, expected_seconds, expected_waves, plan
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import TokenLimit, Truncated
@@ -85,6 +86,20 @@ def test_compare_calibrates_each_model_for_the_longer_task() -> None:
     assert [row.cost is None for row in found.rows] == [False, True, True]
     assert any("sim:flag=1 cannot be used: all of 255 samples were flagged" in said for said in found.sentences)
     assert any("the cost is not known for sim:error=0.2:" in said for said in found.sentences)
+
+
+def test_a_model_that_fails_leaves_the_others_their_rows_and_prices_are_asked_for_first() -> None:
+    good, bad = Scripted(right), script(PermissionError("no"))
+    found = compare(Counting(40), {"good": good, "bad": bad})
+    assert [row.model for row in found.rows] == ["good"]
+    assert list(found.failed) == ["bad"]
+    assert any(said.startswith("bad has no row, since it failed: the model refused") for said in found.sentences)
+    with pytest.raises(SamplingError, match="the model refused"):
+        compare(Counting(40), {"bad": bad, "worse": bad})
+    drawn = good.drawn
+    with pytest.raises(ValueError, match="max_cost needs to know what bad costs"):
+        compare(Counting(40), {"good": good, "bad": bad}, prices={"good": Price(1.0, 1.0)}, max_cost=1.0)
+    assert good.drawn == drawn
 
 
 def test_what_cannot_be_ranked_is_refused() -> None:
@@ -210,6 +225,7 @@ def test_what_cannot_be_planned_is_refused() -> None:
         (lambda: plan(0.9, 10, valid_rate=0.0), "valid_rate is above 0"),
         (lambda: plan(0.9, 10, 1.0), "target is above 0 and below 1"),
         (lambda: plan(unusable), "no k can be recommended"),
+        (lambda: plan(unusable, valid_rate=0.5), "a calibration says what p_first, valid_rate and cost_per_sample"),
     ]
     for call, message in refused:
         with pytest.raises(ValueError, match=message):

@@ -6,12 +6,14 @@ Rows and sentences are plain data and text, for a command line or a notebook to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from typing_extensions import Unpack
 
-from langgraph_maker.calibration import Options, acalibrate
+from langgraph_maker.calibration import Options, acalibrate, known_price
 from langgraph_maker.calibration.findings import ASSUMED, SIGNIFICANT, Calibration
+from langgraph_maker.errors import SamplingError
+from langgraph_maker.graph import check_cost
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.prices import Price
@@ -47,11 +49,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows with the least projected cost first and unusable models last, their calibrations, and what is to be said."""
+    """Rows with the least projected cost first and unusable models last, their calibrations, and what is to be said.
+
+    `failed` says by name why a model has no row, its calls having failed for good.
+    """
 
     rows: list[Row]
     calibrations: list[Calibration]
     sentences: list[str]
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def compare(
@@ -93,7 +99,7 @@ async def acompare(
 
     Raises:
         ValueError: For no model, two of one name, a price of none of them, and as `calibrate` does.
-        SamplingError: As `calibrate` does.
+        SamplingError: When calls to all of the models go on failing. What was drawn is kept.
     """
     named = list(models.items() if isinstance(models, Mapping) else ((model_name(model), model) for model in models))
     names = [name for name, _ in named]
@@ -101,15 +107,26 @@ async def acompare(
         raise ValueError(f"two of the models have the same name: {', '.join(names)}")
     if strange := (prices or {}).keys() - set(names):
         raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(names)}")
-    calibrations = []
+    for name, model in named:
+        check_cost(
+            options.get("max_cost"), (prices or {}).get(name) or options.get("price") or known_price(model), name
+        )
+    calibrations, failed = [], dict[str, str]()
     for name, model in named:
         own: Options = {**options, "steps": options.get("steps") if for_steps is None else for_steps, "name": name}
         if (price := (prices or {}).get(name)) is not None:
             own["price"] = price
         if (run_id := options.get("run_id")) is not None:
             own["run_id"] = f"{run_id} {name}"
-        calibrations.append(await acalibrate(task, model, **own))
-    return ranked(calibrations)
+        try:
+            calibrations.append(await acalibrate(task, model, **own))
+        except SamplingError as error:
+            failed[name] = str(error)
+            if len(failed) == len(named):
+                raise
+    found = ranked(calibrations)
+    said = [f"{name} has no row, since it failed: {why}" for name, why in failed.items()]
+    return replace(found, sentences=[*found.sentences, *said], failed=failed)
 
 
 def ranked(calibrations: Iterable[Calibration]) -> Comparison:

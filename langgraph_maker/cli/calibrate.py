@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,19 @@ from langgraph_maker.calibration import Calibration, Options
 from langgraph_maker.calibration.comparison import Comparison, Row, compare, sentences
 from langgraph_maker.calibration.counting import LIMITS
 from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
-from langgraph_maker.cli.shell import ERROR, STOPPED, USAGE, app, err, out, same_command, stopping, to_stdout, told
+from langgraph_maker.cli.shell import (
+    ERROR,
+    STOPPED,
+    USAGE,
+    app,
+    err,
+    fail,
+    out,
+    same_command,
+    stopping,
+    to_stdout,
+    told,
+)
 from langgraph_maker.cli.tables import columns, dollars, interval, paragraph, share
 from langgraph_maker.prices import Price
 from langgraph_maker.progress import follow_samples
@@ -106,6 +119,8 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             raise ValueError(f"a --model is given twice: {', '.join(names)}")
         if file is not None and not file.parent.is_dir():
             raise ValueError(f"{file}: there is no folder {file.parent}; make it first")
+        if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
+            raise ValueError(f"{file} cannot be written")
     command = same_command(db, run_id)
     with told(USAGE, command), open_store(db) as store:
         with follow_samples(err) as on_progress, stopping(stop):
@@ -119,6 +134,8 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             else:
                 out.print(_report(chosen, found), markup=False)
                 out.print(f"\nThe answers are kept as {run_id} in {shown(db)}.", markup=False)
+    if found.failed:
+        fail(ERROR, f"{', '.join(found.failed)} failed; what was drawn is kept, and this goes on: {command}")
     if stop.is_set():
         err.print(f"stopped; this goes on: {escape(command)}")
         raise typer.Exit(STOPPED)

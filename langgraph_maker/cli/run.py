@@ -32,6 +32,7 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.graph import create_maker
+from langgraph_maker.models import Model, model_name
 from langgraph_maker.progress import alarmed, calibrated, follow
 from langgraph_maker.records import check_id
 from langgraph_maker.runner import Options, Progress, Run, solve
@@ -116,6 +117,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         asked = load_model(model, chosen, base_url, seed)
         if asked_k == "auto":
             check_aims(calibrate_samples, target)
+        elif (target, calibrate_samples) != (0.95, 1000):
+            raise ValueError("--target and --calibrate-samples go with --k auto")
         create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
     command = same_command(db, run_id)
     with told(USAGE), open_store(db) as store, told(ERROR, command):
@@ -139,7 +142,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             if as_json:
                 print(json.dumps(_as_json(result)))  # noqa: T201
             else:
-                out.print(_summary(chosen, model, asked_k, db, result))
+                out.print(_summary(chosen, model, asked_k, db, result, asked=asked))
     if result.status == "stopped":
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
         err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")
@@ -162,7 +165,7 @@ def _as_json(result: Run) -> dict[str, Any]:
     return asdict(result) | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
 
 
-def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: Run) -> str:
+def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: Run, *, asked: Model) -> str:
     simulated = " (a simulated model)" if model.startswith("sim:") else ""
     steps = f"{result.steps:,}{'' if task.steps is None else f' of {task.steps:,}'}"
     by = _margin(k, result)
@@ -181,6 +184,8 @@ def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: 
     lines += [f"  alarm    {escape(alarmed(alarm))}" for alarm in raised]
     if result.calibration is not None:
         lines.insert(2, f"  k        {calibrated(result.calibration)}")
+        if result.calibration.model != model_name(asked):
+            lines[2] += f"; that was {escape(result.calibration.model)}, whose k a run that goes on keeps"
         if result.calibration.warning:
             lines.insert(3, f"  warning  [bold]{escape(result.calibration.warning)}[/]")
     if result.status == "solved" and result.undecided_after:
