@@ -84,7 +84,8 @@ class Outlook:
         said = f"no error in {self.steps:,} steps with probability {sure(self.so_far, self.so_far_low)}"
         if self.to_the_end is not None and self.to_the_end_low is not None and self.planned != self.steps:
             said += f", in all {self.planned:,} {sure(self.to_the_end, self.to_the_end_low)}"
-        return f"{said}, bounds of 95 %, if samples err independently, equally often at every step, and less often than not"
+        condition = "if samples err independently, equally often at every step, and less often than not"
+        return f"{said}, bounds of 95 %, {condition}"
 
 
 def outlook(
