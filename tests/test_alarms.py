@@ -25,6 +25,7 @@ def turning(before: float, after: float, at: int = STEPS // 2) -> Any:
     return np.where(np.arange(STEPS) < at, before, after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", [Expected(), Expected(p=0.95, flagged=0.02)])
 @pytest.mark.parametrize("uneven", [False, True])
 def test_runs_without_a_fault_are_silent(expected: Expected, *, uneven: bool) -> None:

@@ -126,6 +126,7 @@ def test_lanes_of_a_long_task_without_an_oracle_are_sampled_where_they_start() -
 # what is concluded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early", [False, True])
 def test_intervals_hold_the_truth_of_a_simulated_model(early: bool) -> None:
     found = [

@@ -140,6 +140,7 @@ class TestSolved:
         assert "\x1b" not in done.stderr
         json.loads(done.stdout)
 
+    @pytest.mark.slow
     def test_a_seed_gives_the_same_run_again(self) -> None:
         first, again, other = (
             json.loads(

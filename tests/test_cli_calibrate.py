@@ -166,6 +166,7 @@ def test_a_budget_ends_it_and_the_same_command_goes_on(tmp_path: Path) -> None:
     assert "holds another calibration" in call("calibrate", *command, "--seed", "5").stderr
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_and_the_printed_command_goes_on(tmp_path: Path) -> None:
     db = str(tmp_path / "c.sqlite")
     command = ["calibrate", "hanoi", "--disks", "15", "--samples", "30000", "--db", db]

@@ -133,6 +133,7 @@ def test_lanes_raise_no_false_alarm(seed: int) -> None:
     assert run.outlook.alarms == []
 
 
+@pytest.mark.slow
 def test_going_on_raises_no_false_alarm() -> None:
     """What was open when a run broke off was contested more often than not, and was counted then."""
     store, alarms = InMemoryStore(), 0

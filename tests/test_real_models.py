@@ -184,6 +184,7 @@ class TestHost:
 class TestFaults:
     """An API on a bad day."""
 
+    @pytest.mark.slow
     def test_all_faults_at_once_cost_no_sample_and_flag_nothing(self) -> None:
         solved_over_bad_http(disks=6, lanes=16)
 

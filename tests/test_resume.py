@@ -96,6 +96,7 @@ def test_kill_at_any_moment_with_lanes(tmp_path: Path) -> None:
     check_kills(str(tmp_path / "run.sqlite"), 12, tmp_path, 3, signal.SIGKILL, lanes=256)
 
 
+@pytest.mark.slow
 def test_a_polite_stop_buys_nothing_again(tmp_path: Path) -> None:
     check_kills(str(tmp_path / "run.sqlite"), 8, tmp_path, 3, signal.SIGTERM)
 

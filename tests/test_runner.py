@@ -169,6 +169,7 @@ def test_whatever_ends_a_run_says_what_was_spent() -> None:
     assert "at step 2, after 9 samples, 0 of them flagged" in caught.value.__notes__
 
 
+@pytest.mark.slow
 def test_more_steps_than_state_could_hold() -> None:
     run = solve(Counting(4200), Scripted(right), k=1)
     assert (run.status, run.steps, sum(1 for _ in run.actions())) == ("solved", 4200, 4200)

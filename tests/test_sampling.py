@@ -265,7 +265,8 @@ def test_callbacks_of_the_graph_see_every_sample() -> None:
     assert sorted(seen.samples) == [("q", 0, True), ("q", 1, True), ("q", 2, True)]
 
 
-def test_samples_of_a_round_run_side_by_side() -> None:
+def test_samples_of_a_round_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("langgraph_maker.sampling._TURN", 0.05)  # the first call goes alone, though not for long
     together = threading.Barrier(3, timeout=20)
 
     def answer(_: str) -> str:
