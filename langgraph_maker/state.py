@@ -85,7 +85,8 @@ class BallotState(TypedDict):
     """A ballot under way: `votes` holds the first vote cast under each key, `flags` counts flags by reason.
 
     Samples are numbered in the order in which they were issued: `asked` of them were, `samples` have arrived, flagged
-    ones included, and `waiting` holds the verdicts on those that arrived before one that was issued earlier. `rounds`
+    ones included, `following` is the number of the next one to count, and `waiting` holds the verdicts on those that
+    arrived before one that was issued earlier. Where votes count as they arrive, none below `asked` follows. `rounds`
     counts how often samples were issued; `last_flag` is the last flag in words; `alike` is as
     in `records.Entry`, where the first three samples came together. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
@@ -99,6 +100,7 @@ class BallotState(TypedDict):
     votes: dict[str, Any]
     asked: int
     samples: int
+    following: int
     waiting: list[tuple[int, Verdict]]
     flags: dict[str, int]
     last_flag: str

@@ -17,7 +17,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, right
 
-from langgraph_maker import asolve, create_maker, create_voting_graph, solve
+from langgraph_maker import asolve, create_maker, create_voting_graph, journal, solve
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.loops import run_sync
 from langgraph_maker.pool import Pool
@@ -144,6 +144,27 @@ class TestHedge:
         assert (first.status, first.samples) == ("stopped", 2)
         down.clear()
         assert solve(Counting(2), sampler, hedge=1, max_samples=5, run_id="a", store=store).status == "solved"
+
+    @pytest.mark.parametrize(("before", "after"), [(1, 0), (2, 0), (0, 2)])
+    def test_a_run_that_goes_on_without_its_hedges_draws_no_sample_twice(self, before: int, after: int) -> None:
+        down, store, drawn = threading.Event(), InMemoryStore(), Counter[tuple[str, int]]()
+        down.set()
+
+        async def sampler(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+            [request] = requests
+            if down.is_set() and request.number == 1:
+                return [PermissionError("no")]  # lost, and not the last that was issued
+            drawn[request.subtask_id, request.number] += 1
+            return [AIMessage("0" if request.number == 0 else right(request))]
+
+        sampler.split = lambda requests: [[one] for one in requests]  # type: ignore[attr-defined]
+        assert solve(Counting(2), sampler, hedge=before, run_id="a", store=store).status == "stopped"
+        down.clear()
+        run = solve(Counting(2), sampler, hedge=after, run_id="a", store=store)
+        assert (run.status, run.samples) == ("solved", sum(drawn.values()))
+        assert set(drawn.values()) == {1}
+        votes = [entry["votes"] for entry in journal.read(store, "a")]
+        assert after or sum(votes) == run.samples  # no flags: whatever arrived counts, but for late hedges
 
     def test_none_goes_beyond_the_budget(self) -> None:
         late = Late(lambda request: str(request.number), lambda _: 0)

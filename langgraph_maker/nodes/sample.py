@@ -14,7 +14,7 @@ from langgraph_maker.errors import SamplingError
 from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.nodes.tally import Margin, deficit, margins
+from langgraph_maker.nodes.tally import Margin, deficit, margins, unanswered
 from langgraph_maker.pool import Arrival, Pool, misuse
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
@@ -133,17 +133,15 @@ class _Sample:
 
     def issue(self, vote: _Round, ballot: BallotState) -> BallotState:
         flying = self.pool.issued(vote.owner, ballot["id"]) if ballot["id"] in vote.wanted else frozenset()
-        asked, out = ballot["asked"], ballot["asked"] - ballot["samples"]
+        asked, out = ballot["asked"], len(flying)
         due: list[int] = []
-        if self.hedge:
-            out = len(flying)
-        elif out > len(flying):
+        if not self.hedge and (missing := unanswered(ballot)) > out:
             arrived = {number for number, _ in ballot["waiting"]}
-            first = ballot["samples"] - len(arrived)
-            due = [number for number in range(first, asked) if number not in arrived and number not in flying]
+            awaited = range(ballot["following"], asked)
+            out, due = missing, [number for number in awaited if number not in arrived and number not in flying]
         k, budget = self.margins(ballot["id"])
         lacking = deficit(ballot, k) if ballot["samples"] else k
-        room = budget - (ballot["samples"] + out if self.hedge else asked)  # hedges that were lost use up nothing
+        room = budget - ballot["samples"] - out  # what was lost uses up nothing
         new = range(asked, asked + min(lacking + self.hedge - out, room))
         if new and len(new) + out >= lacking:
             due += new
@@ -286,6 +284,7 @@ def _new_ballot(subtask: Subtask) -> BallotState:
         "votes": {},
         "asked": 0,
         "samples": 0,
+        "following": 0,
         "waiting": [],
         "flags": {},
         "last_flag": "",

@@ -16,7 +16,17 @@ from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
 
-__all__ = ["LARGEST_MARGIN", "Margin", "check_budget", "decision", "deficit", "in_words", "margins", "tally_node"]
+__all__ = [
+    "LARGEST_MARGIN",
+    "Margin",
+    "check_budget",
+    "decision",
+    "deficit",
+    "in_words",
+    "margins",
+    "tally_node",
+    "unanswered",
+]
 
 Margin: TypeAlias = int | Callable[[str], int] | Raised
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
@@ -154,6 +164,11 @@ def deficit(ballot: BallotState, k: int) -> int:
     return counted.deficit
 
 
+def unanswered(ballot: BallotState) -> int:
+    """How many samples that were issued have still to be counted in their turn, and have not arrived."""
+    return ballot["asked"] - ballot["following"] - len(ballot["waiting"])
+
+
 def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
     """Why a ballot with these counts did not settle."""
     said = f"no answer led by the margin after {samples} samples"
@@ -167,13 +182,14 @@ def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Col
 
 def _to_count(ballot: BallotState, hedge: int) -> bool:
     """Whether something arrived, or nothing is out and the budget may have changed."""
-    return ballot["status"] == "open" and bool(ballot["verdicts"] or hedge or ballot["asked"] == ballot["samples"])
+    return ballot["status"] == "open" and bool(ballot["verdicts"] or hedge or not unanswered(ballot))
 
 
 def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     ballot = Ballot.resume(k, state["counts"], state["votes"])
     flags, last_flag = state["flags"], state["last_flag"]
-    due, waiting = (state["verdicts"], []) if hedge else _due(state)
+    earlier = [verdict for _, verdict in state["waiting"]]
+    due, waiting = ([*earlier, *state["verdicts"]], []) if hedge else _due(state)
     for verdict in due:
         if "flag" in verdict:
             reason, last_flag = verdict["flag"]["reason"], str(RedFlag(**verdict["flag"]))
@@ -185,6 +201,7 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
         "counts": ballot.counts,
         "votes": ballot.votes,
         "samples": state["samples"] + len(state["verdicts"]),
+        "following": state["asked"] if hedge else state["following"] + len(due),
         "waiting": waiting,
         "flags": flags,
         "last_flag": last_flag,
@@ -193,15 +210,14 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     }
     if ballot.deficit == 0:
         after["status"] = "decided"
-    elif (hedge or after["asked"] == after["samples"]) and after["samples"] + ballot.deficit > budget:
+    elif (hedge or not unanswered(after)) and after["samples"] + ballot.deficit > budget:
         after["status"] = "unresolved"
     return after
 
 
 def _due(state: BallotState) -> tuple[list[Verdict], list[tuple[int, Verdict]]]:
     """The verdicts that are next in the order of issue, and those that wait for an earlier one."""
-    counted = state["samples"] - len(state["waiting"])
     arrived = [*state["waiting"], *zip(state["numbers"], state["verdicts"], strict=True)]
     arrived.sort(key=itemgetter(0))
-    due = [verdict for place, (number, verdict) in enumerate(arrived) if number == counted + place]
+    due = [verdict for place, (number, verdict) in enumerate(arrived) if number == state["following"] + place]
     return due, arrived[len(due) :]
