@@ -1,4 +1,7 @@
-"""A task of one's own: add two long numbers digit by digit, each microagent seeing one column only."""
+"""A task of one's own: add two long numbers digit by digit, each microagent seeing one column only.
+
+It asks in eight variants, each with other worked examples, so that votes can be spread over them.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,12 +10,25 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from langgraph_maker import RedFlag, Task, Vote, solve
 from langgraph_maker.task import State
+from langgraph_maker.variants import examples
+
+WORKED = [
+    '3 + 4 + 0: {"action": 7, "next_state": 0}',
+    '8 + 7 + 1: {"action": 6, "next_state": 1}',
+    '0 + 9 + 1: {"action": 0, "next_state": 1}',
+    '6 + 6 + 0: {"action": 2, "next_state": 1}',
+    '5 + 0 + 1: {"action": 6, "next_state": 0}',
+    '9 + 9 + 1: {"action": 9, "next_state": 1}',
+    '2 + 8 + 0: {"action": 0, "next_state": 1}',
+    '1 + 3 + 1: {"action": 5, "next_state": 0}',
+]
 
 
 class LongAddition(Task):
     """Column addition from the right. State: the columns still to add, and the carry."""
 
     name = "long-addition"
+    variants = 8
 
     def __init__(self, a: int, b: int) -> None:
         """Line the digits of `a` and `b` up in columns, with one more for the last carry."""
@@ -28,11 +44,11 @@ class LongAddition(Task):
         """When no column is left."""
         return not state["columns"]
 
-    def prompt(self, state: State) -> list[BaseMessage]:
-        """The last column and the carry: all that this step needs."""
+    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+        """The last column and the carry, after three examples: all that this step needs."""
         (top, bottom), carry = state["columns"][-1], state["carry"]
-        form = '{"action": <last digit of the sum>, "next_state": <carry>}'
-        return [HumanMessage(f"Add one column. Answer as JSON: {form}\n{top} + {bottom} + {carry}")]
+        form = 'Add one column. Answer as JSON: {"action": <last digit of the sum>, "next_state": <carry>}'
+        return [HumanMessage("\n".join([form, *examples(WORKED, 3, variant), f"{top} + {bottom} + {carry}"]))]
 
     def parse(self, text: str) -> Vote:
         """The answer's JSON; what is no JSON raises a ValueError, which is a red flag."""

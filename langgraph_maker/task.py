@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
 
-__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "State", "Task", "Vote"]
+__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "State", "Task", "Varied", "Vote"]
 
 JSON: TypeAlias = Any
 """A JSON value: dicts with string keys, lists, strings, finite numbers, booleans, None. Integers have 64 bits."""
@@ -113,6 +113,20 @@ class Cuttable(Protocol):
 
         The same number gives the same cuts.
         """
+        ...
+
+
+@runtime_checkable
+class Varied(Protocol):
+    """A task that asks each step in several ways, all with the same answers; `langgraph_maker.variants` helps."""
+
+    @property
+    def variants(self) -> int:
+        """How many ways there are."""
+        ...
+
+    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+        """φ in the way `variant`, from 0, the ordinary prompt, to `variants` - 1; for any other a `ValueError`."""
         ...
 
 

@@ -12,20 +12,19 @@ in the right form is a vote, and it takes other votes to beat it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import orjson
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.task import Segment, State, Task, Vote
+from langgraph_maker.tasks.hanoi_moves import Pegs, moved, state_after, strategy
+from langgraph_maker.tasks.hanoi_parsers import parse_flagging, parse_repairing, shown_state
+from langgraph_maker.tasks.hanoi_prompts import instructions
+from langgraph_maker.variants import pick
 
 __all__ = ["TowersOfHanoi"]
-
-Pegs: TypeAlias = list[list[int]]
 
 MAX_DISKS: Final = 30
 
@@ -67,7 +66,8 @@ class TowersOfHanoi(Task):
         self._turn = 1 if disks % 2 == 0 else -1
         self._ascending = list(range(1, disks + 1))
         self._goal: Pegs = [[], [], self._ascending[::-1]]
-        self._instructions = SystemMessage(_instructions(disks, self._turn))
+        self._instructions = [SystemMessage(text) for text in instructions(disks, self._turn)]
+        self.variants = len(self._instructions)
 
     def __repr__(self) -> str:
         return f"TowersOfHanoi(disks={self.disks}, repairing={self.repairing})"
@@ -80,10 +80,17 @@ class TowersOfHanoi(Task):
         """Whether all disks lie on peg 2, in order."""
         return bool(state["pegs"] == self._goal)
 
-    def prompt(self, state: State) -> list[BaseMessage]:
-        """φ: the instructions, the same for every state so that a provider can cache them, then the state."""
+    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+        """φ: the instructions, the same for every state so that a provider can cache them, then the state.
+
+        Variants word the instructions otherwise, work another example and order the sections otherwise. The state is
+        shown alike in all, and all ask for the same form of answer.
+
+        Raises:
+            ValueError: For a variant that there is not.
+        """
         return [
-            self._instructions,
+            pick(self._instructions, variant),
             HumanMessage(f"Previous move: {state['previous']}\nCurrent state: {state['pegs']}"),
         ]
 
@@ -110,8 +117,8 @@ class TowersOfHanoi(Task):
             {'action': [1, 0, 1], 'next_state': [[2], [1], []]}
         """
         if self.repairing:
-            return _parse_repairing(text)
-        return _parse_flagging(text, self._ascending)
+            return parse_repairing(text)
+        return parse_flagging(text, self._ascending)
 
     def advance(self, state: State, vote: Vote) -> State:  # noqa: ARG002 - the vote holds all that follows
         """The state that the model wrote and the vote chose, not one computed from the move."""
@@ -132,7 +139,7 @@ class TowersOfHanoi(Task):
             or any(peg != sorted(peg, reverse=True) for peg in pegs)
         ):
             raise ValueError(f"{pegs} is not a legal position of {self.disks} disks on three pegs")
-        return _strategy(state["previous"], pegs, self._turn)
+        return strategy(state["previous"], pegs, self._turn)
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
         """The state that a prompt of this task was written for, read from the last human message.
@@ -141,15 +148,7 @@ class TowersOfHanoi(Task):
             ValueError: When that message does not show a previous move and a current state as `prompt` does.
         """
         text = next((message.text for message in reversed(messages) if isinstance(message, HumanMessage)), "")
-        try:
-            if shown := _SHOWN.search(text):
-                return {"previous": orjson.loads(shown[1] or "null"), "pegs": orjson.loads(shown[2])}
-        except ValueError:  # the numbers in the lists are no JSON: the same verdict as no lists at all
-            pass
-        raise ValueError(
-            "not a prompt of TowersOfHanoi: the last human message must show 'Previous move: [1, 0, 2]' and "
-            f"then 'Current state: [[...], [...], [...]]' in numbers, not {text[:80]!r}"
-        )
+        return shown_state(text)
 
     def render(self, vote: Vote) -> str:
         """How a model words `vote`, for simulation: a sentence, then the two lines that the prompt asks for."""
@@ -162,9 +161,6 @@ class TowersOfHanoi(Task):
     def segments(self, lanes: int) -> list[Segment]:
         """Cut the run into lanes of equal length. Their starts come from the closed form of the strategy's states.
 
-        After t moves disk d has moved ⌊t / 2^d + 1/2⌋ times, always the same way round, odd disks like disk 1 and
-        even ones the other way.
-
         Example:
             >>> [(lane["step"], lane["state"]["pegs"]) for lane in TowersOfHanoi(2).segments(2)]
             [(0, [[2, 1], [], []]), (1, [[2], [1], []])]
@@ -172,20 +168,10 @@ class TowersOfHanoi(Task):
         steps = 2**self.disks - 1
         lanes = min(lanes, steps)
         cuts = [lane * steps // lanes for lane in range(lanes + 1)]
-        return [{"step": step, "end": end, "state": self._state(step)} for step, end in pairwise(cuts)]
-
-    def _state(self, moves: int) -> State:
-        if moves == 0:
-            return self.initial_state()
-        pegs: Pegs = [[], [], []]
-        for disk in reversed(self._ascending):
-            pegs[self._peg(disk, moves)].append(disk)
-        last = (moves & -moves).bit_length()  # the disk that the last move was of
-        return {"previous": [last, self._peg(last, moves - 1), self._peg(last, moves)], "pegs": pegs}
-
-    def _peg(self, disk: int, moves: int) -> int:
-        moved = (moves + (1 << disk - 1)) >> disk
-        return moved * (self._turn if disk % 2 else -self._turn) % 3
+        return [
+            {"step": step, "end": end, "state": state_after(step, self.disks, self._turn)}
+            for step, end in pairwise(cuts)
+        ]
 
     def parameters(self) -> dict[str, Any]:
         """The number of disks; how responses are read may change from one session of a run to the next."""
@@ -204,136 +190,13 @@ class TowersOfHanoi(Task):
         pegs = state["pegs"]
         action, (_, start, end) = right["action"], right["action"]
         moves = [
-            Vote(action=[peg[-1], here, there], next_state=_moved(pegs, here, there))
+            Vote(action=[peg[-1], here, there], next_state=moved(pegs, here, there))
             for here, peg in enumerate(pegs)
             for there, other in enumerate(pegs)
             if peg and (not other or other[-1] > peg[-1])
         ]
         return [
             *(move for move in moves if move != right),
-            Vote(action=action, next_state=_moved(pegs, start, 3 - start - end)),
+            Vote(action=action, next_state=moved(pegs, start, 3 - start - end)),
             Vote(action=action, next_state=[[*peg] for peg in pegs]),
         ]
-
-
-def _moved(pegs: Pegs, start: int, end: int) -> Pegs:
-    after = [[*peg] for peg in pegs]
-    after[end].append(after[start].pop())
-    return after
-
-
-def _instructions(disks: int, turn: int) -> str:
-    near, far = turn % 3, -turn % 3  # where disk 1 goes from peg 0, and the peg that leaves free
-    previous = [1, 0, near]
-    height = 4 if turn > 0 else 5  # a puzzle in which disk 1 goes the same way round
-    pegs: Pegs = [list(range(height, 1, -1)), [], []]
-    pegs[near] = [1]
-    answer = _strategy(previous, pegs, turn)
-    way_round = "clockwise: 0 > 1 > 2 > 0" if turn > 0 else "counter-clockwise: 0 > 2 > 1 > 0"
-    return f"""\
-You carry out a single step of a Towers of Hanoi puzzle. Other people do the steps before and after yours, \
-so work out this one move and nothing beyond it.
-
-RULES
-- There are three pegs, numbered 0, 1 and 2, and {disks} disks, numbered by size: disk 1 is the smallest, \
-disk {disks} the largest.
-- A state is written as three lists, for pegs 0, 1 and 2 in that order. Each list names the disks on its \
-peg from bottom to top, so the last number is the disk on top. A peg without disks is written [].
-- A move is written [disk, from, to]: the disk, the peg it leaves and the peg it lands on.
-- Only the top disk of a peg can be moved, and it becomes the top disk of another peg.
-- A disk may land on an empty peg or on a larger disk, never on a smaller one.
-- The puzzle began with all disks on peg 0 and is over when all of them are on peg 2.
-
-HOW TO CHOOSE THE MOVE
-You are told the previous move and the current state. One of two cases holds:
-1. The previous move was of a disk other than 1, or there was none (None). Then move disk 1 to the next peg \
-{way_round}.
-2. The previous move was of disk 1. Then leave disk 1 where it is. Between the two other pegs just one move \
-is legal: the smaller of their two top disks goes onto the other of these pegs. If one of them is empty, \
-the top disk of the other one goes there.
-
-HOW TO WRITE THE NEXT STATE
-Copy the three lists of the current state. Remove the disk from the end of the list of the peg it leaves, \
-and add it to the end of the list of the peg it lands on. Nothing else changes, and every disk still \
-appears once.
-
-EXAMPLE (of a puzzle with {height} disks)
-Previous move: {previous}
-Current state: {pegs}
-Disk 1 has just been moved to peg {near}, so it stays there. Of pegs 0 and {far}, peg 0 has disk 2 on top \
-and peg {far} is empty, so disk 2 goes from peg 0 to peg {far}.
-move = {answer["action"]}
-next_state = {answer["next_state"]}
-
-OUTPUT
-Reason in a few short sentences if it helps. Then end with exactly these two lines, filled in with numbers, \
-and write nothing after them:
-move = [disk, from, to]
-next_state = [[...], [...], [...]]"""
-
-
-def _strategy(previous: list[int] | None, pegs: Pegs, turn: int) -> Vote:
-    here = next(peg for peg in range(3) if pegs[peg][-1:] == [1])
-    if previous is None or previous[:1] != [1]:
-        start, end = here, (here + turn) % 3
-    else:
-        start, end = (here + 1) % 3, (here + 2) % 3
-        if not pegs[start] or (pegs[end] and pegs[end][-1] < pegs[start][-1]):
-            start, end = end, start
-        if not pegs[start]:
-            raise ValueError(f"no move is left in {pegs} after {previous}")
-    return {"action": [pegs[start][-1], start, end], "next_state": _moved(pegs, start, end)}
-
-
-def _parse_flagging(text: str, disks: list[int]) -> Vote:
-    move = _last("move", _MOVE_HEAD, _MOVE, text)
-    pegs = _last("state", _STATE_HEAD, _STATE, text)
-    if sorted(pegs[0] + pegs[1] + pegs[2]) != disks:
-        raise RedFlag("bad_state", f"{str(pegs)[:80]} does not hold disks 1 to {len(disks)} once each")
-    return {"action": move, "next_state": pegs}
-
-
-def _last(half: str, head: re.Pattern[str], value: re.Pattern[str], text: str) -> list[Any]:
-    if (found := head.match(text)) is None:
-        raise RedFlag(f"no_{half}", f"the text ends {text[-80:]!r}")
-    start = found.end()
-    try:
-        if (match := value.match(text, start)) is not None:
-            return list(orjson.loads(match[0]))
-    except ValueError:  # brackets in place, but no JSON integers inside
-        pass
-    raise RedFlag(f"bad_{half}", repr(text[start : start + 80]))
-
-
-def _parse_repairing(text: str) -> Vote:
-    move = next((lists[0][:3] for lists in _salvage(_MOVE_NAME, text) if lists[0]), None)
-    if move is None:
-        raise RedFlag("no_move", f"the text ends {text[-80:]!r}")
-    pegs = next((lists[:3] for lists in _salvage(_STATE_NAME, text) if any(lists)), None)
-    if pegs is None:
-        raise RedFlag("no_state", f"the text ends {text[-80:]!r}")
-    return {"action": move, "next_state": pegs}
-
-
-def _salvage(name: re.Pattern[str], text: str) -> Iterator[Pegs]:
-    """What can be read as lists of integers after each occurrence of `name`, the last occurrence first."""
-    for piece in reversed(name.split(text)[1:]):
-        parts = _FOREIGN.split(piece, maxsplit=1)[0].lstrip(_BEFORE_FIRST).split("[")
-        yield [[int(number) for number in _INTEGER.findall(part.partition("]")[0])] for part in parts]
-
-
-# Every pattern takes linear time: nothing repeated can begin with what follows it. The greedy start of a head
-# makes it find the last occurrence.
-_FLAGS: Final = re.IGNORECASE | re.ASCII
-_MOVE_HEAD: Final = re.compile(r"(?s:.*)\bmove[*`]*\s*=\s*[*`]*(?=\[)", _FLAGS)
-_STATE_HEAD: Final = re.compile(r"(?s:.*)\bnext_state[*`]*\s*=\s*[*`]*(?=\[)", _FLAGS)
-_SHORT: Final = r"\s*-?[0-9]{1,9}\s*"
-_MOVE: Final = re.compile(rf"\[{_SHORT},{_SHORT},{_SHORT}\](?!\s*\])", _FLAGS)
-_LIST: Final = r"\[[-0-9,\s]*\]"
-_STATE: Final = re.compile(rf"\[\s*{_LIST}\s*,\s*{_LIST}\s*,\s*{_LIST}\s*\](?!\s*\])", _FLAGS)
-_MOVE_NAME: Final = re.compile(r"\bmove[\"'*`\s]*[:=]", _FLAGS)
-_STATE_NAME: Final = re.compile(r"\bnext_state[\"'*`\s]*[:=]", _FLAGS)
-_FOREIGN: Final = re.compile(r"[^][0-9,\s\"'*`-]", _FLAGS)
-_BEFORE_FIRST: Final = "[\"'*` \t\r\n"
-_INTEGER: Final = re.compile(r"-?\b[0-9]{1,9}\b", _FLAGS)
-_SHOWN: Final = re.compile(rf"Previous move: (?:None|({_LIST}))\s+Current state: (\[(?:{_LIST}(?:, )?)*\])", _FLAGS)

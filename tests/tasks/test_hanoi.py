@@ -3,7 +3,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
-from itertools import islice
+from hashlib import sha256
+from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import Checkable
+from langgraph_maker.task import Checkable, Varied
 from langgraph_maker.tasks import TowersOfHanoi
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ GOOD = {"action": [1, 0, 1], "next_state": [[4, 3, 2], [1], []]}
 MOVE = "move = [1, 0, 1]"
 STATE = "next_state = [[4, 3, 2], [1], []]"
 HUGE = 5_000_000
+VARIANTS = range(FOUR.variants)
 
 
 def walk(task: TowersOfHanoi) -> Iterator[tuple[State, Vote]]:
@@ -56,6 +58,11 @@ def positions(task: TowersOfHanoi) -> st.SearchStrategy[State]:
     pegs = st.lists(st.integers(0, 2), min_size=task.disks, max_size=task.disks).map(build)
     move = st.none() | st.lists(st.integers(-1, 7), min_size=3, max_size=3)
     return st.fixed_dictionaries({"previous": move, "pegs": pegs})
+
+
+def worked_example(task: TowersOfHanoi, variant: int) -> str:
+    text = task.prompt(task.initial_state(), variant)[0].text
+    return next(part for part in text.split("\n\n") if part.startswith("EXAMPLE"))
 
 
 def reason(task: TowersOfHanoi, text: str) -> str:
@@ -162,12 +169,15 @@ def test_what_a_task_says_of_itself() -> None:
     assert repr(MENDING) == "TowersOfHanoi(disks=4, repairing=True)"
     assert TowersOfHanoi().disks == 10
     assert isinstance(FOUR, Checkable)
+    assert isinstance(FOUR, Varied)
+    assert FOUR.variants == 6
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("disks", [1, 4, 5, 20, 30])
-def test_an_answer_in_the_asked_form_parses_to_the_vote(disks: int) -> None:
+def test_an_answer_in_the_asked_form_parses_to_the_vote(disks: int, variant: int) -> None:
     task = TowersOfHanoi(disks)
-    asked = task.prompt(task.initial_state())[0].text.splitlines()[-2:]
+    asked = task.prompt(task.initial_state(), variant)[0].text.splitlines()[-2:]
     for _, vote in islice(walk(task), 50):
         text = "\n".join(asked)
         text = text.replace("[disk, from, to]", str(vote["action"]))
@@ -177,46 +187,89 @@ def test_an_answer_in_the_asked_form_parses_to_the_vote(disks: int) -> None:
         assert TowersOfHanoi(disks, repairing=True).parse(text) == vote
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("disks", "height"), [(20, 4), (19, 5)])
-def test_the_worked_example_is_right(disks: int, height: int) -> None:
-    text = TowersOfHanoi(disks).prompt(TowersOfHanoi(disks).initial_state())[0].text
-    example = text[text.index("EXAMPLE") : text.index("OUTPUT")]
+def test_the_worked_example_is_right(disks: int, height: int, variant: int) -> None:
+    example = worked_example(TowersOfHanoi(disks), variant)
+    assert f"of a puzzle with {height} disks" in example
     task = TowersOfHanoi(height)
     state = task.read_state([HumanMessage(example)])
     assert state in [seen for seen, _ in walk(task)]
     assert task.parse(example) == task.oracle(state)
 
 
-def test_the_asked_form_itself_is_no_answer() -> None:
-    assert reason(FOUR, FOUR.prompt(FOUR.initial_state())[0].text) == "bad_move"
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_asked_form_itself_is_no_answer(variant: int) -> None:
+    assert reason(FOUR, FOUR.prompt(FOUR.initial_state(), variant)[0].text) == "bad_move"
 
 
-def test_the_instructions_are_the_same_at_every_step_and_the_state_comes_last() -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_instructions_are_the_same_at_every_step_and_the_state_comes_last(variant: int) -> None:
     for state, _ in walk(FOUR):
-        instructions, position = FOUR.prompt(state)
+        instructions, position = FOUR.prompt(state, variant)
         assert isinstance(instructions, SystemMessage)
-        assert instructions.text == FOUR.prompt(FOUR.initial_state())[0].text
+        assert instructions.text == FOUR.prompt(FOUR.initial_state(), variant)[0].text
         assert isinstance(position, HumanMessage)
         assert position.text == f"Previous move: {state['previous']}\nCurrent state: {state['pegs']}"
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("disks", "way_round"), [(20, " clockwise: 0 > 1 > 2"), (19, " counter-clockwise: 0 > 2 > 1")])
-def test_a_prompt_names_the_number_of_disks_and_the_way_round(disks: int, way_round: str) -> None:
+def test_a_prompt_names_the_number_of_disks_and_the_way_round(disks: int, way_round: str, variant: int) -> None:
     task = TowersOfHanoi(disks)
-    instructions = task.prompt(task.initial_state())[0].text
+    instructions = task.prompt(task.initial_state(), variant)[0].text
     assert f"{disks} disks" in instructions
     assert way_round in instructions
 
 
-def test_a_prompt_at_20_disks_has_about_600_tokens() -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_prompt_at_20_disks_has_about_600_tokens(variant: int) -> None:
     task = TowersOfHanoi(20)
     for state, _ in islice(walk(task), 100):
-        assert 500 <= sum(len(message.text) for message in task.prompt(state)) / 4 <= 750
+        assert 450 <= sum(len(message.text) for message in task.prompt(state, variant)) / 4 <= 750
 
 
-@given(positions(SIX))
-def test_the_state_can_be_read_back_from_the_prompt(state: State) -> None:
-    assert SIX.read_state(SIX.prompt(state)) == state
+@given(positions(SIX), st.sampled_from(VARIANTS))
+def test_the_state_can_be_read_back_from_the_prompt(state: State, variant: int) -> None:
+    assert SIX.read_state(SIX.prompt(state, variant)) == state
+
+
+@pytest.mark.parametrize(
+    ("disks", "digest"), [(3, "8949510410b2aeba"), (4, "a8807a1da281ab11"), (20, "9736c2eec845ae73")]
+)
+def test_the_ordinary_prompt_stays_as_it_is(disks: int, digest: str) -> None:
+    task = TowersOfHanoi(disks)
+    for messages in (task.prompt(task.initial_state()), task.prompt(task.initial_state(), 0)):
+        said = "\0".join(message.type + message.text for message in messages)
+        assert sha256(said.encode()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(VARIANTS, 2)))
+def test_variants_differ_in_at_least_two_of_wording_example_and_order(one: int, other: int) -> None:
+    shared = [first == second for first, second in zip(aspects(one), aspects(other), strict=True)]
+    assert sum(shared) <= 1
+
+
+def aspects(variant: int) -> tuple[str, str, list[str]]:
+    example, text = worked_example(FOUR, variant), FOUR.prompt(FOUR.initial_state(), variant)[0].text
+    headings = [part.splitlines()[0] for part in text.split("\n\n")]
+    order = [REWORDED.get(heading, heading) for heading in headings[1:]]
+    assert sorted(order) == sorted({*REWORDED.values(), example.splitlines()[0]})
+    return headings[0], example, order
+
+
+REWORDED = {
+    "THE PUZZLE": "RULES",
+    "WHICH DISK MOVES": "HOW TO CHOOSE THE MOVE",
+    "THE STATE AFTERWARDS": "HOW TO WRITE THE NEXT STATE",
+    "YOUR ANSWER": "OUTPUT",
+}
+
+
+@pytest.mark.parametrize("variant", [-1, 6, 0.0, True, None, "1"])
+def test_a_variant_that_there_is_not_is_refused(variant: Any) -> None:
+    with pytest.raises(ValueError, match="variant is a whole number from 0 to 5, not"):
+        FOUR.prompt(FOUR.initial_state(), variant)
 
 
 def test_states_that_only_a_repaired_vote_could_bring_about_can_be_read_back() -> None:
