@@ -84,7 +84,7 @@ class Simulation:
         self.read_state = task.read_state
         self.render = task.render if isinstance(task, CanWrite) else json.dumps
         self.wrong_votes = task.wrong_votes if isinstance(task, CanErr) else self._unmoved
-        self.key = blake2b(repr(replace(profile, input_price=None, output_price=None)).encode()).digest()
+        self.key = blake2b(_identity(profile).encode()).digest()
         self.lengths = _lengths(profile)
         self._check(task)
 
@@ -130,7 +130,7 @@ class Simulation:
 class Question:
     """One prompt as a simulated model takes it; `digest` is the same for equal prompts."""
 
-    __slots__ = ("_confusion", "_flag", "_right", "_simulation", "_state", "_turn", "_wrong", "digest")
+    __slots__ = ("_confusion", "_flag", "_repeats", "_right", "_simulation", "_state", "_turn", "_wrong", "digest")
 
     def __init__(self, simulation: Simulation, messages: Sequence[BaseMessage]) -> None:
         self._state = simulation.read_state(messages)
@@ -140,7 +140,9 @@ class Question:
         self.digest = digest.digest()
         hardness, flagged, self._turn, _ = _uniforms(self.digest)
         profile = simulation.profile
-        self._confusion = profile.confusion if hardness < profile.hard else 0.0
+        hard = hardness < profile.hard
+        self._confusion = profile.confusion if hard else 0.0
+        self._repeats = profile.repeats if hard else 0.0
         self._flag = profile.flag * (1 + profile.unevenness) * flagged**profile.unevenness
         self._simulation = simulation
         self._wrong: list[str] = []
@@ -155,7 +157,9 @@ class Question:
         simulation, profile, confusion = self._simulation, self._simulation.profile, self._confusion
         call = b"" if temperature == 0 else simulation.seed + number.to_bytes(8, "little")
         form, content, length, _ = _uniforms(blake2b(self.digest + call, digest_size=32).digest())
-        if form < confusion:
+        if form < self._repeats:
+            text, long, malformed = self._err(0), False, False
+        elif (form := (form - self._repeats) / (1 - self._repeats)) < confusion:
             kind = form / confusion
             text, long, malformed = self._err(0), kind < 0.75, kind >= 0.5  # noqa: PLR2004 - as Profile documents
         else:
@@ -177,6 +181,12 @@ class Question:
             votes = [*votes[first:], *votes[:first]][: self._simulation.profile.alternatives]
             self._wrong = [self._simulation.render(vote) for vote in votes] or [_AT_A_LOSS]
         return self._wrong[int(choice * len(self._wrong))]
+
+
+def _identity(profile: Profile) -> str:
+    """What tells the draws of one model from those of another: its name and rates, and no prices."""
+    said = repr(replace(profile, input_price=None, output_price=None))
+    return said if profile.repeats else said.replace(f", repeats={profile.repeats!r}", "")  # as it drew without the key
 
 
 def _lengths(profile: Profile) -> list[int]:

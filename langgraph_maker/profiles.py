@@ -22,13 +22,17 @@ class Profile:
 
     Args:
         name: What the model is called; models with different names or rates err independently.
-        error: Probability that a sample is wrong, given that it is not confused: 1 - p of valid samples.
+        error: Probability that a sample is wrong, given that it is neither confused nor repeated: 1 - p of valid
+            samples of ordinary steps.
         flag: Probability that a sample is malformed, on average over the steps; one in four is long as well.
         unevenness: How much `flag` differs from step to step. A step has the rate flag * (1 + unevenness) *
             u**unevenness with u uniform: 0 makes all steps alike.
-        hard: Share of hard steps, chosen by the prompt.
-        confusion: Probability that a sample on a hard step is confused: half long (over 750 tokens), a quarter
-            malformed, a quarter both, and beneath that always the same wrong answer.
+        hard: Share of hard steps, chosen by the model and the prompt: under another variant of the prompt, or for
+            another model, other steps are hard.
+        confusion: Probability that a sample on a hard step is confused, given that it is not repeated: half long
+            (over 750 tokens), a quarter malformed, a quarter both, and beneath that always the same wrong answer.
+        repeats: Probability that a sample on a hard step repeats that wrong answer without a flaw, so that no red
+            flag tells: above 1/2 voting confirms it.
         alternatives: How many different wrong answers a step has, at most: 1 is the worst case, that of Eq 9.
         output_tokens: Mean length of an ordinary answer, in tokens.
         length_spread: Standard deviation of the logarithm of that length.
@@ -37,7 +41,7 @@ class Profile:
         output_price: Dollars per million output tokens, None where not published.
 
     Raises:
-        ValueError: When a number is NaN or outside its range.
+        ValueError: When a number is NaN or outside its range, or `repeats` is given without `hard`.
 
     Example:
         >>> Profile(error=0.05).single_sample_error
@@ -53,6 +57,7 @@ class Profile:
     unevenness: float = 0.0
     hard: float = 0.0
     confusion: float = 0.5
+    repeats: float = 0.0
     alternatives: int = 1
     output_tokens: float = 500
     length_spread: float = 0.08
@@ -61,7 +66,7 @@ class Profile:
     output_price: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("error", "flag", "hard", "confusion"):
+        for name in ("error", "flag", "hard", "confusion", "repeats"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a number from 0 to 1, not {getattr(self, name)}")
         for name, least in (("alternatives", 1), ("input_tokens", 0)):
@@ -83,6 +88,10 @@ class Profile:
                 f"flag={self.flag} is too large for unevenness={self.unevenness}: flag * (1 + unevenness), the rate"
                 " of the worst step, is at most 1"
             )
+        if self.repeats and not self.hard:
+            raise ValueError(
+                f"repeats={self.repeats} is of hard steps, and there are none: give their share, such as hard=0.01"
+            )
 
     @property
     def single_sample_error(self) -> float:
@@ -92,8 +101,8 @@ class Profile:
             >>> round(PROFILES["gpt-4.1-mini"].single_sample_error, 4)
             0.0022
         """
-        confused = self.hard * self.confusion
-        return confused + (1 - confused) * self.error
+        wrong = self.hard * (self.repeats + (1 - self.repeats) * self.confusion)
+        return wrong + (1 - wrong) * self.error
 
 
 PROFILES: Final[dict[str, Profile]] = {

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,10 @@ START = PROMPTS[0]
 def questions(profile: Profile, task: Task = TASK, *, seed: int = 0, steps: int = 31) -> list[Question]:
     model = Simulation(task, profile, seed)
     return [model.ask(prompt) for prompt in PROMPTS[:steps]]
+
+
+def steps_of(profile: Profile) -> Iterable[tuple[Any, Question]]:
+    return zip(path(TASK), questions(profile), strict=True)
 
 
 def say(question: Question, number: int = 0, temperature: float | None = 0.1) -> AIMessage:
@@ -286,6 +291,89 @@ def test_confusion_is_the_share_of_confused_samples_on_a_hard_step() -> None:
         assert_share(sum(_flagged_by_cap_or_parser(TASK, answer) for answer in answers), len(answers), flagged)
 
 
+# wrong in the same way again, without a flag
+
+NINE = TowersOfHanoi(disks=9)
+
+
+def wrong_steps(spec: str, *, seed: int = 0, variant: int = 0, temperature: float = 0.1) -> list[bool]:
+    """At which steps of nine disks the first answer is wrong. None is flagged."""
+    model = Simulation(NINE, read_spec(spec)[0], seed)
+    rights = [NINE.oracle(state) for state in path(NINE)]
+    asked = [model.ask(NINE.prompt(state, variant)) for state in path(NINE)]
+    said = [verdict(one.draw(0, temperature).text, right, NINE) for one, right in zip(asked, rights, strict=True)]
+    assert "flagged" not in said
+    return [word == "wrong" for word in said]
+
+
+def test_a_repeated_answer_is_one_wrong_vote_that_no_rule_flags() -> None:
+    flags = TokenLimit(750) | Truncated() | (lambda response: _parse_flag(response.text))
+    profile = Profile(hard=1, repeats=1, flag=0.5, alternatives=3)
+    for state, question in zip(path(TASK), questions(profile), strict=True):
+        answers = [say(question, number, temperature) for number in range(30) for temperature in (0.0, 0.1, 1.0)]
+        assert not any(map(flags, answers))
+        assert len({answer.text for answer in answers}) == 1
+        assert TASK.parse(answers[0].text) != TASK.oracle(state)
+
+
+@pytest.mark.parametrize(("confusion", "flagged"), [(0.0, 0.0), (0.5, 0.15), (1.0, 0.3)])
+def test_repeats_is_the_share_of_repeated_samples_on_a_hard_step(confusion: float, flagged: float) -> None:
+    profile = Profile(hard=1, repeats=0.7, confusion=confusion)
+    answers = [(say(question, n), state) for state, question in steps_of(profile) for n in range(300)]
+    thrown = [_flagged_by_cap_or_parser(TASK, answer) for answer, _ in answers]
+    assert_share(sum(thrown), len(answers), flagged)
+    wrong = [verdict(answer.text, TASK.oracle(state)) == "wrong" for answer, state in answers]
+    assert_share(sum(w and not t for w, t in zip(wrong, thrown, strict=True)), len(answers), 0.7)
+    assert profile.single_sample_error == pytest.approx(0.7 + flagged)
+
+
+def test_at_temperature_0_a_hard_step_repeats_as_often() -> None:
+    for temperature in (0.0, 0.1):
+        wrong = wrong_steps("hard=1,confusion=0,repeats=0.7", temperature=temperature)
+        assert_share(sum(wrong), len(wrong), 0.7)
+
+
+def test_other_variants_and_other_models_have_other_hard_steps_and_other_seeds_the_same() -> None:
+    spec = "hard=0.3,repeats=1"
+    first = wrong_steps(spec)
+    assert_share(sum(first), len(first), 0.3)
+    assert wrong_steps(spec, seed=1) == first
+    others = [wrong_steps(spec, variant=variant) for variant in range(1, NINE.variants)]
+    others += [wrong_steps(f"{spec},{change}") for change in ("error=0.0001", "output_tokens=501")]
+    for other in others:
+        assert_share(sum(other), len(other), 0.3)
+        assert_share(sum(a and b for a, b in zip(first, other, strict=True)), len(first), 0.09)
+
+
+def test_voting_confirms_an_error_that_repeats() -> None:
+    wrong = 0
+    for state, question in steps_of(Profile(hard=1, repeats=0.7, confusion=0)):
+        for start in range(0, 3_000, 300):
+            ballot = Ballot(3)
+            number = start
+            while ballot.deficit:
+                ballot.cast(TASK.parse(question.draw(number, 0.1).text))
+                number += 1
+            wrong += ballot.winner != TASK.oracle(state)
+    assert_share(wrong, 310, 1 - 1 / (1 + (0.7 / 0.3) ** 3))
+
+
+@pytest.mark.parametrize(
+    ("spec", "digest"),
+    [
+        ("gpt-4.1-mini", "de4f0c60dc9fbc17"),
+        ("gpt-4.1-nano", "84030afe9a89376f"),
+        ("error=0.2,flag=0.1", "a1b720f7eed856cb"),
+        ("error=0.2,flag=0.1,repeats=0", "a1b720f7eed856cb"),
+        ("hard=0.5,confusion=0.5,error=0.1,alternatives=3", "4f9fda9e3bb1dab6"),
+    ],
+)
+def test_models_that_do_not_repeat_answer_as_ever(spec: str, digest: str) -> None:
+    asked = questions(read_spec(spec)[0])
+    said = [tuple(one.draw(number, warm)) for one in asked for number in range(20) for warm in (0, 0.1)]
+    assert sha256(repr(said).encode()).hexdigest()[:16] == digest
+
+
 # the same again, whatever the order
 
 
@@ -516,6 +604,10 @@ def test_a_profile_and_settings_can_be_combined() -> None:
         ("sim:error=-0.1", "from 0 to 1, not -0.1"),
         ("sim:flag=1.1", "flag is a number from 0 to 1"),
         ("sim:hard=inf", "hard is a number from 0 to 1"),
+        ("sim:hard=0.01,repeats=1.5", "repeats is a number from 0 to 1, not 1.5"),
+        ("sim:repeats=0.7", "repeats=0.7 is of hard steps, and there are none: give their share, such as hard=0.01"),
+        ("sim:repeats=often", "repeats is a number, not 'often'"),
+        ("sim:repeat=0.7", "unknown key 'repeat'.*confusion, repeats"),
         ("sim:output_tokens=nan", "output_tokens is a number from 1 to"),
         ("sim:alternatives=0", "alternatives is a whole number of at least 1"),
         ("sim:alternatives=1.5", "alternatives is a whole number, not '1.5'"),
