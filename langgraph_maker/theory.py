@@ -12,6 +12,8 @@ more, the odds of an error can be (1 - p) / p_alt times as high (at k = 1 an err
 `p_first` is that of a step's first vote, where it is drawn otherwise than the rest (at temperature 0): with P =
 p_first h(1) + (1 - p_first) h(-1) and h(x) = (1 - r^(k+x)) / (1 - r^(2k)), r = p_alt/p, in place of Eq 9.
 
+`p_correct_varied` is Eq 9 for votes that take turns through prompt variants, each with its own p and hard steps.
+
 Arguments are numbers, or arrays that broadcast against each other. All numbers in give a Python number out,
 else an array. Results keep their digits at p = 1 - 1e-12, at p = 0.5 + 1e-9 and at 1e15 steps.
 """
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
+from langgraph_maker.diversity import p_correct_varied
 from langgraph_maker.rates import (
     between_0_and_1,
     duration,
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-__all__ = ["expected_cost", "expected_votes", "k_at_step", "k_min", "p_correct", "p_full"]
+__all__ = ["expected_cost", "expected_votes", "k_at_step", "k_min", "p_correct", "p_correct_varied", "p_full"]
 
 
 @overload

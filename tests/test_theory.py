@@ -26,7 +26,8 @@ BILLION = 2**30 - 1
 
 
 def test_the_public_names() -> None:
-    assert theory.__all__ == ["expected_cost", "expected_votes", "k_at_step", "k_min", "p_correct", "p_full"]
+    laws = ["expected_cost", "expected_votes", "k_at_step", "k_min", "p_correct", "p_correct_varied", "p_full"]
+    assert theory.__all__ == laws
 
 
 @pytest.mark.parametrize(("p", "k", "expected"), [(0.6, 3, 0.7714), (0.8, 4, 0.99611)])
