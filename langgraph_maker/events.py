@@ -22,11 +22,14 @@ from typing import Any, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
+from langgraph_maker.ladder.questions import Question
 from langgraph_maker.state import Usage, VoteCount
 
 __all__ = [
     "Alarm",
+    "Asked",
     "Begin",
+    "Climbed",
     "Detail",
     "Done",
     "Event",
@@ -57,6 +60,9 @@ class Totals(TypedDict):
         votes: Valid votes cast, of which `lost` were for another answer than the winner.
         lost_squared: The sum over steps of the square of a step's lost votes.
         lost_times_votes: The sum over steps of a step's lost votes times its votes.
+        climbed: Steps decided above the first tier of the ladder.
+        by_human: Steps decided by a human; their votes are not among the votes here, nor their margins.
+        audits: Second votes made, of which `disagreed` did not confirm the first.
         drifted: Steps with a vote for the winner's action and another next state.
         flagged_steps: Steps with a flagged sample.
         alike: Steps whose second and third answers were the same text, and another than the first one's.
@@ -80,6 +86,10 @@ class Totals(TypedDict):
     lost: int
     lost_squared: int
     lost_times_votes: int
+    climbed: int
+    by_human: int
+    audits: int
+    disagreed: int
     drifted: int
     flagged_steps: int
     alike: int
@@ -179,6 +189,29 @@ class Undecided(TypedDict):
     reason: str
 
 
+class Climbed(TypedDict):
+    """A ballot goes on in another tier of the ladder, or afresh after an `audit` that disagreed, for the reason `why`.
+
+    After an audit on top of the ladder it goes nowhere: what follows is a question, or that it is undecided.
+    """
+
+    event: Literal["maker.climb"]
+    run_id: str
+    step: int
+    tier: int
+    audit: bool
+    why: str
+
+
+class Asked(TypedDict):
+    """A step waits for a human; other lanes go on. It comes again when the answer was none."""
+
+    event: Literal["maker.question"]
+    run_id: str
+    step: int
+    question: Question
+
+
 class Alarm(TypedDict):
     """An assumption no longer holds: `what` it is about, the finding and the remedy in words, after how many steps.
 
@@ -187,7 +220,7 @@ class Alarm(TypedDict):
 
     event: Literal["maker.alarm"]
     run_id: str
-    what: Literal["p", "votes", "cost", "flags", "drift", "repeats"]
+    what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit"]
     finding: str
     remedy: str
     steps: int
@@ -204,7 +237,7 @@ class Done(TypedDict):
     totals: Totals
 
 
-Event: TypeAlias = Begin | Round | Step | RedFlags | Undecided | Alarm | Done
+Event: TypeAlias = Begin | Round | Step | RedFlags | Climbed | Asked | Undecided | Alarm | Done
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm]]
 """Is given each event as it happens; the alarms that it returns go out after it."""

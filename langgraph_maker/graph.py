@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
 
 from langgraph_maker import prices
 from langgraph_maker.ballot import canonical
 from langgraph_maker.events import Detail, Observer
+from langgraph_maker.ladder import Audit, LadderLike, read_ladder
+from langgraph_maker.margins import check_budget
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import (
     decompose_node,
@@ -20,8 +24,9 @@ from langgraph_maker.nodes import (
     tally_node,
     update_node,
 )
+from langgraph_maker.nodes.ask import ask_node, waiting_for
 from langgraph_maker.nodes.closing import closing
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, reader
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import (
@@ -34,13 +39,13 @@ from langgraph_maker.nodes.state import (
     VotingOutput,
     VotingState,
 )
-from langgraph_maker.nodes.tally import check_budget
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RedFlag, RuleLike
-from langgraph_maker.sampling import as_sampler, token_allowance
-from langgraph_maker.task import Task
+from langgraph_maker.sampling import token_allowance
+from langgraph_maker.several import sampler_of
+from langgraph_maker.task import Task, Varied
 
 __all__ = ["create_maker", "create_voting_graph"]
 
@@ -56,6 +61,9 @@ def create_maker(
     temperature: float | None = 0.1,
     max_samples: int | None = None,
     max_steps: int | None = None,
+    ladder: LadderLike = None,
+    decorrelate: Literal["variants"] | None = None,
+    audit: Audit | float | None = None,
     hedge: int = 0,
     max_concurrency: int | None = None,
     call_timeout: float = 600.0,
@@ -84,6 +92,11 @@ def create_maker(
         max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100.
         max_steps: For a task of unknown length: steps after which it must be done.
+        ladder: What to do about a step that does not settle: `Tier`s to climb, a human to ask on top, see `ladder`;
+            "default" needs no settings. None reports it unresolved.
+        decorrelate: "variants" lets the votes of a step take the prompt variants of the task in turns (`Varied`), so
+            that an answer must win across prompts: what one of them repeats is outvoted.
+        audit: An `Audit`, or a share of the steps that get a second vote in another way before they count as done.
         hedge: Samples in flight a step beyond those that could be needed, see `sample_node`.
         max_concurrency: Model calls at a time; None for 256 where they go to a chat model, for no bound elsewhere.
         call_timeout: Seconds after which a model call is given up and made again.
@@ -97,8 +110,8 @@ def create_maker(
         observer: Called with each of these events as well; the alarms that it returns are told after it.
 
     Raises:
-        ValueError: For an option out of range, an unknown model, or a `max_cost` without a price, with what to give
-            instead.
+        ValueError: For an option out of range, an unknown model, a `max_cost` without a price, or a ladder that makes
+            no sense, with what to give instead; while running, for an answer to a question that is not open.
         TypeError: For a model that is none.
 
     Example:
@@ -110,34 +123,56 @@ def create_maker(
     """
     margin = k if isinstance(k, Raised) or not callable(k) else _by_id(k)
     k = k.base if isinstance(k, Raised) else k
-    sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
+    prompts = _prompts(task)
+    rungs = read_ladder(
+        ladder,
+        model=model,
+        k=None if callable(k) else k,
+        prompts=len(prompts),
+        decorrelate=decorrelate,
+        audit=audit,
+    )
+    sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
+    validate = _validating(task)
     check_cost(max_cost, price, model_name(model))
     vote = _round(
         StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
-            prompt=task.prompt,
+            prompt=prompts,
             k=margin,
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples=max_samples,
             hedge=hedge,
+            ladder=rungs,
             pool=pool,
             stop=stop,
             on_failure="write",
         ),
-        guard=guard_node(parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=red_flags, price=price),
-        tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, decisions=False),
+        guard=guard_node(
+            parse=task.parse,
+            key=task.vote_key,
+            validate=validate,
+            red_flags=red_flags,
+            price=price,
+            compares=not rungs.varied,
+        ),
+        tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, ladder=rungs, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
 
-    def after_decompose(state: MakerState) -> Literal["vote", "__end__"]:
-        return "vote" if state["status"] == "running" else "__end__"
+    def after_decompose(state: MakerState) -> Any:
+        if state["status"] == "waiting":
+            return [Send("ask", question) for question in state["questions"]]
+        if state["status"] != "running":
+            return END
+        return "escalate" if state.get("answers") else "vote"
 
     def after_vote(state: MakerState) -> Literal["escalate", "update"]:
-        return "escalate" if any(ballot["status"] == "unresolved" for ballot in state["ballots"]) else "update"
+        return "escalate" if any(rungs.concerns(ballot) for ballot in state["ballots"]) else "update"
 
-    return (
+    builder = (
         StateGraph(MakerState, input_schema=MakerInput, output_schema=MakerOutput)
         .add_node(
             "decompose",
@@ -152,7 +187,9 @@ def create_maker(
                         "model": model_name(model),
                         "max_samples": max_samples if callable(k) else check_budget(max_samples, k),
                         "hedge": hedge,
+                        **rungs.described,
                     },
+                    asks=rungs.human,
                     max_total_samples=max_total_samples,
                     max_cost=max_cost,
                     stop=stop,
@@ -161,20 +198,55 @@ def create_maker(
             ),
         )
         .add_node("vote", closing(pool, _subgraph_node("vote", vote)), input_schema=RoundInput)
-        .add_node("escalate", escalate_node(observer=observer))
+        .add_node(
+            "escalate",
+            escalate_node(
+                ladder=rungs,
+                read=reader(parse=task.parse, key=task.vote_key, validate=validate),
+                observer=observer,
+            ),
+        )
         .add_node("update", closing(pool, update_node(task, detail=detail, observer=observer)))
         .add_edge(START, "decompose")
-        .add_conditional_edges("decompose", after_decompose)
+        .add_conditional_edges(
+            "decompose", after_decompose, ["vote", *(["escalate", "ask"] if rungs.human else []), END]
+        )
         .add_conditional_edges("vote", after_vote)
         .add_edge("escalate", "update")
         .add_edge("update", "decompose")
     )
+    return builder.add_node("ask", ask_node()).add_edge("ask", "decompose") if rungs.human else builder
+
+
+def _prompts(task: Task) -> list[Prompt]:
+    """The prompt, and its variants where the task has them."""
+    if not isinstance(task, Varied):
+        return [task.prompt]
+    if not isinstance(task.variants, int) or isinstance(task.variants, bool) or task.variants < 1:
+        raise ValueError(f"variants of {task.name} is how many prompts it has, at least 1, not {task.variants!r}")
+    return [task.prompt, *(partial(task.prompt, variant=variant) for variant in range(1, task.variants))]
+
+
+def _validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
+    """What `task.validate` says of a vote; one that the task cannot be moved on by is flagged before it is counted."""
+
+    def validate(state: Any, vote: Any) -> RedFlag | None:
+        if (flag := task.validate(state, vote)) is None:
+            try:
+                task.advance(state, vote)
+            except (RedFlag, ValueError):
+                raise
+            except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
+                return None
+        return flag
+
+    return validate
 
 
 def create_voting_graph(
     model: Model,
     *,
-    prompt: Prompt,
+    prompt: Prompt | Sequence[Prompt],
     parse: Parse,
     key: Callable[[Any], str] = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
@@ -183,6 +255,9 @@ def create_voting_graph(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
+    ladder: LadderLike = None,
+    decorrelate: Literal["variants"] | None = None,
+    audit: Audit | float | None = None,
     hedge: int = 0,
     max_concurrency: int | None = None,
     call_timeout: float = 600.0,
@@ -196,7 +271,7 @@ def create_voting_graph(
 
     Args:
         model: What to ask, see `models.Model`.
-        prompt: φ, from a subtask's state to messages or to the text of one.
+        prompt: φ, from a subtask's state to messages or to the text of one; several are variants of one question.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
         key: Which votes are equal: those with equal keys.
         validate: From a state and a vote to a `RedFlag`, or None.
@@ -205,6 +280,9 @@ def create_voting_graph(
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
+        ladder: See `create_maker`. A human is asked by an interrupt, which takes a checkpointer.
+        decorrelate: The same.
+        audit: The same.
         hedge: Samples in flight a ballot beyond those that could be needed, see `sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
         call_timeout: Seconds after which a model call is given up and made again.
@@ -224,27 +302,53 @@ def create_voting_graph(
         >>> decision["vote"], decision["counts"]
         (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
     """
-
-    def after_tally(state: VotingState) -> Literal["sample", "__end__"]:
-        return "sample" if any(ballot["status"] == "open" for ballot in state["ballots"]) else "__end__"
-
-    sampler = as_sampler(model, max_tokens=token_allowance(red_flags))
+    prompts = [prompt] if callable(prompt) else list(prompt)
+    rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
+    sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
-    return _round(
+    builder = _round(
         StateGraph(VotingState, input_schema=VotingInput, output_schema=VotingOutput),
         sample=sample_node(
             sampler,
-            prompt=prompt,
+            prompt=prompts,
             k=k,
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples=max_samples,
             hedge=hedge,
+            ladder=rungs,
             pool=pool,
         ),
-        guard=closing(pool, guard_node(parse=parse, key=key, validate=validate, red_flags=red_flags, price=price)),
-        tally=closing(pool, tally_node(k=k, max_samples=max_samples, hedge=hedge)),
-    ).add_conditional_edges("tally", after_tally)
+        guard=closing(
+            pool,
+            guard_node(
+                parse=parse, key=key, validate=validate, red_flags=red_flags, price=price, compares=not rungs.varied
+            ),
+        ),
+        tally=closing(pool, tally_node(k=k, max_samples=max_samples, hedge=hedge, ladder=rungs)),
+    )
+    if rungs.plain:
+        return builder.add_conditional_edges("tally", _goes_on, ["sample", END])
+    read = reader(parse=parse, key=key, validate=validate)
+    builder.add_node("escalate", closing(pool, escalate_node(ladder=rungs, read=read, decisions=True)))
+    builder.add_conditional_edges(
+        "tally",
+        lambda state: "escalate" if any(map(rungs.concerns, state["ballots"])) else _goes_on(state),
+        ["escalate", "sample", END],
+    )
+    builder.add_conditional_edges("escalate", _after_escalate, ["sample", *(["ask"] if rungs.human else []), END])
+    return builder.add_node("ask", ask_node()).add_edge("ask", "escalate") if rungs.human else builder
+
+
+def _goes_on(state: VotingState) -> str:
+    return "sample" if any(ballot["status"] == "open" for ballot in state["ballots"]) else END
+
+
+def _after_escalate(state: VotingState) -> Any:
+    """Ballots that are open go on first; a human is asked once none is."""
+    if _goes_on(state) == "sample" or not (questions := waiting_for(state["ballots"])):
+        return _goes_on(state)
+    return [Send("ask", question) for question in questions]
 
 
 def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:

@@ -26,10 +26,25 @@ from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
 from langgraph_maker import records
 from langgraph_maker.errors import JournalError
+from langgraph_maker.ladder.questions import Form, Question, asked_about, check_form
 from langgraph_maker.nodes.position import forget
 from langgraph_maker.records import Entry, Header
 
-__all__ = ["Entry", "Header", "Problem", "delete", "export", "fork", "header", "read", "runs", "steps", "verify"]
+__all__ = [
+    "Entry",
+    "Header",
+    "Problem",
+    "answer",
+    "delete",
+    "export",
+    "fork",
+    "header",
+    "questions",
+    "read",
+    "runs",
+    "steps",
+    "verify",
+]
 
 _BATCH = 1024
 
@@ -137,7 +152,7 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
                 continue
             if last is not None and last["step"] == step - 1 and entry["start"] != last["end"]:
                 problems.append(Problem(step, "broken succession", f"it does not start where step {step - 1} ended"))
-            if isinstance(head["k"], int) and entry["margin"] < head["k"]:
+            if isinstance(head["k"], int) and entry["margin"] < head["k"] and not entry["human"]:
                 problems.append(
                     Problem(step, "undercut", f"it was decided by {entry['margin']}, where k is {head['k']}")
                 )
@@ -158,6 +173,33 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
     return problems
 
 
+def questions(store: BaseStore, run_id: str) -> list[Question]:
+    """What the run waits to have answered by a human.
+
+    Raises:
+        JournalError: When there is no such run.
+    """
+    ends = [end for _, end in _ends(store, run_id)]
+    found = store.batch([records.get_open(run_id, step) for step in ends])
+    ballots = [records.read_open(item, run_id, step) for step, item in zip(ends, found, strict=True)]  # type: ignore[arg-type]
+    return [asked_about(ballot) for ballot in ballots if ballot is not None and ballot["status"] == "asking"]
+
+
+def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
+    """Keep a human's answer for when the run goes on: the next `solve` of it takes the answer, and asks for no other.
+
+    Raises:
+        JournalError: When there is no such run.
+        ValueError: When it has no such question, or `form` is none of the four that a `Form` can be.
+    """
+    asked = {question["id"]: question for question in questions(store, run_id)}
+    if question_id not in asked:
+        there = f"open are {', '.join(asked)}" if asked else "it has none"
+        raise ValueError(f"run {run_id!r} has no open question {question_id!r}: {there}")
+    check_form(form, len(asked[question_id]["candidates"]))
+    store.batch([records.put_answer(run_id, int(question_id), form)])
+
+
 def delete(store: BaseStore, run_id: str) -> None:
     """Remove a run, all its entries, and the calibration that it went by.
 
@@ -171,6 +213,7 @@ def delete(store: BaseStore, run_id: str) -> None:
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
             store.batch([records.put_open(run_id, step, None) for step in batch])
+            store.batch([records.put_answer(run_id, step, None) for step in batch])
     where = records.calibration(run_id)
     store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
     store.batch([records.put_raised(run_id, None), records.drop_header(run_id)])

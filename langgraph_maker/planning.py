@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from langgraph_maker import theory
 from langgraph_maker.calibration.findings import ASSUMED, Calibration, first_vote, no_better
-from langgraph_maker.nodes.tally import LARGEST_MARGIN
+from langgraph_maker.margins import LARGEST_MARGIN
 
 __all__ = ["Choice", "Plan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 

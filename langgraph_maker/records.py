@@ -37,16 +37,19 @@ __all__ = [
     "drive",
     "drop_entry",
     "drop_header",
+    "get_answer",
     "get_entries",
     "get_header",
     "get_open",
     "get_raised",
     "mark",
     "namespace",
+    "put_answer",
     "put_entry",
     "put_header",
     "put_open",
     "put_raised",
+    "read_answer",
     "read_entry",
     "read_header",
     "read_open",
@@ -61,7 +64,7 @@ ONE_LANE: Final = 10**12
 
 The lanes of a run that began with several are a stride apart. Keys go by the place in the stride first, so that what
 lanes write side by side lies side by side in the database, which is then twice as fast."""
-FORMAT: Final = 5
+FORMAT: Final = 6
 """Of headers and entries; a journal of another format is not read."""
 PATIENCE: Final = 60.0
 """Seconds for which a failing store is tried again before the run stops."""
@@ -75,7 +78,9 @@ class Entry(TypedDict):
 
     `margin` is by how many of its `votes` it led, at least the k of its step; `winner_votes` were for it, and
     `drifted` for its action with another next state. `alike` is 1 where the second and the third answer were the same
-    text and another than the first one's, -1 where the first two were and the third was another.
+    text and another than the first one's, -1 where the first two were and the third was another. `tier` is where on the
+    ladder it was decided; where `human`, a human said what the vote is, and `margin` is 0. Of its `audits` so many
+    `disagreed`.
     `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
     """
 
@@ -90,6 +95,10 @@ class Entry(TypedDict):
     flags: dict[str, int]
     rounds: int
     cancelled: int
+    tier: int
+    human: bool
+    audits: int
+    disagreed: int
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
@@ -260,6 +269,25 @@ def read_raised(item: Item | None, run_id: str) -> int:
 
 
 _RAISED: Final = "raised"
+
+
+def get_answer(run_id: str, step: int) -> GetOp:
+    """Asks for a human's answer to the question about `step`."""
+    return GetOp(namespace(run_id), f"answer-{step:012d}", refresh_ttl=False)
+
+
+def put_answer(run_id: str, step: int, form: Any) -> PutOp:
+    """Keeps a human's answer until the run goes on, or removes it."""
+    value = None if form is None else {"form": json.dumps(form)}
+    return PutOp(namespace(run_id), f"answer-{step:012d}", value, index=False)
+
+
+def read_answer(item: Item | None) -> Any:
+    """The form in what the store returned; None where there is none that can be read, so that it is asked for again."""
+    try:
+        return None if item is None else json.loads(item.value["form"])
+    except (TypeError, KeyError, ValueError, RecursionError):
+        return None
 
 
 def mark(state: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import accumulate
@@ -22,12 +22,14 @@ from langgraph_maker.calibration import Calibration
 from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.events import Alarm, Detail, Event, Observer
 from langgraph_maker.graph import create_maker
+from langgraph_maker.ladder import Audit, LadderLike, Question
 from langgraph_maker.lock import ahold, hold
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model
 from langgraph_maker.monitor import Monitor
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.position import Position, hand_over
+from langgraph_maker.nodes.state import MakerInput
 from langgraph_maker.outlook import Outlook
 from langgraph_maker.pool import aabandon, abandon
 from langgraph_maker.prices import Price
@@ -46,7 +48,8 @@ class Run:
     """How a run ended, and what it took.
 
     Attributes:
-        status: "solved", "unresolved" (see `reason`; nothing undecided was guessed) or "stopped".
+        status: "solved", "unresolved" (see `reason`; nothing undecided was guessed), "stopped", or "waiting" for a
+            human to answer the `questions`.
         reason: Why, where it is not solved.
         run_id: The run's name in the journal.
         steps: Steps decided.
@@ -61,9 +64,10 @@ class Run:
         undecided_after: Index j counts the steps still undecided after j samples, flagged ones included.
         calibration: That which k="auto" goes by. Its samples and dollars are not among those of the run.
         outlook: How sure the result is, by the ballots, and the alarms that were raised.
+        questions: Of a run that waits; `solve(…, run_id=…, answers={id: …})` goes on with a `ladder.Form` for each.
     """
 
-    status: Literal["solved", "unresolved", "stopped"]
+    status: Literal["solved", "unresolved", "stopped", "waiting"]
     reason: str
     run_id: str
     steps: int
@@ -78,6 +82,7 @@ class Run:
     undecided_after: list[int]
     calibration: Calibration | None = None
     outlook: Outlook | None = None
+    questions: Sequence[Question] = ()
 
     @property
     def guarantee(self) -> str:
@@ -139,6 +144,9 @@ class Options(TypedDict, total=False):
     temperature: float | None
     max_samples: int | None
     max_steps: int | None
+    ladder: LadderLike
+    decorrelate: Literal["variants"] | None
+    audit: Audit | float | None
     hedge: int
     max_concurrency: int | None
     call_timeout: float
@@ -162,6 +170,7 @@ def solve(
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
+    answers: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[Options],
@@ -186,12 +195,14 @@ def solve(
         checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
             suffices to go on.
         run_id: The run's name in the store; None makes a fresh one.
+        answers: To the questions of a run that waits: from a question's id to a `ladder.Form`. They buy no vote.
         deadline: Seconds from now after which the run ends as "stopped".
         on_progress: Called after every round of voting.
         **options: Those of `create_maker`: see `Options`.
 
     Raises:
-        ValueError: For an option out of range or an unknown model, with what to give instead.
+        ValueError: For an option out of range, an unknown model, or an answer to a question that is not open, with
+            what to give instead.
         TypeError: For an unknown option, or a model that is none.
         CalibrationError: When k is "auto" and none can be recommended, with the reason.
         SamplingError: When the model never answered. One that fails later ends the run as "stopped". Either way it
@@ -221,10 +232,10 @@ def solve(
     maker = create_maker(task, model, k=monitor.k or k, **options).compile(
         checkpointer=checkpointer or False, store=store
     )
-    with hold(store, run_id), _Watch(task, on_progress, monitor) as watch:
+    with hold(store, run_id), _Watch(task, on_progress, monitor, answers) as watch:
         try:
             while watch.goes_on(store, run_id):
-                for chunk in maker.stream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                for chunk in maker.stream(watch.given(run_id), _config(run_id), stream_mode="updates"):
                     watch.see(chunk)
         finally:
             abandon(run_id)
@@ -242,6 +253,7 @@ async def asolve(
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     run_id: str | None = None,
+    answers: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[Options],
@@ -270,10 +282,10 @@ async def asolve(
         checkpointer=checkpointer or False, store=store
     )
     async with ahold(store, run_id):
-        with _Watch(task, on_progress, monitor) as watch:
+        with _Watch(task, on_progress, monitor, answers) as watch:
             try:
                 while watch.goes_on(store, run_id):
-                    async for chunk in maker.astream({"run_id": run_id}, _config(run_id), stream_mode="updates"):
+                    async for chunk in maker.astream(watch.given(run_id), _config(run_id), stream_mode="updates"):
                         watch.see(chunk)
             finally:
                 await aabandon(run_id)
@@ -310,6 +322,7 @@ def _monitor(
     raise_k: bool,
 ) -> Monitor:
     """What watches the run, and raises its k; set as the graph's observer, before the one that the caller gave."""
+    audit = options.get("audit")
     expected = Expected.of(
         found,
         target=target,
@@ -317,6 +330,7 @@ def _monitor(
         max_k=options.get("max_samples"),
         max_cost=options.get("max_cost"),
         steps=task.steps,
+        audit_k=None if audit is None else audit.k if isinstance(audit, Audit) else Audit().k,
     )
     monitor, other = Monitor(expected, k=Raised(k), planned=task.steps), options.get("observer")
 
@@ -330,8 +344,15 @@ def _monitor(
 class _Watch:
     """Follows a run by the updates of its nodes, so that what was spent is known however it ends."""
 
-    def __init__(self, task: Task, on_progress: Callable[[Progress], None] | None, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        task: Task,
+        on_progress: Callable[[Progress], None] | None,
+        monitor: Monitor,
+        answers: Mapping[str, Any] | None,
+    ) -> None:
         self.monitor = monitor
+        self.answers = answers
         self.total_steps = task.steps
         self.on_progress = on_progress
         self.began = time.monotonic()
@@ -350,6 +371,13 @@ class _Watch:
             raise SamplingError(f"{error} ({spent})") from error
         error.add_note(spent)
 
+    def given(self, run_id: str) -> MakerInput:
+        """The input of a segment; the first has the answers."""
+        if not self.answers:
+            return {"run_id": run_id}
+        answers, self.answers = dict(self.answers), None
+        return {"run_id": run_id, "answers": answers}
+
     def goes_on(self, store: BaseStore, run_id: str) -> bool:
         """Whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
         if not self.state:
@@ -362,6 +390,8 @@ class _Watch:
 
     def see(self, chunk: dict[str, Any]) -> None:
         for node, update in chunk.items():
+            if node == "__interrupt__":  # the state holds the questions
+                continue
             if not self.state:  # the first node finds where the run stands
                 self.earlier = update["totals"]["steps"]
             self.state.update(update)
@@ -404,6 +434,7 @@ class _Watch:
             undecided_after=[begun - gone for gone in accumulate(totals["samples_per_step"])],
             calibration=found,
             outlook=self.monitor.outlook(),
+            questions=state["questions"],
         )
         object.__setattr__(run, "_store", store)
         return run

@@ -121,10 +121,10 @@ class ModelSampler:
             await here.http.aclose()
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """The samples that go into one call together: those of one ballot at one temperature."""
+        """The samples that go into one call together: those of one ballot that are asked alike."""
         if "n" in self.left_out:
             return [[request] for request in requests]
-        together = groupby(requests, key=lambda one: (one.subtask_id, one.temperature))
+        together = groupby(requests, key=lambda one: (one.subtask_id, one.temperature, one.variant))
         groups = [list(group) for _, group in together]
         return [group[first : first + _MOST] for group in groups for first in range(0, len(group), _MOST)]
 

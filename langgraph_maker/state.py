@@ -10,8 +10,10 @@ from typing_extensions import TypedDict
 
 __all__ = [
     "BallotState",
+    "Climb",
     "Decision",
     "Flag",
+    "Held",
     "Request",
     "Sampler",
     "Subtask",
@@ -81,6 +83,32 @@ class Verdict(TypedDict, total=False):
     flag: Flag
 
 
+class Held(TypedDict):
+    """What a vote came to that is being audited."""
+
+    counts: dict[str, int]
+    votes: dict[str, Any]
+
+
+class Climb(TypedDict):
+    """Where a ballot is on the ladder: in `tier`, or in the audit of the vote that is `held`.
+
+    Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
+    `audits` were made, of which `disagreed` did not confirm; `why` the last vote did not settle, in words; `problem` is
+    what was wrong with a human's answer.
+    """
+
+    tier: int
+    first: int
+    drawn: int
+    flagged: int
+    held: Held | None
+    audits: int
+    disagreed: int
+    why: str
+    problem: str
+
+
 class BallotState(TypedDict):
     """A ballot under way: `votes` holds the first vote cast under each key, `flags` counts flags by reason.
 
@@ -90,12 +118,13 @@ class BallotState(TypedDict):
     counts how often samples were issued; `last_flag` is the last flag in words; `alike` is as
     in `records.Entry`, where the first three samples came together. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
-    rounds.
+    rounds. `climb` is there once it left the first tier or was audited, `human` once a human has answered. One that is
+    "asking" waits for that.
     """
 
     id: str
     state: Any
-    status: Literal["open", "decided", "unresolved"]
+    status: Literal["open", "decided", "unresolved", "asking"]
     counts: dict[str, int]
     votes: dict[str, Any]
     asked: int
@@ -106,6 +135,8 @@ class BallotState(TypedDict):
     last_flag: str
     rounds: int
     alike: NotRequired[int]
+    climb: NotRequired[Climb]
+    human: NotRequired[Verdict]
     usage: Usage
     numbers: list[int]
     responses: list[AIMessage]
@@ -124,7 +155,8 @@ class Decision(TypedDict):
 
     `counts` has the most frequent vote first; `samples` includes the `flagged`, which `flags` counts by reason, and of
     which `last_flag` is the last in words. `rounds` counts how often samples were issued, `cancelled` the samples that
-    were issued as a hedge and not waited for.
+    were issued as a hedge and not waited for. `tier` is where on the ladder it was decided, 0 the first; where `human`,
+    a human said what `vote` is.
     """
 
     subtask_id: str
@@ -138,12 +170,15 @@ class Decision(TypedDict):
     rounds: int
     cancelled: int
     usage: Usage
+    tier: int
+    human: bool
 
 
 class Request(NamedTuple):
     """One sample to draw: `number` counts the samples of its ballot from 0; temperature None is the model's own.
 
-    `run_id` and `round` say for tracers where the sample belongs.
+    `run_id` and `round` say for tracers where the sample belongs; `variant` is the prompt's, `model` the number of the
+    one asked, among those that a ladder names.
     """
 
     messages: Sequence[BaseMessage]
@@ -152,6 +187,8 @@ class Request(NamedTuple):
     number: int
     run_id: str = ""
     round: int = 1
+    variant: int = 0
+    model: int = 0
 
 
 Sampler: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[AIMessage | Exception]]]

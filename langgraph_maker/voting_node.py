@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal, cast
 
@@ -16,12 +16,13 @@ from pydantic import BaseModel
 from langgraph_maker.ballot import canonical
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.graph import create_voting_graph
+from langgraph_maker.ladder import Audit, LadderLike
+from langgraph_maker.margins import in_words
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import VotingInput
-from langgraph_maker.nodes.tally import check_budget, in_words
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.state import Decision
@@ -33,7 +34,7 @@ def create_voting_node(
     model: Model,
     *,
     read: Callable[[Any], Any],
-    prompt: Prompt,
+    prompt: Prompt | Sequence[Prompt],
     write: Callable[[Any, Decision], Any],
     parse: Parse | None = None,
     schema: type[BaseModel] | None = None,
@@ -44,6 +45,9 @@ def create_voting_node(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
+    ladder: LadderLike = None,
+    decorrelate: Literal["variants"] | None = None,
+    audit: Audit | float | None = None,
     hedge: int = 0,
     max_concurrency: int | None = None,
     call_timeout: float = 600.0,
@@ -59,7 +63,7 @@ def create_voting_node(
     Args:
         model: What to ask, see `models.Model`.
         read: From the host's state to the JSON value that `prompt` is written from.
-        prompt: φ, from that value to messages or to the text of one.
+        prompt: φ, from that value to messages or to the text of one; several are variants of one question.
         write: From the host's state and the `Decision` to the host's update.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none. One whose argument is
             annotated `AIMessage` gets the whole message. This or `schema`.
@@ -72,6 +76,10 @@ def create_voting_node(
         first_temperature: Of the first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples: Samples before the vote is unresolved; default 10 k², and at least 100.
+        ladder: What to do about a vote that does not settle, see `create_maker`. A human is asked by an interrupt; the
+            vote is saved before, by the host's checkpointer, and the answer buys no sample.
+        decorrelate: See `create_maker`.
+        audit: The same.
         hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
         call_timeout: Seconds after which a model call is given up and made again.
@@ -116,6 +124,9 @@ def create_voting_node(
         first_temperature=first_temperature,
         temperature=temperature,
         max_samples=max_samples,
+        ladder=ladder,
+        decorrelate=decorrelate,
+        audit=audit,
         hedge=hedge,
         max_concurrency=max_concurrency,
         call_timeout=call_timeout,
@@ -143,7 +154,7 @@ def create_voting_node(
             )
         return write(state, decision)
 
-    enough = 3 * check_budget(max_samples, k) + 10  # supersteps: a host's own limit must not cut a vote short
+    enough = 10**6  # supersteps: a host's own limit must not cut a vote short, which has its budget
 
     def vote(state: Any, config: RunnableConfig) -> Any:
         return finish(state, graph.invoke(subtasks(state), patch_config(config, recursion_limit=enough)))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from langgraph_maker import theory
-from langgraph_maker.nodes.tally import LARGEST_MARGIN
+from langgraph_maker.margins import LARGEST_MARGIN
 from langgraph_maker.prices import Price
 
 __all__ = [

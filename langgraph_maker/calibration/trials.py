@@ -14,8 +14,8 @@ from typing_extensions import TypedDict
 from langgraph_maker import records
 from langgraph_maker.ballot import Ballot, canonical
 from langgraph_maker.errors import JournalError
+from langgraph_maker.margins import check_budget
 from langgraph_maker.nodes.guard import guard_node
-from langgraph_maker.nodes.tally import check_budget
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit, Truncated, each_rule, output_tokens

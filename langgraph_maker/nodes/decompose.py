@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index, itemgetter
 from typing import Any
@@ -16,6 +16,8 @@ from langgraph_maker import records
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
+from langgraph_maker.ladder.climbing import restarted
+from langgraph_maker.nodes.ask import check_can_ask, waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
     BY_STEP,
@@ -54,6 +56,7 @@ def decompose_node(
     lanes: int = 1,
     max_steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    asks: bool = False,
     max_total_samples: int | None = None,
     max_cost: float | None = None,
     stop: Callable[[], bool | str] | None = None,
@@ -72,6 +75,7 @@ def decompose_node(
         lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
         settings: What to record in the journal beside it: the model, the budget.
+        asks: Whether a human may be asked, which takes a store or a checkpointer to keep the question.
         max_total_samples: Samples after which the run ends as "stopped".
         max_cost: Dollars after which it does.
         stop: Asked before each round; when it says True, or why, the run ends as "stopped" with all that was counted.
@@ -95,6 +99,7 @@ def decompose_node(
     role = _Decompose(
         task=task,
         terms=terms,
+        asks=asks,
         max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
@@ -107,6 +112,7 @@ def decompose_node(
 class _Decompose:
     task: Task
     terms: Terms
+    asks: bool
     max_total_samples: int | None
     max_cost: float | None
     stop: Callable[[], bool | str]
@@ -115,12 +121,16 @@ class _Decompose:
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
         run_id, store = _run_id(state, config), get_store()
         if store is None:
+            if self.asks:
+                check_can_ask(config)
             return self.unjournalled(state, run_id)
         return records.drive(self.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
         run_id, store = _run_id(state, config), get_store()
         if store is None:
+            if self.asks:
+                check_can_ask(config)
             return self.unjournalled(state, run_id)
         return await records.adrive(self.journalled(state, run_id, store), store)
 
@@ -145,6 +155,8 @@ class _Decompose:
         last = handed if here is None else known(store, run_id)
         if last is None or (here is not None and here["lanes"] is not last["lanes"]):
             last = yield from attach(self.task, run_id, here, self.terms)
+            kept = yield from _kept_answers(run_id, last["ballots"])
+            state = {**state, "answers": {**kept, **(state.get("answers") or {})}}
             [raised] = yield [records.get_raised(run_id)]
             self.tell([self.begin(run_id, last, records.read_raised(raised, run_id))])
         remember(store, run_id, last)
@@ -183,11 +195,17 @@ class _Decompose:
         }
 
     def go_on(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:
+        if not self.asks and any(ballot["status"] == "asking" for ballot in position["ballots"]):
+            again = [restarted(one) if one["status"] == "asking" else one for one in position["ballots"]]
+            position = {**position, "ballots": again}
+        _check_answers(state.get("answers") or {}, position["ballots"])
         status, reason = self.outcome(position, state)
         draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(position["ballots"])
         if draining:  # what is paid for is waited for
             status = "running"
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **position}
+        if state.get("answers"):
+            update["answers"] = state["answers"]
         if state.get("begun") != run_id:
             update |= {"begun": run_id, "fixed": dict(self.terms["fixed"])}
         lanes, totals, ballots = position["lanes"], position["totals"], position["ballots"]
@@ -197,6 +215,7 @@ class _Decompose:
         self.tell([{"event": "maker.done", "run_id": run_id, "status": status, "reason": reason, "totals": totals}])
         return update | {
             "reason": reason,
+            "questions": waiting_for(ballots),
             "ballots": reopened(ballots),
             "final_state": lanes[-1 if status == "solved" else 0]["state"],
             "steps": totals["steps"],
@@ -221,24 +240,30 @@ class _Decompose:
 
     def outcome(self, position: Position, state: MakerState) -> tuple[RunStatus, str]:
         lanes, ballots = position["lanes"], position["ballots"]
-        if any(ballot["status"] == "unresolved" for ballot in ballots):
-            return "unresolved", state["reason"]
-        for lane in lanes[:-1]:
-            if lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
-                return "unresolved", (
-                    f"seam: the lane that ends before step {lane['end']} ended in another state than the one that step"
-                    f" {lane['end']} began from"
-                )
+        undecided = any(ballot["status"] == "unresolved" for ballot in ballots)
+        if why := state["reason"] if undecided else _open_seam(lanes):
+            return "unresolved", why
         last = lanes[-1]
         done = self.task.is_done(last["state"])
         if all(lane["step"] == lane["end"] for lane in lanes[:-1]) and (done or last["step"] == last["end"]):
             return ("solved", "") if done else ("unresolved", "wrong_end")
+        if not state.get("answers") and self.waits(position):
+            number = sum(ballot["status"] == "asking" for ballot in ballots)
+            return "waiting", f"{'a step waits' if number == 1 else f'{number} steps wait'} for a human's answer"
         if why := self.limited(position, state):
             return "stopped", f"{why}; run it again under the same id to go on"
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
             return "stopped", SEGMENT_ENDED
         return "running", ""
+
+    def waits(self, position: Position) -> bool:
+        """Whether nothing can go on before a human has answered."""
+        asking = {ballot["id"] for ballot in position["ballots"] if ballot["status"] == "asking"}
+        if not asking:
+            return False
+        active = self.active(position["lanes"], position["ballots"], draining=False)
+        return all(str(lane["step"]) in asking for lane in active)
 
     def limited(self, position: Position, state: MakerState) -> str:
         """Why the run stops here, if it does."""
@@ -257,6 +282,36 @@ class _Decompose:
             if cost >= self.max_cost:
                 return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}: raise it"
         return ""
+
+
+def _open_seam(lanes: list[Lane]) -> str:
+    """Where a lane ended in another state than the next one began from."""
+    for lane in lanes[:-1]:
+        if lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
+            return (
+                f"seam: the lane that ends before step {lane['end']} ended in another state than the one that step"
+                f" {lane['end']} began from"
+            )
+    return ""
+
+
+def _kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, Any]]:
+    """The answers that were given since the run last waited, each once."""
+    asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
+    if not asking:
+        return {}
+    found = yield [records.get_answer(run_id, int(name)) for name in asking]
+    forms = {name: form for name, item in zip(asking, found, strict=True) if (form := records.read_answer(item))}
+    if forms:
+        yield [records.put_answer(run_id, int(name), None) for name in forms]
+    return forms
+
+
+def _check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -> None:
+    asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
+    if wrong := [name for name in answers if name not in asking]:
+        there = f"open are {', '.join(asking)}" if asking else "no question is open"
+        raise ValueError(f"there is no open question {wrong[0]!r} to answer: {there}")
 
 
 def _run_id(state: MakerState, config: RunnableConfig) -> str:

@@ -1,41 +1,130 @@
-"""`escalate`: what to do about a ballot that did not settle. Here: say so, and end the run."""
+"""`escalate`: what to do about ballots that did not settle, or that are to be audited."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.events import Observer, Undecided
+from langgraph_maker.events import Event, Observer
+from langgraph_maker.ladder.climbing import DISAGREED, START, Ladder
+from langgraph_maker.ladder.questions import Read, answered
+from langgraph_maker.margins import in_words
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.state import MakerState
-from langgraph_maker.nodes.tally import decision, in_words
-from langgraph_maker.nodes.telling import who_listens
+from langgraph_maker.nodes.tally import decision, settled
+from langgraph_maker.nodes.telling import Tell, who_listens
 from langgraph_maker.state import BallotState
 
 __all__ = ["escalate_node"]
 
 
-def escalate_node(*, observer: Observer | None = None) -> Node:
-    """Mark the run unresolved and name the step; its ballot is kept, so that a larger budget can go on from it."""
-    tell = who_listens(observer)
+def escalate_node(
+    *,
+    ladder: Ladder | None = None,
+    read: Read | None = None,
+    observer: Observer | None = None,
+    decisions: bool = False,
+) -> Node:
+    """Send each ballot that is not done with up the ladder, into an audit or to a human, or leave it unresolved.
 
-    def escalate(state: MakerState, _: RunnableConfig) -> dict[str, Any]:
-        ballot = next(ballot for ballot in state["ballots"] if ballot["status"] == "unresolved")
-        why = in_words(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
-        tell([_undecided(state["begun"], ballot, why)])
-        return {"status": "unresolved", "reason": f"step {ballot['id']}: {why}"}
+    An unresolved ballot is kept, so that a larger budget can go on from it, and the run names its step. A human's
+    answer is taken here too; it buys no vote, and one that is none is asked for again.
 
-    return Node("escalate", escalate)
+    Args:
+        ladder: See `ladder.read_ladder`; None for none.
+        read: From a human's answer and a state to a vote or a flag, see `guard.reader`.
+        observer: Whom to tell, beside the custom stream.
+        decisions: Whether to write them when nothing more is to be done; a maker graph reads the ballots themselves.
+    """
+    role = _Escalate(ladder or _NO_LADDER, read or _no_answers, who_listens(observer), decisions)
+    return Node("escalate", role.escalate)
 
 
-def _undecided(run_id: str, ballot: BallotState, why: str) -> Undecided:
-    return {
-        "event": "maker.undecided",
-        "run_id": run_id,
-        "step": int(ballot["id"]),
-        "samples": ballot["samples"],
-        "counts": decision(ballot)["counts"],
-        "flags": ballot["flags"],
-        "reason": why,
-    }
+@dataclass(frozen=True)
+class _Escalate:
+    ladder: Ladder
+    read: Callable[[Any, Any], Any]
+    tell: Tell
+    decisions: bool
+
+    def escalate(self, state: Any, _: RunnableConfig) -> dict[str, Any]:
+        answers = state.get("answers") or {}
+        ballots = [
+            answered(ballot, answers[ballot["id"]], self.read)
+            if ballot["status"] == "asking" and ballot["id"] in answers
+            else ballot
+            for ballot in state["ballots"]
+        ]
+        given_up = [new["id"] for old, new in zip(state["ballots"], ballots, strict=True) if _given_up(old, new)]
+        after = [
+            self.ladder.next(ballot) if ballot["id"] not in given_up and self.ladder.concerns(ballot) else ballot
+            for ballot in ballots
+        ]
+        self.tell(self.events(state.get("begun", ""), state["ballots"], after))
+        update: dict[str, Any] = {"ballots": after}
+        if answers:
+            update["answers"] = None
+        if self.decisions:
+            return update | ({"decisions": [decision(one) for one in after]} if settled(after, None) else {})
+        update["asked"] = [
+            new["id"]
+            for old, new in zip(state["ballots"], after, strict=True)
+            if new["status"] == "asking" and new is not old
+        ]
+        if failed := [ballot for ballot in after if ballot["status"] == "unresolved"]:
+            first = failed[0]
+            why = "a human gave it up" if first["id"] in given_up else in_full(first)
+            update |= {"status": "unresolved", "reason": f"step {first['id']}: {why}"}
+        return update
+
+    @staticmethod
+    def events(run_id: str, before: Sequence[BallotState], after: Sequence[BallotState]) -> Iterator[Event]:
+        for old, new in zip(before, after, strict=True):
+            if not new["id"].isdigit() or (new is old and new["status"] != "unresolved"):
+                continue
+            step = int(new["id"])
+            climb, was = new.get("climb", START), old.get("climb", START)
+            disagreed = climb["disagreed"] > was["disagreed"]
+            if disagreed or climb["tier"] > was["tier"]:
+                why = DISAGREED if disagreed else was["why"] or in_full(old)
+                yield {
+                    "event": "maker.climb",
+                    "run_id": run_id,
+                    "step": step,
+                    "tier": climb["tier"],
+                    "audit": disagreed,
+                    "why": why,
+                }
+            if new["status"] == "unresolved":
+                yield {
+                    "event": "maker.undecided",
+                    "run_id": run_id,
+                    "step": step,
+                    "samples": new["samples"],
+                    "counts": decision(new)["counts"],
+                    "flags": new["flags"],
+                    "reason": in_full(new),
+                }
+
+
+def in_full(ballot: BallotState) -> str:
+    """Why a ballot did not settle, over all tiers."""
+    climb = ballot.get("climb")
+    why = in_words(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
+    if climb is None:
+        return why
+    tiers = f" in {climb['tier'] + 1} tiers" if climb["tier"] else ""
+    return f"{climb['why'] or why}; {ballot['samples']} samples{tiers}"
+
+
+def _given_up(before: BallotState, after: BallotState) -> bool:
+    return before["status"] == "asking" and after["status"] == "unresolved"
+
+
+def _no_answers(answer: Any, state: Any) -> Any:  # noqa: ARG001 - a reader
+    return {"flag": {"reason": "unread", "detail": "this graph was made without a way to read answers"}}
+
+
+_NO_LADDER = Ladder([], [])

@@ -19,7 +19,7 @@ from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike, TokenLimit, Truncated
 from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
 
-__all__ = ["DEFAULT_RED_FLAGS", "Parse", "guard_node"]
+__all__ = ["DEFAULT_RED_FLAGS", "Parse", "guard_node", "reader"]
 
 Parse = Callable[[Any], Any]
 """ψ: from a response's text, or from the whole `AIMessage`, to a vote."""
@@ -35,6 +35,7 @@ def guard_node(
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     price: Price | None = None,
+    compares: bool = True,
 ) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
@@ -50,9 +51,29 @@ def guard_node(
         validate: From a subtask's state and a vote to a flag, or None.
         red_flags: A rule on the response as it came; None for no rule.
         price: What the tokens cost; None for the list price of the model that a response names.
+        compares: Whether to note which of a ballot's first answers are the same text, as an alarm asks: only where
+            they are asked by the same prompt.
     """
-    role = _Guard(parse, _takes_message(parse), key, validate, red_flags if red_flags is not None else AnyOf(), price)
+    rules = red_flags if red_flags is not None else AnyOf()
+    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares)
     return Node("guard", role.guard)
+
+
+def reader(
+    *,
+    parse: Parse,
+    key: Callable[[Any], str] = canonical,
+    validate: Callable[[Any, Any], RedFlag | None] | None = None,
+) -> Callable[[Any, Any], Verdict]:
+    """From a human's answer and a subtask's state to a vote or a flag, as from a response: text is parsed first."""
+    whole = _takes_message(parse)
+
+    def read(answer: Any, state: Any) -> Verdict:
+        said = AIMessage(answer) if whole and isinstance(answer, str) else answer
+        as_vote = parse if isinstance(answer, str) else lambda vote: vote
+        return _Guard(as_vote, whole, key, validate, AnyOf(), None, compares=False).read(said, state)
+
+    return read
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,7 @@ class _Guard:
     validate: Callable[[Any, Any], RedFlag | None] | None
     rules: RuleLike
     price: Price | None
+    compares: bool
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         return {
@@ -86,7 +108,7 @@ class _Guard:
                 seen[text] = self.read(text, state)
             verdicts.append(seen[text])
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
-        if len(seen) > 1 and not ballot.get("samples", 1):
+        if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
         return judged
 

@@ -15,6 +15,7 @@ from langgraph_maker import records
 from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Totals
+from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.nodes.state import Lane
 from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.records import Entry, Header, Plan, Session
@@ -247,7 +248,7 @@ def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> Pl
 
 def reopened(ballots: list[BallotState]) -> list[BallotState]:
     """The ballots of a run that is entered again: what was given up is tried again, if the budget now allows."""
-    return [{**ballot, "status": "open"} if ballot["status"] == "unresolved" else ballot for ballot in ballots]
+    return [restarted(ballot) if ballot["status"] == "unresolved" else ballot for ballot in ballots]
 
 
 def _header(run_id: str, fixed: Mapping[str, Any], stride: int) -> Header:
@@ -278,7 +279,7 @@ def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) ->
 
 def _check_undercut(run_id: str, entry: Entry, k: int) -> None:
     """What was decided by a smaller margin than is asked for now does not stand in silence."""
-    if entry["margin"] < k:
+    if entry["margin"] < k and not entry["human"]:
         raise JournalError(
             f"step {entry['step']} of run {run_id!r} was decided by a margin of {entry['margin']}, and k now asks for"
             f" {k} there: go on with a k that asks no more of the steps that are done, or give another run id"

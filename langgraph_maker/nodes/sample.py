@@ -11,14 +11,17 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.ladder.climbing import Ladder, Rung
 from langgraph_maker.loops import run_at_once, run_sync
+from langgraph_maker.margins import Margin
+from langgraph_maker.nodes.ask import check_can_ask
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.nodes.tally import Margin, deficit, margins, unanswered
+from langgraph_maker.nodes.tally import Terms, deficit, terms, unanswered
 from langgraph_maker.pool import Arrival, Pool, misuse
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
-__all__ = ["Prompt", "check_temperatures", "sample_node"]
+__all__ = ["Prompt", "check_temperatures", "new_ballot", "sample_node"]
 
 Prompt = Callable[[Any], Sequence[BaseMessage] | str]
 """φ: all that a microagent sees of a state."""
@@ -27,12 +30,13 @@ Prompt = Callable[[Any], Sequence[BaseMessage] | str]
 def sample_node(
     sampler: Sampler,
     *,
-    prompt: Prompt,
+    prompt: Prompt | Sequence[Prompt],
     k: Margin = 3,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
     hedge: int = 0,
+    ladder: Ladder | None = None,
     pool: Pool | None = None,
     stop: Callable[[], bool | str] | None = None,
     on_failure: Literal["raise", "write"] = "raise",
@@ -46,7 +50,7 @@ def sample_node(
 
     Args:
         sampler: Whom to ask.
-        prompt: φ, from a subtask's state to messages or to the text of one.
+        prompt: φ, from a subtask's state to messages or to the text of one; several are the variants of a ladder.
         k: The margin, or from a subtask's id to its own.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
@@ -55,6 +59,7 @@ def sample_node(
             count as they arrive, so a model whose fast answers are of another quality than its slow ones is voted on
             with that bias: at p = .7 and k = 2, were all right answers slow, one hedge would take the share of wrong
             decisions from .16 to .27, two to .35.
+        ladder: Which prompt, model and temperature each vote has; None for the first prompt, and what is said here.
         pool: Where calls in flight are kept; None for one of this node's own.
         stop: Asked several times a second; when it says True, nothing more is issued.
         on_failure: What to do when calls fail for good: "raise", or "write" it to the channel `failure`. A model that
@@ -70,8 +75,9 @@ def sample_node(
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
-        prompt=prompt,
-        margins=margins(k, max_samples),
+        prompts=[prompt] if callable(prompt) else list(prompt),
+        terms=terms(k, max_samples, ladder),
+        ladder=ladder or Ladder([_PLAIN], []),
         first_temperature=first_temperature,
         temperature=temperature,
         hedge=0 if getattr(sampler, "never_waits", False) else hedge,
@@ -100,23 +106,30 @@ def check_temperatures(first_temperature: float | None, temperature: float | Non
 class _Sample:
     sampler: Sampler
     pool: Pool
-    prompt: Prompt
-    margins: Callable[[str], tuple[int, int]]
+    prompts: Sequence[Prompt]
+    terms: Terms
+    ladder: Ladder
     first_temperature: float | None
     temperature: float | None
     hedge: int
     stop: Callable[[], bool | str]
     on_failure: str
 
-    def sample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
+    def sample(self, state: VotingState, config: RunnableConfig) -> dict[str, Any]:
+        self.check(config)
         vote = self.plan(state)
         failure = "" if self.at_once(vote) else run_sync(self.collect(vote, state))
         return self.update(vote, failure)
 
-    async def asample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
+    async def asample(self, state: VotingState, config: RunnableConfig) -> dict[str, Any]:
+        self.check(config)
         vote = self.plan(state)
         failure = "" if self.at_once(vote) else await self.collect(vote, state)
         return self.update(vote, failure)
+
+    def check(self, config: RunnableConfig) -> None:
+        if self.ladder.human and self.on_failure == "raise":  # a maker graph has looked already, and has a store
+            check_can_ask(config)
 
     def plan(self, state: VotingState) -> _Round:
         """What to issue: the samples that were lost, and those that each open ballot lacks."""
@@ -133,13 +146,14 @@ class _Sample:
 
     def issue(self, vote: _Round, ballot: BallotState) -> BallotState:
         flying = self.pool.issued(vote.owner, ballot["id"]) if ballot["id"] in vote.wanted else frozenset()
-        asked, out = ballot["asked"], len(flying)
+        first = ballot["climb"]["first"] if "climb" in ballot else 0
+        asked, out = ballot["asked"], sum(number >= first for number in flying) if first else len(flying)
         due: list[int] = []
         if not self.hedge and (missing := unanswered(ballot)) > out:
             arrived = {number for number, _ in ballot["waiting"]}
             awaited = range(ballot["following"], asked)
             out, due = missing, [number for number in awaited if number not in arrived and number not in flying]
-        k, budget = self.margins(ballot["id"])
+        k, budget = self.terms(ballot)
         lacking = deficit(ballot, k) if ballot["samples"] else k
         room = budget - ballot["samples"] - out  # what was lost uses up nothing
         new = range(asked, asked + min(lacking + self.hedge - out, room))
@@ -150,23 +164,28 @@ class _Sample:
         if not due:
             return ballot
         issued: BallotState = {**ballot, "asked": asked, "rounds": ballot["rounds"] + 1}
-        messages = self.messages(ballot["state"])
-        requests = [
-            Request(
-                messages,
-                self.temperature if number else self.first_temperature,
-                ballot["id"],
-                number,
-                vote.owner,
-                issued["rounds"],
-            )
-            for number in due
-        ]
-        vote.issue(requests, hedges=len(requests) if self.hedge and out else self.hedge)
+        vote.issue(self.requests(issued, due, first, vote.owner), len(due) if self.hedge and out else self.hedge)
         return issued
 
-    def messages(self, state: Any) -> Sequence[BaseMessage]:
-        asked = self.prompt(state)
+    def requests(self, ballot: BallotState, due: Sequence[int], first: int, owner: str) -> list[Request]:
+        """The samples that are due, each with the prompt, model and temperature of its turn."""
+        rung = self.ladder.rung(ballot)
+        messages: dict[int, Sequence[BaseMessage]] = {}
+        requests = []
+        for number in due:
+            variant, model = rung.turn(number - first)
+            if variant not in messages:
+                messages[variant] = self.messages(variant, ballot["state"])
+            temperature = self.temperature if number > first else self.first_temperature
+            if rung.temperature is not None:
+                temperature = rung.temperature
+            requests.append(
+                Request(messages[variant], temperature, ballot["id"], number, owner, ballot["rounds"], variant, model)
+            )
+        return requests
+
+    def messages(self, variant: int, state: Any) -> Sequence[BaseMessage]:
+        asked = self.prompts[variant](state)
         if not isinstance(asked, Sequence):
             raise TypeError(f"prompt returned {asked!r}: what it returns is a text or a list of messages")
         return [HumanMessage(asked)] if isinstance(asked, str) else asked
@@ -256,6 +275,9 @@ _SHARE = 8
 """One in so many open ballots must be ripe, or a pause come in their stream, before what arrived is counted."""
 
 
+_PLAIN = Rung([(0, 0)], None, 1, None, carry=False)
+
+
 def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:
     """The ballots of the subtasks, and which of them begin. After a vote that has ended, all begin."""
     kept = {} if state.get("decisions") else {ballot["id"]: ballot for ballot in state.get("ballots", [])}
@@ -268,14 +290,15 @@ def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:
     for subtask in subtasks:
         ballot = kept.get(subtask["id"])
         if ballot is None or (ballot["state"] is not subtask["state"] and ballot["state"] != subtask["state"]):
-            ballots.append(_new_ballot(subtask))
+            ballots.append(new_ballot(subtask))
             begun.add(subtask["id"])
         else:
             ballots.append(ballot)
     return ballots, begun
 
 
-def _new_ballot(subtask: Subtask) -> BallotState:
+def new_ballot(subtask: Subtask) -> BallotState:
+    """A ballot in which nothing was asked yet."""
     return {
         "id": subtask["id"],
         "state": subtask["state"],

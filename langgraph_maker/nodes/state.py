@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from langgraph.managed import RemainingSteps
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from langgraph_maker.events import Totals
+from langgraph_maker.ladder.questions import Question
 from langgraph_maker.state import BallotState, Decision, Subtask
 
 __all__ = [
@@ -23,7 +25,18 @@ __all__ = [
     "VotingState",
 ]
 
-RunStatus: TypeAlias = Literal["running", "solved", "unresolved", "stopped"]
+RunStatus: TypeAlias = Literal["running", "solved", "unresolved", "stopped", "waiting"]
+
+
+def _answers(before: dict[str, Any] | None, more: dict[str, Any] | None) -> dict[str, Any]:
+    """Answers add up until they are used, which None says."""
+    return {} if more is None else {**(before or {}), **more}
+
+
+Answers: TypeAlias = Annotated[
+    dict[str, Any] | None, Field(description="answers to questions, by their ids; see ladder.Form"), _answers
+]
+"""A human's answers by the ids of their questions."""
 
 
 class VotingInput(TypedDict):
@@ -48,6 +61,7 @@ class VotingState(TypedDict, total=False):
     subtasks: list[Subtask]
     ballots: list[BallotState]
     decisions: list[Decision]
+    answers: Answers
     begun: str
     draining: bool
     in_flight: int
@@ -85,13 +99,17 @@ class Lane(TypedDict):
 
 
 class MakerInput(TypedDict, total=False):
-    """`run_id` names the run; without it the thread's id does, or a fresh one."""
+    """`run_id` names the run; without it the thread's id does, or a fresh one. `answers` are to its `questions`."""
 
     run_id: str
+    answers: Answers
 
 
 class MakerOutput(TypedDict, total=False):
-    """How the run stands; counts include the ballots still open. `actions` is there when no store is attached."""
+    """How the run stands; counts include the ballots still open. `actions` is there when no store is attached.
+
+    `questions` are those that a run which is "waiting" waits for a human to answer.
+    """
 
     status: RunStatus
     reason: str
@@ -103,10 +121,14 @@ class MakerOutput(TypedDict, total=False):
     digest: str
     run_id: str
     actions: list[Any] | None
+    questions: list[Question]
 
 
 class MakerState(MakerOutput, total=False):
-    """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps."""
+    """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps.
+
+    `asked` are the questions that came up in this round, which are told once they are in the journal.
+    """
 
     begun: str
     fixed: dict[str, Any]
@@ -114,6 +136,8 @@ class MakerState(MakerOutput, total=False):
     lanes: list[Lane]
     totals: Totals
     stride: int
+    answers: Answers
+    asked: list[str]
     subtasks: list[Subtask]
     ballots: list[BallotState]
     draining: bool

@@ -29,6 +29,10 @@ def nothing() -> Totals:
         "lost": 0,
         "lost_squared": 0,
         "lost_times_votes": 0,
+        "climbed": 0,
+        "by_human": 0,
+        "audits": 0,
+        "disagreed": 0,
         "drifted": 0,
         "flagged_steps": 0,
         "alike": 0,
@@ -61,17 +65,24 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
         votes, samples = entry["votes"], entry["samples"]
         totals["steps"] += 1
         totals["samples"] += samples
-        totals["votes"] += votes
         totals["rounds"] += entry["rounds"]
         totals["cancelled"] += entry["cancelled"]
         used.append(entry)
-        _count(totals["votes_per_step"], votes)
         _count(totals["samples_per_step"], samples)
-        _count(totals["margins"], entry["margin"])
         if entry["flags"]:
             _add_flags(totals, entry["flags"])
-        if votes > entry["winner_votes"]:
-            _add_lost(totals, entry)
+        if entry["human"]:  # no vote of a model decided it
+            totals["by_human"] += 1
+        else:
+            totals["votes"] += votes
+            _count(totals["votes_per_step"], votes)
+            _count(totals["margins"], entry["margin"])
+            if votes > entry["winner_votes"]:
+                _add_lost(totals, entry)
+        if entry["tier"] or entry["audits"]:
+            totals["climbed"] += entry["tier"] > 0
+            totals["audits"] += entry["audits"]
+            totals["disagreed"] += entry["disagreed"]
         if entry["alike"]:
             totals["alike" if entry["alike"] > 0 else "unlike"] += 1
         if samples > least or (samples == least and entry["step"] < latest):

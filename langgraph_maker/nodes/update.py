@@ -13,13 +13,14 @@ from langgraph.store.base import BaseStore, Op
 from langgraph_maker import records
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.events import Detail, Event, Observer, check_detail
+from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
 from langgraph_maker.nodes.state import Lane, MakerState
 from langgraph_maker.nodes.telling import Tell, drifted, told_round, told_step, who_listens
 from langgraph_maker.nodes.totals import add
 from langgraph_maker.records import Entry, Plan
-from langgraph_maker.state import BallotState
+from langgraph_maker.state import BallotState, Verdict
 from langgraph_maker.task import Task
 
 __all__ = ["update_node"]
@@ -63,7 +64,8 @@ class _Update:
     def in_state(self, state: MakerState) -> dict[str, Any]:
         position, entries = self.commit(state, {})
         self.tell(self.events(state, position, entries, {}))
-        return {**position, "acted": [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]}
+        acted = [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]
+        return {**position, "asked": [], "acted": acted}
 
     def journalled(self, state: MakerState, store: BaseStore) -> Plan[dict[str, Any]]:
         run_id, last = state["begun"], known(store, state["begun"])
@@ -78,13 +80,13 @@ class _Update:
         for entry in entries:
             if entry["step"] not in held:
                 ops.append(records.put_entry(run_id, entry, state["stride"]))
-                if entry["rounds"] > 1:
+                if entry["rounds"] > 1 or entry["tier"] or entry["human"]:
                     ops.append(records.put_open(run_id, entry["step"], None))
-        written = {} if last is None else {ballot["id"]: ballot["samples"] for ballot in last["ballots"]}
+        written = {} if last is None else {ballot["id"]: _stand(ballot) for ballot in last["ballots"]}
         ops += [
             records.put_open(run_id, int(ballot["id"]), ballot)
             for ballot in position["ballots"]
-            if ballot["samples"] != written.get(ballot["id"], 0)
+            if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
@@ -94,7 +96,7 @@ class _Update:
         alarms = self.tell(self.events(state, position, entries, held))
         if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
             yield [records.put_raised(run_id, raised)]
-        return dict(position)
+        return {**position, "asked": []}
 
     def events(
         self, state: MakerState, position: Position, entries: list[Entry], held: Mapping[int, Entry]
@@ -106,6 +108,9 @@ class _Update:
                 yield told_step(run_id, entry, None if entry["step"] in held else ballots[entry["step"]])
         ahead = sum(lane["step"] < lane["end"] for lane in lanes)
         told = told_round(run_id, state["totals"], position["totals"], ahead, position["ballots"])
+        asked = state.get("asked") or ()
+        for question in waiting_for([ballot for ballot in position["ballots"] if ballot["id"] in asked]):
+            yield {"event": "maker.question", "run_id": run_id, "step": int(question["id"]), "question": question}
         if told["flags"]:
             yield {"event": "maker.red_flag", "run_id": run_id, "flags": told["flags"]}
         yield told
@@ -126,29 +131,47 @@ class _Update:
                 entries.append(entry)
                 keys.append(self.task.vote_key(entry["vote"]))
             else:
-                counts = ballot["counts"]
-                winner = max(counts, key=counts.__getitem__) if len(counts) > 1 else next(iter(counts))
-                lanes.append(after := move(self.task, lane, ballot["votes"][winner]))
-                entries.append(_entry(lane, after, ballot, winner, writer))
-                keys.append(winner)
+                won = _won(ballot)
+                lanes.append(after := move(self.task, lane, won["vote"]))
+                entries.append(_entry(lane, after, ballot, won, writer))
+                keys.append(won["key"])
         totals = add(state["totals"], zip(entries, keys, strict=True))
         still_open = [ballot for ballot in state["ballots"] if ballot["status"] != "decided"]
         return {"lanes": lanes, "totals": totals, "ballots": still_open, "stride": state["stride"]}, entries
 
 
-def _entry(lane: Lane, after: Lane, ballot: BallotState, winner: str, writer: str) -> Entry:
+def _stand(ballot: BallotState) -> tuple[int, str, Any]:
+    """What makes a ballot worth writing again."""
+    return ballot["samples"], ballot["status"], ballot.get("climb")
+
+
+def _won(ballot: BallotState) -> Verdict:
+    """The key and the vote that a decided ballot was won by."""
+    if (human := ballot.get("human")) is not None:
+        return human
+    counts = ballot["counts"]
+    winner = max(counts, key=counts.__getitem__) if len(counts) > 1 else next(iter(counts))
+    return {"key": winner, "vote": ballot["votes"][winner]}
+
+
+def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: str) -> Entry:
+    climb, human, counts, winner = ballot.get("climb"), "human" in ballot, ballot["counts"], won["key"]
     return {
         "step": lane["step"],
-        "vote": ballot["votes"][winner],
-        "votes": sum(ballot["counts"].values()),
-        "winner_votes": ballot["counts"][winner],
-        "margin": Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
-        "drifted": drifted(ballot, winner) if len(ballot["counts"]) > 1 else 0,
+        "vote": won["vote"],
+        "votes": sum(counts.values()),
+        "winner_votes": counts.get(winner, 0),
+        "margin": 0 if human else Ballot.resume(1, counts, ballot["votes"]).margin,
+        "drifted": drifted(ballot, winner) if len(counts) > 1 and not human else 0,
         "alike": ballot.get("alike", 0),
         "samples": ballot["samples"],
         "flags": ballot["flags"],
         "rounds": ballot["rounds"],
         "cancelled": ballot["asked"] - ballot["samples"],
+        "tier": climb["tier"] if climb else 0,
+        "human": human,
+        "audits": climb["audits"] if climb else 0,
+        "disagreed": climb["disagreed"] if climb else 0,
         **ballot["usage"],
         "start": lane["mark"],
         "end": after["mark"],

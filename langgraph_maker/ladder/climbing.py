@@ -1,0 +1,177 @@
+"""Where a ballot is on the ladder, and where it goes from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from langgraph_maker.ballot import canonical_bytes
+from langgraph_maker.climbing import gives_up
+from langgraph_maker.margins import check_budget, in_words
+from langgraph_maker.models import Model
+from langgraph_maker.state import BallotState, Climb
+
+__all__ = ["DISAGREED", "START", "Ladder", "Rung", "restarted"]
+
+
+class Rung(NamedTuple):
+    """A tier as it is used: each vote is asked by the next of `turns`, pairs of a prompt and a model by number."""
+
+    turns: Sequence[tuple[int, int]]
+    temperature: float | None
+    k: int
+    samples: int | None
+    carry: bool
+
+    def turn(self, vote: int) -> tuple[int, int]:
+        """Which prompt and which model the vote of this number has, counted from where the ballot began here."""
+        return self.turns[vote % len(self.turns)]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs of a graph; `models` are those that they name, the run's first."""
+
+    rungs: Sequence[Rung]
+    models: Sequence[Model]
+    human: bool = False
+    audit: Rung | None = None
+    share: float = 0.0
+    described: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but one tier that asks as the run does."""
+        return len(self.rungs) == 1 and not self.human and self.audit is None and not self.varied
+
+    @property
+    def varied(self) -> bool:
+        """Whether votes of one ballot are asked in different ways."""
+        return any(len(rung.turns) > 1 for rung in self.rungs[:1])
+
+    def rung(self, ballot: BallotState) -> Rung:
+        """Where a ballot is."""
+        if (climb := ballot.get("climb")) is None:
+            return self.rungs[0]
+        if self.audit is not None and climb["held"] is not None:
+            return self.audit
+        return self.rungs[min(climb["tier"], len(self.rungs) - 1)]
+
+    def terms(self, ballot: BallotState, margin: int, max_samples: int | None) -> tuple[int, int]:
+        """The margin that a ballot takes, at least `margin`, and how many samples it may have used by then."""
+        rung, climb = self.rung(ballot), ballot.get("climb")
+        k = rung.k if rung is self.audit else max(rung.k, margin)
+        budget = check_budget(max_samples if rung.samples is None else rung.samples, k)
+        return k, budget + (climb["drawn"] if climb else 0)
+
+    @staticmethod
+    def place(ballot: BallotState, why: str) -> Climb:
+        """Where a ballot is, which is given up there for this reason."""
+        return {**(ballot.get("climb") or START), "why": why}
+
+    def has_more(self, ballot: BallotState) -> bool:
+        """Whether there is anything above the tier of a ballot."""
+        climb = ballot.get("climb")
+        return self.human or (climb["tier"] if climb else 0) < len(self.rungs) - 1
+
+    def gives_up(self, ballot: BallotState, k: int) -> str:
+        """Why an open ballot should climb, if it should."""
+        climb = ballot.get("climb")
+        if not self.has_more(ballot) or (climb is not None and climb["held"] is not None):
+            return ""
+        flagged = sum(ballot["flags"].values()) - (climb["flagged"] if climb else 0)
+        return gives_up(list(ballot["counts"].values()), flagged, k)
+
+    def concerns(self, ballot: BallotState) -> bool:
+        """Whether a ballot that was counted is not done with: it did not settle, or is to be audited.
+
+        What a higher tier decides is not audited: it was asked in another way already.
+        """
+        if ballot["status"] != "decided" or self.audit is None or "human" in ballot:
+            return ballot["status"] == "unresolved"
+        climb = ballot.get("climb") or START
+        confirmed = climb["audits"] > climb["disagreed"]
+        return climb["held"] is not None or (climb["tier"] == 0 and not confirmed and self.drawn_by_lot(ballot))
+
+    def drawn_by_lot(self, ballot: BallotState) -> bool:
+        """Whether a step is among those that are audited."""
+        text = ballot["id"].encode() + canonical_bytes(ballot["state"])
+        return int.from_bytes(blake2b(text, digest_size=8).digest()) < self.share * 2.0**64
+
+    def next(self, ballot: BallotState) -> BallotState:
+        """What becomes of a ballot that `concerns` the ladder.
+
+        It goes into an audit or comes out of it, climbs, waits for a human, or stays unresolved.
+        """
+        climb = ballot.get("climb") or START
+        if "climb" not in ballot and not self.has_more(ballot) and ballot["status"] == "unresolved":
+            return ballot
+        if ballot["status"] == "decided" and climb["held"] is None:
+            return _afresh(ballot, {**climb, "held": {"counts": ballot["counts"], "votes": ballot["votes"]}})
+        if (held := climb["held"]) is not None:
+            climb = {**climb, "held": None, "audits": climb["audits"] + 1}
+            if ballot["status"] == "decided" and _most(held["counts"]) == _most(ballot["counts"]):
+                return {**ballot, "counts": held["counts"], "votes": held["votes"], "climb": climb}
+            climb = {**climb, "disagreed": climb["disagreed"] + 1, "why": DISAGREED}
+            ballot = {
+                **ballot,
+                "counts": _both(held["counts"], ballot["counts"]),
+                "votes": held["votes"] | ballot["votes"],
+            }
+        elif not climb["why"]:
+            climb = {**climb, "why": _why(ballot, climb)}
+        if climb["tier"] < len(self.rungs) - 1:
+            rung = self.rungs[climb["tier"] + 1]
+            return _afresh(ballot, {**climb, "tier": climb["tier"] + 1}, carry=rung.carry and held is None)
+        return {**ballot, "climb": climb, "status": "asking" if self.human else "unresolved"}
+
+
+def restarted(ballot: BallotState) -> BallotState:
+    """A ballot that begins again in the first tier, with what was drawn counted.
+
+    One that never left it goes on with its votes instead.
+    """
+    if (climb := ballot.get("climb")) is None:
+        return {**ballot, "status": "open"}
+    return _afresh(ballot, {**climb, "tier": 0, "held": None})
+
+
+START: Climb = {
+    "tier": 0,
+    "first": 0,
+    "drawn": 0,
+    "flagged": 0,
+    "held": None,
+    "audits": 0,
+    "disagreed": 0,
+    "why": "",
+    "problem": "",
+}
+DISAGREED = "a second vote, asked in another way, did not agree"
+
+
+def _afresh(ballot: BallotState, climb: Climb, *, carry: bool = False) -> BallotState:
+    began: Climb = {
+        **climb,
+        "first": ballot["asked"],
+        "drawn": ballot["samples"],
+        "flagged": sum(ballot["flags"].values()),
+        "why": "",
+        "problem": "",
+    }
+    counts, votes = (ballot["counts"], ballot["votes"]) if carry else ({}, {})
+    return {**ballot, "counts": counts, "votes": votes, "status": "open", "climb": began}
+
+
+def _both(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in [*one, *(key for key in other if key not in one)]}
+
+
+def _most(counts: Mapping[str, int]) -> str:
+    return max(counts, key=counts.__getitem__)
+
+
+def _why(ballot: BallotState, climb: Climb) -> str:
+    return in_words(ballot["samples"] - climb["drawn"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())

@@ -1,0 +1,165 @@
+"""What a human is asked about a step that no tier settles, and what becomes of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal, NotRequired, TypeAlias, cast
+
+from typing_extensions import TypedDict
+
+from langgraph_maker.ladder.climbing import START, restarted
+from langgraph_maker.state import BallotState, Verdict, VoteCount
+
+__all__ = ["Form", "Question", "Read", "answered", "asked_about", "check_form"]
+
+Read: TypeAlias = Callable[[Any, Any], Verdict]
+"""From an answer, the text of a response or a vote, and a subtask's state to a vote under its key, or a flag."""
+
+
+class Form(TypedDict, total=False):
+    """An answer: one of the four.
+
+    Attributes:
+        pick: The number of a candidate, from 0.
+        answer: Another answer: the text of one, as a model would word it, or the vote itself.
+        retry: True to let the vote begin again, in the first tier.
+        abort: True to give the step up: it is unresolved then.
+    """
+
+    pick: int
+    answer: Any
+    retry: Literal[True]
+    abort: Literal[True]
+
+
+class Question(TypedDict):
+    """What is asked: which of the `candidates` is right for `state`, or what else is.
+
+    `why` is the reason why votes did not settle, `problem` what was wrong with the last answer, if there was one.
+    Answer with a `Form`, of which `form` is the JSON schema.
+    """
+
+    id: str
+    state: Any
+    why: str
+    candidates: list[VoteCount]
+    samples: int
+    form: dict[str, Any]
+    problem: NotRequired[str]
+
+
+def asked_about(ballot: BallotState) -> Question:
+    """The question about a ballot, its candidates with the most frequent first."""
+    ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
+    climb = ballot.get("climb")
+    question: Question = {
+        "id": ballot["id"],
+        "state": ballot["state"],
+        "why": climb["why"] if climb else "",
+        "candidates": [{"vote": ballot["votes"][key], "count": count} for key, count in ranking],
+        "samples": ballot["samples"],
+        "form": _form(len(ranking)),
+    }
+    if climb and climb["problem"]:
+        question["problem"] = climb["problem"]
+    return question
+
+
+def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:
+    r"""The ballot after a human's answer; one that is no answer leaves it asking, with the problem said.
+
+    Example:
+        >>> from langgraph_maker.nodes.sample import new_ballot
+        >>> ballot = new_ballot({"id": "7", "state": "2 + 2?"})
+        >>> ballot |= {"status": "asking", "counts": {"4": 2}, "votes": {"4": 4}}
+        >>> read = lambda answer, state: {"key": str(answer), "vote": int(answer)}
+        >>> answered(ballot, {"pick": 0}, read)["human"], answered(ballot, {"answer": "5"}, read)["human"]
+        ({'key': '4', 'vote': 4}, {'key': '5', 'vote': 5})
+        >>> answered(ballot, "perhaps", read)["climb"]["problem"]
+        'an answer is one of {"pick": …}, {"answer": …}, {"retry": true} and {"abort": true}, not \'perhaps\''
+    """
+    form = _read_form(answer)
+    if isinstance(form, str):
+        return _asked_again(ballot, form)
+    if "retry" in form:
+        return restarted(ballot)
+    if "abort" in form:
+        return {**ballot, "status": "unresolved"}
+    verdict = _picked(ballot, form["pick"]) if "pick" in form else read(form["answer"], ballot["state"])
+    if "flag" not in verdict:
+        return {**ballot, "status": "decided", "human": verdict}
+    flag = verdict["flag"]
+    return _asked_again(ballot, f"that is no answer to this step: {flag['reason']}: {flag['detail']}")
+
+
+def _picked(ballot: BallotState, pick: int) -> Verdict:
+    keys = sorted(ballot["counts"], key=lambda key: -ballot["counts"][key])
+    if problem := _no_candidate(pick, len(keys)):
+        return {"flag": {"reason": "no_candidate", "detail": problem}}
+    return {"key": keys[pick], "vote": ballot["votes"][keys[pick]]}
+
+
+def check_form(answer: Any, candidates: int) -> None:
+    """Refuse an answer that is no `Form` for a question with so many candidates.
+
+    Raises:
+        ValueError: With what to give.
+    """
+    form = _read_form(answer)
+    problem = form if isinstance(form, str) else _no_candidate(form["pick"], candidates) if "pick" in form else ""
+    if problem:
+        raise ValueError(problem)
+
+
+def _no_candidate(pick: object, candidates: int) -> str:
+    if isinstance(pick, int) and not isinstance(pick, bool) and 0 <= pick < candidates:
+        return ""
+    there = f"0 to {candidates - 1}" if candidates else "none: give an answer instead"
+    return f"there is no candidate {pick!r}: there is {there}"
+
+
+def _read_form(answer: Any) -> Form | str:
+    """The form in an answer, or what is wrong with it."""
+    form = answer
+    if isinstance(answer, str):  # forms of some clients send JSON as text
+        try:
+            form = json.loads(answer)
+        except (ValueError, RecursionError):
+            form = None
+    if not isinstance(form, dict):
+        return _no_form(answer)
+    given = [name for name, value in form.items() if name == "answer" or (value is not None and value is not False)]
+    if len(given) != 1 or form.keys() - Form.__annotations__.keys():
+        return _no_form(answer)
+    return cast("Form", {given[0]: form[given[0]]})
+
+
+def _no_form(answer: Any) -> str:
+    return (
+        'an answer is one of {"pick": …}, {"answer": …}, {"retry": true} and {"abort": true}, not '
+        f"{repr(answer)[:200]}"
+    )
+
+
+def _asked_again(ballot: BallotState, problem: str) -> BallotState:
+    return {**ballot, "climb": {**(ballot.get("climb") or START), "problem": problem}}
+
+
+def _form(candidates: int) -> dict[str, Any]:
+    """The JSON schema of a `Form` with so many candidates."""
+    pick = {"type": "integer", "minimum": 0, "maximum": candidates - 1, "title": "Pick", "description": "a candidate"}
+    return {
+        "title": "Answer",
+        "description": "Give one of these.",
+        "type": "object",
+        "properties": {
+            **({"pick": pick} if candidates else {}),
+            "answer": {"title": "Answer", "description": "another answer, worded as a model would"},
+            "retry": {"type": "boolean", "title": "Retry", "description": "let the vote begin again"},
+            "abort": {"type": "boolean", "title": "Abort", "description": "give the step up"},
+        },
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+    }

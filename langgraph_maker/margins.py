@@ -1,0 +1,100 @@
+"""By how much an answer must lead, and how many samples that may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from operator import index
+from typing import TypeAlias
+
+from langgraph_maker.ballot import check_margin
+from langgraph_maker.raising import Raised
+
+__all__ = ["LARGEST_MARGIN", "Margin", "check_budget", "in_words", "margins"]
+
+Margin: TypeAlias = int | Callable[[str], int] | Raised
+"""The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
+
+
+def margins(k: Margin, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
+    """From a subtask's id to its margin and to the samples that its ballot may use, see `check_budget`.
+
+    Raises:
+        ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
+    """
+    if isinstance(k, Raised):
+        return _rising(k, max_samples)
+    if not callable(k):
+        all_alike = check_margin(k), check_budget(max_samples, k)
+        return lambda _: all_alike
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def own(subtask_id: str) -> tuple[int, int]:
+        try:
+            margin = check_margin(k(subtask_id))
+            return margin, check_budget(max_samples, margin)
+        except ValueError as error:
+            raise ValueError(f"step {subtask_id}: {error}") from error
+
+    return own
+
+
+def _rising(k: Raised, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
+    base = margins(_by_id(k.base) if callable(k.base) else k.base, max_samples)
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def raised(to: int) -> tuple[int, int]:
+        return check_margin(to), check_budget(max_samples, to)
+
+    def own(subtask_id: str) -> tuple[int, int]:
+        pair = base(subtask_id)
+        return raised(k.to) if k.to > pair[0] else pair
+
+    return own
+
+
+def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
+    return lambda step: k(int(step))
+
+
+LARGEST_MARGIN = 1000
+_REMEMBERED = 65_536  # more than there are lanes
+
+
+def check_budget(max_samples: int | None, k: int) -> int:
+    """Return the samples that a ballot may use.
+
+    The default is 10 k², and at least 100: the vote between two equally likely answers is a random walk that is
+    still undecided after 10 k² votes with probability (4/π) exp(−10 π²/8) < 1e-5.
+
+    Raises:
+        ValueError: When `max_samples` is not a whole number of at least k, or k is beyond 1,000.
+
+    Example:
+        >>> check_budget(None, 3), check_budget(None, 29)
+        (100, 8410)
+    """
+    if k > LARGEST_MARGIN:
+        raise ValueError(f"k is at most {LARGEST_MARGIN:,}: no round could hold the votes that {k} takes")
+    if max_samples is None:
+        return max(100, 10 * k * k)
+    try:
+        budget = index(max_samples)
+    except TypeError:
+        budget = 0
+    if budget < k or isinstance(max_samples, bool):
+        raise ValueError(
+            f"max_samples is a whole number of at least k = {k}, or no ballot could be decided; not {max_samples!r}"
+        )
+    return budget
+
+
+def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
+    """Why a ballot with these counts did not settle."""
+    said = f"no answer led by the margin after {samples} samples"
+    if flagged := sum(flags.values()):
+        most = max(flags, key=flags.__getitem__)
+        said += f", {flagged} of them flagged, most often as {most} (last: {last_flag})"
+    if counts:
+        said += f"; {len(counts)} different answers, the most frequent {max(counts)} times"
+    return said

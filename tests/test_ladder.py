@@ -1,0 +1,515 @@
+"""Ladders, audits and humans: what happens to a step that does not settle, or settles on an error that repeats."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.store.memory import InMemoryStore
+from langgraph.types import Command
+from scripted import Counting, Scripted, right
+from typing_extensions import TypedDict
+
+from langgraph_maker import create_maker, create_voting_graph, create_voting_node, journal, solve
+from langgraph_maker.ladder import AskHuman, Audit, Tier, read_ladder
+from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.state import Request
+from langgraph_maker.task import State, Vote
+from langgraph_maker.tasks import TowersOfHanoi
+
+
+class VariedCounting(Counting):
+    """Counting, asked in three ways."""
+
+    variants = 3
+
+    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+        return [HumanMessage(f"{state}" if not variant else f"{state} in way {variant}")]
+
+
+def number(request: Request) -> int:
+    return int(str(request.messages[0].content).split()[0])
+
+
+def stuck(at: int, *, variants: Sequence[int] = (0,), models: Sequence[int] = (0,)) -> Callable[[Request], str]:
+    """A model that says 99 at step `at` whenever it is asked in these ways, and is right else."""
+
+    def answer(request: Request) -> str:
+        wrong = number(request) == at and request.variant in variants and request.model in models
+        return "99" if wrong else str(number(request) + 1)
+
+    return answer
+
+
+def level(at: int, until: int = 10**9) -> Callable[[Request], str]:
+    """A model that gives two answers in turns at step `at`, for so many samples."""
+
+    def answer(request: Request) -> str:
+        undecided = number(request) == at and request.number < until
+        return str(number(request) + 1 + (request.number % 2 if undecided else 0))
+
+    return answer
+
+
+ASKING: dict[str, Any] = {"k": 3, "ladder": [Tier(samples=6), AskHuman()]}
+
+
+class TestDiversity:
+    def test_votes_take_the_prompts_in_turns(self) -> None:
+        model = Scripted(lambda request: str(number(request) + 1))
+        assert solve(VariedCounting(2), model, k=4, decorrelate="variants").status == "solved"
+        asked = [(request.number, request.variant, request.messages[0].content) for request in model.batches[0]]
+        assert asked == [(0, 0, "0"), (1, 1, "0 in way 1"), (2, 2, "0 in way 2"), (3, 0, "0")]
+
+    def test_what_one_prompt_repeats_is_outvoted(self) -> None:
+        wrong = solve(VariedCounting(4), Scripted(stuck(2)), k=3, max_steps=4)
+        assert (wrong.status, wrong.reason, wrong.final_state) == ("unresolved", "wrong_end", 100)
+        run = solve(VariedCounting(4), Scripted(stuck(2)), k=3, decorrelate="variants")
+        assert (run.status, run.final_state) == ("solved", 4)
+
+    def test_models_are_taken_in_turns(self) -> None:
+        first, second = Scripted(stuck(2)), Scripted(right)
+        run = solve(Counting(4), first, k=3, ladder=[Tier(model=[first, second])], max_samples=100)
+        assert run.status == "unresolved", "they run level, and no third breaks the tie"
+        third = Scripted(right)
+        run = solve(Counting(4), first, k=3, ladder=[Tier(model=[first, second, third])])
+        assert run.status == "solved"
+        assert {request.model for request in third.batches[0]} == {2}
+
+    def test_each_pair_of_prompt_and_model_has_its_turn(self) -> None:
+        ladder = read_ladder(
+            [Tier(variants="all", model=["sim:a", "sim:b"])], model="sim:a", k=3, prompts=2, decorrelate=None
+        )
+        turns = [ladder.rungs[0].turn(vote) for vote in range(4)]
+        assert sorted(turns) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+        assert turns[0][0] != turns[1][0] and turns[0][1] != turns[1][1]  # noqa: PT018 - both change
+
+
+class TestClimbing:
+    def test_a_ballot_that_runs_level_climbs_and_is_decided_afresh(self) -> None:
+        store = InMemoryStore()
+        model = Scripted(lambda request: level(1)(request) if request.temperature != 0.9 else right(request))
+        run = solve(Counting(3), model, k=3, store=store, run_id="a", ladder=[Tier(), Tier(temperature=0.9)])
+        assert (run.status, run.final_state) == ("solved", 3)
+        first, hard, _ = journal.read(store, "a")
+        assert (first["tier"], hard["tier"]) == (0, 1)
+        assert (hard["votes"], hard["winner_votes"]) == (3, 3), "votes of the first tier do not count in the second"
+        assert hard["samples"] > 6, "they are paid for all the same"
+        assert run.samples == model.drawn
+        assert run.outlook is not None
+        assert run.outlook.climbed == 1
+
+    def test_it_climbs_long_before_its_budget(self) -> None:
+        model = Scripted(lambda request: level(1)(request) if request.temperature != 0.9 else right(request))
+        run = solve(Counting(3), model, k=3, max_samples=1000, ladder=[Tier(), Tier(temperature=0.9)])
+        assert run.status == "solved"
+        assert run.samples < 60
+
+    def test_without_a_tier_above_it_uses_its_budget(self) -> None:
+        run = solve(Counting(3), Scripted(level(1)), k=3, max_samples=80, ladder=[Tier()])
+        assert (run.status, run.samples) == ("unresolved", 3 + 79), "three more would not do"
+
+    def test_flags_without_end_climb_too(self) -> None:
+        model = Scripted(lambda request: "flag" if request.temperature != 0.9 else right(request))
+        run = solve(Counting(1), model, k=3, ladder=[Tier(), Tier(temperature=0.9)])
+        assert (run.status, run.final_state) == ("solved", 1)
+        assert run.samples < 40
+
+    def test_after_the_last_tier_it_is_unresolved(self) -> None:
+        run = solve(Counting(3), Scripted(level(1)), k=3, ladder=[Tier(samples=8), Tier(k=4, samples=8)])
+        assert (run.status, run.steps) == ("unresolved", 1)
+        assert "in 2 tiers" in run.reason
+
+    def test_a_run_that_is_entered_again_begins_in_the_first_tier(self) -> None:
+        store, ladder = InMemoryStore(), [Tier(samples=8), Tier(k=4, samples=8)]
+        once = solve(Counting(3), Scripted(level(1)), k=3, store=store, run_id="a", ladder=ladder)
+        again = solve(Counting(3), Scripted(level(1, until=once.samples)), k=3, store=store, run_id="a", ladder=ladder)
+        assert again.status == "solved"
+        assert next(journal.read(store, "a", 1))["tier"] == 0
+
+    def test_votes_are_carried_over_where_that_is_asked_for(self) -> None:
+        model = Scripted(level(0, until=5))
+        ladder = [Tier(samples=6), Tier(temperature=0.9, carry=True)]
+        store = InMemoryStore()
+        assert solve(Counting(1), model, k=3, store=store, run_id="a", ladder=ladder).status == "solved"
+        [entry] = journal.read(store, "a")
+        assert (entry["tier"], entry["votes"], entry["winner_votes"]) == (1, 7, 5)
+
+    def test_a_tiers_margin_is_what_decides_there(self) -> None:
+        store = InMemoryStore()
+        model = Scripted(level(0, until=5))
+        solve(Counting(1), model, k=3, store=store, run_id="a", ladder=[Tier(samples=6), Tier(k=5)])
+        [entry] = journal.read(store, "a")
+        assert (entry["tier"], entry["margin"], entry["votes"]) == (1, 5, 5)
+
+    def test_hedges_of_a_tier_that_was_left_do_not_count_in_the_next(self) -> None:
+        async def model(requests: Sequence[Request]) -> list[AIMessage]:
+            return [AIMessage("7" if request.temperature == 0.9 else str(request.number % 2)) for request in requests]
+
+        graph = create_voting_graph(
+            model, prompt=str, parse=int, k=3, hedge=2, ladder=[Tier(samples=8), Tier(temperature=0.9)]
+        ).compile()
+        [decision] = graph.invoke({"subtasks": [{"id": "a", "state": 0}]})["decisions"]
+        assert (decision["status"], decision["vote"], decision["tier"]) == ("decided", 7, 1)
+        assert [count["vote"] for count in decision["counts"]] == [7]
+
+    def test_lanes_that_need_not_climb_go_on(self) -> None:
+        run = solve(TowersOfHanoi(6), "sim:hard=0.1,repeats=0.5,error=0.01", k=3, lanes=8, ladder="default")
+        assert (run.status, run.steps) == ("solved", 63)
+
+
+class TestAudit:
+    def test_a_winner_that_another_prompt_confirms_stands(self) -> None:
+        store = InMemoryStore()
+        run = solve(VariedCounting(3), Scripted(right_in_any_way), k=3, store=store, run_id="a", audit=1.0)
+        assert (run.status, run.samples) == ("solved", 3 * (3 + 2))
+        entries = [*journal.read(store, "a")]
+        assert [(entry["audits"], entry["disagreed"], entry["votes"]) for entry in entries] == [(1, 0, 3)] * 3
+        assert run.outlook is not None
+        assert (run.outlook.audits, run.outlook.disagreed) == (3, 0)
+        assert "of 3 steps asked again in another way 0 did not agree" in run.guarantee or run.guarantee.startswith(
+            "not"
+        )
+
+    def test_an_error_that_repeats_under_one_prompt_climbs(self) -> None:
+        store = InMemoryStore()
+        ladder = [Tier(), Tier(variants="all")]
+        run = solve(
+            VariedCounting(4), Scripted(stuck(2)), k=3, store=store, run_id="a", audit=Audit(share=1.0), ladder=ladder
+        )
+        assert (run.status, run.final_state) == ("solved", 4)
+        third = next(journal.read(store, "a", 2))
+        assert (third["tier"], third["audits"], third["disagreed"]) == (1, 1, 1)
+
+    def test_without_a_ladder_it_is_unresolved_and_says_why(self) -> None:
+        store = InMemoryStore()
+        run = solve(VariedCounting(4), Scripted(stuck(2)), k=3, store=store, run_id="a", audit=1.0)
+        assert (run.status, run.steps) == ("unresolved", 2)
+        assert "did not agree" in run.reason
+        again = solve(VariedCounting(4), Scripted(stuck(2)), k=3, store=store, run_id="a", audit=1.0)
+        assert (again.status, again.steps) == ("unresolved", 2), "entering again does not let the first vote stand"
+
+    def test_another_model_may_audit(self) -> None:
+        other = Scripted(right)
+        run = solve(Counting(4), Scripted(stuck(2)), k=3, audit=Audit(share=1.0, model=other))
+        assert (run.status, run.steps) == ("unresolved", 2)
+        assert other.drawn >= 3 * 2
+
+    def test_the_share_is_of_the_steps(self) -> None:
+        run = solve(TowersOfHanoi(10), "sim:error=0.001", k=3, lanes=64, audit=0.1)
+        assert run.outlook is not None
+        assert 70 < run.outlook.audits < 140  # 102 expected; beyond this with probability 0.001
+
+    def test_errors_that_repeat_raise_the_alarm(self) -> None:
+        ladder = [Tier(), Tier(variants="all")]
+        run = solve(TowersOfHanoi(10), "sim:hard=0.05,repeats=0.9,error=0.001", lanes=64, audit=0.5, ladder=ladder)
+        assert run.outlook is not None
+        assert "audit" in {alarm["what"] for alarm in run.outlook.alarms}
+
+    def test_no_alarm_without(self) -> None:
+        run = solve(TowersOfHanoi(10), "sim:error=0.03", lanes=64, audit=0.5, ladder=[Tier(), Tier(variants="all")])
+        assert run.outlook is not None
+        assert run.outlook.alarms == []
+        assert run.outlook.audits > 400
+
+
+def right_in_any_way(request: Request) -> str:
+    return str(number(request) + 1)
+
+
+class TestHumans:
+    def test_a_run_waits_and_goes_on_with_the_answer(self) -> None:
+        store, model = InMemoryStore(), Scripted(level(1))
+        run = solve(Counting(3), model, store=store, run_id="a", **ASKING)
+        assert (run.status, run.steps, run.samples) == ("waiting", 1, 3 + 5)
+        [question] = run.questions
+        assert (question["id"], question["state"]) == ("1", 1)
+        assert [(one["vote"]["next_state"], one["count"]) for one in question["candidates"]] == [(2, 3), (3, 2)]
+        drawn = model.drawn
+        done = solve(Counting(3), model, store=store, run_id="a", answers={"1": {"pick": 0}}, **ASKING)
+        assert (done.status, done.final_state, done.steps) == ("solved", 3, 3)
+        assert model.drawn == drawn + 3, "the answer bought no vote"
+        entry = next(journal.read(store, "a", 1))
+        assert (entry["human"], entry["vote"]["next_state"], entry["samples"]) == (True, 2, 5)
+        assert journal.verify(store, "a") == []
+        assert done.outlook is not None
+        assert done.outlook.by_human == 1
+
+    @pytest.mark.parametrize(
+        ("form", "problem"),
+        [
+            ({"answer": "nonsense"}, "malformed"),
+            ({"answer": "flag"}, "asked_for"),
+            ({"pick": 2}, "there is no candidate 2: there is 0 to 1"),
+            ({"pick": True}, "there is no candidate True"),
+            ("perhaps", "an answer is one of"),
+            ({"pick": 0, "abort": True}, "an answer is one of"),
+            ({}, "an answer is one of"),
+            (None, "an answer is one of"),
+            ({"answer": {"no": float("nan")}}, "malformed"),
+        ],
+    )
+    def test_what_is_no_answer_is_asked_again_and_nothing_is_lost(self, form: Any, problem: str) -> None:
+        store, model = InMemoryStore(), Scripted(level(1))
+        run = solve(Counting(3), model, store=store, run_id="a", **ASKING)
+        again = solve(Counting(3), model, store=store, run_id="a", answers={"1": form}, **ASKING)
+        assert (again.status, again.samples) == ("waiting", run.samples)
+        assert problem in again.questions[0]["problem"]
+        assert again.questions[0]["candidates"] == run.questions[0]["candidates"]
+        done = solve(Counting(3), model, store=store, run_id="a", answers={"1": {"answer": "2"}}, **ASKING)
+        assert done.status == "solved"
+
+    def test_another_answer_is_read_as_a_response_is(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        answers = {"1": {"answer": {"action": "add", "next_state": 2}}}
+        done = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", answers=answers, **ASKING)
+        assert (done.status, done.final_state) == ("solved", 3)
+
+    def test_retry_begins_again_in_the_first_tier(self) -> None:
+        store = InMemoryStore()
+        model = Scripted(level(1, until=5))
+        solve(Counting(3), model, store=store, run_id="a", **ASKING)
+        done = solve(Counting(3), model, store=store, run_id="a", answers={"1": {"retry": True}}, **ASKING)
+        assert done.status == "solved"
+        entry = next(journal.read(store, "a", 1))
+        assert (entry["human"], entry["tier"], entry["votes"], entry["samples"]) == (False, 0, 3, 8)
+
+    def test_abort_is_unresolved(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        run = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", answers={"1": {"abort": True}}, **ASKING)
+        assert (run.status, run.reason) == ("unresolved", "step 1: a human gave it up")
+
+    def test_an_answer_to_no_question_is_refused(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        with pytest.raises(ValueError, match="no open question '2' to answer: open are 1"):
+            solve(Counting(3), Scripted(level(1)), store=store, run_id="a", answers={"2": {"pick": 0}}, **ASKING)
+
+    def test_other_lanes_go_on_until_only_questions_are_left(self) -> None:
+        store, task = InMemoryStore(), TowersOfHanoi(5)
+        hard = {"5", "20"}
+
+        def answer(request: Request) -> str:
+            move = task.oracle(task.read_state(request.messages))
+            if request.subtask_id in hard and request.number % 2:
+                move = task.wrong_votes(task.read_state(request.messages))[0]
+            return task.render(move)
+
+        run = solve(task, Scripted(answer), lanes=4, store=store, run_id="a", **ASKING)
+        assert (run.status, {question["id"] for question in run.questions}) == ("waiting", hard)
+        assert run.steps == 31 - 2 - 3, "all but what lies behind the two questions in their lanes"
+        answers = {question["id"]: {"pick": 0} for question in run.questions}
+        done = solve(task, Scripted(answer), lanes=4, store=store, run_id="a", answers=answers, **ASKING)
+        assert (done.status, done.steps) == ("solved", 31)
+
+    async def test_an_interrupt_a_question_resumed_by_id(self) -> None:
+        task = TowersOfHanoi(3)
+        graph = create_maker(task, "sim:error=0.5", lanes=4, ladder=[Tier(samples=5), AskHuman()]).compile(
+            checkpointer=InMemorySaver()
+        )
+        config: Any = {"configurable": {"thread_id": "a"}}
+        result = await graph.ainvoke({}, config)
+        asked = 0
+        while "__interrupt__" in result:
+            asked += len(result["__interrupt__"])
+            samples = result["samples"]
+            answers = {
+                one.id: {"answer": task.render(task.oracle(one.value["state"]))} for one in result["__interrupt__"]
+            }
+            result = await graph.ainvoke(Command(resume=answers), config)
+            assert result["samples"] >= samples
+        assert (result["status"], result["steps"]) == ("solved", 7)
+        assert asked >= 3
+
+    def test_events_tell_of_questions_and_climbs(self) -> None:
+        graph = create_maker(Counting(2), Scripted(level(1)), **ASKING).compile(store=InMemoryStore())
+        events: list[Any] = [*graph.stream({"run_id": "a"}, stream_mode="custom")]
+        [question] = [event for event in events if event["event"] == "maker.question"]
+        assert (question["step"], question["question"]["candidates"][0]["count"]) == (1, 3)
+
+    def test_what_was_counted_is_in_the_journal_before_a_human_hears_of_it(self) -> None:
+        store = InMemoryStore()
+        graph = create_maker(Counting(2), Scripted(level(1)), **ASKING).compile(store=store)
+        for event in graph.stream({"run_id": "a"}, stream_mode="custom"):
+            if event["event"] == "maker.question":  # and the process ends here
+                break
+        [question] = journal.questions(store, "a")
+        assert (question["id"], question["samples"]) == ("1", 5)
+        model = Scripted(level(1))
+        run = solve(Counting(2), model, store=store, run_id="a", **ASKING)
+        assert (run.status, run.questions, model.drawn) == ("waiting", [question], 0)
+
+    def test_refused_where_the_question_could_not_wait(self) -> None:
+        model = Scripted(level(1))
+        with pytest.raises(ValueError, match="with a checkpointer"):
+            create_maker(Counting(2), model, **ASKING).compile().invoke({})
+        graph = create_voting_graph(model, prompt=str, parse=int, **ASKING).compile()
+        with pytest.raises(ValueError, match="with a checkpointer"):
+            graph.invoke({"subtasks": [{"id": "a", "state": 0}]})
+        assert model.drawn == 0, "before anything was asked"
+
+    def test_an_answer_kept_in_the_journal_is_taken_by_the_next_solve(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        assert [question["id"] for question in journal.questions(store, "a")] == ["1"]
+        with pytest.raises(ValueError, match="no candidate 5"):
+            journal.answer(store, "a", "1", {"pick": 5})
+        with pytest.raises(ValueError, match="no open question '3': open are 1"):
+            journal.answer(store, "a", "3", {"pick": 0})
+        journal.answer(store, "a", "1", {"pick": 0})
+        assert solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING).status == "solved"
+        assert journal.questions(store, "a") == []
+
+    def test_a_human_is_not_taken_for_a_margin(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        run = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", answers={"1": {"pick": 0}}, **ASKING)
+        assert sum(run.votes_per_step) == 2
+        entries = [*journal.read(store, "a")]
+        assert [entry["margin"] for entry in entries] == [3, 0, 3]
+
+
+class Host(TypedDict):
+    """A host's own state."""
+
+    question: str
+    verdict: str
+    log: Annotated[list[str], operator.add]
+
+
+def host(model: Any, **options: Any) -> Any:
+    node = create_voting_node(
+        model,
+        read=lambda state: state["question"],
+        prompt=[str, lambda question: f"{question}, please"],
+        parse=str.lower,
+        write=lambda _, decision: {"verdict": decision["vote"], "log": [f"by human: {decision['human']}"]},
+        **options,
+    )
+    return StateGraph(Host).add_node("judge", node).add_edge(START, "judge")
+
+
+class TestVotingNode:
+    def test_a_human_is_asked_inside_a_host(self) -> None:
+        model = Scripted(lambda request: "yes" if request.number % 2 else "no")
+        app = host(model, **ASKING).compile(checkpointer=InMemorySaver())
+        config: Any = {"configurable": {"thread_id": "a"}}
+        result = app.invoke({"question": "well?"}, config)
+        [interrupt] = result["__interrupt__"]
+        assert [one["vote"] for one in interrupt.value["candidates"]] == ["no", "yes"]
+        drawn = model.drawn
+        refused = app.invoke(Command(resume={"pick": 7}), config)
+        assert "no candidate 7" in refused["__interrupt__"][0].value["problem"]
+        done = app.invoke(Command(resume={"answer": "YES"}), config)
+        assert (done["verdict"], done["log"]) == ("yes", ["by human: True"])
+        assert model.drawn == drawn, "votes counted before the interrupt are not bought again"
+
+    def test_prompts_in_turns(self) -> None:
+        model = Scripted(lambda request: "yes" if "please" in str(request.messages[0].content) else "no")
+        app = host(model, k=2, ladder=[Tier(samples=8), Tier(variants=[1])]).compile()
+        assert app.invoke({"question": "well?"})["verdict"] == "no"
+        app = host(model, k=2, decorrelate="variants", ladder=[Tier(samples=8), Tier(variants=[1])]).compile()
+        assert app.invoke({"question": "well?"})["verdict"] == "yes", (
+            "level at first, and the second prompt alone above"
+        )
+
+    def test_an_audit_in_a_host(self) -> None:
+        model = Scripted(lambda request: "yes" if "please" in str(request.messages[0].content) else "no")
+        app = host(model, audit=1.0, on_unresolved="write").compile()
+        assert app.invoke({"question": "well?"})["verdict"] is None
+
+
+class TestDrift:
+    """A next state that does not follow from the action: with a task that can tell, and with one that cannot."""
+
+    class Checked(Counting):
+        def validate(self, state: State, vote: Vote) -> RedFlag | None:
+            return RedFlag("drift", "not one more") if vote["next_state"] != state + 1 else None
+
+    class Moving(Counting):
+        def advance(self, state: State, vote: Vote) -> State:
+            if vote["next_state"] != state + 1:
+                raise RedFlag("cannot_move", f"{state} is followed by {state + 1}")
+            return vote["next_state"]
+
+    @pytest.mark.parametrize("task", [Checked(3), Moving(3)])
+    def test_is_flagged_where_the_task_can_tell(self, task: Counting) -> None:
+        run = solve(task, Scripted(lambda request: "50" if request.number < 4 else right(request)), k=3)
+        assert (run.status, run.flagged) == ("solved", 3 * 4)
+
+    def test_is_voted_on_where_it_cannot(self) -> None:
+        run = solve(Counting(3), Scripted(lambda request: "50" if request.number < 4 else right(request)), k=3)
+        assert (run.status, run.flagged, run.final_state) == ("unresolved", 0, 50)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"ladder": []}, "the ladder is empty"),
+            ({"ladder": [Tier(), Tier()]}, "tier 1 of the ladder asks as the one before"),
+            ({"ladder": [Tier(), Tier(samples=50)]}, "tier 1 of the ladder asks as the one before"),
+            ({"ladder": [AskHuman(), Tier()]}, "nothing comes after a human"),
+            ({"ladder": [Tier(variants=[3])]}, "asks for variant 3: there is 0 to 2"),
+            ({"ladder": [Tier(variants=[-1])]}, "asks for variant -1"),
+            ({"ladder": [Tier(variants=[])]}, "or a list of variants by number"),
+            ({"ladder": [Tier(k=2)]}, "at least the run's k"),
+            ({"ladder": [Tier(k=True)]}, "at least the run's k"),
+            ({"ladder": [Tier(samples=2)]}, "at least k = 3"),
+            ({"ladder": [Tier(temperature=-1)]}, "temperature=-1"),
+            ({"ladder": [Tier(temperature=float("nan"))]}, "temperature=nan"),
+            ({"ladder": [Tier(model=[])]}, "an empty list of models"),
+            ({"ladder": [Tier(), Tier(model="nonsense")]}, "unknown model 'nonsense'"),
+            ({"decorrelate": "temperature"}, 'decorrelate is "variants"'),
+            ({"audit": 0}, "the share of audited steps"),
+            ({"audit": 1.5}, "the share of audited steps"),
+            ({"audit": Audit(k=0)}, "the k of an audit"),
+            ({"audit": Audit(variants=[0])}, "asks as the vote does"),
+            ({"audit": 0.5, "decorrelate": "variants"}, "asks in another way than the vote"),
+        ],
+    )
+    def test_is_refused_before_anything_is_asked(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            create_maker(VariedCounting(3), Scripted(right), k=3, **options)
+
+    @pytest.mark.parametrize("ladder", [[3], "none", 7, ["default"]])
+    def test_what_is_no_ladder(self, ladder: Any) -> None:
+        with pytest.raises(TypeError, match="a ladder"):
+            create_maker(Counting(3), Scripted(right), ladder=ladder)
+
+    def test_a_task_with_one_prompt_cannot_be_decorrelated(self) -> None:
+        with pytest.raises(ValueError, match="one prompt"):
+            create_maker(Counting(3), Scripted(right), decorrelate="variants")
+        with pytest.raises(ValueError, match="one prompt"):
+            create_maker(Counting(3), Scripted(right), ladder=[Tier(), Tier(variants=[1])])
+
+
+class TestComparison:
+    """12 disks, 1 % hard steps whose wrong answer repeats with probability 0.7 under one prompt (simulated)."""
+
+    MODEL = "sim:hard=0.01,repeats=0.7,error=0.002"
+
+    @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+    def test_plain_voting_goes_wrong_and_both_remedies_solve(self, seed: int) -> None:
+        model = f"{self.MODEL},seed={seed}"
+        truth = solve(TowersOfHanoi(12), "sim:error=0", k=1, lanes=1024).digest
+        plain = solve(TowersOfHanoi(12), model, lanes=256)
+        ladder = solve(TowersOfHanoi(12), model, lanes=256, ladder="default")
+        diverse = solve(TowersOfHanoi(12), model, lanes=256, decorrelate="variants")
+        assert plain.digest != truth
+        assert (plain.status, ladder.status, diverse.status) == ("unresolved", "solved", "solved")
+        assert ladder.digest == diverse.digest == truth
+        assert max(ladder.samples, diverse.samples) < 1.1 * 3 * 4095
+
+    @pytest.mark.slow
+    def test_easy_steps_hardly_ever_climb(self) -> None:
+        run = solve(TowersOfHanoi(12), "sim:error=0.05", k=4, lanes=256, ladder="default")
+        assert run.outlook is not None
+        assert run.outlook.climbed < 0.01 * 4095
