@@ -16,6 +16,7 @@ from langgraph_maker.detectors import Rising, above
 from langgraph_maker.estimates import exact_interval, upper_bound
 from langgraph_maker.events import Alarm, Begin, Open, Round, Totals
 from langgraph_maker.inference import undecided
+from langgraph_maker.theory import p_correct
 
 __all__ = ["ALPHA", "Alarms", "Expected"]
 
@@ -42,6 +43,7 @@ class Expected:
         target: Wanted probability of zero errors, by which a k to raise to is chosen.
         raise_k: Whether k is raised when p is found to have fallen.
         max_k: Up to which k.
+        audit_k: The margin of the second votes that a share of the steps get.
     """
 
     p: float | None = None
@@ -50,6 +52,7 @@ class Expected:
     target: float = 0.95
     raise_k: bool = False
     max_k: int = _LARGEST_MARGIN
+    audit_k: int | None = None
 
     @classmethod
     def of(
@@ -61,12 +64,13 @@ class Expected:
         max_k: int | None,
         max_cost: float | None,
         steps: int | None,
+        audit_k: int | None = None,
     ) -> Expected:
         """By a calibration where there is one, else by what the run may cost."""
         top = _LARGEST_MARGIN if max_k is None else min(max_k, _LARGEST_MARGIN)
         if found is None:
             paid = None if max_cost is None or steps is None else max_cost / steps / _TOLERATED
-            return cls(cost_per_step=paid, target=target, raise_k=raise_k, max_k=top)
+            return cls(cost_per_step=paid, target=target, raise_k=raise_k, max_k=top, audit_k=audit_k)
         cost = None if found.expected_cost is None or not found.steps else found.expected_cost / found.steps
         return cls(
             p=no_better(found.p_low, found.p_first_low) or found.p_low,
@@ -75,6 +79,7 @@ class Expected:
             target=found.target,
             raise_k=raise_k,
             max_k=top,
+            audit_k=audit_k,
         )
 
 
@@ -98,6 +103,7 @@ class Alarms:
             "flags": Rising(ALPHA),
             "drift": Rising(ALPHA),
             "repeats": Rising(ALPHA, (4.0, 16.0, 64.0)),
+            "audit": Rising(ALPHA, (4.0, 16.0, 64.0, 256.0)),
         }
         self.first = {name: _First() for name in ("p", "flags", "drift")}
         self.silent: set[str] = set()
@@ -118,6 +124,7 @@ class Alarms:
         ]
         if any(margins):
             self.k = max(k for k, count in enumerate(margins) if count)
+        audited = totals["audits"] - self.last["audits"], totals["disagreed"] - self.last["disagreed"]
         self.seen, self.last = now, totals
         found = [
             self.of_p(steps, contested, totals, margins if any(margins) else [0] * self.k + [1]),
@@ -126,6 +133,7 @@ class Alarms:
             self.of_repeats(pairs, alike, totals),
             self.of_votes(event),
             self.of_cost(event),
+            self.of_audit(*audited, totals),
         ]
         return [alarm for alarm in found if alarm is not None]
 
@@ -256,9 +264,26 @@ class Alarms:
             totals,
         )
 
+    def of_audit(self, audits: int, disagreed: int, totals: Totals) -> Alarm | None:
+        """Second votes, asked in another way, that have another winner oftener than votes are wrong by chance."""
+        if "audit" in self.silent or self.expected.audit_k is None or self.p is None or not _HALF < self.p < 1:
+            return None
+        null = sum(1 - p_correct(self.p, k) for k in (max(1, self.k), self.expected.audit_k))
+        if not self.tests["audit"].see(audits, disagreed, min(null, _HALF)):
+            return None
+        return self.alarm(
+            "audit",
+            f"of {totals['audits']:,} audited steps {totals['disagreed']:,} had another winner when asked in another"
+            f" way, where {100 * null:.2g} % are to be expected: errors repeat under one prompt, on up to"
+            f" {100 * upper_bound(totals['disagreed'], totals['audits'], 0.95):.2g} % of the steps",
+            'let votes take several prompts or models in turns (decorrelate="variants", Tier(model=[…])) in a new run:'
+            " steps that were not audited may be wrong",
+            totals,
+        )
+
     def alarm(
         self,
-        what: Literal["p", "votes", "cost", "flags", "drift", "repeats"],
+        what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit"],
         finding: str,
         remedy: str,
         totals: Totals,

@@ -7,6 +7,7 @@ from itertools import accumulate
 from math import exp, floor
 from typing import Any
 
+from langgraph_maker.estimates import upper_bound
 from langgraph_maker.events import Alarm, Open, Totals
 from langgraph_maker.inference import Estimate, log_all_right, p_from_ballots, undecided_steps, valid_rate
 
@@ -50,6 +51,10 @@ class Outlook:
         undecided: Index j counts the decided steps that took more than j samples, flagged ones included.
         undecided_law: As many are to be expected if all steps have the same p and v. More of them are hard steps, which
             p does not speak for.
+        climbed: Steps decided above the first tier of the ladder.
+        by_human: Steps decided by a human, of whom no probability here speaks.
+        audits: Second votes asked in another way, of which `disagreed` had another winner, or none.
+        repeated_high: Errors repeat under one prompt on at most this share of the steps; None without an audit.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
         alarms: Those raised so far by this process.
     """
@@ -69,6 +74,11 @@ class Outlook:
     seconds_left: float | None
     undecided: list[int]
     undecided_law: list[float]
+    climbed: int
+    by_human: int
+    audits: int
+    disagreed: int
+    repeated_high: float | None
     hardest: list[list[int]]
     alarms: list[Alarm]
 
@@ -85,7 +95,18 @@ class Outlook:
         if self.to_the_end is not None and self.to_the_end_low is not None and self.planned != self.steps:
             said += f", in all {self.planned:,} {sure(self.to_the_end, self.to_the_end_low)}"
         condition = "if samples err independently, equally often at every step, and less often than not"
-        return f"{said}, bounds of 95 %, {condition}"
+        return f"{said}, bounds of 95 %, {condition}{self.besides}"
+
+    @property
+    def besides(self) -> str:
+        """What audits and humans add to the guarantee."""
+        said = f"; {self.by_human:,} of the steps were decided by a human" if self.by_human else ""
+        if self.repeated_high is not None:
+            said += (
+                f"; of {self.audits:,} steps asked again in another way {self.disagreed:,} did not agree: errors repeat"
+                f" under one prompt on at most {100 * self.repeated_high:.2g} % of the steps"
+            )
+        return said
 
 
 def outlook(
@@ -141,6 +162,11 @@ def outlook(
         seconds_left=_seconds(left, steps_per_second),
         undecided=[steps - gone for gone in accumulate(totals["samples_per_step"])],
         undecided_law=_law(totals, p, valid),
+        climbed=totals["climbed"],
+        by_human=totals["by_human"],
+        audits=totals["audits"],
+        disagreed=totals["disagreed"],
+        repeated_high=upper_bound(totals["disagreed"], totals["audits"], 0.95) if totals["audits"] else None,
         hardest=totals["hardest"],
         alarms=list(alarms or []),
     )
