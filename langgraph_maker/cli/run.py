@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from langgraph_maker import prices
 from langgraph_maker.calibration.run import check_aims
+from langgraph_maker.cli.answer import asked_in_words, read_tiers
 from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
 from langgraph_maker.cli.shell import (
     ERROR,
@@ -23,6 +24,7 @@ from langgraph_maker.cli.shell import (
     STOPPED,
     UNRESOLVED,
     USAGE,
+    WAITING,
     app,
     err,
     out,
@@ -41,7 +43,7 @@ from langgraph_maker.task import Task
 
 __all__ = ["run"]
 
-_EXIT = {"solved": SOLVED, "unresolved": UNRESOLVED, "stopped": STOPPED}
+_EXIT = {"solved": SOLVED, "unresolved": UNRESOLVED, "stopped": STOPPED, "waiting": WAITING}
 _MOST_ACTIONS = 4096
 
 
@@ -61,6 +63,20 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
     raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
     token_limit: Annotated[int, typer.Option(help="output tokens beyond which a response is flagged")] = 750,
+    ladder: Annotated[
+        Literal["none", "default", "human"],
+        typer.Option(help="for steps that do not settle: default tries other ways, human asks one on top of these"),
+    ] = "none",
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE,…", help='a tier of a ladder of your own, the last may be "human" (repeatable)'
+        ),
+    ] = None,
+    decorrelate: Annotated[bool, typer.Option("--decorrelate", help="votes take prompt variants in turns")] = False,  # noqa: FBT002
+    audit: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="of the steps that get a second vote in another way")
+    ] = None,
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
@@ -101,6 +117,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             "red_flags": red_flags(token_limit),
             "lanes": lanes,
             "hedge": hedge,
+            "ladder": read_tiers(ladder, tier or []),
+            "decorrelate": "variants" if decorrelate else None,
+            "audit": audit,
             "max_samples": max_step_samples,
             "max_steps": max_steps,
             "max_total_samples": max_samples,
@@ -146,6 +165,10 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     if result.status == "stopped":
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
         err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")
+    for question in result.questions:
+        err.print(escape(asked_in_words(question, db, run_id)))
+    if result.status == "waiting":
+        err.print(f"waiting at step {result.steps:,}; once answered, this goes on: {escape(command)}")
     raise typer.Exit(_EXIT[result.status])
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "STOPPED",
     "UNRESOLVED",
     "USAGE",
+    "WAITING",
     "app",
     "err",
     "fail",
@@ -39,7 +40,7 @@ __all__ = [
     "told",
 ]
 
-SOLVED, ERROR, USAGE, UNRESOLVED, STOPPED = 0, 1, 2, 3, 130
+SOLVED, ERROR, USAGE, UNRESOLVED, WAITING, STOPPED = 0, 1, 2, 3, 4, 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
@@ -58,7 +59,7 @@ def about(
 ) -> None:
     """Long chains of model calls without errors: microagents vote on every step.
 
-    Exit status: 0 solved, 1 error, 2 usage, 3 unresolved, 130 stopped.
+    Exit status: 0 solved, 1 error, 2 usage, 3 unresolved, 4 waiting for a human, 130 stopped.
     """
 
 

@@ -1,0 +1,114 @@
+"""`langgraph-maker answer`: what a run waits for a human to say; and ladders as they are written on a command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+
+from langgraph_maker import journal
+from langgraph_maker.cli.shell import USAGE, app, out, told
+from langgraph_maker.ladder import AskHuman, Form, LadderLike, Question, Tier
+from langgraph_maker.lock import hold
+from langgraph_maker.stores import default_db, open_store, shown
+
+__all__ = ["answer", "asked_in_words", "read_tiers"]
+
+
+@app.command()
+def answer(  # noqa: PLR0917 - typer reads the options from the signature
+    run_id: Annotated[str, typer.Option(help="the run that waits")],
+    step: Annotated[str | None, typer.Argument(help="whose question it is; without it all are shown")] = None,
+    db: Annotated[
+        str | None, typer.Option(help="SQLite file or postgresql:// URL", show_default="the data folder")
+    ] = None,
+    pick: Annotated[int | None, typer.Option(help="the number of a candidate")] = None,
+    text: Annotated[str | None, typer.Option("--answer", help="another answer, worded as a model would")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="let the vote begin again")] = False,  # noqa: FBT002
+    abort: Annotated[bool, typer.Option("--abort", help="give the step up: it is unresolved then")] = False,  # noqa: FBT002
+) -> None:
+    """Answer a question that a run waits for, or show what it asks. The run's own command then goes on with it."""
+    db = db or default_db()
+    given: dict[str, Any] = {"pick": pick, "answer": text, "retry": retry or None, "abort": abort or None}
+    form = {name: value for name, value in given.items() if value is not None}
+    with told(USAGE), open_store(db) as store:
+        if step is None:
+            if form:
+                raise ValueError("say which step's question that answers")
+            questions = journal.questions(store, run_id)
+            for question in questions:
+                out.print(escape(asked_in_words(question, db, run_id)))
+            if not questions:
+                out.print(f"run {escape(run_id)} waits for nobody")
+            return
+        if len(form) != 1:
+            raise ValueError("give one of --pick, --answer, --retry and --abort")
+        with hold(store, run_id), told(USAGE):
+            journal.answer(store, run_id, step, Form(**form))  # type: ignore[typeddict-item]
+    out.print(f"kept; the command that began run {escape(run_id)} goes on with it, with --run-id and the same --db")
+
+
+def asked_in_words(question: Question, db: str, run_id: str) -> str:
+    """A question with its candidates, and the command that answers it."""
+    lines = [f"step {question['id']}: {question['why']}"]
+    if problem := question.get("problem"):
+        lines.append(f"  the last answer was none: {problem}")
+    lines.append(f"  state  {json.dumps(question['state'])[:500]}")
+    lines += [
+        f"  {place}  {json.dumps(one['vote'])[:500]}  ({one['count']} votes)"
+        for place, one in enumerate(question["candidates"])
+    ]
+    command = ["langgraph-maker", "answer", question["id"], "--run-id", run_id, "--db", shown(db)]
+    return "\n".join([*lines, f"  {shlex.join(command)} --pick 0 (or --answer TEXT, --retry, --abort)"])
+
+
+def read_tiers(name: Literal["none", "default", "human"], tiers: list[str]) -> LadderLike:
+    """The ladder that `--ladder` and `--tier` ask for.
+
+    Raises:
+        ValueError: For a tier that is none, or both kinds of ladder.
+
+    Example:
+        >>> read_tiers("none", ["samples=30", "variants=0+1,temperature=0.8", "human"])[1:]
+        [Tier(k=None, samples=None, temperature=0.8, variants=[0, 1], model=None, carry=False), AskHuman()]
+    """
+    if name != "none" and tiers:
+        raise ValueError(f"give either --ladder {name} or tiers of your own")
+    if name != "none":
+        return name
+    return [*map(_tier, tiers)] or None
+
+
+def _tier(text: str) -> Tier | AskHuman:
+    if text == "human":
+        return AskHuman()
+    given: dict[str, Any] = {}
+    for setting in text.split(","):
+        key, equals, value = setting.partition("=")
+        if key not in _READ or key in given or not equals:
+            raise ValueError(f'a tier is "human", or KEY=VALUE,… with {", ".join(_READ)}, each once, not {text!r}')
+        try:
+            given[key] = _READ[key](value)
+        except ValueError:
+            raise ValueError(f"a tier's {key} is not {value!r}") from None
+    return Tier(**given)
+
+
+def _variants(text: str) -> Any:
+    return "all" if text == "all" else [int(variant) for variant in text.split("+")]
+
+
+def _models(text: str) -> Any:
+    return text.split("+") if "+" in text else text
+
+
+_READ: dict[str, Any] = {
+    "k": int,
+    "samples": int,
+    "temperature": float,
+    "variants": _variants,
+    "model": _models,
+}
