@@ -129,6 +129,7 @@ def create_maker(
         model=model,
         k=None if callable(k) else k,
         prompts=len(prompts),
+        steps=task.steps or max_steps,
         decorrelate=decorrelate,
         audit=audit,
     )

@@ -38,8 +38,22 @@ def test_examples_run(example: str, says: str) -> None:
     assert says in run((ROOT / "examples" / f"{example}.py").read_text())
 
 
+def test_hard_steps_are_compared() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "examples.hard_steps", "--disks", "6", "--seeds", "1", "--rates", "0.3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    ways = {line[12:31].strip(): line.split() for line in said[2:]}
+    assert ways.keys() == {"plain voting", "diversity by design", "default ladder", "audit of each step"}
+    assert "0 of 1" in said[2]
+    assert float(ways["default ladder"][3].rstrip("%")) > float(ways["plain voting"][3].rstrip("%"))
+
+
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES} == {"triage_plain", "triage_voted", "long_addition"}
+    assert {path.stem for path in EXAMPLES} == {"triage_plain", "triage_voted", "long_addition", "hard_steps"}
 
 
 def test_a_voted_step_is_ten_lines() -> None:

@@ -32,13 +32,17 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True)
 class Ladder:
-    """The rungs of a graph; `models` are those that they name, the run's first."""
+    """The rungs of a graph; `models` are those that they name, the run's first.
+
+    `error` is how often a step may be decided wrongly for its ballot not to climb, see `climbing.gives_up`.
+    """
 
     rungs: Sequence[Rung]
     models: Sequence[Model]
     human: bool = False
     audit: Rung | None = None
     share: float = 0.0
+    error: float = 0.001
     described: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -82,7 +86,7 @@ class Ladder:
         if not self.has_more(ballot) or (climb is not None and climb["held"] is not None):
             return ""
         flagged = sum(ballot["flags"].values()) - (climb["flagged"] if climb else 0)
-        return gives_up(list(ballot["counts"].values()), flagged, k)
+        return gives_up(list(ballot["counts"].values()), flagged, k, self.error)
 
     def concerns(self, ballot: BallotState) -> bool:
         """Whether a ballot that was counted is not done with: it did not settle, or is to be audited.

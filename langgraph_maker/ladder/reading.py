@@ -22,6 +22,7 @@ def read_ladder(
     model: Model,
     k: int | None,
     prompts: int = 1,
+    steps: int | None = None,
     decorrelate: Literal["variants"] | None = None,
     audit: Audit | float | None = None,
 ) -> Ladder:
@@ -34,6 +35,7 @@ def read_ladder(
         model: The run's.
         k: The run's margin, which no tier may undercut; None where each step has its own.
         prompts: How many prompt variants the task has.
+        steps: How many steps it has, of which 95 % of runs are to get none wrong; None where that is not known.
         decorrelate: "variants" lets the votes of the first tier take all prompt variants in turns.
         audit: An `Audit`, or the share of steps that one is to see.
 
@@ -63,7 +65,12 @@ def read_ladder(
         audit = audit if isinstance(audit, Audit) else Audit(share=audit)
         second, share = _audit(audit, rungs[0], models, prompts), audit.share
     described = {"ladder": [_described(tier) for tier in tiers], "audit": share} if len(tiers) > 1 or audit else {}
-    return Ladder(rungs, models, human, second, share, described)
+    error = min(_ERROR, (1 - _TARGET) / steps) if steps else _ERROR
+    return Ladder(rungs, models, human, second, share, error, described)
+
+
+_TARGET = 0.95
+_ERROR = 0.001
 
 
 def _spread(tiers: list[Tier | AskHuman], decorrelate: str, prompts: int) -> None:
