@@ -13,7 +13,8 @@ from langgraph_maker.calibration import acalibrate, calibrate
 from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.graph import create_maker, create_voting_graph
 from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.runner import Progress, Run, asolve, solve
+from langgraph_maker.run import Progress, Run
+from langgraph_maker.runner import asolve, solve
 from langgraph_maker.state import Decision
 from langgraph_maker.task import Task, Vote
 from langgraph_maker.voting_node import create_voting_node

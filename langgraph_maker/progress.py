@@ -15,7 +15,7 @@ from langgraph_maker.calibration import Calibration
 from langgraph_maker.cli.tables import dollars
 from langgraph_maker.events import Alarm
 from langgraph_maker.outlook import sure
-from langgraph_maker.runner import Progress
+from langgraph_maker.run import Progress
 
 __all__ = ["alarmed", "calibrated", "follow", "follow_samples"]
 

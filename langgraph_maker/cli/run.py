@@ -37,7 +37,8 @@ from langgraph_maker.graph import create_maker
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.progress import alarmed, calibrated, follow
 from langgraph_maker.records import check_id
-from langgraph_maker.runner import Options, Progress, Run, solve
+from langgraph_maker.run import Progress, Run
+from langgraph_maker.runner import Options, solve
 from langgraph_maker.stores import default_db, open_store, shown
 from langgraph_maker.task import Task
 
