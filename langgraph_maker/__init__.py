@@ -11,7 +11,9 @@ from langgraph_maker import journal, nodes, red_flags, simulation, theory
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.calibration import acalibrate, calibrate
 from langgraph_maker.calibration.findings import Calibration
+from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import create_maker, create_voting_graph
+from langgraph_maker.maker_node import create_maker_node
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.runner import Progress, Run, asolve, solve
 from langgraph_maker.state import Decision
@@ -22,6 +24,7 @@ __all__ = [
     "Ballot",
     "Calibration",
     "Decision",
+    "MakerContext",
     "Progress",
     "RedFlag",
     "Run",
@@ -31,6 +34,7 @@ __all__ = [
     "asolve",
     "calibrate",
     "create_maker",
+    "create_maker_node",
     "create_voting_graph",
     "create_voting_node",
     "journal",

@@ -10,6 +10,7 @@ from langgraph.graph import END, START, StateGraph
 
 from langgraph_maker import prices
 from langgraph_maker.ballot import canonical
+from langgraph_maker.context import MakerContext
 from langgraph_maker.events import Detail, Observer
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import (
@@ -34,7 +35,6 @@ from langgraph_maker.nodes.state import (
     VotingOutput,
     VotingState,
 )
-from langgraph_maker.nodes.tally import check_budget
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.raising import Raised
@@ -66,7 +66,7 @@ def create_maker(
     stop: Callable[[], bool | str] | None = None,
     detail: Detail = "round",
     observer: Observer | None = None,
-) -> StateGraph[MakerState, None, MakerInput, MakerOutput]:
+) -> StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]:
     """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
 
     Compile it with a checkpointer and a store of your own. Input `{}` or `{"run_id": …}`; an unfinished run goes
@@ -114,7 +114,7 @@ def create_maker(
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     check_cost(max_cost, price, model_name(model))
     vote = _round(
-        StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
+        StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
             prompt=task.prompt,
@@ -138,7 +138,7 @@ def create_maker(
         return "escalate" if any(ballot["status"] == "unresolved" for ballot in state["ballots"]) else "update"
 
     return (
-        StateGraph(MakerState, input_schema=MakerInput, output_schema=MakerOutput)
+        StateGraph(MakerState, MakerContext, input_schema=MakerInput, output_schema=MakerOutput)
         .add_node(
             "decompose",
             closing(
@@ -148,11 +148,8 @@ def create_maker(
                     k=k,
                     lanes=lanes,
                     max_steps=max_steps,
-                    settings={
-                        "model": model_name(model),
-                        "max_samples": max_samples if callable(k) else check_budget(max_samples, k),
-                        "hedge": hedge,
-                    },
+                    max_samples=max_samples,
+                    settings={"model": model_name(model), "hedge": hedge},
                     max_total_samples=max_total_samples,
                     max_cost=max_cost,
                     stop=stop,
@@ -188,7 +185,7 @@ def create_voting_graph(
     call_timeout: float = 600.0,
     outage_limit: float = 600.0,
     price: Price | None = None,
-) -> StateGraph[VotingState, None, VotingInput, VotingOutput]:
+) -> StateGraph[VotingState, MakerContext, VotingInput, VotingOutput]:
     """The graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
 
     Input `{"subtasks": [{"id": …, "state": …}]}`, output `{"decisions": [Decision]}` in the same order. Votes are
@@ -231,7 +228,7 @@ def create_voting_graph(
     sampler = as_sampler(model, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     return _round(
-        StateGraph(VotingState, input_schema=VotingInput, output_schema=VotingOutput),
+        StateGraph(VotingState, MakerContext, input_schema=VotingInput, output_schema=VotingOutput),
         sample=sample_node(
             sampler,
             prompt=prompt,
@@ -252,7 +249,7 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
     return lambda subtask_id: k(int(subtask_id))
 
 
-def _subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:
+def _subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
     """The graph as a node without checkpoints of its own, one namespace a call would pile up; drawn all the same."""
     graph = builder.compile(checkpointer=False, name=name)
 
@@ -291,12 +288,12 @@ def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
 
 
 def _round(
-    graph: StateGraph[VotingState, None, Any, Any],
+    graph: StateGraph[VotingState, MakerContext, Any, Any],
     *,
     sample: Runnable[VotingState, dict[str, Any]],
     guard: Runnable[VotingState, dict[str, Any]],
     tally: Runnable[VotingState, dict[str, Any]],
-) -> StateGraph[VotingState, None, Any, Any]:
+) -> StateGraph[VotingState, MakerContext, Any, Any]:
     """One round of voting; what follows `tally` is the caller's."""
     return (
         graph.add_node("sample", sample)

@@ -14,8 +14,10 @@ from langchain_core.runnables.config import patch_config
 from pydantic import BaseModel
 
 from langgraph_maker.ballot import canonical
+from langgraph_maker.context import overrides
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.graph import create_voting_graph
+from langgraph_maker.hosts import check_on_unresolved, read_from, write_to
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
@@ -81,8 +83,9 @@ def create_voting_node(
 
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
-            `read` asks for a key that the host's state does not have.
-        TypeError: For a `schema` that is no pydantic model, or a model that is none.
+            `read` asks for a key that the host's state does not have, or the runtime context has a bad setting.
+        TypeError: For a `schema` that is no pydantic model, or a model that is none; while running, when `write`
+            returns no update.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 
@@ -100,8 +103,7 @@ def create_voting_node(
     """
     if (parse is None) == (schema is None):
         raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
-    if on_unresolved not in ("raise", "write"):
-        raise ValueError(f'on_unresolved is "raise" or "write", not {on_unresolved!r}')
+    check_on_unresolved(on_unresolved)
     if schema is not None:
         model, parse = _structured(model, schema), _reader(schema)
         red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), _one_answer(schema))
@@ -124,32 +126,27 @@ def create_voting_node(
     ).compile(name="vote")
 
     def subtasks(state: Any) -> VotingInput:
-        try:
-            return {"subtasks": [{"id": "vote", "state": read(state)}]}
-        except (KeyError, AttributeError) as error:
-            kind = type(state)
-            fields = sorted(state if isinstance(state, dict) else getattr(kind, "__annotations__", ()))
-            failure = f"{type(error).__name__} {error}"
-            raise ValueError(
-                f"read failed with {failure} on the graph's state, a {kind.__name__} of {fields}"
-            ) from error
+        return {"subtasks": [{"id": "vote", "state": read_from(state, read)}]}
 
-    def finish(state: Any, output: dict[str, Any]) -> Any:
+    def finish(state: Any, output: dict[str, Any], config: RunnableConfig) -> Any:
         decision: Decision = output["decisions"][0]
         if decision["status"] == "unresolved" and on_unresolved == "raise":
             counts = [count["count"] for count in decision["counts"]]
             raise UnresolvedError(
                 decision, in_words(decision["samples"], decision["flags"], decision["last_flag"], counts)
             )
-        return write(state, decision)
+        return write_to(state, write, decision, config)
 
-    enough = 3 * check_budget(max_samples, k) + 10  # supersteps: a host's own limit must not cut a vote short
+    def inside(config: RunnableConfig) -> RunnableConfig:
+        given = overrides()
+        budget = check_budget(given.get("max_samples", max_samples), given.get("k", k))
+        return patch_config(config, recursion_limit=3 * budget + 10)  # a host's own limit must not cut a vote short
 
     def vote(state: Any, config: RunnableConfig) -> Any:
-        return finish(state, graph.invoke(subtasks(state), patch_config(config, recursion_limit=enough)))
+        return finish(state, graph.invoke(subtasks(state), inside(config)), config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
-        return finish(state, await graph.ainvoke(subtasks(state), patch_config(config, recursion_limit=enough)))
+        return finish(state, await graph.ainvoke(subtasks(state), inside(config)), config)
 
     return Node("vote", vote, avote, shows=[graph])
 

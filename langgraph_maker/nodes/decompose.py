@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index, itemgetter
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker import records
 from langgraph_maker.ballot import check_margin
+from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
 from langgraph_maker.nodes.node import Node
@@ -31,6 +32,7 @@ from langgraph_maker.nodes.position import (
     reopened,
 )
 from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
+from langgraph_maker.nodes.tally import check_budget
 from langgraph_maker.nodes.telling import Tell, under_way, who_listens
 from langgraph_maker.records import Plan
 from langgraph_maker.state import BallotState, total_usage
@@ -53,6 +55,7 @@ def decompose_node(
     k: int | Callable[[int], int] = 3,
     lanes: int = 1,
     max_steps: int | None = None,
+    max_samples: int | None = None,
     settings: Mapping[str, Any] | None = None,
     max_total_samples: int | None = None,
     max_cost: float | None = None,
@@ -71,7 +74,8 @@ def decompose_node(
             was decided by.
         lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
-        settings: What to record in the journal beside it: the model, the budget.
+        max_samples: Samples a step may use, to be recorded in the journal; see `sample_node`.
+        settings: What else to record there, such as the model.
         max_total_samples: Samples after which the run ends as "stopped".
         max_cost: Dollars after which it does.
         stop: Asked before each round; when it says True, or why, the run ends as "stopped" with all that was counted.
@@ -84,17 +88,18 @@ def decompose_node(
         JournalError: While running, when the journal or thread is of another task or k, has a step that was decided by
             less than its k, was altered, or ends before the checkpoint.
     """
-    limit = _steps(task, max_steps)
     terms: Terms = {
-        "fixed": {"task": task.name, "parameters": task.parameters(), "k": BY_STEP if callable(k) else check_margin(k)},
-        "margin": k if callable(k) else lambda _: k,
+        "fixed": {"task": task.name, "parameters": task.parameters()},
+        "margin": lambda _: 1,
         "settings": settings or {},
-        "limit": limit,
+        "limit": _steps(task, max_steps),
         "lanes": _lanes(task, lanes),
     }
     role = _Decompose(
         task=task,
-        terms=terms,
+        k=k,
+        max_samples=max_samples,
+        terms=_with(terms, k, max_samples),
         max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
@@ -106,6 +111,8 @@ def decompose_node(
 @dataclass(frozen=True)
 class _Decompose:
     task: Task
+    k: int | Callable[[int], int]
+    max_samples: int | None
     terms: Terms
     max_total_samples: int | None
     max_cost: float | None
@@ -113,16 +120,23 @@ class _Decompose:
     tell: Tell
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = _run_id(state, config), get_store()
+        role, run_id, store = self.asked(), _run_id(state, config), get_store()
         if store is None:
-            return self.unjournalled(state, run_id)
-        return records.drive(self.journalled(state, run_id, store), store)
+            return role.unjournalled(state, run_id)
+        return records.drive(role.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = _run_id(state, config), get_store()
+        role, run_id, store = self.asked(), _run_id(state, config), get_store()
         if store is None:
-            return self.unjournalled(state, run_id)
-        return await records.adrive(self.journalled(state, run_id, store), store)
+            return role.unjournalled(state, run_id)
+        return await records.adrive(role.journalled(state, run_id, store), store)
+
+    def asked(self) -> _Decompose:
+        """As the runtime context has it."""
+        if not (given := overrides()):
+            return self
+        terms = _with(self.terms, given.get("k", self.k), given.get("max_samples", self.max_samples))
+        return replace(self, terms=terms)
 
     def unjournalled(self, state: MakerState, run_id: str) -> dict[str, Any]:
         limit = self.terms["limit"]
@@ -259,10 +273,25 @@ class _Decompose:
         return ""
 
 
+def _with(terms: Terms, k: int | Callable[[int], int], max_samples: int | None) -> Terms:
+    """The terms with their margin and budget."""
+    margin = k if callable(k) else lambda _: k
+    budget = max_samples if callable(k) else check_budget(max_samples, check_margin(k))
+    return {
+        **terms,
+        "fixed": {**terms["fixed"], "k": BY_STEP if callable(k) else k},
+        "margin": margin,
+        "settings": {**terms["settings"], "max_samples": budget},
+    }
+
+
 def _run_id(state: MakerState, config: RunnableConfig) -> str:
+    """As given, else the thread's, and inside a host this visit of the node there; else a fresh one."""
     run_id = state.get("run_id")
     if run_id is None:
         run_id = config.get("configurable", {}).get("thread_id") or uuid4().hex
+        if inside := config.get("metadata", {}).get("langgraph_checkpoint_ns", "").rpartition("|")[0]:
+            run_id = f"{run_id}/{inside}"
     return records.check_id(run_id)
 
 

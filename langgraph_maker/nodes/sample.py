@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
+from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.nodes.node import Node
@@ -71,6 +72,8 @@ def sample_node(
         sampler=sampler,
         pool=pool or Pool(sampler),
         prompt=prompt,
+        k=k,
+        max_samples=max_samples,
         margins=margins(k, max_samples),
         first_temperature=first_temperature,
         temperature=temperature,
@@ -101,6 +104,8 @@ class _Sample:
     sampler: Sampler
     pool: Pool
     prompt: Prompt
+    k: Margin
+    max_samples: int | None
     margins: Callable[[str], tuple[int, int]]
     first_temperature: float | None
     temperature: float | None
@@ -109,14 +114,26 @@ class _Sample:
     on_failure: str
 
     def sample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        vote = self.plan(state)
+        vote = self.asked().plan(state)
         failure = "" if self.at_once(vote) else run_sync(self.collect(vote, state))
         return self.update(vote, failure)
 
     async def asample(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        vote = self.plan(state)
+        vote = self.asked().plan(state)
         failure = "" if self.at_once(vote) else await self.collect(vote, state)
         return self.update(vote, failure)
+
+    def asked(self) -> _Sample:
+        """As the runtime context has it."""
+        if not (given := overrides()):
+            return self
+        own = margins(given.get("k", self.k), given.get("max_samples", self.max_samples))
+        return replace(
+            self,
+            margins=own,
+            first_temperature=given.get("first_temperature", self.first_temperature),
+            temperature=given.get("temperature", self.temperature),
+        )
 
     def plan(self, state: VotingState) -> _Round:
         """What to issue: the samples that were lost, and those that each open ballot lacks."""

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.ballot import Ballot, check_margin
+from langgraph_maker.context import overrides
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.raising import Raised
@@ -48,9 +49,11 @@ def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0,
     Raises:
         ValueError: For a bad `k` or `max_samples`; while running, for those of a subtask.
     """
-    own = margins(k, max_samples)
+    usual = margins(k, max_samples)
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
+        given = overrides()
+        own = margins(given.get("k", k), given.get("max_samples", max_samples)) if given else usual
         ballots = [
             _count(ballot, *own(ballot["id"]), hedge) if _to_count(ballot, hedge) else ballot
             for ballot in state["ballots"]
