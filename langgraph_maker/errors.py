@@ -83,5 +83,5 @@ class UnsolvedError(MakerError):
     def __str__(self) -> str:
         return (
             f"run {self.output['run_id']!r} is {self.output['status']} after {self.output['steps']} steps:"
-            f" {self.output['reason']} (on_unresolved=\"write\" hands it to write instead)"
+            f' {self.output["reason"]} (on_unresolved="write" hands it to write instead)'
         )

@@ -90,7 +90,9 @@ def create_maker_node(
 
 def _compiled(maker: object) -> Compiled:
     if not isinstance(maker, StateGraph):
-        raise TypeError(f"maker is what create_maker returns, or a function from the host's state to that, not {maker!r}")
+        raise TypeError(
+            f"maker is what create_maker returns, or a function from the host's state to that, not {maker!r}"
+        )
     return maker.compile(name="maker")
 
 

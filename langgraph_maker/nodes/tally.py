@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from operator import index, itemgetter
 from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
 
 from langgraph_maker.ballot import Ballot, check_margin
 from langgraph_maker.context import overrides
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
+from langgraph_maker.nodes.telling import told_votes
 from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
@@ -44,7 +47,8 @@ def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0,
         k: The margin, or from a subtask's id to its own.
         max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
         hedge: As given to `sample_node`.
-        decisions: Whether to write them; a maker graph reads the ballots themselves.
+        decisions: Whether to write them, and to tell of votes (`events.Votes`); a maker graph reads the ballots
+            themselves, and tells of rounds.
 
     Raises:
         ValueError: For a bad `k` or `max_samples`; while running, for those of a subtask.
@@ -59,7 +63,10 @@ def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0,
             for ballot in state["ballots"]
         ]
         update: dict[str, Any] = {"ballots": ballots}
-        if decisions and all(ballot["status"] != "open" for ballot in ballots):
+        if not decisions:
+            return update
+        _tell([after for after, before in zip(ballots, state["ballots"], strict=True) if after is not before])
+        if all(ballot["status"] != "open" for ballot in ballots):
             update["decisions"] = [decision(ballot) for ballot in ballots]
         return update
 
@@ -105,6 +112,11 @@ def _rising(k: Raised, max_samples: int | None) -> Callable[[str], tuple[int, in
 
 def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
     return lambda step: k(int(step))
+
+
+def _tell(ballots: Sequence[BallotState]) -> None:
+    with suppress(RuntimeError):  # a node that is called by itself has no stream
+        get_stream_writer()(told_votes(ballots))
 
 
 LARGEST_MARGIN = 1000
