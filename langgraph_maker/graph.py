@@ -254,15 +254,15 @@ def _subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) 
     graph = builder.compile(checkpointer=False, name=name)
 
     def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return graph.invoke(state, _default_durability(config))
+        return graph.invoke(state, default_durability(config))
 
     async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return await graph.ainvoke(state, _default_durability(config))
+        return await graph.ainvoke(state, default_durability(config))
 
     return Node(name, call, acall, shows=[builder.compile(name=name)])
 
 
-def _default_durability(config: RunnableConfig) -> RunnableConfig:
+def default_durability(config: RunnableConfig) -> RunnableConfig:
     """Without the host's durability: LangGraph 1.2 fails on "sync" in a graph that writes no checkpoints."""
     settings = config.get("configurable", {})
     if "__pregel_durability" not in settings:

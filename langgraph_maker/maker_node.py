@@ -8,12 +8,14 @@ from typing import Any, Literal, TypeAlias, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
+from langgraph.config import get_store
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import StateSnapshot
 
 from langgraph_maker.context import MakerContext
 from langgraph_maker.errors import UnsolvedError
+from langgraph_maker.graph import default_durability
 from langgraph_maker.hosts import check_on_unresolved, read_from, write_to
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState
@@ -72,14 +74,14 @@ def create_maker_node(
         return write_to(state, write, output, config)
 
     def solve(state: Any, config: RunnableConfig) -> Any:
-        run, inside = graph(state), patch_config(config, recursion_limit=_NO_LIMIT)
+        run, inside = graph(state), _inside(config)
         with suppress(ValueError):  # the host has no checkpointer
             if again := _ended(run.get_state(inside)):
                 run.update_state(inside, again, as_node=START)
         return finish(state, run.invoke(read_from(state, read), inside), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
-        run, inside = graph(state), patch_config(config, recursion_limit=_NO_LIMIT)
+        run, inside = graph(state), _inside(config)
         with suppress(ValueError):  # the host has no checkpointer
             if again := _ended(await run.aget_state(inside)):
                 await run.aupdate_state(inside, again, as_node=START)
@@ -96,7 +98,15 @@ def _compiled(maker: object) -> Compiled:
     return maker.compile(name="maker")
 
 
-_NO_LIMIT = 2**31  # supersteps: a host's own limit must not cut a run short
+def _inside(config: RunnableConfig) -> RunnableConfig:
+    """The host's config, but for what would cut a run short, or lose one that stopped."""
+    durability = config.get("configurable", {}).get("__pregel_durability")
+    if durability == "exit" and get_store() is None:  # a subgraph that ends without an error would not be saved
+        config = default_durability(config)
+    return patch_config(config, recursion_limit=_NO_LIMIT)
+
+
+_NO_LIMIT = 2**31  # supersteps
 
 
 def _ended(snapshot: StateSnapshot) -> MakerInput | None:

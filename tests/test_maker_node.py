@@ -156,7 +156,8 @@ class TestGoingOn:
 
     @pytest.mark.parametrize("store", [None, "memory"])
     @pytest.mark.parametrize("way", ["sync", "async"])
-    async def test_a_run_that_stopped(self, store: str | None, way: str) -> None:
+    @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+    async def test_a_run_that_stopped(self, store: str | None, way: str, durability: Any) -> None:
         gone = [False]
 
         def answers(request: Any) -> Any:
@@ -166,12 +167,17 @@ class TestGoingOn:
         model = Scripted(answers)
         node = create_maker_node(counting(model, outage_limit=0), write=answer)
         graph = host(Dict, node).compile(checkpointer=InMemorySaver(), store=InMemoryStore() if store else None)
+
+        async def run(given: Any) -> Any:
+            if way == "async":
+                return await graph.ainvoke(given, THREAD, durability=durability)
+            return graph.invoke(given, THREAD, durability=durability)
+
         with pytest.raises(UnsolvedError, match=r"run 't/count:.* is stopped after 2 steps: .*OSError: gone") as caught:
-            await graph.ainvoke(HOSTS_OWN, THREAD) if way == "async" else graph.invoke(HOSTS_OWN, THREAD)
+            await run(HOSTS_OWN)
         assert caught.value.output["steps"] == 2
         gone[0] = False
-        result = await graph.ainvoke(None, THREAD) if way == "async" else graph.invoke(None, THREAD)
-        assert result == {**HOSTS_OWN, "answer": 3}
+        assert await run(None) == {**HOSTS_OWN, "answer": 3}
         assert model.drawn == 2 * 3 + 3 + 3  # three samples failed, and were no votes
 
     def test_a_run_that_broke_off(self) -> None:
@@ -211,6 +217,26 @@ class TestGoingOn:
         assert graph.invoke({"steps": 2}, THREAD)["__interrupt__"][0].value == {"counted": 2}
         assert graph.invoke(Command(resume=4), THREAD)["answer"] == 4
         assert model.drawn == (2 + 4) * 3
+
+    @pytest.mark.parametrize("way", ["sync", "async"])
+    async def test_an_interrupt_from_inside_the_run(self, way: str) -> None:
+        def observer(event: Any) -> list[Any]:
+            if event["event"] == "maker.undecided":
+                told.append(interrupt({"step": event["step"]}))
+            return []
+
+        told: list[str] = []
+        model = Scripted(lambda request: str(request.number) if request.messages[0].text == "1" else right(request))
+        maker = create_maker(Counting(3), model, max_samples=6, observer=observer)
+        node = create_maker_node(maker, write=lambda _, run: {"answer": run["reason"]}, on_unresolved="write")
+        graph = host(Dict, node).compile(checkpointer=InMemorySaver())
+        asked = await graph.ainvoke(HOSTS_OWN, THREAD) if way == "async" else graph.invoke(HOSTS_OWN, THREAD)
+        assert asked["__interrupt__"][0].value == {"step": 1}
+        drawn = model.drawn
+        resume: Any = Command(resume="I see")
+        result = await graph.ainvoke(resume, THREAD) if way == "async" else graph.invoke(resume, THREAD)
+        assert (told, model.drawn) == (["I see"], drawn)
+        assert result["answer"].startswith("step 1: no answer led by the margin")
 
     def test_a_low_limit_of_the_host_does_not_cut_it_short(self) -> None:
         node = create_maker_node(counting(Scripted(right)), write=answer)
