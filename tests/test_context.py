@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker import MakerContext, create_maker, create_maker_node, create_voting_graph, create_voting_node
 from langgraph_maker.errors import JournalError, SamplingError, UnresolvedError
+from langgraph_maker.records import HEADERS
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -83,8 +85,8 @@ def test_every_setting_reaches_its_sample() -> None:
 
 
 def test_a_larger_k_has_the_samples_and_supersteps_it_needs() -> None:
-    torn = Scripted(lambda request: "AB"[request.number % 2] if request.number < 200 else "A")
-    assert host(torn).invoke({"question": "?"}, context={"k": 10})["samples"] == 210
+    torn = Scripted(lambda request: "B" if 8 < request.number < 400 and request.number % 2 else "A")
+    assert host(torn).invoke({"question": "?"}, context={"k": 10})["samples"] > 400
 
 
 @pytest.mark.parametrize(
@@ -136,9 +138,13 @@ class TestWhatARunWasBegunWith:
         assert graph.invoke({"run_id": "other"}, context={"k": 5})["samples"] == 5 + 5
 
     def test_is_what_the_journal_and_the_events_say(self) -> None:
-        graph: Any = create_maker(Counting(2), Scripted(right)).compile()
-        begin: Any = next(iter(graph.stream({}, context={"k": 5}, stream_mode="custom")))
+        store = InMemoryStore()
+        graph: Any = create_maker(Counting(2), Scripted(right)).compile(store=store)
+        begin = next(iter(graph.stream({"run_id": "r"}, context={"k": 5, "max_samples": 40}, stream_mode="custom")))
         assert (begin["event"], begin["k"]) == ("maker.begin", 5)
+        [item] = store.search(HEADERS)
+        header = json.loads(item.value["header"])
+        assert (header["k"], header["sessions"][0]["settings"]["max_samples"]) == (5, 40)
 
 
 def test_nodes_inside_nodes_see_the_hosts_context() -> None:
