@@ -60,7 +60,9 @@ def section(module: ModuleType) -> Iterator[str]:
 
 def summary(module: ModuleType, name: str) -> str:
     value = getattr(module, name)
-    ours = str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).startswith("langgraph_maker")
+    if inspect.ismodule(value):
+        return first_line(value)
+    ours = str(getattr(value, "__module__", "")).startswith("langgraph_maker")
     return said_below(module.__name__, name) or (first_line(value) if ours else "")
 
 
@@ -72,7 +74,7 @@ def parameters(value: Any) -> str:
     """What a function must be given; "…" stands for what it may be."""
     if not inspect.isfunction(function := inspect.unwrap(value) if callable(value) else value):
         return ""
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     named = inspect.signature(function).parameters.values()
     needed = [f"{stars.get(one.kind, '')}{one.name}" for one in named if one.default is one.empty]
     return f"({', '.join([*needed, '…'] if len(needed) < len(named) else needed)})"
@@ -87,7 +89,7 @@ def said_below(module: str, name: str) -> str:
             return str(ast.literal_eval(below.value)).partition("\n")[0]
     for statement in body:
         if isinstance(statement, ast.ImportFrom) and any(one.name == name for one in statement.names):
-            return said_below(str(statement.module), name) if str(statement.module) in sys.modules else ""
+            return said_below(str(statement.module), name)
     return ""
 
 
