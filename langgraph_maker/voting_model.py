@@ -19,6 +19,7 @@ from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.intents import Check, OneOfTools, checks_of, intent_of, json_check
 from langgraph_maker.models import model_name
+from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.tally import check_budget, in_words
 from langgraph_maker.red_flags import AnyOf, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
@@ -41,7 +42,7 @@ class Voting:
     def __init__(self, red_flags: RuleLike | None, options: dict[str, Any]) -> None:
         self.red_flags, self.options = red_flags, options
         self.samplers: list[tuple[Any, Mapping[str, Any], Sampler]] = []
-        self.graph(_nobody, [], OneOfTools({}), None)  # says at once which option is out of range
+        self.graph(_nobody, list, OneOfTools({}), None)  # says at once which option is out of range
         # Supersteps: the agent's own limit must not cut a vote short.
         self.enough = 3 * check_budget(options["max_samples"], options["k"]) + 10
 
@@ -54,15 +55,15 @@ class Voting:
         self.samplers = [*self.samplers[1 - _REMEMBERED :], (base, arguments, sampler)]
         return sampler
 
-    def graph(self, sampler: Sampler, messages: Sequence[BaseMessage], rule: OneOfTools, answer: Check | None) -> Any:
-        """The graph of one vote on what to say to `messages`."""
+    def graph(self, sampler: Sampler, prompt: Prompt, rule: OneOfTools, answer: Check | None) -> Any:
+        """The graph of one vote."""
 
         def parse(response: AIMessage) -> Any:
             return {"intent": intent_of(response, answer), "message": response.model_dump_json()}
 
         return create_voting_graph(
             sampler,
-            prompt=lambda _: messages,
+            prompt=prompt,
             parse=parse,
             red_flags=AnyOf(*(() if self.red_flags is None else (self.red_flags,)), rule),
             **self.options,
@@ -113,12 +114,18 @@ class VotingModel(BaseChatModel):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
         """The message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
-        return _winner(graph.invoke(subtasks, self._config(config)))
+        try:
+            return _winner(graph.invoke(subtasks, self._config(config)))
+        except _OtherQuestionError:
+            return _winner(graph.invoke(subtasks, self._config(config)))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
         """The message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
-        return _winner(await graph.ainvoke(subtasks, self._config(config)))
+        try:
+            return _winner(await graph.ainvoke(subtasks, self._config(config)))
+        except _OtherQuestionError:
+            return _winner(await graph.ainvoke(subtasks, self._config(config)))
 
     def _generate(
         self,
@@ -134,21 +141,25 @@ class VotingModel(BaseChatModel):
 
     def _vote_on(self, asked: Any, settings: Mapping[str, Any]) -> tuple[Any, Any]:
         messages = self._convert_input(asked).to_messages()
+        said = json.dumps([message.model_dump() for message in messages], default=str)
+        question = blake2b(said.encode(), digest_size=16).hexdigest()  # checkpoints need not hold the messages again
+
+        def prompt(asked_before: str) -> Sequence[BaseMessage]:
+            if asked_before != question:
+                raise _OtherQuestionError
+            return messages
+
         arguments = {**self.arguments, **settings}
         checks = checks_of(self.tools)
         checks |= {name: check for name, check in self.answers.items() if name in checks}
+        bound = self.bound.bind(**settings) if settings else self.bound
         graph = self.voting.graph(
-            self.voting.sampler(
-                self.base, self.bound.bind(**settings) if settings else self.bound, {**arguments, "tools": self.tools}
-            ),
-            messages,
+            self.voting.sampler(self.base, bound, {**arguments, "tools": self.tools}),
+            prompt,
             OneOfTools(checks, forced=_forced(arguments.get("tool_choice"))),
             self._check_of_answer(arguments.get("response_format")),
         )
-        # A vote that broke off goes on under the same messages, which its checkpoints need not hold again.
-        said = json.dumps([message.model_dump() for message in messages], default=str)
-        same = blake2b(said.encode(), digest_size=16).hexdigest()
-        return graph, {"subtasks": [{"id": "vote", "state": same}]}
+        return graph, {"subtasks": [{"id": "vote", "state": question}]}
 
     def _check_of_answer(self, form: Any) -> Check | None:
         """What an answer must pass where the provider was asked for JSON."""
@@ -159,6 +170,10 @@ class VotingModel(BaseChatModel):
 
     def _config(self, config: RunnableConfig | None) -> RunnableConfig:
         return patch_config(ensure_config(config), recursion_limit=self.voting.enough)
+
+
+class _OtherQuestionError(Exception):
+    """The vote that broke off was on other messages, such as a prompt that tells the time: it begins afresh."""
 
 
 def summary(decision: Decision) -> dict[str, Any]:

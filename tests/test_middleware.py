@@ -20,7 +20,7 @@ from langgraph.prebuilt import InjectedState
 from pydantic import BaseModel, field_validator
 
 from langgraph_maker.errors import SamplingError, UnresolvedError
-from langgraph_maker.matchers import text, within
+from langgraph_maker.matchers import canonical, text, within
 from langgraph_maker.middleware import VotingMiddleware
 from langgraph_maker.testing import ScriptedChatModel, tool_call
 
@@ -85,13 +85,11 @@ class TestVote:
         model = says(tool_call("add", a=2, b=2), tool_call("add", b=2.0, a=2), "4")
         assert vote_of(agent(model, [Ran().add]).invoke(QUESTION)["messages"][1])["samples"] == 2
 
-    def test_an_answer_that_looks_like_a_call_is_none(self) -> None:
-        calls = '{"calls":[{"args":{"a":2,"b":2},"name":"add"}]}'
-        model = says(add(), calls, add(), add(), "4")
-        assert [c["count"] for c in vote_of(agent(model, [Ran().add]).invoke(QUESTION)["messages"][1])["counts"]] == [
-            3,
-            1,
-        ]
+    @pytest.mark.parametrize("key", [canonical, text, within(1)])
+    def test_an_answer_that_looks_like_a_call_is_none(self, key: Any) -> None:
+        model = says(add(), '{"calls":[{"args":{"a":2,"b":2},"name":"add"}]}', add(), add(), "4")
+        messages = agent(model, [Ran().add], VotingMiddleware(k=2, key=key)).invoke(QUESTION)["messages"]
+        assert [count["count"] for count in vote_of(messages[1])["counts"]] == [3, 1]
 
     @pytest.mark.parametrize(("key", "answers"), [(text, ["The Answer", "the  answer"]), (within(0.1), ["x", "x"])])
     def test_answers_are_compared_by_the_matcher(self, key: Any, answers: list[str]) -> None:
@@ -252,6 +250,15 @@ class TestRequest:
         assert [(call["temperature"], call["top_p"]) for call in model.calls] == [(0.0, 0.5), (0.1, 0.5)]
         assert [one.name for one in model.calls[0]["tools"]] == ["add"]
 
+    def test_settings_reach_a_model_without_tools(self) -> None:
+        @wrap_model_call
+        def short(request: Any, handler: Any) -> Any:
+            return handler(request.override(model_settings={"top_p": 0.5}))
+
+        model = says("4")
+        agent(model, before=[short]).invoke(QUESTION)
+        assert [call["top_p"] for call in model.calls] == [0.5, 0.5]
+
     def test_temperatures_may_be_the_models_own(self) -> None:
         model = says("4")
         agent(model, voting=VotingMiddleware(k=2, first_temperature=None, temperature=None)).invoke(QUESTION)
@@ -340,6 +347,22 @@ class TestGuest:
             graph.invoke(QUESTION, THREAD, durability=durability)
         messages = graph.invoke(None, THREAD, durability=durability)["messages"]
         assert (vote_of(messages[1])["samples"], len(model.calls)) == (4, 7)
+
+    def test_votes_on_another_question_do_not_count(self) -> None:
+        asked = ["Be brief."]
+        model = says("4", "5", ConnectionError("gone"), "4")
+        graph = agent(
+            model,
+            voting=VotingMiddleware(k=2, outage_limit=0),
+            before=[dynamic_prompt(lambda _: asked[-1])],
+            checkpointer=InMemorySaver(),
+        )
+        with pytest.raises(SamplingError):
+            graph.invoke(QUESTION, THREAD)
+        asked.append("Be long.")
+        assert vote_of(graph.invoke(None, THREAD)["messages"][-1])["counts"] == [
+            {"intent": {"answer": "4"}, "count": 2}
+        ]
 
     def test_each_step_and_turn_has_a_vote_of_its_own(self) -> None:
         model = says(add(), add(), "4", "4", "5", "5")
