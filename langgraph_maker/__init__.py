@@ -7,7 +7,7 @@
 ('solved', 31)
 """
 
-from langgraph_maker import journal, nodes, red_flags, simulation, theory
+from langgraph_maker import journal, matchers, nodes, red_flags, simulation, theory
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.calibration import acalibrate, calibrate
 from langgraph_maker.calibration.findings import Calibration
@@ -38,6 +38,7 @@ __all__ = [
     "create_voting_graph",
     "create_voting_node",
     "journal",
+    "matchers",
     "nodes",
     "red_flags",
     "simulation",

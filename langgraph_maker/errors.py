@@ -56,12 +56,13 @@ class RunBusyError(MakerError):
 
 
 class UnresolvedError(MakerError):
-    """A vote did not settle within its samples. `decision` holds the ballot as it stood."""
+    """A vote did not settle within its samples. `decision` holds the ballot as it stood, `instead` an option."""
 
-    def __init__(self, decision: Decision, why: str) -> None:
-        super().__init__(decision, why)
+    def __init__(self, decision: Decision, why: str, instead: str = 'on_unresolved="write"') -> None:
+        super().__init__(decision, why, instead)
         self.decision = decision
         self.why = why
+        self.instead = instead
 
     def __str__(self) -> str:
         mostly_flagged = 2 * self.decision["flagged"] > self.decision["samples"]
@@ -70,7 +71,7 @@ class UnresolvedError(MakerError):
             if mostly_flagged
             else "raise max_samples, make the step simpler"
         )
-        return f'{self.why}: {advice}, or handle it with on_unresolved="write"'
+        return f"{self.why}: {advice}, or handle it with {self.instead}"
 
 
 class UnsolvedError(MakerError):

@@ -225,6 +225,7 @@ class Done(TypedDict):
 
 
 Event: TypeAlias = Begin | Round | Step | RedFlags | Undecided | Alarm | Done
+"""Anything that is told; `event` says which."""
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm]]
 """Is given each event as it happens; the alarms that it returns go out after it."""

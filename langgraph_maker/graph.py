@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 
 from langgraph_maker import prices
-from langgraph_maker.ballot import canonical
+from langgraph_maker.ballot import Key, Relation, canonical
 from langgraph_maker.context import MakerContext
 from langgraph_maker.events import Detail, Observer
 from langgraph_maker.models import Model, model_name
@@ -99,7 +99,7 @@ def create_maker(
     Raises:
         ValueError: For an option out of range, an unknown model, or a `max_cost` without a price, with what to give
             instead.
-        TypeError: For a model that is none.
+        TypeError: For a model that is none, or a `task.vote_key` that compares votes in pairs.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
@@ -108,6 +108,10 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
+    if isinstance(task.vote_key, Relation):
+        raise TypeError(
+            f"vote_key of {task.name} is a function, as steps are journalled under its keys; a tolerance is not"
+        )
     margin = k if isinstance(k, Raised) or not callable(k) else _by_id(k)
     k = k.base if isinstance(k, Raised) else k
     sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
@@ -173,7 +177,7 @@ def create_voting_graph(
     *,
     prompt: Prompt,
     parse: Parse,
-    key: Callable[[Any], str] = canonical,
+    key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
@@ -195,7 +199,7 @@ def create_voting_graph(
         model: What to ask, see `models.Model`.
         prompt: φ, from a subtask's state to messages or to the text of one.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
-        key: Which votes are equal: those with equal keys.
+        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From a state and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard, see `red_flags`.

@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import patch_config
 from pydantic import BaseModel
 
-from langgraph_maker.ballot import canonical
+from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.graph import create_voting_graph
@@ -39,7 +39,7 @@ def create_voting_node(
     write: Callable[[Any, Decision], Any],
     parse: Parse | None = None,
     schema: type[BaseModel] | None = None,
-    key: Callable[[Any], str] = canonical,
+    key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
@@ -67,7 +67,7 @@ def create_voting_node(
             annotated `AIMessage` gets the whole message. This or `schema`.
         schema: A pydantic model that answers must fit; votes are its JSON. Models that can call tools are made to,
             from others the response's text must be that JSON.
-        key: Which votes are equal: those with equal keys.
+        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From the value read and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard.
