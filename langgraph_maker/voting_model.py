@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -20,7 +21,7 @@ from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.intents import Check, OneOfTools, checks_of, intent_of, json_check
 from langgraph_maker.models import model_name
 from langgraph_maker.nodes.sample import Prompt
-from langgraph_maker.nodes.tally import check_budget, in_words
+from langgraph_maker.nodes.tally import in_words, supersteps
 from langgraph_maker.red_flags import AnyOf, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.state import Decision, Request, Sampler
@@ -43,8 +44,7 @@ class Voting:
         self.red_flags, self.options = red_flags, options
         self.samplers: list[tuple[Any, Mapping[str, Any], Sampler]] = []
         self.graph(_nobody, list, OneOfTools({}), None)  # says at once which option is out of range
-        # Supersteps: the agent's own limit must not cut a vote short.
-        self.enough = 3 * check_budget(options["max_samples"], options["k"]) + 10
+        self.supersteps = partial(supersteps, options["k"], options["max_samples"])
 
     def sampler(self, base: Any, bound: Any, arguments: Mapping[str, Any]) -> Sampler:
         """The sampler of `bound`, and the same one for the same arguments: it has learned what its provider refuses."""
@@ -169,7 +169,7 @@ class VotingModel(BaseChatModel):
         return self.answers.get(described.get("name", "")) or json_check(described.get("schema") or {})
 
     def _config(self, config: RunnableConfig | None) -> RunnableConfig:
-        return patch_config(ensure_config(config), recursion_limit=self.voting.enough)
+        return patch_config(ensure_config(config), recursion_limit=self.voting.supersteps())
 
 
 class _OtherQuestionError(Exception):

@@ -14,7 +14,6 @@ from langchain_core.runnables.config import patch_config
 from pydantic import BaseModel
 
 from langgraph_maker.ballot import Key, canonical
-from langgraph_maker.context import overrides
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.hosts import check_on_unresolved, read_from, write_to
@@ -23,7 +22,7 @@ from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import VotingInput
-from langgraph_maker.nodes.tally import check_budget, in_words
+from langgraph_maker.nodes.tally import in_words, supersteps
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.state import Decision
@@ -138,9 +137,7 @@ def create_voting_node(
         return write_to(state, write, decision, config)
 
     def inside(config: RunnableConfig) -> RunnableConfig:
-        given = overrides()
-        budget = check_budget(given.get("max_samples", max_samples), given.get("k", k))
-        return patch_config(config, recursion_limit=3 * budget + 10)  # a host's own limit must not cut a vote short
+        return patch_config(config, recursion_limit=supersteps(k, max_samples))
 
     def vote(state: Any, config: RunnableConfig) -> Any:
         return finish(state, graph.invoke(subtasks(state), inside(config)), config)

@@ -54,6 +54,7 @@ def test_every_graph_has_an_assistant(client: Any) -> None:
     [
         ("hanoi", {"decompose", "vote:sample", "vote:guard", "vote:tally", "update", "escalate"}),
         ("vote", {"vote:sample", "vote:guard", "vote:tally"}),
+        ("agent", {"model", "tools"}),
         ("host", {"count", "vote:sample", "vote:guard", "vote:tally", "ask"}),
     ],
 )
@@ -81,8 +82,9 @@ class TestForms:
         assert all(setting["description"] and setting["langgraph_nodes"] for setting in settings.values())
         assert settings["k"]["minimum"] == 1
 
-    def test_vote_has_defaults_that_need_no_key(self, client: Any) -> None:
-        settings = client.assistants.get_schemas(assistant(client, "vote"))["context_schema"]["properties"]
+    @pytest.mark.parametrize("graph", ["vote", "agent"])
+    def test_the_defaults_need_no_key(self, client: Any, graph: str) -> None:
+        settings = client.assistants.get_schemas(assistant(client, graph))["context_schema"]["properties"]
         assert (settings["model"]["default"], settings["k"]["default"]) == ("simulated", 3)
 
 
@@ -112,6 +114,22 @@ class TestRuns:
         assert sorted(answer["counts"], key=str) == sorted(standings[-1]["counts"], key=str)
         first, *others = sorted((count["count"] for count in answer["counts"]), reverse=True)
         assert first - max(others, default=0) == 4
+
+    def test_the_agent_votes_on_a_call_and_makes_it_once(self, client: Any) -> None:
+        thread = new_thread(client)
+        asked = {"messages": [{"role": "user", "content": "Order 40 bolts."}]}
+        events = streamed(client, "agent", thread=thread, input=asked, context={"k": 5})
+        assert not [data for kind, _, data in events if kind == "error"]
+        assert len([data for kind, below, data in events if kind == "custom" and below]) >= 2
+        _, call, done, answer = client.threads.get_state(thread)["values"]["messages"]
+        assert [(one["name"], one["args"]) for one in call["tool_calls"]] == [
+            ("order", {"article": "bolt", "pieces": 40})
+        ]
+        assert (done["type"], done["content"]) == ("tool", "ordered 40 of bolt")
+        assert answer["content"] == "Ordered 40 of bolt (a simulated model)."
+        for voted in (call, answer):
+            first, *others = [count["count"] for count in voted["response_metadata"]["vote"]["counts"]]
+            assert first - max(others, default=0) == 5
 
     def test_settings_of_an_assistant(self, client: Any) -> None:
         made = client.assistants.create("hanoi", context={"k": 6})["assistant_id"]
@@ -193,6 +211,8 @@ def test_a_cancelled_run_goes_on_with_what_it_paid_for(client: Any) -> None:
         ("vote", {"question": "?"}, {"model": "nobody"}, "unknown model 'nobody'"),
         ("vote", {"question": "?"}, {"model": "openai:any"}, "OPENAI_API_KEY"),
         ("vote", {"question": " "}, None, "there is no question"),
+        ("agent", {"messages": "Hello"}, {"k": 0}, "k\n  Input should be greater than or equal to 1"),
+        ("agent", {"messages": "Hello"}, {"model": "nobody"}, "unknown model 'nobody'"),
     ],
 )
 def test_bad_settings_are_refused_in_words(client: Any, graph: str, given: Any, context: Any, message: str) -> None:

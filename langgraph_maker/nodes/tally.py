@@ -28,6 +28,7 @@ __all__ = [
     "deficit",
     "in_words",
     "margins",
+    "supersteps",
     "tally_node",
     "unanswered",
 ]
@@ -149,6 +150,12 @@ def check_budget(max_samples: int | None, k: int) -> int:
             f"max_samples is a whole number of at least k = {k}, or no ballot could be decided; not {max_samples!r}"
         )
     return budget
+
+
+def supersteps(k: int, max_samples: int | None) -> int:
+    """What one vote may take, under the runtime context too, so that a host's own limit does not cut it short."""
+    given = overrides()
+    return 3 * check_budget(given.get("max_samples", max_samples), given.get("k", k)) + 10
 
 
 def decision(ballot: BallotState) -> Decision:
