@@ -80,7 +80,7 @@ def overrides() -> MakerContext:
     """
     try:
         runtime: Any = get_runtime()
-    except RuntimeError:  # a node that is called by itself
+    except (RuntimeError, KeyError):  # a node that is called by itself
         return {}
     if runtime is None or (context := runtime.context) is None:
         return {}

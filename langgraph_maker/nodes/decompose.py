@@ -14,7 +14,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker import records
 from langgraph_maker.ballot import check_margin
-from langgraph_maker.context import overrides
+from langgraph_maker.context import MakerContext, overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
 from langgraph_maker.nodes.node import Node
@@ -88,18 +88,25 @@ def decompose_node(
         JournalError: While running, when the journal or thread is of another task or k, has a step that was decided by
             less than its k, was altered, or ends before the checkpoint.
     """
-    terms: Terms = {
-        "fixed": {"task": task.name, "parameters": task.parameters()},
-        "margin": lambda _: 1,
-        "settings": settings or {},
-        "limit": _steps(task, max_steps),
-        "lanes": _lanes(task, lanes),
-    }
+    limit, about = _steps(task, max_steps), {"task": task.name, "parameters": task.parameters()}
+
+    def terms(given: MakerContext) -> Terms:
+        asked, budget = given.get("k", k), given.get("max_samples", max_samples)
+        return {
+            "fixed": {**about, "k": BY_STEP if callable(asked) else check_margin(asked)},
+            "margin": asked if callable(asked) else lambda _: asked,
+            "settings": {
+                **(settings or {}),
+                "max_samples": budget if callable(asked) else check_budget(budget, asked),
+            },
+            "limit": limit,
+            "lanes": _lanes(task, lanes),
+        }
+
     role = _Decompose(
         task=task,
-        k=k,
-        max_samples=max_samples,
-        terms=_with(terms, k, max_samples),
+        terms=terms({}),
+        terms_under=terms,
         max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
@@ -111,9 +118,8 @@ def decompose_node(
 @dataclass(frozen=True)
 class _Decompose:
     task: Task
-    k: int | Callable[[int], int]
-    max_samples: int | None
     terms: Terms
+    terms_under: Callable[[MakerContext], Terms]
     max_total_samples: int | None
     max_cost: float | None
     stop: Callable[[], bool | str]
@@ -133,10 +139,8 @@ class _Decompose:
 
     def asked(self) -> _Decompose:
         """As the runtime context has it."""
-        if not (given := overrides()):
-            return self
-        terms = _with(self.terms, given.get("k", self.k), given.get("max_samples", self.max_samples))
-        return replace(self, terms=terms)
+        given = overrides()
+        return replace(self, terms=self.terms_under(given)) if given else self
 
     def unjournalled(self, state: MakerState, run_id: str) -> dict[str, Any]:
         limit = self.terms["limit"]
@@ -271,18 +275,6 @@ class _Decompose:
             if cost >= self.max_cost:
                 return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}: raise it"
         return ""
-
-
-def _with(terms: Terms, k: int | Callable[[int], int], max_samples: int | None) -> Terms:
-    """The terms with their margin and budget."""
-    margin = k if callable(k) else lambda _: k
-    budget = max_samples if callable(k) else check_budget(max_samples, check_margin(k))
-    return {
-        **terms,
-        "fixed": {**terms["fixed"], "k": BY_STEP if callable(k) else k},
-        "margin": margin,
-        "settings": {**terms["settings"], "max_samples": budget},
-    }
 
 
 def _run_id(state: MakerState, config: RunnableConfig) -> str:

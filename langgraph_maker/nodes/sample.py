@@ -127,10 +127,9 @@ class _Sample:
         """As the runtime context has it."""
         if not (given := overrides()):
             return self
-        own = margins(given.get("k", self.k), given.get("max_samples", self.max_samples))
         return replace(
             self,
-            margins=own,
+            margins=margins(self.k, self.max_samples, given),
             first_temperature=given.get("first_temperature", self.first_temperature),
             temperature=given.get("temperature", self.temperature),
         )

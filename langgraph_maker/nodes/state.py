@@ -85,7 +85,7 @@ class Lane(TypedDict):
 
 
 class MakerInput(TypedDict, total=False):
-    """`run_id` names the run; without it the thread's id does, or a fresh one."""
+    """`run_id` names the run; without it the thread's id does, in a host with the visit of its node; or a fresh one."""
 
     run_id: str
 

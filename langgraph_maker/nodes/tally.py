@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from operator import index, itemgetter
 from typing import Any, TypeAlias
@@ -12,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 
 from langgraph_maker.ballot import Ballot, check_margin
-from langgraph_maker.context import overrides
+from langgraph_maker.context import MakerContext, overrides
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.telling import told_votes
@@ -58,7 +57,7 @@ def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0,
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         given = overrides()
-        own = margins(given.get("k", k), given.get("max_samples", max_samples)) if given else usual
+        own = margins(k, max_samples, given) if given else usual
         ballots = [
             _count(ballot, *own(ballot["id"]), hedge) if _to_count(ballot, hedge) else ballot
             for ballot in state["ballots"]
@@ -74,12 +73,18 @@ def tally_node(*, k: Margin = 3, max_samples: int | None = None, hedge: int = 0,
     return Node("tally", tally)
 
 
-def margins(k: Margin, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
+def margins(k: Margin, max_samples: int | None, given: MakerContext | None = None) -> Callable[[str], tuple[int, int]]:
     """From a subtask's id to its margin and to the samples that its ballot may use, see `check_budget`.
+
+    What is `given` stands in place of the others, but no k that was raised is lowered.
 
     Raises:
         ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
     """
+    if given:
+        raised = k.to if isinstance(k, Raised) else 0
+        k = max(given["k"], raised) if "k" in given else k
+        max_samples = given.get("max_samples", max_samples)
     if isinstance(k, Raised):
         return _rising(k, max_samples)
     if not callable(k):
@@ -116,8 +121,11 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
 
 
 def _tell(ballots: Sequence[BallotState]) -> None:
-    with suppress(RuntimeError):  # a node that is called by itself has no stream
-        get_stream_writer()(told_votes(ballots))
+    try:
+        write = get_stream_writer()
+    except (RuntimeError, KeyError):  # a node that is called by itself has no stream
+        return
+    write(told_votes(ballots))
 
 
 LARGEST_MARGIN = 1000

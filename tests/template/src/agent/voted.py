@@ -42,7 +42,6 @@ decide = create_voting_node(
 )
 builder = StateGraph(State, Context)
 builder.add_node("call_model", call_model)
-builder.add_node("decide", decide)
 builder.add_edge(START, "call_model")
-builder.add_edge("call_model", "decide")
+builder.add_node("decide", decide).add_edge("call_model", "decide")
 graph = builder.compile(name="agent")
