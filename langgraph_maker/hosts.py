@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, StateSnapshot
 from pydantic import BaseModel
 
-__all__ = ["check_on_unresolved", "read_from", "write_to"]
+__all__ = ["Again", "Compiled", "areopen", "check_on_unresolved", "read_from", "reopen", "saves_at_exit", "write_to"]
+
+Compiled: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
+Again: TypeAlias = Callable[[Any], tuple[dict[str, Any], str] | None]
+"""From how a graph ended to the update that opens it again, and the node that it is to come from; None to leave it."""
 
 
 def read_from(state: Any, read: Callable[[Any], Any]) -> Any:
@@ -45,6 +50,31 @@ def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config:
     return update
 
 
+def saves_at_exit(config: RunnableConfig) -> bool:
+    """Whether the host's durability is "exit", which loses what a subgraph did that ended well in a node that fails."""
+    return bool(config.get("configurable", {}).get("__pregel_durability") == "exit")
+
+
+def reopen(graph: Compiled, config: RunnableConfig, again: Again) -> None:
+    """Have a graph inside a host go on where it ended, if it can: LangGraph takes what has ended for done."""
+    try:
+        snapshot = graph.get_state(config)
+    except ValueError:  # the host has no checkpointer
+        return
+    if (update := _update(snapshot, again)) is not None:
+        graph.update_state(config, *update)
+
+
+async def areopen(graph: Compiled, config: RunnableConfig, again: Again) -> None:
+    """`reopen`, in asynchronous code."""
+    try:
+        snapshot = await graph.aget_state(config)
+    except ValueError:  # the host has no checkpointer
+        return
+    if (update := _update(snapshot, again)) is not None:
+        await graph.aupdate_state(config, *update)
+
+
 def check_on_unresolved(value: object) -> None:
     """Refuse what is neither "raise" nor "write".
 
@@ -53,6 +83,10 @@ def check_on_unresolved(value: object) -> None:
     """
     if value not in ("raise", "write"):
         raise ValueError(f'on_unresolved is "raise" or "write", not {value!r}')
+
+
+def _update(snapshot: StateSnapshot, again: Again) -> tuple[dict[str, Any], str] | None:
+    return again(snapshot.values) if snapshot.values and not snapshot.next else None
 
 
 def _is_update(update: object) -> bool:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Literal, TypeAlias, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langgraph.config import get_store
 from langgraph.graph import START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import StateSnapshot
 
 from langgraph_maker.context import MakerContext
 from langgraph_maker.errors import UnsolvedError
 from langgraph_maker.graph import default_durability
-from langgraph_maker.hosts import check_on_unresolved, read_from, write_to
+from langgraph_maker.hosts import Compiled, areopen, check_on_unresolved, read_from, reopen, saves_at_exit, write_to
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState
 
 __all__ = ["create_maker_node"]
 
 Maker: TypeAlias = StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]
-Compiled: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 
 
 def create_maker_node(
@@ -75,16 +71,12 @@ def create_maker_node(
 
     def solve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
-        with suppress(ValueError):  # the host has no checkpointer
-            if again := _ended(run.get_state(inside)):
-                run.update_state(inside, again, as_node=START)
+        reopen(run, inside, _again)
         return finish(state, run.invoke(read_from(state, read), inside), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
-        with suppress(ValueError):  # the host has no checkpointer
-            if again := _ended(await run.aget_state(inside)):
-                await run.aupdate_state(inside, again, as_node=START)
+        await areopen(run, inside, _again)
         return finish(state, await run.ainvoke(read_from(state, read), inside), config)
 
     return Node("maker", solve, asolve, shows=[fixed] if fixed else [])
@@ -99,9 +91,8 @@ def _compiled(maker: object) -> Compiled:
 
 
 def _inside(config: RunnableConfig) -> RunnableConfig:
-    """The host's config, but for what would cut a run short, or lose one that stopped."""
-    durability = config.get("configurable", {}).get("__pregel_durability")
-    if durability == "exit" and get_store() is None:  # a subgraph that ends without an error would not be saved
+    """The host's config, but for what would cut a run short, or lose one that stopped and has no journal."""
+    if saves_at_exit(config) and get_store() is None:
         config = default_durability(config)
     return patch_config(config, recursion_limit=_NO_LIMIT)
 
@@ -109,7 +100,5 @@ def _inside(config: RunnableConfig) -> RunnableConfig:
 _NO_LIMIT = 2**31  # supersteps
 
 
-def _ended(snapshot: StateSnapshot) -> MakerInput | None:
-    """The input that takes up a run which ended unsolved: LangGraph holds a graph that has ended to be done."""
-    ended = snapshot.values and not snapshot.next and snapshot.values["status"] != "solved"
-    return {"run_id": snapshot.values["run_id"]} if ended else None
+def _again(ended: MakerState) -> tuple[dict[str, Any], str] | None:
+    return None if ended["status"] == "solved" else ({"run_id": ended["run_id"]}, START)

@@ -15,13 +15,14 @@ from pydantic import BaseModel
 
 from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.graph import create_voting_graph
-from langgraph_maker.hosts import check_on_unresolved, read_from, write_to
+from langgraph_maker.graph import create_voting_graph, default_durability
+from langgraph_maker.hosts import areopen, check_on_unresolved, read_from, reopen, saves_at_exit, write_to
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.position import reopened
 from langgraph_maker.nodes.sample import Prompt
-from langgraph_maker.nodes.state import VotingInput
+from langgraph_maker.nodes.state import VotingInput, VotingState
 from langgraph_maker.nodes.tally import in_words, supersteps
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
@@ -55,7 +56,7 @@ def create_voting_node(
     """A node for any graph: reads the host's state, votes on one question, writes the decision back.
 
     The vote is checkpointed with the host's own checkpointer, if it has one: a run that broke off in mid-vote goes
-    on without buying the counted votes again.
+    on without buying the counted votes again, and so does one whose vote was unresolved, under a larger `max_samples`.
 
     Args:
         model: What to ask, see `models.Model`.
@@ -137,15 +138,26 @@ def create_voting_node(
         return write_to(state, write, decision, config)
 
     def inside(config: RunnableConfig) -> RunnableConfig:
+        if saves_at_exit(config):
+            config = default_durability(config)
         return patch_config(config, recursion_limit=supersteps(k, max_samples))
 
     def vote(state: Any, config: RunnableConfig) -> Any:
+        reopen(graph, inside(config), _again)
         return finish(state, graph.invoke(subtasks(state), inside(config)), config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
+        await areopen(graph, inside(config), _again)
         return finish(state, await graph.ainvoke(subtasks(state), inside(config)), config)
 
     return Node("vote", vote, avote, shows=[graph])
+
+
+def _again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
+    """What was given up is tried again with what it counted, if the budget now allows."""
+    if all(ballot["status"] == "decided" for ballot in ended["ballots"]):
+        return None
+    return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
 
 
 def _structured(model: Model, schema: type[BaseModel]) -> Model:
