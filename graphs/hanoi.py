@@ -1,4 +1,7 @@
-"""Towers of Hanoi for LangGraph Studio: 5 disks, 31 voted steps, a simulated model, no key."""
+"""Towers of Hanoi for LangGraph Studio: 5 disks, 31 voted steps, a simulated model, no key.
+
+The settings panel is `MakerContext`: k, temperatures, samples a step.
+"""
 
 from langgraph_maker import create_maker
 from langgraph_maker.tasks import TowersOfHanoi

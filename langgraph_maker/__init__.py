@@ -7,11 +7,13 @@
 ('solved', 31)
 """
 
-from langgraph_maker import journal, nodes, red_flags, simulation, theory
+from langgraph_maker import journal, matchers, nodes, red_flags, simulation, theory
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.calibration import acalibrate, calibrate
 from langgraph_maker.calibration.findings import Calibration
+from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import create_maker, create_voting_graph
+from langgraph_maker.maker_node import create_maker_node
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.run import Progress, Run
 from langgraph_maker.runner import asolve, solve
@@ -23,6 +25,7 @@ __all__ = [
     "Ballot",
     "Calibration",
     "Decision",
+    "MakerContext",
     "Progress",
     "RedFlag",
     "Run",
@@ -32,9 +35,11 @@ __all__ = [
     "asolve",
     "calibrate",
     "create_maker",
+    "create_maker_node",
     "create_voting_graph",
     "create_voting_node",
     "journal",
+    "matchers",
     "nodes",
     "red_flags",
     "simulation",

@@ -12,13 +12,31 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from operator import index
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import orjson
 
 from langgraph_maker.errors import NotJSONError
 
-__all__ = ["Ballot", "canonical", "canonical_bytes", "check_margin", "plain"]
+__all__ = ["Ballot", "Key", "Relation", "canonical", "canonical_bytes", "check_margin", "key_function", "plain"]
+
+
+@runtime_checkable
+class Relation(Protocol):
+    """Which votes are equal, where that is found by comparing them: see `matchers.Pairwise`."""
+
+    def classes(self, known: dict[str, str]) -> Callable[[Any], str]:
+        """The key function of the ballot that has seen the votes in `known`."""
+        ...
+
+
+Key: TypeAlias = Callable[[Any], str] | Relation
+"""Which votes are equal: those for which a function returns equal strings, or as a relation has it, see `matchers`."""
+
+
+def key_function(key: Key, known: dict[str, str]) -> Callable[[Any], str]:
+    """The key function of one ballot; a relation remembers in `known` which votes it has seen."""
+    return key.classes(known) if isinstance(key, Relation) else key
 
 
 class Ballot:
@@ -26,7 +44,7 @@ class Ballot:
 
     Args:
         k: The margin, a whole number of at least 1.
-        key: Which votes are equal: those for which it returns equal strings.
+        key: Which votes are equal: those for which it returns equal strings, or a relation of `matchers`.
 
     Raises:
         ValueError: When `k` is not a whole number of at least 1.
@@ -41,9 +59,9 @@ class Ballot:
 
     __slots__ = ("_counts", "_key", "_votes", "k")
 
-    def __init__(self, k: int, *, key: Callable[[Any], str] | None = None) -> None:
+    def __init__(self, k: int, *, key: Key | None = None) -> None:
         self.k = check_margin(k)
-        self._key = key or canonical
+        self._key = key_function(key or canonical, {})
         self._counts: dict[str, int] = {}
         self._votes: dict[str, Any] = {}
 
@@ -65,6 +83,7 @@ class Ballot:
 
         Raises:
             ValueError: When the vote is not JSON (see `canonical`).
+            RedFlag: When a relation is no equivalence on the votes cast and this one.
             RuntimeError: When the ballot is decided: a vote cast then could be mistaken for one that counted.
         """
         if self.deficit == 0:

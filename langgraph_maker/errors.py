@@ -4,6 +4,7 @@
     ├── SamplingError     a model call failed for good: the model failed, the votes did not
     ├── CalibrationError  what was measured recommends no k
     ├── UnresolvedError   a voting node was told to raise when its vote does not settle
+    ├── UnsolvedError     a maker node was told to raise when its run does not end as solved
     ├── JournalError      a store does not hold what a run needs, or cannot be written
     └── RunBusyError      another live process is writing this run
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from langgraph_maker.nodes.state import MakerOutput
     from langgraph_maker.state import Decision
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "RunBusyError",
     "SamplingError",
     "UnresolvedError",
+    "UnsolvedError",
 ]
 
 
@@ -53,12 +56,13 @@ class RunBusyError(MakerError):
 
 
 class UnresolvedError(MakerError):
-    """A vote did not settle within its samples. `decision` holds the ballot as it stood."""
+    """A vote did not settle within its samples. `decision` holds the ballot as it stood, `instead` an option."""
 
-    def __init__(self, decision: Decision, why: str) -> None:
-        super().__init__(decision, why)
+    def __init__(self, decision: Decision, why: str, instead: str = 'on_unresolved="write"') -> None:
+        super().__init__(decision, why, instead)
         self.decision = decision
         self.why = why
+        self.instead = instead
 
     def __str__(self) -> str:
         mostly_flagged = 2 * self.decision["flagged"] > self.decision["samples"]
@@ -67,4 +71,18 @@ class UnresolvedError(MakerError):
             if mostly_flagged
             else "raise max_samples, make the step simpler"
         )
-        return f'{self.why}: {advice}, or handle it with on_unresolved="write"'
+        return f"{self.why}: {advice}, or handle it with {self.instead}"
+
+
+class UnsolvedError(MakerError):
+    """A run inside a host's graph did not end as solved. `output` says how it stands."""
+
+    def __init__(self, output: MakerOutput) -> None:
+        super().__init__(output)
+        self.output = output
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.output['run_id']!r} is {self.output['status']} after {self.output['steps']} steps:"
+            f' {self.output["reason"]} (on_unresolved="write" hands it to write instead)'
+        )

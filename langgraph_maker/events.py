@@ -1,7 +1,8 @@
 """What a maker graph tells while it runs: the events on LangGraph's custom stream, all plain JSON values.
 
 Each event is a dict whose "event" names its kind. They come from the nodes of a graph that `create_maker` made,
-under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=True`.
+under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=True`. Voting graphs and nodes tell
+`Votes`.
 
     >>> from langgraph_maker import create_maker
     >>> from langgraph_maker.tasks import TowersOfHanoi
@@ -37,9 +38,11 @@ __all__ = [
     "Open",
     "RedFlags",
     "Round",
+    "Standing",
     "Step",
     "Totals",
     "Undecided",
+    "Votes",
     "check_detail",
 ]
 
@@ -169,6 +172,23 @@ class Step(TypedDict):
     rounds: int
 
 
+class Standing(TypedDict):
+    """How a ballot stands: `counts` in the order in which answers came up, flagged samples by reason."""
+
+    subtask_id: str
+    status: Literal["open", "decided", "unresolved", "asking"]
+    counts: list[VoteCount]
+    samples: int
+    flags: dict[str, int]
+
+
+class Votes(TypedDict):
+    """A round of a voting graph or node is counted: the ballots that it moved. No observer gets this."""
+
+    event: Literal["maker.votes"]
+    ballots: list[Standing]
+
+
 class RedFlags(TypedDict):
     """The steps that a round decided had flagged samples: how many, by reason."""
 
@@ -238,6 +258,7 @@ class Done(TypedDict):
 
 
 Event: TypeAlias = Begin | Round | Step | RedFlags | Climbed | Asked | Undecided | Alarm | Done
+"""Anything that is told; `event` says which."""
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm]]
 """Is given each event as it happens; the alarms that it returns go out after it."""

@@ -11,10 +11,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from langgraph_maker import prices
-from langgraph_maker.ballot import canonical
+from langgraph_maker.ballot import Key, Relation, canonical
+from langgraph_maker.context import MakerContext
 from langgraph_maker.events import Detail, Observer
 from langgraph_maker.ladder import Audit, LadderLike, read_ladder
-from langgraph_maker.margins import check_budget
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import (
     decompose_node,
@@ -74,7 +74,7 @@ def create_maker(
     stop: Callable[[], bool | str] | None = None,
     detail: Detail = "round",
     observer: Observer | None = None,
-) -> StateGraph[MakerState, None, MakerInput, MakerOutput]:
+) -> StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]:
     """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
 
     Compile it with a checkpointer and a store of your own. Input `{}` or `{"run_id": …}`; an unfinished run goes
@@ -112,7 +112,7 @@ def create_maker(
     Raises:
         ValueError: For an option out of range, an unknown model, a `max_cost` without a price, or a ladder that makes
             no sense, with what to give instead; while running, for an answer to a question that is not open.
-        TypeError: For a model that is none.
+        TypeError: For a model that is none, or a `task.vote_key` that compares votes in pairs.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
@@ -121,6 +121,10 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
+    if isinstance(task.vote_key, Relation):
+        raise TypeError(
+            f"vote_key of {task.name} is a function, as steps are journalled under its keys; a tolerance is not"
+        )
     margin = k if isinstance(k, Raised) or not callable(k) else _by_id(k)
     k = k.base if isinstance(k, Raised) else k
     prompts = _prompts(task)
@@ -138,7 +142,7 @@ def create_maker(
     validate = _validating(task)
     check_cost(max_cost, price, model_name(model))
     vote = _round(
-        StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
+        StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
             prompt=prompts,
@@ -174,7 +178,7 @@ def create_maker(
         return "escalate" if any(rungs.concerns(ballot) for ballot in state["ballots"]) else "update"
 
     builder = (
-        StateGraph(MakerState, input_schema=MakerInput, output_schema=MakerOutput)
+        StateGraph(MakerState, MakerContext, input_schema=MakerInput, output_schema=MakerOutput)
         .add_node(
             "decompose",
             closing(
@@ -184,12 +188,8 @@ def create_maker(
                     k=k,
                     lanes=lanes,
                     max_steps=max_steps,
-                    settings={
-                        "model": model_name(model),
-                        "max_samples": max_samples if callable(k) else check_budget(max_samples, k),
-                        "hedge": hedge,
-                        **rungs.described,
-                    },
+                    max_samples=max_samples,
+                    settings={"model": model_name(model), "hedge": hedge, **rungs.described},
                     asks=rungs.human,
                     max_total_samples=max_total_samples,
                     max_cost=max_cost,
@@ -249,7 +249,7 @@ def create_voting_graph(
     *,
     prompt: Prompt | Sequence[Prompt],
     parse: Parse,
-    key: Callable[[Any], str] = canonical,
+    key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
@@ -264,7 +264,7 @@ def create_voting_graph(
     call_timeout: float = 600.0,
     outage_limit: float = 600.0,
     price: Price | None = None,
-) -> StateGraph[VotingState, None, VotingInput, VotingOutput]:
+) -> StateGraph[VotingState, MakerContext, VotingInput, VotingOutput]:
     """The graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
 
     Input `{"subtasks": [{"id": …, "state": …}]}`, output `{"decisions": [Decision]}` in the same order. Votes are
@@ -274,7 +274,7 @@ def create_voting_graph(
         model: What to ask, see `models.Model`.
         prompt: φ, from a subtask's state to messages or to the text of one; several are variants of one question.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
-        key: Which votes are equal: those with equal keys.
+        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From a state and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard, see `red_flags`.
@@ -308,7 +308,7 @@ def create_voting_graph(
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     builder = _round(
-        StateGraph(VotingState, input_schema=VotingInput, output_schema=VotingOutput),
+        StateGraph(VotingState, MakerContext, input_schema=VotingInput, output_schema=VotingOutput),
         sample=sample_node(
             sampler,
             prompt=prompts,
@@ -357,20 +357,20 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
     return lambda subtask_id: k(int(subtask_id))
 
 
-def _subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:
+def _subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
     """The graph as a node without checkpoints of its own, one namespace a call would pile up; drawn all the same."""
     graph = builder.compile(checkpointer=False, name=name)
 
     def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return graph.invoke(state, _default_durability(config))
+        return graph.invoke(state, default_durability(config))
 
     async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return await graph.ainvoke(state, _default_durability(config))
+        return await graph.ainvoke(state, default_durability(config))
 
     return Node(name, call, acall, shows=[builder.compile(name=name)])
 
 
-def _default_durability(config: RunnableConfig) -> RunnableConfig:
+def default_durability(config: RunnableConfig) -> RunnableConfig:
     """Without the host's durability: LangGraph 1.2 fails on "sync" in a graph that writes no checkpoints."""
     settings = config.get("configurable", {})
     if "__pregel_durability" not in settings:
@@ -396,12 +396,12 @@ def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
 
 
 def _round(
-    graph: StateGraph[VotingState, None, Any, Any],
+    graph: StateGraph[VotingState, MakerContext, Any, Any],
     *,
     sample: Runnable[VotingState, dict[str, Any]],
     guard: Runnable[VotingState, dict[str, Any]],
     tally: Runnable[VotingState, dict[str, Any]],
-) -> StateGraph[VotingState, None, Any, Any]:
+) -> StateGraph[VotingState, MakerContext, Any, Any]:
     """One round of voting; what follows `tally` is the caller's."""
     return (
         graph.add_node("sample", sample)

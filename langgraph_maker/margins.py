@@ -8,6 +8,7 @@ from operator import index
 from typing import TypeAlias
 
 from langgraph_maker.ballot import check_margin
+from langgraph_maker.context import MakerContext
 from langgraph_maker.raising import Raised
 
 __all__ = ["LARGEST_MARGIN", "Margin", "check_budget", "in_words", "margins"]
@@ -16,12 +17,18 @@ Margin: TypeAlias = int | Callable[[str], int] | Raised
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
 
 
-def margins(k: Margin, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
+def margins(k: Margin, max_samples: int | None, given: MakerContext | None = None) -> Callable[[str], tuple[int, int]]:
     """From a subtask's id to its margin and to the samples that its ballot may use, see `check_budget`.
+
+    What is `given` stands in place of the others, but no k that was raised is lowered.
 
     Raises:
         ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
     """
+    if given:
+        raised = k.to if isinstance(k, Raised) else 0
+        k = max(given["k"], raised) if "k" in given else k
+        max_samples = given.get("max_samples", max_samples)
     if isinstance(k, Raised):
         return _rising(k, max_samples)
     if not callable(k):

@@ -116,7 +116,8 @@ class BallotState(TypedDict):
     ones included, `following` is the number of the next one to count, and `waiting` holds the verdicts on those that
     arrived before one that was issued earlier. Where votes count as they arrive, none below `asked` follows. `rounds`
     counts how often samples were issued; `last_flag` is the last flag in words; `alike` is as
-    in `records.Entry`, where the first three samples came together. `responses` and `verdicts` hold what
+    in `records.Entry`, where the first three samples came together; `known` is as in `matchers.Pairwise.classes`, where
+    votes are compared in pairs. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
     rounds. `climb` is there once it left the first tier or was audited, `human` once a human has answered. One that is
     "asking" waits for that.
@@ -137,6 +138,7 @@ class BallotState(TypedDict):
     alike: NotRequired[int]
     climb: NotRequired[Climb]
     human: NotRequired[Verdict]
+    known: NotRequired[dict[str, str]]
     usage: Usage
     numbers: list[int]
     responses: list[AIMessage]

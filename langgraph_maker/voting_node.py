@@ -13,16 +13,18 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import patch_config
 from pydantic import BaseModel
 
-from langgraph_maker.ballot import canonical
+from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.graph import create_voting_graph
+from langgraph_maker.graph import create_voting_graph, default_durability
+from langgraph_maker.hosts import NO_LIMIT, areopen, check_on_unresolved, read_from, reopen, saves_at_exit, write_to
 from langgraph_maker.ladder import Audit, LadderLike
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.position import reopened
 from langgraph_maker.nodes.sample import Prompt
-from langgraph_maker.nodes.state import VotingInput
+from langgraph_maker.nodes.state import VotingInput, VotingState
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.state import Decision
@@ -38,7 +40,7 @@ def create_voting_node(
     write: Callable[[Any, Decision], Any],
     parse: Parse | None = None,
     schema: type[BaseModel] | None = None,
-    key: Callable[[Any], str] = canonical,
+    key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
@@ -58,7 +60,7 @@ def create_voting_node(
     """A node for any graph: reads the host's state, votes on one question, writes the decision back.
 
     The vote is checkpointed with the host's own checkpointer, if it has one: a run that broke off in mid-vote goes
-    on without buying the counted votes again.
+    on without buying the counted votes again, and so does one whose vote was unresolved, under a larger `max_samples`.
 
     Args:
         model: What to ask, see `models.Model`.
@@ -69,7 +71,7 @@ def create_voting_node(
             annotated `AIMessage` gets the whole message. This or `schema`.
         schema: A pydantic model that answers must fit; votes are its JSON. Models that can call tools are made to,
             from others the response's text must be that JSON.
-        key: Which votes are equal: those with equal keys.
+        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From the value read and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard.
@@ -89,8 +91,9 @@ def create_voting_node(
 
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
-            `read` asks for a key that the host's state does not have.
-        TypeError: For a `schema` that is no pydantic model, or a model that is none.
+            `read` asks for a key that the host's state does not have, or the runtime context has a bad setting.
+        TypeError: For a `schema` that is no pydantic model, or a model that is none; while running, when `write`
+            returns no update.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 
@@ -108,8 +111,7 @@ def create_voting_node(
     """
     if (parse is None) == (schema is None):
         raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
-    if on_unresolved not in ("raise", "write"):
-        raise ValueError(f'on_unresolved is "raise" or "write", not {on_unresolved!r}')
+    check_on_unresolved(on_unresolved)
     if schema is not None:
         model, parse = _structured(model, schema), _reader(schema)
         red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), _one_answer(schema))
@@ -135,34 +137,38 @@ def create_voting_node(
     ).compile(name="vote")
 
     def subtasks(state: Any) -> VotingInput:
-        try:
-            return {"subtasks": [{"id": "vote", "state": read(state)}]}
-        except (KeyError, AttributeError) as error:
-            kind = type(state)
-            fields = sorted(state if isinstance(state, dict) else getattr(kind, "__annotations__", ()))
-            failure = f"{type(error).__name__} {error}"
-            raise ValueError(
-                f"read failed with {failure} on the graph's state, a {kind.__name__} of {fields}"
-            ) from error
+        return {"subtasks": [{"id": "vote", "state": read_from(state, read)}]}
 
-    def finish(state: Any, output: dict[str, Any]) -> Any:
+    def finish(state: Any, output: dict[str, Any], config: RunnableConfig) -> Any:
         decision: Decision = output["decisions"][0]
         if decision["status"] == "unresolved" and on_unresolved == "raise":
             counts = [count["count"] for count in decision["counts"]]
             raise UnresolvedError(
                 decision, in_words(decision["samples"], decision["flags"], decision["last_flag"], counts)
             )
-        return write(state, decision)
+        return write_to(state, write, decision, config)
 
-    enough = 10**6  # supersteps: a host's own limit must not cut a vote short, which has its budget
+    def inside(config: RunnableConfig) -> RunnableConfig:
+        if saves_at_exit(config):
+            config = default_durability(config)
+        return patch_config(config, recursion_limit=NO_LIMIT)
 
     def vote(state: Any, config: RunnableConfig) -> Any:
-        return finish(state, graph.invoke(subtasks(state), patch_config(config, recursion_limit=enough)))
+        reopen(graph, inside(config), _again)
+        return finish(state, graph.invoke(subtasks(state), inside(config)), config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
-        return finish(state, await graph.ainvoke(subtasks(state), patch_config(config, recursion_limit=enough)))
+        await areopen(graph, inside(config), _again)
+        return finish(state, await graph.ainvoke(subtasks(state), inside(config)), config)
 
     return Node("vote", vote, avote, shows=[graph])
+
+
+def _again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
+    """What was given up is tried again with what it counted, if the budget now allows."""
+    if all(ballot["status"] == "decided" for ballot in ended["ballots"]):
+        return None
+    return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
 
 
 def _structured(model: Model, schema: type[BaseModel]) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -14,32 +14,9 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import Request
 from langgraph_maker.task import State, Task, Vote
+from langgraph_maker.testing import Scripted, script
 
-
-class Scripted:
-    """A sampler that answers sample `number` of a ballot from its script, and remembers what it was asked.
-
-    `answers` maps a subtask id (or the prompt's text) to answers in order, the last one repeated; an exception
-    stands for a failed call.
-    """
-
-    def __init__(self, answers: Callable[[Request], str | AIMessage | Exception]) -> None:
-        self.answers = answers
-        self.batches: list[list[Request]] = []
-
-    async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
-        self.batches.append(list(requests))
-        answers = [self.answers(request) for request in requests]
-        return [AIMessage(answer) if isinstance(answer, str) else answer for answer in answers]
-
-    @property
-    def drawn(self) -> int:
-        return sum(len(batch) for batch in self.batches)
-
-
-def script(*answers: str | AIMessage | Exception) -> Scripted:
-    """The same answers for every ballot, by the number of the sample; the last one for all later samples."""
-    return Scripted(lambda request: answers[min(request.number, len(answers) - 1)])
+__all__ = ["Counting", "Recording", "Scripted", "right", "script", "scripts"]
 
 
 def scripts(answers: dict[str, Iterable[str]]) -> Scripted:

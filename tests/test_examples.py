@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import subprocess
-import sys
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -18,12 +16,9 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-def run(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(program: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    run_path(str(program), run_name="__main__")
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -32,28 +27,33 @@ def run(code: str) -> str:
         ("triage_plain", "technical"),
         ("triage_voted", "Your ticket went to billing."),
         ("long_addition", "right"),
+        ("invoice_pipeline", "booked 2024-117 ACME GmbH 1190.00 after 6 samples (a scripted model)"),
+        ("voting_agent", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
     ],
 )
-def test_examples_run(example: str, says: str) -> None:
-    assert says in run((ROOT / "examples" / f"{example}.py").read_text())
+def test_examples_run(example: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert says in run(ROOT / "examples" / f"{example}.py", capsys)
 
 
-def test_hard_steps_are_compared() -> None:
-    said = subprocess.run(
-        [sys.executable, "-m", "examples.hard_steps", "--disks", "6", "--seeds", "1", "--rates", "0.3"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    ways = {line[12:31].strip(): line.split() for line in said[2:]}
-    assert ways.keys() == {"plain voting", "diversity by design", "default ladder", "audit of each step"}
+def test_hard_steps_are_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["hard_steps", "--disks", "6", "--seeds", "1", "--rates", "0.3"])
+    said = run(ROOT / "examples" / "hard_steps.py", capsys).splitlines()
+    right = {line[12:31].strip(): float(line[31:].split()[0].rstrip("%")) for line in said[2:]}
+    assert right.keys() == {"plain voting", "diversity by design", "default ladder", "audit of each step"}
     assert "0 of 1" in said[2]
-    assert float(ways["default ladder"][3].rstrip("%")) > float(ways["plain voting"][3].rstrip("%"))
+    assert right["default ladder"] > right["plain voting"]
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES} == {"triage_plain", "triage_voted", "long_addition", "hard_steps"}
+    assert {path.stem for path in EXAMPLES} == {
+        "triage_plain",
+        "triage_voted",
+        "long_addition",
+        "hard_steps",
+        "invoice_pipeline",
+        "test_invoice_pipeline",  # pytest runs it
+        "voting_agent",
+    }
 
 
 def test_a_voted_step_is_ten_lines() -> None:
@@ -72,13 +72,16 @@ def test_both_apps_run_with_and_without_a_checkpointer(kind: str, checkpointer: 
 
 
 @pytest.mark.parametrize("block", range(len(PYTHON)))
-def test_readme_runs(block: int) -> None:
-    printed = run(PYTHON[block])
+def test_readme_runs(block: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "readme.py"
+    program.write_text(PYTHON[block])
+    printed = run(program, capsys)
     sure = (
         "no error in 255 steps with probability 0.99904 (≥ 0.9965), bounds of 95 %, if samples err independently,"
         " equally often at every step, and less often than not\n"
     )
-    expected = ["billing\n", "solved [6, 8, 0, 3, 0, 1]\n", "", sure]
+    paid = "Paid 1200 cents back for A-7.\n"
+    expected = ["billing\n", "15\n", paid, "solved [6, 8, 0, 3, 0, 1]\n", "", sure]
     assert printed == expected[block]
 
 

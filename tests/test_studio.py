@@ -2,95 +2,218 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
+from studio import ROOT, assistant, copied, new_thread, serving, validate
 
 pytestmark = pytest.mark.studio
-ROOT = Path(__file__).parent.parent
-LANGGRAPH = Path(sys.executable).with_name("langgraph")
+GRAPHS = set(json.loads((ROOT / "langgraph.json").read_text())["graphs"])
+HANOI = 31  # steps
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("studio")
-    for name in ("langgraph.json", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, home)
-    for name in ("graphs", "langgraph_maker"):
-        shutil.copytree(ROOT / name, home / name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    offline = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true", "LANGSMITH_TRACING": "false"}
-    clean = {name: value for name, value in os.environ.items() if "API_KEY" not in name}
-    log = (home / "log").open("w")
-    process = subprocess.Popen(
-        [LANGGRAPH, "dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)],
-        cwd=home,
-        env=clean | offline,
-        stdout=log,
-        stderr=log,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                with urlopen(f"{url}/ok", timeout=5):
-                    break
-            except (URLError, ConnectionError):
-                time.sleep(0.2)
-        else:
-            pytest.fail((home / "log").read_text())
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-        log.close()
-
-
-@pytest.fixture
-def client(server: str) -> Iterator[Any]:
-    from langgraph_sdk import get_sync_client
-
-    with get_sync_client(url=server) as client:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server of this project's graphs, and of a host app that has nodes of ours."""
+    home = copied(tmp_path_factory.mktemp("studio"))
+    shutil.copy(Path(__file__).parent / "studio_host.py", home / "graphs")
+    settings = json.loads((home / "langgraph.json").read_text())
+    settings["graphs"]["host"] = "./graphs/studio_host.py:graph"
+    (home / "langgraph.json").write_text(json.dumps(settings))
+    with serving(home) as client:
         yield client
 
 
-def assistant(client: Any, name: str) -> str:
-    return next(str(each["assistant_id"]) for each in client.assistants.search() if each["graph_id"] == name)
+def streamed(client: Any, graph: str, **options: Any) -> list[tuple[str, bool, Any]]:
+    """What a run streams: the kind of each event, whether it comes from a subgraph, its data."""
+    modes = ["values", "updates", "messages-tuple", "custom"]
+    stream = client.runs.stream(
+        options.pop("thread", None) or new_thread(client),
+        assistant(client, graph),
+        stream_mode=modes,
+        stream_subgraphs=True,
+        **options,
+    )
+    return [(event.event.partition("|")[0], "|" in event.event, event.data) for event in stream]
 
 
 def test_langgraph_json_is_valid() -> None:
-    subprocess.run([LANGGRAPH, "validate"], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    assert f"({len(GRAPHS)} graphs found)" in validate(ROOT)
 
 
-def test_the_picture_shows_the_roles(client: Any) -> None:
-    nodes = {node["id"] for node in client.assistants.get_graph(assistant(client, "hanoi"), xray=True)["nodes"]}
-    assert {"decompose", "vote:sample", "vote:guard", "vote:tally", "update", "escalate"} <= nodes
+def test_every_graph_has_an_assistant(client: Any) -> None:
+    assert {each["graph_id"] for each in client.assistants.search()} == GRAPHS | {"host"}
 
 
-def test_forms_come_from_the_input_schema(client: Any) -> None:
-    schemas = client.assistants.get_schemas(assistant(client, "hanoi"))
-    assert set(schemas["input_schema"]["properties"]) == {"run_id"}
-    assert {"status", "final_state", "steps", "samples"} <= set(schemas["output_schema"]["properties"])
+@pytest.mark.parametrize(
+    ("graph", "nodes"),
+    [
+        ("hanoi", {"decompose", "vote:sample", "vote:guard", "vote:tally", "update", "escalate"}),
+        ("vote", {"vote:sample", "vote:guard", "vote:tally"}),
+        ("agent", {"model", "tools"}),
+        ("host", {"count", "vote:sample", "vote:guard", "vote:tally", "ask"}),
+    ],
+)
+def test_the_picture_shows_the_roles(client: Any, graph: str, nodes: set[str]) -> None:
+    drawn = {node["id"] for node in client.assistants.get_graph(assistant(client, graph), xray=True)["nodes"]}
+    assert nodes <= drawn
 
 
-def test_a_run_streams_and_solves(client: Any) -> None:
-    thread = client.threads.create()["thread_id"]
+class TestForms:
+    def test_hanoi(self, client: Any) -> None:
+        schemas = client.assistants.get_schemas(assistant(client, "hanoi"))
+        assert set(schemas["input_schema"]["properties"]) == {"run_id"}
+        assert {"status", "final_state", "steps", "samples"} <= set(schemas["output_schema"]["properties"])
+
+    def test_vote(self, client: Any) -> None:
+        schemas = client.assistants.get_schemas(assistant(client, "vote"))
+        assert set(schemas["input_schema"]["properties"]) == {"question", "answers"}
+        assert schemas["input_schema"]["required"] == ["question"]
+        assert {"answer", "status", "counts"} <= set(schemas["output_schema"]["properties"])
+
+    @pytest.mark.parametrize("graph", sorted(GRAPHS))
+    def test_every_setting_is_described_and_belongs_to_a_node(self, client: Any, graph: str) -> None:
+        settings = client.assistants.get_schemas(assistant(client, graph))["context_schema"]["properties"]
+        assert {"k", "temperature", "first_temperature", "max_samples"} <= set(settings)
+        assert all(setting["description"] and setting["langgraph_nodes"] for setting in settings.values())
+        assert settings["k"]["minimum"] == 1
+
+    @pytest.mark.parametrize("graph", ["vote", "agent"])
+    def test_the_defaults_need_no_key(self, client: Any, graph: str) -> None:
+        settings = client.assistants.get_schemas(assistant(client, graph))["context_schema"]["properties"]
+        assert (settings["model"]["default"], settings["k"]["default"]) == ("simulated", 3)
+
+
+class TestRuns:
+    def test_hanoi_streams_and_solves(self, client: Any) -> None:
+        thread = new_thread(client)
+        events = streamed(client, "hanoi", thread=thread, input={})
+        told = [data for kind, _, data in events if kind == "custom"]
+        assert (told[0]["event"], told[-1]["event"]) == ("maker.begin", "maker.done")
+        assert sum(event["steps"] for event in told if event["event"] == "maker.round") == HANOI
+        inside = {name for kind, below, data in events if kind == "updates" and below for name in data}
+        assert inside == {"sample", "guard", "tally"}
+        assert not [kind for kind, _, _ in events if kind in {"error", "messages"}]
+        state = client.threads.get_state(thread)["values"]
+        assert (state["status"], state["steps"], state["run_id"]) == ("solved", HANOI, thread)
+
+    def test_vote_streams_its_votes(self, client: Any) -> None:
+        question = {"question": "Is this a test?", "answers": ["yes", "no"]}
+        events = streamed(client, "vote", input=question, context={"k": 4})
+        assert not [kind for kind, _, _ in events if kind in {"error", "messages"}]
+        standings = [data["ballots"][0] for kind, below, data in events if kind == "custom" and below]
+        counted = [sum(count["count"] for count in standing["counts"]) for standing in standings]
+        assert counted == sorted(counted)
+        answer = events[-1][2]
+        assert (answer["status"], answer["model"]) == ("decided", "simulated")
+        assert answer["counts"][0] == {"vote": answer["answer"], "count": max(c["count"] for c in answer["counts"])}
+        assert sorted(answer["counts"], key=str) == sorted(standings[-1]["counts"], key=str)
+        first, *others = sorted((count["count"] for count in answer["counts"]), reverse=True)
+        assert first - max(others, default=0) == 4
+
+    def test_the_agent_votes_on_a_call_and_makes_it_once(self, client: Any) -> None:
+        thread = new_thread(client)
+        asked = {"messages": [{"role": "user", "content": "Order 40 bolts."}]}
+        events = streamed(client, "agent", thread=thread, input=asked, context={"k": 5})
+        assert not [data for kind, _, data in events if kind == "error"]
+        assert len([data for kind, below, data in events if kind == "custom" and below]) >= 2
+        _, call, done, answer = client.threads.get_state(thread)["values"]["messages"]
+        [made] = call["tool_calls"]
+        assert (made["name"], made["args"]) == ("order", {"article": "bolt", "pieces": 40})
+        assert (done["type"], done["content"]) == ("tool", "ordered 40 of bolt")
+        assert answer["content"] == "Ordered 40 of bolt (a simulated model)."
+        for voted in (call, answer):
+            first, *others = [count["count"] for count in voted["response_metadata"]["vote"]["counts"]]
+            assert first - max(others, default=0) == 5
+
+    def test_settings_of_an_assistant(self, client: Any) -> None:
+        made = client.assistants.create("hanoi", context={"k": 6})["assistant_id"]
+        result = client.runs.wait(new_thread(client), made, input={})
+        assert result["status"] == "solved"
+        assert result["samples"] >= 6 * HANOI
+        client.assistants.delete(made)
+
+    def test_two_runs_on_one_store_do_not_touch_each_other(self, client: Any) -> None:
+        asked = {new_thread(client): 2, new_thread(client): 5}
+        runs = {
+            thread: client.runs.create(thread, assistant(client, "hanoi"), input={}, context={"k": k})["run_id"]
+            for thread, k in asked.items()
+        }
+        for thread, k in asked.items():
+            result = client.runs.join(thread, runs[thread])
+            assert (result["status"], result["steps"], result["run_id"]) == ("solved", HANOI, thread)
+            assert result["samples"] >= k * HANOI
+        found = client.store.search_items(["langgraph_maker", "headers"], limit=100)["items"]
+        headers = [json.loads(item["value"]["header"]) for item in found]
+        ks = {header["run_id"]: header["k"] for header in headers if header["run_id"] in asked}
+        assert ks == asked
+
+
+INTERRUPTS: list[Any] = [("host", {"status": "mine", "steps": 2}, {"answer": "A"}, "yes", {"approved": "yes"})]
+"""A graph, its input, what it asks, what it is told, and what its state has of it."""
+
+
+@pytest.mark.parametrize(("graph", "given", "asked", "told", "after"), INTERRUPTS)
+def test_an_interrupt_and_its_resume(client: Any, graph: str, given: Any, asked: Any, told: Any, after: Any) -> None:
+    thread = new_thread(client)
+    client.runs.wait(thread, assistant(client, graph), input=given)
+    assert client.threads.get(thread)["status"] == "interrupted"
+    [waiting] = client.threads.get_state(thread)["interrupts"]
+    assert waiting["value"] == asked
+    before = client.threads.get_state(thread)["values"]
+    client.runs.wait(thread, assistant(client, graph), command={"resume": told})
+    assert client.threads.get(thread)["status"] == "idle"
+    assert client.threads.get_state(thread)["values"] == {**before, **after}
+
+
+def test_a_node_of_ours_leaves_the_hosts_keys_alone(client: Any) -> None:
+    thread = new_thread(client)
+    client.runs.wait(thread, assistant(client, "host"), input={"status": "mine", "steps": 2})
+    assert client.threads.get_state(thread)["values"] == {"status": "mine", "steps": 2, "samples": 6, "answer": "A"}
+
+
+def test_a_cancelled_run_goes_on_with_what_it_paid_for(client: Any) -> None:
+    thread, rounds, run_id = new_thread(client), 0, ""
     stream = client.runs.stream(
-        thread, assistant(client, "hanoi"), input={}, stream_mode=["updates", "messages"], stream_subgraphs=True
+        thread,
+        assistant(client, "host"),
+        input={"status": "mine", "steps": 4, "hangs": True},
+        stream_mode=["custom"],
+        stream_subgraphs=True,
+        on_disconnect="continue",
     )
-    events = {event.event.split("|")[0] for event in stream}
-    assert "error" not in events
-    state = client.threads.get_state(thread)["values"]
-    assert (state["status"], state["steps"], state["run_id"]) == ("solved", 31, thread)
+    for event in stream:
+        run_id = event.data.get("run_id", run_id) if event.event == "metadata" else run_id
+        rounds += event.event.startswith("custom") and event.data["event"] == "maker.round"
+        if rounds == 2:  # and the third step hangs
+            break
+    client.runs.cancel(thread, run_id, wait=True)
+    assert client.runs.get(thread, run_id)["status"] == "interrupted"
+    events = streamed(client, "host", thread=thread, input=None)
+    told = [data for kind, _, data in events if kind == "custom"]
+    assert sum(event["event"] == "maker.round" for event in told) == 2
+    assert client.threads.get_state(thread)["values"]["samples"] == 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("graph", "given", "context", "message"),
+    [
+        ("hanoi", {}, {"k": 0}, "the runtime context is refused: k: Input should be greater than or equal to 1, not 0"),
+        ("hanoi", {}, {"temperature": "hot"}, "temperature: Input should be a valid number, not 'hot'"),
+        ("hanoi", {}, {"k": 5, "max_samples": 2}, "max_samples is a whole number of at least k = 5"),
+        ("vote", {"question": "?"}, {"k": 0}, "k\n  Input should be greater than or equal to 1"),
+        ("vote", {"question": "?"}, {"forbidden": "("}, "no regular expression: missing )"),
+        ("vote", {"question": "?"}, {"model": "nobody"}, "unknown model 'nobody'"),
+        ("vote", {"question": "?"}, {"model": "openai:any"}, "OPENAI_API_KEY"),
+        ("vote", {"question": " "}, None, "there is no question"),
+        ("agent", {"messages": "Hello"}, {"k": 0}, "k\n  Input should be greater than or equal to 1"),
+        ("agent", {"messages": "Hello"}, {"model": "nobody"}, "unknown model 'nobody'"),
+    ],
+)
+def test_bad_settings_are_refused_in_words(client: Any, graph: str, given: Any, context: Any, message: str) -> None:
+    [error] = [data for kind, _, data in streamed(client, graph, input=given, context=context) if kind == "error"]
+    assert message in error["message"]

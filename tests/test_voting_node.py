@@ -128,6 +128,23 @@ class TestUnresolved:
             graph.invoke({"question": "?"})
         assert caught.value.decision["status"] == "unresolved"
 
+    @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+    @pytest.mark.parametrize("way", ["sync", "async"])
+    async def test_goes_on_with_a_larger_budget_and_buys_no_counted_vote_again(self, way: str, durability: Any) -> None:
+        async def run(given: Any, budget: int) -> Any:
+            context = {"max_samples": budget}
+            if way == "async":
+                return await graph.ainvoke(given, THREAD, context=context, durability=durability)
+            return graph.invoke(given, THREAD, context=context, durability=durability)
+
+        model = script("A", "B", "A", "B", "A", "A", "A")
+        graph: Any = host(Dict, voted(model)).compile(checkpointer=InMemorySaver())
+        for given, budget in (({"question": "?"}, 5), (None, 5)):
+            with pytest.raises(UnresolvedError, match="after 5 samples"):
+                await run(given, budget)
+        assert await run(None, 20) == {"question": "?", "answer": "A", "samples": 7}
+        assert [request.number for batch in model.batches for request in batch] == list(range(7))
+
     def test_or_writes_what_there_is(self) -> None:
         node = voted(
             script("B", "A"),

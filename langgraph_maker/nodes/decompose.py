@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index, itemgetter
 from typing import Any
 from uuid import uuid4
@@ -14,9 +14,11 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker import records
 from langgraph_maker.ballot import check_margin
+from langgraph_maker.context import MakerContext, overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
 from langgraph_maker.ladder.climbing import restarted
+from langgraph_maker.margins import check_budget
 from langgraph_maker.nodes.ask import check_can_ask, waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
@@ -55,6 +57,7 @@ def decompose_node(
     k: int | Callable[[int], int] = 3,
     lanes: int = 1,
     max_steps: int | None = None,
+    max_samples: int | None = None,
     settings: Mapping[str, Any] | None = None,
     asks: bool = False,
     max_total_samples: int | None = None,
@@ -74,7 +77,8 @@ def decompose_node(
             was decided by.
         lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
-        settings: What to record in the journal beside it: the model, the budget.
+        max_samples: Samples a step may use, to be recorded in the journal; see `sample_node`.
+        settings: What else to record there, such as the model.
         asks: Whether a human may be asked, which takes a store or a checkpointer to keep the question.
         max_total_samples: Samples after which the run ends as "stopped".
         max_cost: Dollars after which it does.
@@ -88,17 +92,25 @@ def decompose_node(
         JournalError: While running, when the journal or thread is of another task or k, has a step that was decided by
             less than its k, was altered, or ends before the checkpoint.
     """
-    limit = _steps(task, max_steps)
-    terms: Terms = {
-        "fixed": {"task": task.name, "parameters": task.parameters(), "k": BY_STEP if callable(k) else check_margin(k)},
-        "margin": k if callable(k) else lambda _: k,
-        "settings": settings or {},
-        "limit": limit,
-        "lanes": _lanes(task, lanes),
-    }
+    limit, about = _steps(task, max_steps), {"task": task.name, "parameters": task.parameters()}
+
+    def terms(given: MakerContext) -> Terms:
+        asked, budget = given.get("k", k), given.get("max_samples", max_samples)
+        return {
+            "fixed": {**about, "k": BY_STEP if callable(asked) else check_margin(asked)},
+            "margin": asked if callable(asked) else lambda _: asked,
+            "settings": {
+                **(settings or {}),
+                "max_samples": budget if callable(asked) else check_budget(budget, asked),
+            },
+            "limit": limit,
+            "lanes": _lanes(task, lanes),
+        }
+
     role = _Decompose(
         task=task,
-        terms=terms,
+        terms=terms({}),
+        terms_under=terms,
         asks=asks,
         max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
@@ -112,6 +124,7 @@ def decompose_node(
 class _Decompose:
     task: Task
     terms: Terms
+    terms_under: Callable[[MakerContext], Terms]
     asks: bool
     max_total_samples: int | None
     max_cost: float | None
@@ -119,20 +132,25 @@ class _Decompose:
     tell: Tell
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = _run_id(state, config), get_store()
+        role, run_id, store = self.asked(), _run_id(state, config), get_store()
         if store is None:
             if self.asks:
                 check_can_ask(config)
-            return self.unjournalled(state, run_id)
-        return records.drive(self.journalled(state, run_id, store), store)
+            return role.unjournalled(state, run_id)
+        return records.drive(role.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = _run_id(state, config), get_store()
+        role, run_id, store = self.asked(), _run_id(state, config), get_store()
         if store is None:
             if self.asks:
                 check_can_ask(config)
-            return self.unjournalled(state, run_id)
-        return await records.adrive(self.journalled(state, run_id, store), store)
+            return role.unjournalled(state, run_id)
+        return await records.adrive(role.journalled(state, run_id, store), store)
+
+    def asked(self) -> _Decompose:
+        """As the runtime context has it."""
+        given = overrides()
+        return replace(self, terms=self.terms_under(given)) if given else self
 
     def unjournalled(self, state: MakerState, run_id: str) -> dict[str, Any]:
         limit = self.terms["limit"]
@@ -315,9 +333,12 @@ def _check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -
 
 
 def _run_id(state: MakerState, config: RunnableConfig) -> str:
+    """As given, else the thread's, and inside a host this visit of the node there; else a fresh one."""
     run_id = state.get("run_id")
     if run_id is None:
         run_id = config.get("configurable", {}).get("thread_id") or uuid4().hex
+        if inside := config.get("metadata", {}).get("langgraph_checkpoint_ns", "").rpartition("|")[0]:
+            run_id = f"{run_id}/{inside}"
     return records.check_id(run_id)
 
 

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker import prices
-from langgraph_maker.ballot import canonical, plain
+from langgraph_maker.ballot import Key, canonical, key_function, plain
 from langgraph_maker.errors import NotJSONError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
@@ -31,7 +31,7 @@ DEFAULT_RED_FLAGS = TokenLimit(750) | Truncated()
 def guard_node(
     *,
     parse: Parse,
-    key: Callable[[Any], str] = canonical,
+    key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     price: Price | None = None,
@@ -47,7 +47,7 @@ def guard_node(
     Args:
         parse: ψ, from a response's text to a vote, any JSON value. One whose argument is annotated `AIMessage` gets
             the whole message, so that a tool call can be a vote.
-        key: Which votes are equal: those with equal keys.
+        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From a subtask's state and a vote to a flag, or None.
         red_flags: A rule on the response as it came; None for no rule.
         price: What the tokens cost; None for the list price of the model that a response names.
@@ -62,7 +62,7 @@ def guard_node(
 def reader(
     *,
     parse: Parse,
-    key: Callable[[Any], str] = canonical,
+    key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
 ) -> Callable[[Any, Any], Verdict]:
     """From a human's answer and a subtask's state to a vote or a flag, as from a response: text is parsed first."""
@@ -71,7 +71,9 @@ def reader(
     def read(answer: Any, state: Any) -> Verdict:
         said = AIMessage(answer) if whole and isinstance(answer, str) else answer
         as_vote = parse if isinstance(answer, str) else lambda vote: vote
-        return _Guard(as_vote, whole, key, validate, AnyOf(), None, compares=False).read(said, state)
+        return _Guard(as_vote, whole, key, validate, AnyOf(), None, compares=False).read(
+            said, state, key_function(key, {})
+        )
 
     return read
 
@@ -80,7 +82,7 @@ def reader(
 class _Guard:
     parse: Parse
     whole: bool
-    key: Callable[[Any], str]
+    key: Key
     validate: Callable[[Any, Any], RedFlag | None] | None
     rules: RuleLike
     price: Price | None
@@ -94,6 +96,8 @@ class _Guard:
     def judge(self, ballot: BallotState) -> BallotState:
         state, used = ballot["state"], [ballot["usage"]]
         seen: dict[str, Verdict] = {}  # answers agree more often than not
+        known = {**ballot.get("known", {})}
+        key = key_function(self.key, known)
         verdicts = []
         for response in ballot["responses"]:
             used.append(self.used(response))
@@ -102,14 +106,16 @@ class _Guard:
                 verdicts.append(_flagged(flag))
                 continue
             if self.whole:
-                verdicts.append(self.read(response, state))
+                verdicts.append(self.read(response, state, key))
                 continue
             if text not in seen:
-                seen[text] = self.read(text, state)
+                seen[text] = self.read(text, state, key)
             verdicts.append(seen[text])
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
         if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
+        if known:
+            judged["known"] = known
         return judged
 
     def used(self, response: AIMessage) -> Usage:
@@ -134,17 +140,29 @@ class _Guard:
             return RedFlag("empty", _TOOL_CALL if response.tool_calls else "no text in the response")
         return flag
 
-    def read(self, answer: Any, state: Any) -> Verdict:
+    def read(self, answer: Any, state: Any, key: Callable[[Any], str]) -> Verdict:
         try:
             vote = self.parse(answer)
             flag = vote if isinstance(vote, RedFlag) else self.validate and _checked(self.validate(state, vote))
-            return _flagged(flag) if flag else {"key": self.key(vote), "vote": plain(vote)}
+            return _flagged(flag) if flag else {"vote": (kept := plain(vote)), "key": _key_of(kept, key)}
         except RedFlag as flag:
             return _flagged(flag)
         except NotJSONError as error:
             raise TypeError(f"parse returned what is no vote: {error}") from error
         except (ValueError, RecursionError) as error:
             return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
+
+
+def _key_of(vote: Any, key: Callable[[Any], str]) -> str:
+    try:
+        if isinstance(found := key(vote), str):
+            return found
+    except Exception as error:
+        error.add_note(f"raised by key, which says which votes are equal, for the vote {vote!r}")
+        raise
+    raise TypeError(
+        f"key returned {found!r} for the vote {vote!r}: it returns a text, and votes with equal ones are equal"
+    )
 
 
 _COMPARED = 3

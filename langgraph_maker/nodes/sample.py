@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
+from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.ladder.climbing import Ladder, Rung
 from langgraph_maker.loops import run_at_once, run_sync
@@ -76,6 +77,8 @@ def sample_node(
         sampler=sampler,
         pool=pool or Pool(sampler),
         prompts=[prompt] if callable(prompt) else list(prompt),
+        k=k,
+        max_samples=max_samples,
         terms=terms(k, max_samples, ladder),
         ladder=ladder or Ladder([_PLAIN], []),
         first_temperature=first_temperature,
@@ -107,6 +110,8 @@ class _Sample:
     sampler: Sampler
     pool: Pool
     prompts: Sequence[Prompt]
+    k: Margin
+    max_samples: int | None
     terms: Terms
     ladder: Ladder
     first_temperature: float | None
@@ -117,19 +122,30 @@ class _Sample:
 
     def sample(self, state: VotingState, config: RunnableConfig) -> dict[str, Any]:
         self.check(config)
-        vote = self.plan(state)
+        vote = self.asked().plan(state)
         failure = "" if self.at_once(vote) else run_sync(self.collect(vote, state))
         return self.update(vote, failure)
 
     async def asample(self, state: VotingState, config: RunnableConfig) -> dict[str, Any]:
         self.check(config)
-        vote = self.plan(state)
+        vote = self.asked().plan(state)
         failure = "" if self.at_once(vote) else await self.collect(vote, state)
         return self.update(vote, failure)
 
     def check(self, config: RunnableConfig) -> None:
         if self.ladder.human and self.on_failure == "raise":  # a maker graph has looked already, and has a store
             check_can_ask(config)
+
+    def asked(self) -> _Sample:
+        """As the runtime context has it."""
+        if not (given := overrides()):
+            return self
+        return replace(
+            self,
+            terms=terms(self.k, self.max_samples, self.ladder, given),
+            first_temperature=given.get("first_temperature", self.first_temperature),
+            temperature=given.get("temperature", self.temperature),
+        )
 
     def plan(self, state: VotingState) -> _Round:
         """What to issue: the samples that were lost, and those that each open ballot lacks."""

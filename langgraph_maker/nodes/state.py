@@ -99,7 +99,10 @@ class Lane(TypedDict):
 
 
 class MakerInput(TypedDict, total=False):
-    """`run_id` names the run; without it the thread's id does, or a fresh one. `answers` are to its `questions`."""
+    """`run_id` names the run; without it the thread's id does, in a host with the visit of its node; or a fresh one.
+
+    `answers` are to its `questions`.
+    """
 
     run_id: str
     answers: Answers

@@ -7,12 +7,15 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
 
 from langgraph_maker.ballot import Ballot
+from langgraph_maker.context import MakerContext, overrides
 from langgraph_maker.ladder.climbing import Ladder
 from langgraph_maker.margins import Margin, margins
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
+from langgraph_maker.nodes.telling import told_votes
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
 
@@ -42,22 +45,28 @@ def tally_node(
         max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
         hedge: As given to `sample_node`.
         ladder: The same.
-        decisions: Whether to write them; a maker graph reads the ballots themselves.
+        decisions: Whether to write them, and to tell of votes (`events.Votes`); a maker graph reads the ballots
+            themselves, and tells of rounds.
 
     Raises:
         ValueError: For a bad `k` or `max_samples`; while running, for those of a subtask.
     """
-    own = terms(k, max_samples, ladder)
+    usual = terms(k, max_samples, ladder)
     climbs = ladder is not None and not ladder.plain
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
+        given = overrides()
+        own = terms(k, max_samples, ladder, given) if given else usual
         ballots = [
             _count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in state["ballots"]
         ]
         if climbs:
             ballots = [_given_up(ballot, own(ballot)[0], hedge) for ballot in ballots]
         update: dict[str, Any] = {"ballots": ballots}
-        if decisions and settled(ballots, ladder if climbs else None):
+        if not decisions:
+            return update
+        _tell([after for after, before in zip(ballots, state["ballots"], strict=True) if after is not before])
+        if settled(ballots, ladder if climbs else None):
             update["decisions"] = [decision(ballot) for ballot in ballots]
         return update
 
@@ -78,16 +87,27 @@ def settled(ballots: Sequence[BallotState], ladder: Ladder | None) -> bool:
     )
 
 
-def terms(k: Margin, max_samples: int | None, ladder: Ladder | None = None) -> Terms:
+def terms(k: Margin, max_samples: int | None, ladder: Ladder | None = None, given: MakerContext | None = None) -> Terms:
     """What each ballot takes: the same for all, of its subtask, or of its tier.
+
+    What is `given` stands in place of the others, but no k that was raised is lowered.
 
     Raises:
         ValueError: See `margins`.
     """
-    own = margins(k, max_samples)
+    own = margins(k, max_samples, given)
     if ladder is None or ladder.plain:
         return lambda ballot: own(ballot["id"])
-    return lambda ballot: ladder.terms(ballot, own(ballot["id"])[0], max_samples)
+    budget = (given or {}).get("max_samples", max_samples)
+    return lambda ballot: ladder.terms(ballot, own(ballot["id"])[0], budget)
+
+
+def _tell(ballots: Sequence[BallotState]) -> None:
+    try:
+        write = get_stream_writer()
+    except (RuntimeError, KeyError):  # a node that is called by itself has no stream
+        return
+    write(told_votes(ballots))
 
 
 def decision(ballot: BallotState) -> Decision:

@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 from langgraph.config import get_stream_writer
 
-from langgraph_maker.events import Alarm, Event, Observer, Open, Round, Step, Totals
+from langgraph_maker.events import Alarm, Event, Observer, Open, Round, Standing, Step, Totals, Votes
 from langgraph_maker.records import Entry
-from langgraph_maker.state import BallotState, total_usage
+from langgraph_maker.state import BallotState, VoteCount, total_usage
 
-__all__ = ["Tell", "drifted", "told_round", "told_step", "under_way", "who_listens"]
+__all__ = ["Tell", "drifted", "told_round", "told_step", "told_votes", "under_way", "who_listens"]
 
 Tell: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
 """Sends events out, and returns the alarms that the observer answered with."""
@@ -59,14 +59,31 @@ def told_step(run_id: str, entry: Entry, ballot: BallotState | None) -> Step:
         "run_id": run_id,
         "step": entry["step"],
         "vote": entry["vote"],
-        "counts": []
-        if ballot is None
-        else [{"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()],
+        "counts": [] if ballot is None else _counts(ballot),
         "margin": entry["margin"],
         "samples": entry["samples"],
         "flags": entry["flags"],
         "rounds": entry["rounds"],
     }
+
+
+def told_votes(ballots: Sequence[BallotState]) -> Votes:
+    """How ballots stand that a round has moved."""
+    standing: list[Standing] = [
+        {
+            "subtask_id": ballot["id"],
+            "status": ballot["status"],
+            "counts": _counts(ballot),
+            "samples": ballot["samples"],
+            "flags": ballot["flags"],
+        }
+        for ballot in ballots
+    ]
+    return {"event": "maker.votes", "ballots": standing}
+
+
+def _counts(ballot: BallotState) -> list[VoteCount]:
+    return [{"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()]
 
 
 def under_way(ballots: Sequence[BallotState]) -> Open:

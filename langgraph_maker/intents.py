@@ -1,0 +1,175 @@
+"""What an agent's model means to do: the intent that votes on its messages are about, and what flags one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from langchain_core.messages import AIMessage
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from langgraph_maker.ballot import Key, Relation, canonical
+from langgraph_maker.matchers import Pairwise, alike
+from langgraph_maker.red_flags import RedFlag, Rule
+
+__all__ = ["Check", "OneOfTools", "checks_of", "intent_of", "intents_by", "json_check", "type_check"]
+
+Check: TypeAlias = Callable[[Any], None]
+"""Raises a ValueError for arguments that a tool would not take."""
+
+
+def intent_of(response: AIMessage, answer: Check | None = None) -> dict[str, Any]:
+    """The calls of a message, in order and without their ids, or its answer where it has none.
+
+    Args:
+        response: What the model said.
+        answer: What an answer in JSON must pass; None for an answer in words.
+
+    Raises:
+        ValueError: For an answer that is no such JSON.
+
+    Example:
+        >>> intent_of(AIMessage("42"))
+        {'answer': '42'}
+        >>> intent_of(AIMessage("", tool_calls=[{"name": "add", "args": {"a": 2}, "id": "x"}]))
+        {'calls': [{'name': 'add', 'args': {'a': 2}}]}
+    """
+    if response.tool_calls:
+        return {"calls": [{"name": call["name"], "args": call["args"]} for call in response.tool_calls]}
+    if answer is None:
+        return {"answer": response.text}
+    said = json.loads(response.text)
+    answer(said)
+    return {"answer": said}
+
+
+def intents_by(key: Key) -> Key:
+    """The matcher of votes {"intent": …}: calls are compared by `canonical`, answers by `key`."""
+
+    def equal(one: Any, other: Any) -> bool:
+        ours, theirs = one["intent"], other["intent"]
+        if "answer" in ours and "answer" in theirs:
+            return alike(key, ours["answer"], theirs["answer"])
+        return canonical(ours) == canonical(theirs)
+
+    if isinstance(key, Relation):
+        return Pairwise(equal)
+    return lambda vote: (
+        f"answer {key(vote['intent']['answer'])}" if "answer" in vote["intent"] else canonical(vote["intent"])
+    )
+
+
+@dataclass(frozen=True)
+class OneOfTools(Rule):
+    """Flags calls that no tool would take, and an answer where a call was asked for.
+
+    Args:
+        checks: The tools that there are, and what their arguments must pass.
+        forced: Whether a call was asked for.
+    """
+
+    checks: Mapping[str, Check]
+    forced: bool = False
+
+    def __call__(self, response: AIMessage) -> RedFlag | None:
+        """Return the first flag that a call raises, or None."""
+        for broken in response.invalid_tool_calls:
+            return RedFlag("invalid_tool_call", f"{broken['name']}: {broken['error'] or broken['args']}")
+        for call in response.tool_calls:
+            if (check := self.checks.get(call["name"])) is None:
+                return RedFlag("unknown_tool", f"{call['name']!r} is none of {sorted(self.checks)}")
+            try:
+                check(call["args"])
+            except ValueError as error:
+                return RedFlag("invalid_arguments", f"{call['name']}: {_first_line(error)}")
+        if self.forced and not response.tool_calls:
+            return RedFlag("no_tool_call", "an answer, where a tool call was asked for")
+        return None
+
+
+def checks_of(tools: Sequence[Any]) -> dict[str, Check]:
+    """The names of tools, as they are bound to a model, with what their arguments must pass.
+
+    Raises:
+        ImportError: For a tool described by a JSON schema, where the extra `agents` is missing.
+        ValueError: For a schema that is none.
+
+    Example:
+        >>> from langchain_core.tools import tool
+        >>> @tool
+        ... def add(a: int, b: int) -> int:
+        ...     "Add."
+        >>> checks_of([add])["add"]({"a": "x", "b": 2})
+        Traceback (most recent call last):
+        ValueError: a: Input should be a valid integer, unable to parse string as an integer
+    """
+    return dict(_check_of(tool) for tool in tools)
+
+
+def _check_of(tool: Any) -> tuple[str, Check]:
+    if isinstance(tool, BaseTool):
+        schema = tool.get_input_schema()
+        if not isinstance(tool.args_schema, dict) and issubclass(schema, BaseModel):
+            offered: Any = tool.tool_call_schema
+            return tool.name, _model_check(schema, {*schema.model_fields} - {*offered.model_fields})
+    try:
+        described = convert_to_openai_tool(tool)
+    except ValueError:  # what only one provider knows
+        described = tool if isinstance(tool, dict) else {}
+    function = described.get("function", described)
+    name = function.get("name") or described.get("type") or next(iter(described), "")
+    return name, json_check(function.get("parameters") or {})
+
+
+def _model_check(schema: type[BaseModel], injected: set[str]) -> Check:
+    """The tool's own model, whose validators a schema does not tell; what the agent adds is not the model's to give."""
+
+    def check(args: Any) -> None:
+        try:
+            schema.model_validate(args)
+        except ValidationError as error:
+            for one in error.errors():
+                if not one["loc"] or one["loc"][0] not in injected:
+                    raise ValueError(f"{'.'.join(map(str, one['loc']))}: {one['msg']}") from error
+
+    return check
+
+
+def json_check(schema: Mapping[str, Any]) -> Check:
+    """What a JSON schema says; one that refers to other documents is refused."""
+    if not schema:
+        return lambda _: None
+    try:
+        from jsonschema_rs import validator_for  # noqa: PLC0415 - of the extra
+    except ImportError as error:
+        raise ImportError('tools with a JSON schema need the extra: pip install "langgraph-maker[agents]"') from error
+
+    validator = validator_for(dict(schema), retriever=_no_document)
+
+    def check(value: Any) -> None:
+        for error in validator.iter_errors(value):
+            raise ValueError(f"{'.'.join(map(str, error.instance_path))}: {error.message}")
+
+    return check
+
+
+def type_check(kind: Any) -> Check:
+    """What a type says: a pydantic model, a dataclass, a TypedDict."""
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+
+    def check(value: Any) -> None:
+        adapter.validate_python(value)
+
+    return check
+
+
+def _no_document(uri: str) -> Any:
+    raise ValueError(f"a tool's schema must not refer to another document, as to {uri}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

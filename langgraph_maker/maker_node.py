@@ -1,0 +1,110 @@
+"""A whole run as one node of anyone's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, cast
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import patch_config
+from langgraph.config import get_store
+from langgraph.graph import START, StateGraph
+
+from langgraph_maker.context import MakerContext
+from langgraph_maker.errors import UnsolvedError
+from langgraph_maker.graph import default_durability
+from langgraph_maker.hosts import (
+    NO_LIMIT,
+    Compiled,
+    areopen,
+    check_on_unresolved,
+    read_from,
+    reopen,
+    saves_at_exit,
+    write_to,
+)
+from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState
+
+__all__ = ["create_maker_node"]
+
+Maker: TypeAlias = StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]
+
+
+def create_maker_node(
+    maker: Maker | Callable[[Any], Maker],
+    *,
+    write: Callable[[Any, MakerOutput], Any],
+    read: Callable[[Any], MakerInput] = lambda _: {},
+    on_unresolved: Literal["raise", "write"] = "raise",
+) -> Runnable[Any, Any]:
+    """A node for any graph that solves a task in it, and touches no key of the host's but those that `write` gives.
+
+    It uses the host's checkpointer and store. A run that broke off or stopped goes on, with all that was paid for,
+    when the host's thread does (`invoke(None, config)`). Each visit of the node is a run of its own, under the
+    host's thread and the visit, so that loops, `Send`, other nodes and other hosts on the same store do not mix.
+
+    Args:
+        maker: What `create_maker` made; or from the host's state to that, where it says what the task is.
+        write: From the host's state and the run's output (see `nodes.state.MakerOutput`) to the host's update.
+        read: From the host's state to the run's input, such as `{"run_id": …}` to name the run yourself: visits with
+            one run id are one run.
+        on_unresolved: "raise" an `UnsolvedError` unless the run ends as solved, or "write" how it stands, whose
+            status then says "unresolved" or "stopped".
+
+    Raises:
+        TypeError: For a `maker` that is none; while running, when `write` returns no update.
+        ValueError: For another `on_unresolved`; while running, when `read` asks for a key that the host does not have.
+        UnsolvedError: While running, see `on_unresolved`.
+
+    Example:
+        >>> from langgraph_maker import create_maker
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> node = create_maker_node(
+        ...     lambda host: create_maker(TowersOfHanoi(host["disks"]), "sim:error=0.01"),
+        ...     write=lambda host, run: {"moves": len(run["actions"])},
+        ... )
+        >>> node.invoke({"disks": 4})
+        {'moves': 15}
+    """
+    check_on_unresolved(on_unresolved)
+    fixed = None if callable(maker) else _compiled(maker)
+
+    def graph(state: Any) -> Compiled:
+        return fixed or _compiled(read_from(state, cast("Callable[[Any], Maker]", maker)))
+
+    def finish(state: Any, output: Any, config: RunnableConfig) -> Any:
+        if output["status"] != "solved" and on_unresolved == "raise":
+            raise UnsolvedError(output)
+        return write_to(state, write, output, config)
+
+    def solve(state: Any, config: RunnableConfig) -> Any:
+        run, inside = graph(state), _inside(config)
+        reopen(run, inside, _again)
+        return finish(state, run.invoke(read_from(state, read), inside), config)
+
+    async def asolve(state: Any, config: RunnableConfig) -> Any:
+        run, inside = graph(state), _inside(config)
+        await areopen(run, inside, _again)
+        return finish(state, await run.ainvoke(read_from(state, read), inside), config)
+
+    return Node("maker", solve, asolve, shows=[fixed] if fixed else [])
+
+
+def _compiled(maker: object) -> Compiled:
+    if not isinstance(maker, StateGraph):
+        raise TypeError(
+            f"maker is what create_maker returns, or a function from the host's state to that, not {maker!r}"
+        )
+    return maker.compile(name="maker")
+
+
+def _inside(config: RunnableConfig) -> RunnableConfig:
+    """The host's config, but for what would cut a run short, or lose one that stopped and has no journal."""
+    if saves_at_exit(config) and get_store() is None:
+        config = default_durability(config)
+    return patch_config(config, recursion_limit=NO_LIMIT)
+
+
+def _again(ended: MakerState) -> tuple[dict[str, Any], str] | None:
+    return None if ended["status"] == "solved" else ({"run_id": ended["run_id"]}, START)

@@ -1,0 +1,147 @@
+"""An agent whose every step is voted on: middleware for `langchain.agents.create_agent` (extra `agents`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, ModelRequest
+    from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, ToolStrategy
+except ImportError as error:
+    raise ImportError('langgraph_maker.middleware needs langchain: pip install "langgraph-maker[agents]"') from error
+from langchain_core.messages import AIMessage
+
+from langgraph_maker.ballot import Key, canonical
+from langgraph_maker.errors import UnresolvedError
+from langgraph_maker.intents import Check, intents_by, type_check
+from langgraph_maker.prices import Price
+from langgraph_maker.red_flags import RuleLike, Truncated
+from langgraph_maker.voting_model import Voting, VotingModel, summary
+
+__all__ = ["VotingMiddleware"]
+
+_CUT_OFF: Final = Truncated()
+
+
+class VotingMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Samples an agent's model until one intent leads by `k`, and hands the winner's message on as it was written.
+
+    The intent of a message is the tools that it calls, in order, with their arguments as canonical JSON, or its final
+    answer. So a tool runs once, for the call that won. Structured output counts as the call or the JSON that it is.
+    Red flags beside `red_flags` are calls of unknown tools, arguments that the tool would not take, calls that could
+    not be read, answers where a call was asked for (`tool_choice`), and empty messages.
+
+    What earlier middleware chooses, the model, tools, prompt, settings or form of the answer, is what is voted with. A
+    `ModelFallbackMiddleware` before this one asks the next model where a vote stays unresolved. Samples stay out of
+    the agent's message stream, and the message that won says under `response_metadata["vote"]` what it took.
+
+    Args:
+        k: The margin by which an intent must lead.
+        key: Which final answers are equal, see `matchers`; calls are equal when names and arguments are.
+        red_flags: Which responses to discard.
+        first_temperature: Of the first sample of a step; None leaves the model's own.
+        temperature: Of all later samples.
+        max_samples: Samples before a step is unresolved; default 10 k², and at least 100.
+        hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
+        max_concurrency: Model calls at a time, see `create_maker`.
+        call_timeout: Seconds after which a model call is given up and made again.
+        outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
+        price: What tokens cost, see `create_maker`.
+        on_unresolved: "raise" an `UnresolvedError`, or "end" the agent with a message that says it is unresolved.
+
+    Raises:
+        ValueError: For an option out of range.
+        TypeError: While running, for a model that cannot call the agent's tools.
+        SamplingError: While running, when the model refused or was out of reach for too long.
+        UnresolvedError: While running, see `on_unresolved`.
+
+    Example:
+        >>> from langchain.agents import create_agent
+        >>> from langgraph_maker.testing import ScriptedChatModel, tool_call
+        >>> def add(a: int, b: int) -> int:
+        ...     "Add."
+        ...     return a + b
+        >>> right, wrong = tool_call("add", a=2, b=2), tool_call("add", a=2, b=3)
+        >>> model = ScriptedChatModel(answers=[right, wrong, right, right, "4", "4"])
+        >>> agent = create_agent(model, [add], middleware=[VotingMiddleware(k=2)])
+        >>> [message.text for message in agent.invoke({"messages": "2 + 2?"})["messages"]]
+        ['2 + 2?', '', '4', '4']
+    """
+
+    def __init__(
+        self,
+        k: int = 3,
+        *,
+        key: Key = canonical,
+        red_flags: RuleLike | None = _CUT_OFF,
+        first_temperature: float | None = 0.0,
+        temperature: float | None = 0.1,
+        max_samples: int | None = None,
+        hedge: int = 0,
+        max_concurrency: int | None = None,
+        call_timeout: float = 600.0,
+        outage_limit: float = 600.0,
+        price: Price | None = None,
+        on_unresolved: Literal["raise", "end"] = "raise",
+    ) -> None:
+        super().__init__()
+        if on_unresolved not in ("raise", "end"):
+            raise ValueError(f'on_unresolved is "raise" or "end", not {on_unresolved!r}')
+        self.on_unresolved = on_unresolved
+        self.voting = Voting(
+            red_flags,
+            {
+                "key": intents_by(key),
+                "k": k,
+                "first_temperature": first_temperature,
+                "temperature": temperature,
+                "max_samples": max_samples,
+                "hedge": hedge,
+                "max_concurrency": max_concurrency,
+                "call_timeout": call_timeout,
+                "outage_limit": outage_limit,
+                "price": price,
+            },
+        )
+
+    def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
+        """Have the model call made by a vote."""
+        try:
+            return handler(self._voting(request))
+        except UnresolvedError as error:
+            return self._unresolved(error)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
+    ) -> Any:
+        """Have the model call made by a vote."""
+        try:
+            return await handler(self._voting(request))
+        except UnresolvedError as error:
+            return self._unresolved(error)
+
+    def _voting(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        """The same request of a model that votes: the agent binds and reads it as it would the model itself."""
+        model = VotingModel(
+            voting=self.voting,
+            base=request.model,
+            bound=request.model,
+            answers=_checks_of_answers(request.response_format),
+            profile=getattr(request.model, "profile", None),
+        )
+        return request.override(model=model)
+
+    def _unresolved(self, error: UnresolvedError) -> AIMessage:
+        if self.on_unresolved == "raise":
+            raise error
+        return AIMessage(f"Unresolved: {error.why}.", response_metadata={"vote": summary(error.decision)})
+
+
+def _checks_of_answers(form: Any) -> dict[str, Check]:
+    """What structured answers must pass, by the names of their types; the agent knows which tools or JSON they are."""
+    schema = form.schema if isinstance(form, (AutoStrategy, ToolStrategy, ProviderStrategy)) else form
+    if schema is None:
+        return {}
+    specs = ToolStrategy(schema).schema_specs
+    return {spec.name: type_check(spec.schema) for spec in specs if spec.schema_kind != "json_schema"}

@@ -1,0 +1,1 @@
+"""A project that somebody has just begun."""

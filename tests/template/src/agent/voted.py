@@ -1,0 +1,47 @@
+"""A graph with a state, a context and one node."""
+
+from dataclasses import dataclass
+
+from langchain_core.language_models import FakeListChatModel
+from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from langgraph_maker import create_voting_node
+
+model = FakeListChatModel(responses=["no", "yes", "yes", "Well, perhaps.", "yes", "yes"])  # stands in for a chat model
+
+
+class Context(TypedDict, total=False):
+    """What may differ from one call to the next."""
+
+    tone: str
+
+
+@dataclass
+class State:
+    """What goes in, and what comes out."""
+
+    question: str
+    answer: str = ""
+
+
+async def call_model(state: State, runtime: Runtime[Context]) -> dict[str, str]:
+    """Ask the model once."""
+    tone = (runtime.context or {}).get("tone", "plain")
+    response = await model.ainvoke(f"Answer in a {tone} tone, yes or no: {state.question}")
+    return {"answer": response.text}
+
+
+decide = create_voting_node(
+    model,
+    read=lambda state: state.question,
+    prompt=lambda question: f"Yes or no? {question}",
+    parse=["no", "yes"].index,
+    write=lambda _, decision: {"answer": ["no", "yes"][decision["vote"]]},
+)
+builder = StateGraph(State, Context)
+builder.add_node("call_model", call_model)
+builder.add_edge(START, "call_model")
+builder.add_node("decide", decide).add_edge("call_model", "decide")
+graph = builder.compile(name="agent")

@@ -1,0 +1,407 @@
+"""An agent that votes on each of its steps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ModelFallbackMiddleware, dynamic_prompt, wrap_model_call
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
+from langchain_core.tools import InjectedToolCallId, StructuredTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.prebuilt import InjectedState
+from pydantic import BaseModel, field_validator
+
+from langgraph_maker.errors import SamplingError, UnresolvedError
+from langgraph_maker.matchers import canonical, text, within
+from langgraph_maker.middleware import VotingMiddleware
+from langgraph_maker.testing import ScriptedChatModel, tool_call
+
+QUESTION: Any = {"messages": [("user", "2 + 2?")]}
+THREAD: Any = {"configurable": {"thread_id": "t"}}
+
+
+class Ran(list[Any]):
+    """A tool that keeps its arguments."""
+
+    def add(self, a: int, b: int) -> int:
+        """Add two numbers."""
+        self.append((a, b))
+        return a + b
+
+
+def says(*answers: Any, **more: Any) -> ScriptedChatModel:
+    return ScriptedChatModel(answers=answers, **more)
+
+
+def agent(model: Any, tools: Any = (), voting: Any = None, **options: Any) -> Any:
+    middleware = [*options.pop("before", ()), voting or VotingMiddleware(k=2)]
+    return create_agent(model, list(tools), middleware=middleware, **options)
+
+
+def vote_of(message: AIMessage) -> Any:
+    return message.response_metadata["vote"]
+
+
+def add(a: Any = 2, b: Any = 2) -> AIMessage:
+    return tool_call("add", a=a, b=b)
+
+
+class TestVote:
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    async def test_the_call_that_leads_by_k_runs_once(self, kind: str) -> None:
+        ran, winner = Ran(), add()
+        winner.content = "Let me add."
+        model = says(winner, add(b=3), add(), add(), "4", "four", "4", "4")
+        graph = agent(model, [ran.add])
+        result = await graph.ainvoke(QUESTION) if kind == "async" else graph.invoke(QUESTION)
+        _, called, returned, answer = result["messages"]
+        assert ran == [(2, 2)]
+        assert (called.text, called.tool_calls) == ("Let me add.", winner.tool_calls)
+        assert (returned.text, returned.tool_call_id, answer.text) == ("4", winner.tool_calls[0]["id"], "4")
+        assert [count["count"] for count in vote_of(called)["counts"]] == [3, 1]
+        assert (vote_of(called)["samples"], vote_of(answer)["samples"], len(model.calls)) == (4, 4, 8)
+
+    def test_parallel_calls_are_one_intent_in_their_order(self) -> None:
+        def both(*pairs: tuple[int, int]) -> AIMessage:
+            return AIMessage("", tool_calls=[add(*pair).tool_calls[0] for pair in pairs])
+
+        ran = Ran()
+        model = says(
+            both((1, 2), (3, 4)), both((3, 4), (1, 2)), add(1, 2), both((1, 2), (3, 4)), both((1, 2), (3, 4)), "x"
+        )
+        messages = agent(model, [ran.add]).invoke(QUESTION)["messages"]
+        assert sorted(ran) == [(1, 2), (3, 4)]
+        assert [count["count"] for count in vote_of(messages[1])["counts"]] == [3, 1, 1]
+
+    def test_the_order_of_arguments_and_whole_floats_make_no_difference(self) -> None:
+        model = says(tool_call("add", a=2, b=2), tool_call("add", b=2.0, a=2), "4")
+        assert vote_of(agent(model, [Ran().add]).invoke(QUESTION)["messages"][1])["samples"] == 2
+
+    @pytest.mark.parametrize("key", [canonical, text, within(1)])
+    def test_an_answer_that_looks_like_a_call_is_none(self, key: Any) -> None:
+        model = says(add(), '{"calls":[{"args":{"a":2,"b":2},"name":"add"}]}', add(), add(), "4")
+        messages = agent(model, [Ran().add], VotingMiddleware(k=2, key=key)).invoke(QUESTION)["messages"]
+        assert [count["count"] for count in vote_of(messages[1])["counts"]] == [3, 1]
+
+    @pytest.mark.parametrize(("key", "answers"), [(text, ["The Answer", "the  answer"]), (within(0.1), ["x", "x"])])
+    def test_answers_are_compared_by_the_matcher(self, key: Any, answers: list[str]) -> None:
+        answer = agent(says(*answers), voting=VotingMiddleware(k=2, key=key)).invoke(QUESTION)["messages"][-1]
+        assert (answer.text, vote_of(answer)["samples"]) == (answers[0], 2)
+
+    def test_what_wins_is_as_the_model_wrote_it(self) -> None:
+        blocks: Any = [{"type": "reasoning", "reasoning": "…"}, {"type": "text", "text": "4"}]
+        first = AIMessage(
+            blocks,
+            id="msg-1",
+            additional_kwargs={"signature": "ab=="},
+            usage_metadata={"input_tokens": 5, "output_tokens": 7, "total_tokens": 12},
+            response_metadata={"model_name": "m", "logprobs": [float("-inf")]},
+        )
+        answer = agent(says(first, "4")).invoke(QUESTION)["messages"][-1]
+        same = ("content", "id", "additional_kwargs", "usage_metadata", "tool_calls")
+        assert [getattr(answer, name) for name in same] == [getattr(first, name) for name in same]
+
+    def test_all_that_was_drawn_is_on_the_bill_once(self) -> None:
+        usage: Any = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
+        said = AIMessage("4", usage_metadata=usage, response_metadata={"model_name": "m"})
+        bill = UsageMetadataCallbackHandler()
+        answer = agent(says(said)).invoke(QUESTION, {"callbacks": [bill]})["messages"][-1]
+        assert bill.usage_metadata["m"]["total_tokens"] == 24
+        assert vote_of(answer)["usage"]["output_tokens"] == 14
+
+
+class TestRedFlags:
+    @pytest.mark.parametrize(
+        ("flagged", "reason", "detail"),
+        [
+            (tool_call("multiply", a=2, b=2), "unknown_tool", "'multiply' is none of ['add']"),
+            (tool_call("add", a=2), "invalid_arguments", "add: b: Field required"),
+            (tool_call("add", a=2, b="two"), "invalid_arguments", "add: b: Input should be a valid integer"),
+            (AIMessage("Cut o", response_metadata={"finish_reason": "length"}), "truncated", "finish reason length"),
+            (AIMessage(""), "empty", "no text"),
+            (
+                AIMessage(
+                    "",
+                    invalid_tool_calls=[
+                        {"type": "invalid_tool_call", "name": "add", "args": "{", "id": "1", "error": None}
+                    ],
+                ),
+                "invalid_tool_call",
+                "add: {",
+            ),
+            (tool_call("add", a=2, b=2**70), "malformed", "beyond 64 bits"),
+        ],
+    )
+    def test_never_count_and_never_run(self, flagged: AIMessage, reason: str, detail: str) -> None:
+        ran = Ran()
+        messages = agent(says(flagged, flagged, add(), add(), "4"), [ran.add]).invoke(QUESTION)["messages"]
+        assert (ran, vote_of(messages[1])["flags"]) == ([(2, 2)], {reason: 2})
+        with pytest.raises(UnresolvedError, match="tried") as caught:
+            agent(says(flagged), [ran.add], before=[renamed]).invoke(QUESTION)
+        assert detail in str(caught.value.__cause__)
+
+    def test_what_the_agent_adds_is_not_the_models_to_give(self) -> None:
+        @tool
+        def look(at: str, state: Annotated[Any, InjectedState], call: Annotated[str, InjectedToolCallId]) -> str:
+            """Look."""
+            return f"{at} {len(state['messages'])}"
+
+        messages = agent(says(tool_call("look", at="x"), tool_call("look", at="x"), "4"), [look]).invoke(QUESTION)[
+            "messages"
+        ]
+        assert messages[2].text == "x 2"
+
+    def test_validators_of_the_tool_count(self) -> None:
+        class Even(BaseModel):
+            n: int
+
+            @field_validator("n")
+            @classmethod
+            def even(cls, n: int) -> int:
+                if n % 2:
+                    raise ValueError("odd")
+                return n
+
+        halve = StructuredTool.from_function(lambda n: n // 2, name="halve", description="Halve.", args_schema=Even)
+        model = says(tool_call("halve", n=3), tool_call("halve", n=4), tool_call("halve", n=4), "2")
+        messages = agent(model, [halve]).invoke(QUESTION)["messages"]
+        assert (vote_of(messages[1])["flags"], messages[2].text) == ({"invalid_arguments": 1}, "2")
+
+    def test_so_does_a_json_schema(self) -> None:
+        schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 9}}, "required": ["n"]}
+        halve = StructuredTool.from_function(lambda n: n // 2, name="halve", description="Halve.", args_schema=schema)
+        model = says(tool_call("halve", n=10), tool_call("halve", n=4), tool_call("halve", n=4), "2")
+        assert vote_of(agent(model, [halve]).invoke(QUESTION)["messages"][1])["flags"] == {"invalid_arguments": 1}
+
+    def test_a_schema_reads_no_other_document(self) -> None:
+        schema = {"type": "object", "properties": {"n": {"$ref": "http://127.0.0.1:9/schema"}}}
+        odd = {"type": "function", "function": {"name": "f", "parameters": schema}}
+        with pytest.raises(ValueError, match="must not refer to another document"):
+            agent(says("x"), [odd]).invoke(QUESTION)
+
+    def test_an_answer_where_a_call_was_asked_for(self) -> None:
+        @wrap_model_call
+        def forced(request: Any, handler: Any) -> Any:
+            first = not any(isinstance(message, ToolMessage) for message in request.messages)
+            return handler(request.override(tool_choice="add" if first else None))
+
+        model = says("4", add(), add(), "4")
+        messages = agent(model, [Ran().add], before=[forced]).invoke(QUESTION)["messages"]
+        assert vote_of(messages[1])["flags"] == {"no_tool_call": 1}
+        assert [call["tool_choice"] for call in model.calls] == ["add", "add", "add", None, None]
+
+
+@wrap_model_call
+def renamed(request: Any, handler: Callable[[Any], Any]) -> Any:
+    """What earlier middleware sees of a vote that did not settle."""
+    try:
+        return handler(request)
+    except UnresolvedError as error:
+        raise UnresolvedError(error.decision, "tried") from error
+
+
+class TestUnresolved:
+    def test_raises_with_the_ballot(self) -> None:
+        model = says(*(str(n) for n in range(40)))
+        with pytest.raises(UnresolvedError, match='after 10 samples; 10 different.*on_unresolved="end"') as caught:
+            agent(model, voting=VotingMiddleware(k=2, max_samples=10)).invoke(QUESTION)
+        assert caught.value.decision["samples"] == 10
+
+    @pytest.mark.parametrize("form", [None, ToolStrategy({"title": "N", "type": "object", "properties": {}})])
+    def test_or_ends_the_agent_saying_so(self, form: Any) -> None:
+        ran, model = Ran(), says(*(add(b=n) for n in range(40)))
+        voting = VotingMiddleware(k=2, max_samples=10, on_unresolved="end")
+        result = agent(model, [ran.add], voting=voting, response_format=form).invoke(QUESTION)
+        answer = result["messages"][-1]
+        assert (ran, answer.tool_calls, vote_of(answer)["status"]) == ([], [], "unresolved")
+        assert answer.text.startswith("Unresolved: no answer led by the margin after 10 samples")
+        assert result.get("structured_response") is None
+
+    def test_or_falls_back_to_the_next_model(self) -> None:
+        cheap, dear = says(*(str(n) for n in range(40))), says("4")
+        graph = agent(cheap, voting=VotingMiddleware(k=2, max_samples=4), before=[ModelFallbackMiddleware(dear)])
+        assert graph.invoke(QUESTION)["messages"][-1].text == "4"
+        assert (len(cheap.calls), len(dear.calls)) == (4, 2)
+
+
+class TestRequest:
+    def test_prompt_settings_and_model_are_those_of_earlier_middleware(self) -> None:
+        @dynamic_prompt
+        def prompt(request: Any) -> str:
+            return "Be brief."
+
+        @wrap_model_call
+        def other(request: Any, handler: Any) -> Any:
+            return handler(request.override(model=model, model_settings={"top_p": 0.5}, tools=request.tools[:1]))
+
+        first, model = says("no"), says("4")
+        ran = Ran()
+        agent(first, [ran.add, tool(lookup)], before=[prompt, other]).invoke(QUESTION)
+        assert not first.calls
+        assert [message.text for message in model.calls[0]["messages"]] == ["Be brief.", "2 + 2?"]
+        assert [(call["temperature"], call["top_p"]) for call in model.calls] == [(0.0, 0.5), (0.1, 0.5)]
+        assert [one.name for one in model.calls[0]["tools"]] == ["add"]
+
+    def test_settings_reach_a_model_without_tools(self) -> None:
+        @wrap_model_call
+        def short(request: Any, handler: Any) -> Any:
+            return handler(request.override(model_settings={"top_p": 0.5}))
+
+        model = says("4")
+        agent(model, before=[short]).invoke(QUESTION)
+        assert [call["top_p"] for call in model.calls] == [0.5, 0.5]
+
+    def test_temperatures_may_be_the_models_own(self) -> None:
+        model = says("4")
+        agent(model, voting=VotingMiddleware(k=2, first_temperature=None, temperature=None)).invoke(QUESTION)
+        assert all("temperature" not in call for call in model.calls)
+
+    def test_failed_calls_are_neither_votes_nor_flags(self) -> None:
+        model = says("4", ConnectionError("reset"), "4")
+        vote = vote_of(agent(model, voting=VotingMiddleware(k=2)).invoke(QUESTION)["messages"][-1])
+        assert (vote["samples"], vote["flagged"], len(model.calls)) == (2, 0, 3)
+
+    def test_what_a_provider_refuses_is_asked_once_an_agent(self) -> None:
+        class RefusedError(Exception):
+            status_code, param = 400, "temperature"
+
+        model = says(RefusedError("no 'temperature'"), add(), add(), "4", "4")
+        agent(model, [Ran().add]).invoke(QUESTION)
+        assert ["temperature" in call for call in model.calls] == [True, False, False, False, False]
+
+
+def lookup(name: str) -> str:
+    """Look a name up."""
+    return name
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    total: int
+
+    @field_validator("total")
+    @classmethod
+    def small(cls, total: int) -> int:
+        if total > 99:
+            raise ValueError("too large")
+        return total
+
+
+class TestStructuredOutput:
+    @pytest.mark.parametrize("form", [Sum, ToolStrategy(Sum)])
+    def test_a_tool_call(self, form: Any) -> None:
+        def total(n: int) -> AIMessage:
+            return tool_call("Sum", total=n)
+
+        model = says(add(), add(), total(4), total(5), total(100), "4", total(4), total(4))
+        result = agent(model, [Ran().add], response_format=form).invoke(QUESTION)
+        assert result["structured_response"] == Sum(total=4)
+        assert vote_of(result["messages"][-2])["flags"] == {"invalid_arguments": 1, "no_tool_call": 1}
+
+    @pytest.mark.parametrize("form", [Sum, ProviderStrategy(Sum), ProviderStrategy(Sum.model_json_schema())])
+    def test_json_where_the_model_has_it(self, form: Any) -> None:
+        model = says(
+            add(), add(), '{"total": 4}', '{"total":5}', "four", '{"sum": 4}', ' {"total": 4.0} ', '{"total": 4}',
+            profile={"structured_output": True},
+        )  # fmt: skip
+        result = agent(model, [Ran().add], response_format=form).invoke(QUESTION)
+        assert result["structured_response"] in (Sum(total=4), {"total": 4})
+        assert vote_of(result["messages"][-1])["flags"] == {"malformed": 2}
+        assert model.calls[0]["response_format"]["type"] == "json_schema"
+
+
+class TestGuest:
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    async def test_the_message_stream_has_each_message_once(self, kind: str) -> None:
+        graph = agent(says(add(), add(b=3), add(), add(), "4"), [Ran().add])
+        if kind == "sync":
+            streamed = list(graph.stream(QUESTION, stream_mode="messages"))
+        else:
+            streamed = [chunk async for chunk in graph.astream(QUESTION, stream_mode="messages")]
+        assert [(type(message), message.text) for message, _ in streamed] == [
+            (AIMessage, ""),
+            (ToolMessage, "4"),
+            (AIMessage, "4"),
+        ]
+        assert not any(isinstance(message, AIMessageChunk) for message, _ in streamed)
+
+    def test_the_vote_shows_in_the_stream_of_subgraphs(self) -> None:
+        streamed = agent(says("4")).stream(QUESTION, stream_mode="updates", subgraphs=True)
+        inside = [next(iter(update)) for namespace, update in streamed if namespace]
+        assert inside == ["sample", "guard", "tally"]
+
+    @pytest.mark.parametrize("durability", ["sync", "exit"])
+    def test_a_vote_that_broke_off_buys_no_counted_vote_again(self, durability: Any) -> None:
+        model = says(add(), add(b=3), ConnectionError("gone"), add(), add(), "4")
+        graph = agent(model, [Ran().add], VotingMiddleware(k=2, outage_limit=0), checkpointer=InMemorySaver())
+        with pytest.raises(SamplingError):
+            graph.invoke(QUESTION, THREAD, durability=durability)
+        messages = graph.invoke(None, THREAD, durability=durability)["messages"]
+        assert (vote_of(messages[1])["samples"], len(model.calls)) == (4, 7)
+
+    def test_votes_on_another_question_do_not_count(self) -> None:
+        asked = ["Be brief."]
+        model = says("4", "5", ConnectionError("gone"), "4")
+        graph = agent(
+            model,
+            voting=VotingMiddleware(k=2, outage_limit=0),
+            before=[dynamic_prompt(lambda _: asked[-1])],
+            checkpointer=InMemorySaver(),
+        )
+        with pytest.raises(SamplingError):
+            graph.invoke(QUESTION, THREAD)
+        asked.append("Be long.")
+        assert vote_of(graph.invoke(None, THREAD)["messages"][-1])["counts"] == [
+            {"intent": {"answer": "4"}, "count": 2}
+        ]
+
+    def test_each_step_and_turn_has_a_vote_of_its_own(self) -> None:
+        model = says(add(), add(), "4", "4", "5", "5")
+        graph = agent(model, [Ran().add], checkpointer=InMemorySaver())
+        graph.invoke(QUESTION, THREAD)
+        messages = graph.invoke(QUESTION, THREAD)["messages"]
+        assert [message.text for message in messages] == ["2 + 2?", "", "4", "4", "2 + 2?", "5"]
+        assert len(model.calls) == 6
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"k": 0}, "k, the margin"),
+            ({"k": 5, "max_samples": 4}, "max_samples"),
+            ({"temperature": -1}, "temperature"),
+            ({"hedge": -1}, "hedge"),
+            ({"on_unresolved": "write"}, 'on_unresolved is "raise" or "end"'),
+        ],
+    )
+    def test_options(self, options: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            VotingMiddleware(**options)
+
+    def test_a_model_without_tool_calling(self) -> None:
+        with pytest.raises(TypeError, match="FakeListChatModel cannot call tools: give the agent a model that can"):
+            agent(FakeListChatModel(responses=["4"]), [Ran().add]).invoke(QUESTION)
+
+    def test_it_may_vote_on_answers(self) -> None:
+        assert agent(FakeListChatModel(responses=["4"])).invoke(QUESTION)["messages"][-1].text == "4"
+
+    def test_without_langchain_the_error_names_the_extra(self) -> None:
+        code = (
+            "import sys; sys.modules['langchain'] = None; import langgraph_maker\n"
+            "try: import langgraph_maker.middleware\n"
+            "except ImportError as error: print(error)"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        assert said == 'langgraph_maker.middleware needs langchain: pip install "langgraph-maker[agents]"\n'
