@@ -20,8 +20,10 @@ PUBLIC = (
         f"langgraph_maker.{name}"
         for name in (
             "task",
+            "variants",
             "tasks",
             "nodes",
+            "ladder",
             "matchers",
             "red_flags",
             "models",

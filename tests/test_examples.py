@@ -81,7 +81,8 @@ def test_readme_runs(block: int, tmp_path: Path, capsys: pytest.CaptureFixture[s
         " equally often at every step, and less often than not\n"
     )
     paid = "Paid 1200 cents back for A-7.\n"
-    expected = ["billing\n", "15\n", paid, "solved [6, 8, 0, 3, 0, 1]\n", "", sure]
+    audited = "solved 255 audits, of which 3 did not agree\n"
+    expected = ["billing\n", "15\n", paid, "solved [6, 8, 0, 3, 0, 1]\n", "", sure, audited]
     assert printed == expected[block]
 
 
