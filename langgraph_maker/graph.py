@@ -42,7 +42,7 @@ from langgraph_maker.red_flags import RedFlag, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.task import Task
 
-__all__ = ["create_maker", "create_voting_graph"]
+__all__ = ["check_cost", "create_maker", "create_voting_graph", "subgraph_node", "voting_round"]
 
 
 def create_maker(
@@ -113,7 +113,7 @@ def create_maker(
     sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     check_cost(max_cost, price, model_name(model))
-    vote = _round(
+    vote = voting_round(
         StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
@@ -160,7 +160,7 @@ def create_maker(
                 ),
             ),
         )
-        .add_node("vote", closing(pool, _subgraph_node("vote", vote)), input_schema=RoundInput)
+        .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
         .add_node("escalate", escalate_node(observer=observer))
         .add_node("update", closing(pool, update_node(task, detail=detail, observer=observer)))
         .add_edge(START, "decompose")
@@ -230,7 +230,7 @@ def create_voting_graph(
 
     sampler = as_sampler(model, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
-    return _round(
+    return voting_round(
         StateGraph(VotingState, input_schema=VotingInput, output_schema=VotingOutput),
         sample=sample_node(
             sampler,
@@ -252,7 +252,7 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
     return lambda subtask_id: k(int(subtask_id))
 
 
-def _subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:
+def subgraph_node(name: str, builder: StateGraph[Any, None, Any, Any]) -> Node:
     """The graph as a node without checkpoints of its own, one namespace a call would pile up; drawn all the same."""
     graph = builder.compile(checkpointer=False, name=name)
 
@@ -290,7 +290,7 @@ def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
         )
 
 
-def _round(
+def voting_round(
     graph: StateGraph[VotingState, None, Any, Any],
     *,
     sample: Runnable[VotingState, dict[str, Any]],

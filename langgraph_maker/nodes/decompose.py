@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import index, itemgetter
+from operator import itemgetter
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
@@ -16,6 +15,7 @@ from langgraph_maker import records
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
+from langgraph_maker.nodes.limits import overspent, run_id_of, whole
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
     BY_STEP,
@@ -33,7 +33,7 @@ from langgraph_maker.nodes.position import (
 from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
 from langgraph_maker.nodes.telling import Tell, under_way, who_listens
 from langgraph_maker.records import Plan
-from langgraph_maker.state import BallotState, total_usage
+from langgraph_maker.state import BallotState
 from langgraph_maker.task import Cuttable, Task
 
 __all__ = ["SEGMENT_ENDED", "decompose_node"]
@@ -95,7 +95,7 @@ def decompose_node(
     role = _Decompose(
         task=task,
         terms=terms,
-        max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
+        max_total_samples=None if max_total_samples is None else whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
         tell=who_listens(observer),
@@ -113,13 +113,13 @@ class _Decompose:
     tell: Tell
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = _run_id(state, config), get_store()
+        run_id, store = run_id_of(state, config), get_store()
         if store is None:
             return self.unjournalled(state, run_id)
         return records.drive(self.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = _run_id(state, config), get_store()
+        run_id, store = run_id_of(state, config), get_store()
         if store is None:
             return self.unjournalled(state, run_id)
         return await records.adrive(self.journalled(state, run_id, store), store)
@@ -247,27 +247,16 @@ class _Decompose:
         if said := self.stop():
             return said if isinstance(said, str) else "stopped on request"
         totals, ballots = position["totals"], position["ballots"]
-        samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
-        if self.max_total_samples is not None and samples >= self.max_total_samples:
-            return f"{samples:,} samples were drawn, and the limit is {self.max_total_samples:,}: raise it"
-        if self.max_cost is not None:
-            cost = total_usage([totals["usage"], *(ballot["usage"] for ballot in ballots)])["cost"]
-            if cost is None:
-                return "what the run costs is not known, and it has a limit: give the price of the model"
-            if cost >= self.max_cost:
-                return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}: raise it"
-        return ""
-
-
-def _run_id(state: MakerState, config: RunnableConfig) -> str:
-    run_id = state.get("run_id")
-    if run_id is None:
-        run_id = config.get("configurable", {}).get("thread_id") or uuid4().hex
-    return records.check_id(run_id)
+        return overspent(
+            totals["samples"] + sum(ballot["samples"] for ballot in ballots),
+            [totals["usage"], *(ballot["usage"] for ballot in ballots)],
+            max_total_samples=self.max_total_samples,
+            max_cost=self.max_cost,
+        )
 
 
 def _lanes(task: Task, lanes: int) -> int:
-    count = _whole("lanes", lanes)
+    count = whole("lanes", lanes)
     if count > 1 and not isinstance(task, Cuttable):
         raise ValueError(
             f"{task.name} is one chain: no intermediate state is known beforehand (it has no segments(lanes)), so"
@@ -281,15 +270,5 @@ def _steps(task: Task, max_steps: int | None) -> int:
         if task.steps is None:
             raise ValueError(f"{task.name} does not know its number of steps: give max_steps, by which it must be done")
         return task.steps
-    limit = _whole("max_steps", max_steps)
+    limit = whole("max_steps", max_steps)
     return limit if task.steps is None else min(limit, task.steps)
-
-
-def _whole(name: str, value: object) -> int:
-    try:
-        number = index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
-    return number
