@@ -30,6 +30,11 @@ class Asking:
 
     def __init__(self, model: Model, stages: Stages, max_tokens: int | None) -> None:
         self.stages = stages
+        if isinstance(model, str) and model.startswith("sim:"):
+            raise ValueError(
+                f"{model!r} simulates answers to a task, and here is none: give a Sampler that answers the stages, such"
+                " as recursion.multiplication.simulated_multiplication()"
+            )
         if isinstance(model, (str, Runnable)):
             self.samplers: dict[Stage, Sampler] = {
                 stage: as_sampler(structured(model, stages.schema(stage)), max_tokens=max_tokens) for stage in SCHEMAS
@@ -54,7 +59,7 @@ class Asking:
         notes: list[dict[str, Any]] = []
         messages: dict[str, Any] = {}
         for request in requests:
-            text = request.messages[0].text
+            text: str = request.messages[0].text
             question = json.loads(text)
             order = shown(question, request.number)
             if order is not None:

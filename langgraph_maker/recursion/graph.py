@@ -1,4 +1,4 @@
-"""Assembly of the recursive maker; what its nodes do stands in `nodes`."""
+"""Assembly of the recursive maker; what its nodes do stands in `frontier` and `growth`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.recursion.asking import Asking, reader
-from langgraph_maker.recursion.nodes import Limits, escalate_node, frontier_node, grow_node
+from langgraph_maker.recursion.frontier import Limits, frontier_node
+from langgraph_maker.recursion.growth import escalate_node, grow_node
 from langgraph_maker.recursion.stages import Question, Stages
 from langgraph_maker.recursion.state import RecursiveInput, RecursiveOutput, RecursiveState
 from langgraph_maker.red_flags import RedFlag, RuleLike
@@ -52,7 +53,7 @@ def create_recursive_maker(
     price: Price | None = None,
     stop: Callable[[], bool | str] | None = None,
 ) -> StateGraph[RecursiveState, None, RecursiveInput, RecursiveOutput]:
-    """The graph that splits a problem until microagents can answer it, and puts the answers together (MAKER, section 5).
+    """The graph that splits a problem until microagents can answer it, and composes their answers (MAKER, section 5).
 
     Each problem of the tree goes through stages, and each is decided by first-to-ahead-by-k: is it atomic? If so,
     answer it. If not, propose how to split it, choose among the proposals, solve the parts, compose their answers, and
@@ -128,7 +129,7 @@ def create_recursive_maker(
             temperature=temperature,
             max_samples=max_samples,
             pool=pool,
-            stop=stop,
+            stop=limits.cut,
             on_failure="write",
         ),
         guard=guard_node(

@@ -7,6 +7,7 @@ never behind; a record holds the node's open ballot too.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -17,9 +18,9 @@ from langgraph_maker import records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.records import Plan
 from langgraph_maker.recursion.tree import ROOT, Tree
-from langgraph_maker.state import BallotState, Usage
+from langgraph_maker.state import BallotState, Usage, total_usage
 
-__all__ = ["Counts", "Held", "fetch", "head", "written"]
+__all__ = ["Counts", "Held", "counted", "fetch", "head", "sums", "written"]
 
 
 class Counts(TypedDict):
@@ -37,6 +38,22 @@ class Held(TypedDict):
     tree: Tree
     ballots: list[BallotState]
     counts: Counts
+
+
+def counted(counts: Counts, ballots: Iterable[BallotState]) -> Counts:
+    """The counts with those of `ballots`."""
+    samples, flags, usage = sums(counts, ballots)
+    return {"rounds": counts["rounds"], "samples": samples, "flags": flags, "usage": usage}
+
+
+def sums(counts: Counts, ballots: Iterable[BallotState]) -> tuple[dict[str, int], dict[str, int], Any]:
+    """Samples by stage, flags by reason, and usage, with those of `ballots`."""
+    ballots = [*ballots]
+    samples, flags = Counter(counts["samples"]), Counter(counts["flags"])
+    for ballot in ballots:
+        samples[ballot["state"]["stage"]] += ballot["samples"]
+        flags.update(ballot["flags"])
+    return dict(samples), dict(flags), total_usage([counts["usage"], *(ballot["usage"] for ballot in ballots)])
 
 
 def head(run_id: str) -> Plan[dict[str, Any] | None]:

@@ -19,8 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
 
-__all__ = ["INSTRUCTIONS", "SCHEMAS", "Answer", "Atomic", "Check", "Choice", "Decomposition", "Question", "Stage"]
-__all__ += ["Stages"]
+__all__ = [
+    "INSTRUCTIONS",
+    "SCHEMAS",
+    "Answer",
+    "Atomic",
+    "Check",
+    "Choice",
+    "Decomposition",
+    "Question",
+    "Stage",
+    "Stages",
+]
 
 Stage: TypeAlias = Literal["atomic", "solve", "propose", "choose", "compose", "check"]
 """What microagents are asked about a problem."""
@@ -168,22 +178,27 @@ class Stages:
         return self._decomposition(question, vote) if question["stage"] == "propose" else None
 
     def _decomposition(self, question: Question, vote: Any) -> RedFlag | None:
-        parts, problem = vote["subproblems"], question["problem"]
+        parts = vote["subproblems"]
         if not _LEAST <= len(parts) <= question["at_most"]:
             return RedFlag("breadth", f"{len(parts)} subproblems, where 2 to {question['at_most']} are due")
-        above = {self.key(one) for one in (*question["above"], problem)}
         for part in parts:
-            if not part.strip():
-                return RedFlag("empty_subproblem")
-            if self.key(part) in above:
-                return RedFlag("cycle", f"{part!r} is being split already")
-            if not self.simpler(part, problem):
-                return RedFlag("not_simpler", repr(part))
-            if (sibling := _SIBLING.search(part)) and sibling[0] not in problem:
-                return RedFlag("sibling", f"{sibling[0]!r} in {part!r}: it would be answered on its own")
+            if (flag := self._part(question, part)) is not None:
+                return flag
         used = {int(place) for place in _PLACE.findall(vote["compose"])}
         if used != {*range(1, len(parts) + 1)}:
             return RedFlag("ignored_part", f"{len(parts)} subproblems, and compose is {vote['compose']!r}")
+        return None
+
+    def _part(self, question: Question, part: str) -> RedFlag | None:
+        problem = question["problem"]
+        if not part.strip():
+            return RedFlag("empty_subproblem")
+        if self.key(part) in {self.key(one) for one in (*question["above"], problem)}:
+            return RedFlag("cycle", f"{part!r} is being split already")
+        if not self.simpler(part, problem):
+            return RedFlag("not_simpler", repr(part))
+        if (sibling := _SIBLING.search(part)) and sibling[0] not in problem:
+            return RedFlag("sibling", f"{sibling[0]!r} in {part!r}, which is answered on its own")
         return None
 
 

@@ -18,7 +18,10 @@ __all__ = ["Grown", "RecursiveInput", "RecursiveOutput", "RecursiveState", "Tree
 
 
 class Unsettled(TypedDict):
-    """What a ballot did not settle: at which node, the question as it was asked, what was counted, why in words."""
+    """A question that the vote did not settle, or that no vote may be held on: at which node, and why in words.
+
+    Whoever answers it, in the form of its stage's schema, lets the tree grow there as a vote would.
+    """
 
     node: str
     question: Question

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.recursion.stages import Question, Stage
 
-__all__ = ["Decided", "Node", "Tree", "ask", "depth", "grow", "offer", "planted", "settle", "told", "waiting"]
+__all__ = ["Decided", "Node", "Tree", "ask", "depth", "grow", "offer", "place", "planted", "settle", "told", "waiting"]
 
 
 class Decided(TypedDict):
@@ -133,6 +133,15 @@ def settle(tree: Tree) -> Tree:
 def depth(tree: Mapping[str, Node]) -> int:
     """How many times the root was split, along the longest branch."""
     return max((node["depth"] for node in tree.values()), default=0)
+
+
+def place(node: Node) -> str:
+    """A node as messages name it."""
+    problem = node["problem"]
+    return f"node {node['id']} ({problem if len(problem) <= _SHOWN else problem[:_SHOWN] + '…'})"
+
+
+_SHOWN: Final = 80
 
 
 def _node(node_id: str, parent: str, deep: int, problem: str) -> Node:
