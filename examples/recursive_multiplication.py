@@ -4,11 +4,13 @@ The model is right in one answer of ten to a whole product, and in 97 of 100 sma
 """
 
 import random
+import sys
 from collections import Counter
 
 from langgraph_maker import create_recursive_maker, create_voting_graph
 from langgraph_maker.recursion import Stages
 from langgraph_maker.recursion.multiplication import simulated_multiplication
+from langgraph_maker.state import Subtask
 
 K = 3
 STAGES = Stages()
@@ -25,7 +27,7 @@ def compare(products: int, seed: int = 1) -> tuple[Counter[str], Counter[str]]:
         model = simulated_multiplication(direct=0.10, small=0.97, seed=number)
 
         vote = create_voting_graph(model, prompt=STAGES.ask, parse=lambda text: STAGES.read("solve", text), k=K)
-        subtask = {"id": "product", "state": {"stage": "solve", "problem": problem}}
+        subtask: Subtask = {"id": "product", "state": {"stage": "solve", "problem": problem}}
         [decision] = vote.compile().invoke({"subtasks": [subtask]})["decisions"]
         direct["samples"] += decision["samples"]
         direct["right"] += decision["vote"] == {"answer": right}
@@ -38,7 +40,7 @@ def compare(products: int, seed: int = 1) -> tuple[Counter[str], Counter[str]]:
 
 
 if __name__ == "__main__":
-    of = 100
+    of = int(sys.argv[1]) if sys.argv[1:] else 20
     asked_at_once, split = compare(of)
     print(f"{of} products of 6 × 6 digits, a simulated model, k = {K}")
     print(f"  a vote on the whole product: {asked_at_once['right']:3} right, {asked_at_once['samples']:6,} samples")

@@ -147,7 +147,7 @@ def _question(messages: Sequence[BaseMessage]) -> Question:
     stage = next((stage for stage in SCHEMAS if text.startswith(INSTRUCTIONS[stage])), None)
     if stage is None:
         raise ValueError("this prompt is none of a recursive maker's default stages")
-    return {"stage": stage, **json.loads(text.splitlines()[-1])}
+    return {"stage": stage, **json.loads(text.rpartition("\n")[2])}
 
 
 def _factors(problem: str) -> tuple[int, int]:

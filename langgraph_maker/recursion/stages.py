@@ -158,12 +158,11 @@ class Stages:
 
     def read(self, stage: Stage, text: str) -> Any:
         """ψ: from a response's text to a vote; a `RedFlag` or a `ValueError` where there is none."""
-        vote = self.schema(stage).model_validate_json(text).model_dump(mode="json", exclude={"reasoning"})
-        return {name: value.strip() if isinstance(value, str) else value for name, value in vote.items()}
+        return self.schema(stage).model_validate_json(text).model_dump(mode="json", exclude={"reasoning"})
 
     def vote_key(self, vote: Any) -> str:
-        """Which votes are equal: those with equal keys."""
-        return canonical(vote)
+        """Which votes are equal: those with equal keys. The default ignores white space around an answer."""
+        return canonical({name: value.strip() if isinstance(value, str) else value for name, value in vote.items()})
 
     def key(self, problem: str) -> str:
         """Which problems are equal: those with equal keys. The default ignores white space alone."""
