@@ -32,6 +32,7 @@ def run(code: str) -> str:
         ("triage_plain", "technical"),
         ("triage_voted", "Your ticket went to billing."),
         ("long_addition", "right"),
+        pytest.param("recursive_multiplication", "the recursive maker:          20 right", marks=pytest.mark.slow),
     ],
 )
 def test_examples_run(example: str, says: str) -> None:
@@ -39,7 +40,12 @@ def test_examples_run(example: str, says: str) -> None:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES} == {"triage_plain", "triage_voted", "long_addition"}
+    assert {path.stem for path in EXAMPLES} == {
+        "triage_plain",
+        "triage_voted",
+        "long_addition",
+        "recursive_multiplication",
+    }
 
 
 def test_a_voted_step_is_ten_lines() -> None:
@@ -64,7 +70,7 @@ def test_readme_runs(block: int) -> None:
         "no error in 255 steps with probability 0.99904 (≥ 0.9965), bounds of 95 %, if samples err independently,"
         " equally often at every step, and less often than not\n"
     )
-    expected = ["billing\n", "solved [6, 8, 0, 3, 0, 1]\n", "", sure]
+    expected = ["billing\n", "solved [6, 8, 0, 3, 0, 1]\n", "solved 61676 4\n", "", sure]
     assert printed == expected[block]
 
 

@@ -94,3 +94,19 @@ def test_a_run_streams_and_solves(client: Any) -> None:
     assert "error" not in events
     state = client.threads.get_state(thread)["values"]
     assert (state["status"], state["steps"], state["run_id"]) == ("solved", 31, thread)
+
+
+def test_a_recursive_run_shows_its_stages_and_solves(client: Any) -> None:
+    recursive = assistant(client, "recursive")
+    nodes = {node["id"] for node in client.assistants.get_graph(recursive, xray=True)["nodes"]}
+    assert {"frontier", "vote:sample", "vote:guard", "vote:tally", "escalate", "grow"} <= nodes
+    assert set(client.assistants.get_schemas(recursive)["input_schema"]["properties"]) == {"problem", "run_id"}
+    thread = client.threads.create()["thread_id"]
+    modes = ["updates", "messages", "custom"]
+    stream = client.runs.stream(
+        thread, recursive, input={"problem": "12 * 34"}, stream_mode=modes, stream_subgraphs=True
+    )
+    events = [event for event in stream if event.event.split("|")[0] in {"custom", "error"}]
+    assert {event.data["event"] for event in events} == {"maker.node", "maker.tree"}
+    state = client.threads.get_state(thread)["values"]
+    assert (state["status"], state["answer"], state["run_id"]) == ("solved", "408", thread)

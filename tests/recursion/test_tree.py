@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_maker.recursion.tree import Node, Tree, ask, depth, grow, offer, planted, settle, waiting
+from langgraph_maker.recursion.tree import Tree, ask, depth, grow, offer, planted, settle, waiting
 
 
 def key(problem: str) -> str:
@@ -88,7 +88,8 @@ def test_there_is_always_something_to_ask_until_the_root_is_done(data: st.DataOb
         if not (nodes := waiting(tree)):
             break
         node = data.draw(st.sampled_from(nodes))
-        proposing: Node = {**node, "stage": "propose"}
+        proposing = node.copy()
+        proposing["stage"] = "propose"
         above = {*ask(tree, proposing, 8)["above"], node["problem"]}
         problems = [name for name in "abcde" if name not in above]
         vote: Any = {"atomic": len(problems) < 2 or data.draw(st.booleans()), "answer": "x", "right": True}
