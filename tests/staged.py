@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from langgraph_maker.recursion.stages import INSTRUCTIONS, Question
-from langgraph_maker.state import Request, never_waits
+from langgraph_maker.state import Request
 
 
 def question_in(text: str) -> Question:
@@ -42,10 +42,11 @@ class Staged:
     What the function returns None for is answered as `reversal` does.
     """
 
+    never_waits = True
+
     def __init__(self, answer: Callable[[Question, int], Any] = lambda *_: None) -> None:
         self.answer = answer
         self.batches: list[list[tuple[str, Question]]] = []
-        never_waits(self)
 
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
         asked = [(request, question_in(request.messages[0].text)) for request in requests]

@@ -12,6 +12,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from langgraph_maker.models import Model
 from langgraph_maker.nodes.guard import Parse
+from langgraph_maker.pool import misuse
 from langgraph_maker.recursion.stages import SCHEMAS, Question, Stage, Stages
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.sampling import as_sampler
@@ -71,6 +72,8 @@ class Asking:
             asked.append(request._replace(messages=messages[text]))
             notes.append({"stage": question["stage"], "order": order})
         responses = await self._draw(asked, notes[0]["stage"])
+        if misuse(asked, responses) is not None:  # whoever called says what is wrong
+            return responses
         return [
             _noted(response, note) if isinstance(response, AIMessage) else response
             for response, note in zip(responses, notes, strict=True)

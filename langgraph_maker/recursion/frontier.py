@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
 from langgraph_maker import records
+from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.limits import overspent, run_id_of
@@ -78,6 +79,7 @@ class _Frontier:
         problem = state.get("problem")
         if not isinstance(problem, str) or not problem.strip():
             raise ValueError('there is nothing to solve: begin a run with {"problem": "…"}')
+        plain(problem)  # or no store could keep it
         counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
         return {"tree": planted(problem), "ballots": [], "counts": counts}
 

@@ -124,7 +124,7 @@ class _Multiplication(Task):
             case "choose":
                 fit = [json.dumps(one) for one in question["candidates"] if _fits(question["problem"], one)]
                 shown = [json.dumps(one) for one in question["candidates"]]
-                return {"choice": shown.index(min(fit or shown)) + 1}
+                return {"choice": shown.index(min(fit or shown, key=lambda text: (len(text), text))) + 1}
             case "compose":
                 return {"answer": str(_sum(question))}
             case _:

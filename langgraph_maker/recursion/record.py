@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from langgraph.store.base import GetOp, Item, Op, PutOp
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from typing_extensions import TypedDict
 
 from langgraph_maker import records
@@ -20,7 +20,7 @@ from langgraph_maker.records import Plan
 from langgraph_maker.recursion.tree import ROOT, Tree
 from langgraph_maker.state import BallotState, Usage, total_usage
 
-__all__ = ["Counts", "Held", "counted", "fetch", "head", "sums", "written"]
+__all__ = ["Counts", "Held", "counted", "fetch", "head", "read_tree", "sums", "written"]
 
 
 class Counts(TypedDict):
@@ -77,6 +77,17 @@ def fetch(run_id: str, begun: Mapping[str, Any]) -> Plan[Held]:
             ballots += [record["ballot"]] if record["ballot"] else []
             ahead += node["children"]
     return {"tree": tree, "ballots": ballots, "counts": begun["counts"]}
+
+
+def read_tree(store: BaseStore, run_id: str) -> Tree:
+    """The tree of a run as its journal has it: needs no model. In asynchronous code run it in a thread.
+
+    Raises:
+        JournalError: When there is no such run, or a record is not as it was written.
+    """
+    if (begun := records.drive(head(run_id), store)) is None:
+        raise JournalError(f"the store holds no recursive run {run_id!r}")
+    return records.drive(fetch(run_id, begun), store)["tree"]
 
 
 def written(

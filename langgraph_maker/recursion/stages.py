@@ -105,7 +105,8 @@ INSTRUCTIONS: Final[Mapping[Stage, str]] = MappingProxyType(
         "choose": (
             'Which of the "candidates" is best? They answer the question "of" that was asked about the problem:'
             ' "propose" asks to split it into simpler problems that stand on their own, and to say how their answers'
-            ' {1}, {2}, … make its answer; "solve" and "compose" ask for its answer.\n'
+            ' {1}, {2}, … make its answer; "solve" and "compose" ask for its answer. Of those that are equally good,'
+            " the one with the shortest text is best, and of these the one that comes first in the alphabet.\n"
             'Answer with one JSON object: {"choice": <number of the candidate, from 1>}.'
         ),
         "compose": (

@@ -19,7 +19,10 @@ from staged import Staged, question_in, reversal
 
 from langgraph_maker import RedFlag, create_recursive_maker, records
 from langgraph_maker.errors import JournalError
+from langgraph_maker.prices import Price
+from langgraph_maker.recursion import read_tree
 from langgraph_maker.recursion.asking import shown
+from langgraph_maker.recursion.multiplication import simulated_multiplication
 from langgraph_maker.recursion.stages import Question
 
 WORD: Any = {"problem": "abcdefgh"}
@@ -217,6 +220,10 @@ class TestBadInput:
         with pytest.raises(ValueError, match="nothing to solve"):
             create_recursive_maker(Staged()).compile().invoke(problem)
 
+    def test_what_no_store_could_keep(self) -> None:
+        with pytest.raises(ValueError, match="lone surrogates"):
+            run(Staged(), "\ud800")
+
     @pytest.mark.parametrize(
         ("options", "said"),
         [
@@ -298,6 +305,67 @@ class TestLimits:
         assert (result["answer"], sum(result["samples"].values())) == ("hgfedcba", 132)
 
 
+class TestModelsThatWait:
+    """Calls in flight when a run ends, and calls that fail."""
+
+    @staticmethod
+    def waiting(inner: Staged, fails_at: int = 0) -> Any:
+        """Answers after more or fewer turns of the event loop; refuses for good from one call on."""
+        calls = itertools.count(1)
+
+        async def model(requests: Any) -> Any:
+            call = next(calls)
+            for _ in range(call * 7 % 5):
+                await asyncio.sleep(0)
+            if fails_at and call >= fails_at:
+                return [PermissionError("revoked") for _ in requests]
+            return await inner(requests)
+
+        return model
+
+    async def test_what_is_in_flight_at_a_limit_is_counted(self) -> None:
+        inner, store = Staged(), InMemoryStore()
+        limited = create_recursive_maker(self.waiting(inner), max_total_samples=40).compile(store=store)
+        first = await limited.ainvoke(NAMED)
+        assert (first["status"], sum(first["samples"].values())) == ("stopped", inner.drawn)
+        last = await create_recursive_maker(self.waiting(inner)).compile(store=store).ainvoke(NAMED)
+        assert (last["answer"], inner.drawn) == ("hgfedcba", 132)
+
+    async def test_a_model_that_refuses_stops_the_run_where_it_is(self) -> None:
+        inner, store = Staged(), InMemoryStore()
+        refusing = create_recursive_maker(self.waiting(inner, fails_at=8)).compile(store=store)
+        first = await refusing.ainvoke(NAMED)
+        assert (first["status"], "the model refused" in first["reason"]) == ("stopped", True)
+        assert first["reason"].startswith("node 1")
+        last = await create_recursive_maker(self.waiting(inner)).compile(store=store).ainvoke(NAMED)
+        assert (last["answer"], inner.drawn) == ("hgfedcba", 132)
+
+    async def test_a_deadline_does_not_wait_for_an_outage(self) -> None:
+        inner = Staged()
+
+        async def down(requests: Any) -> Any:
+            if not inner.batches[3:]:
+                return await inner(requests)
+            return [ConnectionError("down") for _ in requests]
+
+        result = await create_recursive_maker(down, deadline=0.3).compile().ainvoke(WORD)
+        assert (result["status"], "the deadline of 0.3 s has passed" in result["reason"]) == ("stopped", True)
+
+    @pytest.mark.parametrize("given", [[], ["text"], None])
+    def test_a_sampler_that_is_none_is_an_error(self, given: Any) -> None:
+        async def odd(_: Any) -> Any:
+            return given
+
+        with pytest.raises(TypeError, match="the sampler gave"):
+            run(odd)
+
+    def test_dollars_are_a_limit_too(self) -> None:
+        priced: Any = {"max_cost": 0.001, "price": Price(1.0, 1.0)}
+        result = run(simulated_multiplication(), "123 * 456", **priced)
+        assert (result["status"], "$0.00 were spent" in result["reason"]) == ("stopped", True)
+        assert 0.001 <= result["usage"]["cost"] < 0.1
+
+
 class TestTheJournal:
     def test_a_run_goes_on_wherever_it_broke_off(self) -> None:
         store, model = InMemoryStore(), Staged()
@@ -370,6 +438,13 @@ class TestTheJournal:
         store.put(records.tree("r"), key, {**item.value, "record": change(item.value["record"])})
         with pytest.raises(JournalError, match="run 'r'"):
             graph.invoke({"run_id": "r"})
+
+    def test_a_tree_is_read_without_a_model(self) -> None:
+        store = InMemoryStore()
+        result = create_recursive_maker(Staged()).compile(store=store).invoke(NAMED)
+        assert read_tree(store, "r") == result["tree"]
+        with pytest.raises(JournalError, match="no recursive run 'other'"):
+            read_tree(store, "other")
 
     def test_what_is_missing_is_an_error(self) -> None:
         store = InMemoryStore()
