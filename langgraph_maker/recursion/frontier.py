@@ -47,10 +47,6 @@ class Limits:
         began = self.clocks.setdefault(run_id, monotonic())
         return self.deadline is not None and monotonic() - began >= self.deadline
 
-    def cut(self) -> bool | str:
-        """Whether to wait no longer: a run may have to stop."""
-        return any(map(self.late, [*self.clocks])) or self.stop()
-
 
 def frontier_node(*, k: int, limits: Limits) -> GraphNode:
     """Gather all that waits for a vote, whatever its stage and place, or end the run."""

@@ -80,7 +80,8 @@ def create_recursive_maker(
         max_samples: Samples a ballot may use before the run ends as unresolved; default 10 k², and at least 100.
         max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
         max_cost: Dollars after which it does.
-        deadline: Seconds after which it does, counted by each process from where it takes the run up.
+        deadline: Seconds after which it does, counted by each process from where it takes the run up, and looked at
+            between rounds; no call is waited for longer.
         max_concurrency: Model calls at a time, see `create_maker`.
         call_timeout: Seconds after which a model call is given up and made again.
         outage_limit: Seconds for which a failing model call is made again before the run ends as "stopped".
@@ -118,7 +119,13 @@ def create_recursive_maker(
         return flag
 
     sampler = Asking(model, stages, token_allowance(red_flags))
-    pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
+    longest = float("inf") if limits.deadline is None else limits.deadline
+    pool = Pool(
+        sampler,
+        max_concurrency=max_concurrency,
+        call_timeout=min(call_timeout, longest),
+        outage_limit=min(outage_limit, longest),
+    )
     vote = voting_round(
         StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
@@ -129,7 +136,7 @@ def create_recursive_maker(
             temperature=temperature,
             max_samples=max_samples,
             pool=pool,
-            stop=limits.cut,
+            stop=stop,
             on_failure="write",
         ),
         guard=guard_node(

@@ -95,7 +95,7 @@ class _Grow:
         return (
             ballot["state"]["stage"] in self.candidates_for
             and ballot["status"] == "open"
-            and not unanswered(ballot)
+            and not unanswered(ballot)  # what is out is paid for
             and sum(ballot["counts"].values()) >= self.proposals
         )
 

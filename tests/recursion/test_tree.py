@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langgraph_maker.recursion.tree import Tree, ask, depth, grow, offer, planted, settle, waiting
@@ -81,6 +81,7 @@ def test_nothing_waits_for_itself() -> None:
     assert ask(tree, {**tree["1.2.1"], "stage": "propose"}, 8)["above"] == ["top", "q"]
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_there_is_always_something_to_ask_until_the_root_is_done(data: st.DataObject) -> None:
     tree = planted("root")
