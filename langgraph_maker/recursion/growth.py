@@ -18,7 +18,7 @@ from langgraph_maker.records import Plan
 from langgraph_maker.recursion.record import Held, counted, written
 from langgraph_maker.recursion.stages import Stages
 from langgraph_maker.recursion.state import Grown, RecursiveState, Unsettled
-from langgraph_maker.recursion.tree import Node, Tree, grow, offer, place, settle, told
+from langgraph_maker.recursion.tree import Decided, Node, Tree, grow, offer, place, settle, told
 from langgraph_maker.state import BallotState
 
 __all__ = ["escalate_node", "grow_node", "in_short"]
@@ -74,18 +74,23 @@ class _Grow:
         tree, still_open, closed, events = state["tree"], [], [], []
         for ballot in state["ballots"]:
             node = tree[ballot["id"].partition(":")[0]]
+            candidates = 0
             if ballot["status"] == "decided":
                 after = grow(tree, node["id"], vote := decision(ballot)["vote"], self.stages.key)
             elif self.enough(ballot):
-                vote = None
+                vote, candidates = None, len(ballot["votes"])
                 after = offer(tree, node["id"], ballot["votes"].values())
             else:
                 still_open.append(ballot)
                 continue
             closed.append(ballot)
-            margin = Ballot.resume(1, ballot["counts"], ballot["votes"]).margin
-            stage = ballot["state"]["stage"]
-            tree = told(after, node["id"], {"stage": stage, "margin": margin, "samples": ballot["samples"]})
+            decided: Decided = {
+                "stage": ballot["state"]["stage"],
+                "margin": Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
+                "samples": ballot["samples"],
+                "candidates": candidates,
+            }
+            tree = told(after, node["id"], decided)
             events.append(_event(state["begun"], node, ballot, vote))
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
         return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events

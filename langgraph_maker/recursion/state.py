@@ -69,7 +69,7 @@ class RecursiveState(RecursiveOutput, total=False):
 
 
 class Grown(TypedDict):
-    """A stage of a node is decided, and in the journal; `vote` is what it came to."""
+    """A stage of a node is decided, and in the journal; `vote` is None where its answers became candidates."""
 
     event: Literal["maker.node"]
     run_id: str

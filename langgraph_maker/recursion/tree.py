@@ -13,11 +13,15 @@ __all__ = ["Decided", "Node", "Tree", "ask", "depth", "grow", "offer", "place", 
 
 
 class Decided(TypedDict):
-    """A stage that was decided: by which margin, and after how many samples."""
+    """How a stage ended: after how many samples, and by which margin, at least k.
+
+    Where its answers became candidates there are so many of these, and the vote that decided is that of "choose".
+    """
 
     stage: Stage
     margin: int
     samples: int
+    candidates: int
 
 
 class Node(TypedDict):

@@ -132,6 +132,8 @@ class TestChoosing:
         for best in self.SPLITS:
             result = run(self.proposing(lambda shown, best=best: shown.index(best) + 1))
             assert (result["answer"], result["samples"]["choose"]) == ("hgfedcba", 3)
+            told = {one["stage"]: (one["margin"], one["candidates"]) for one in result["tree"]["1"]["decided"]}
+            assert (told["propose"][1], told["choose"]) == (4, (3, 0))
             assert result["tree"]["1.1"]["problem"] == best["subproblems"][0]
 
     def test_a_liking_for_a_place_decides_nothing(self) -> None:
