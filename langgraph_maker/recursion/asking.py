@@ -36,12 +36,12 @@ class Asking:
                 f"{model!r} simulates answers to a task, and here is none: give a Sampler that answers the stages, such"
                 " as recursion.multiplication.simulated_multiplication()"
             )
-        if isinstance(model, (str, Runnable)):
+        if stages.tools and isinstance(model, (str, Runnable)):
             self.samplers: dict[Stage, Sampler] = {
                 stage: as_sampler(structured(model, stages.schema(stage)), max_tokens=max_tokens) for stage in SCHEMAS
             }
         else:
-            self.samplers = dict.fromkeys(SCHEMAS, as_sampler(model))
+            self.samplers = dict.fromkeys(SCHEMAS, as_sampler(model, max_tokens=max_tokens))
         one = self.samplers["solve"]
         self.max_concurrency = getattr(one, "max_concurrency", None)
         self.never_waits = getattr(one, "never_waits", False)

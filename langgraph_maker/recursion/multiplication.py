@@ -19,7 +19,7 @@ from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.task import State, Task, Vote
 
-__all__ = ["simulated_multiplication"]
+__all__ = ["Multiplication", "simulated_multiplication"]
 
 
 def simulated_multiplication(*, direct: float = 0.10, small: float = 0.97, flag: float = 0.0, seed: int = 0) -> Sampler:
@@ -43,9 +43,9 @@ def simulated_multiplication(*, direct: float = 0.10, small: float = 0.97, flag:
         '{"subproblems": ["1 * 3", "2 * 3"], "compose": "{1} * 10 + {2}"}'
     """
     spec = f"sim:error={{}},flag={flag},alternatives=4,output_tokens=60,input_tokens=250"
-    at_once = simulated_sampler(spec.format(1 - direct), _Multiplication(), seed)
+    at_once = simulated_sampler(spec.format(1 - direct), Multiplication(), seed)
     step_by_step = [
-        simulated_sampler(spec.format(round(1 - small, 12)), _Multiplication(way), seed) for way in range(_WAYS)
+        simulated_sampler(spec.format(round(1 - small, 12)), Multiplication(way), seed) for way in range(_WAYS)
     ]
 
     def chosen(request: Request) -> Sampler:
@@ -64,8 +64,12 @@ def simulated_multiplication(*, direct: float = 0.10, small: float = 0.97, flag:
     return simulated
 
 
-class _Multiplication(Task):
-    """What is right, and what is plausibly wrong, at each stage: the truth that the simulated model errs from."""
+class Multiplication(Task):
+    """A recursive maker's questions about products, as a task for simulated models: what is right and plausibly wrong.
+
+    Args:
+        way: Which of three ways to split a product it holds for right.
+    """
 
     name = "recursive-multiplication"
 
@@ -73,30 +77,39 @@ class _Multiplication(Task):
         self.way = way
 
     def initial_state(self) -> State:
+        """A question."""
         return {"stage": "solve", "problem": "2 * 3"}
 
     def is_done(self, state: State) -> bool:  # noqa: ARG002 - a single step
+        """Never: a question has one answer."""
         return False
 
     def advance(self, state: State, vote: Vote) -> State:  # noqa: ARG002 - a single step
+        """Where it was: a question has one answer."""
         return state
 
     def prompt(self, state: State) -> list[BaseMessage]:
+        """The default prompt of the question's stage."""
         return [HumanMessage(str(Stages().ask(state)))]
 
     def parse(self, text: str) -> Vote:
+        """The answer, as the vote's action."""
         return {"action": json.loads(text), "next_state": None}
 
     def render(self, vote: Vote) -> str:
+        """The answer's JSON."""
         return json.dumps(vote["action"])
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
+        """The question in a prompt."""
         return _question(messages)
 
     def oracle(self, state: State) -> Vote:
+        """The right answer."""
         return _said(self.right(state))
 
     def wrong_votes(self, state: State) -> list[Vote]:
+        """Answers that are plausibly wrong."""
         right = self.right(state)
         match state["stage"]:
             case "atomic" | "check":
@@ -112,7 +125,7 @@ class _Multiplication(Task):
         return [_said(vote) for vote in wrong if vote != right]
 
     def right(self, question: Question) -> dict[str, Any]:
-        """The right answer to a question."""
+        """The right answer, as its stage's schema has it."""
         a, b = _factors(question["problem"])
         match question["stage"]:
             case "atomic":

@@ -131,6 +131,7 @@ class Stages:
     Args:
         hint: What microagents should know about problems of this kind, at every stage.
         instructions: What each stage is asked; the question follows as JSON.
+        tools: Whether models that can call tools are made to, so that answers fit. False for servers that refuse it.
 
     Example:
         >>> stages = Stages(hint="Numbers are decimal.")
@@ -146,6 +147,7 @@ class Stages:
 
     hint: str = ""
     instructions: Mapping[Stage, str] = field(default_factory=lambda: INSTRUCTIONS)
+    tools: bool = True
 
     def ask(self, question: Question) -> Sequence[BaseMessage] | str:
         """φ: all that a microagent sees of a question."""
@@ -154,7 +156,7 @@ class Stages:
         return "\n".join([*told, "", json.dumps(seen, ensure_ascii=False)])
 
     def schema(self, stage: Stage) -> type[BaseModel]:
-        """What answers must fit; models that can call tools are made to."""
+        """What answers must fit. One of your own keeps the fields of `SCHEMAS`."""
         return SCHEMAS[stage]
 
     def read(self, stage: Stage, text: str) -> Any:

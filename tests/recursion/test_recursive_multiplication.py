@@ -135,3 +135,22 @@ def test_a_kill_costs_the_round_in_flight_and_no_more(tmp_path: Path) -> None:
     assert result == {name: undisturbed[name] for name in result}
     assert result["answer"] == str(8364 * 5792)
     assert sum(map(int, drawn.read_text().split())) == sum(result["samples"].values()) + lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sync", [True, False])
+async def test_a_model_behind_http_that_has_bad_days(sync: bool) -> None:
+    from langchain_openai import ChatOpenAI
+
+    from langgraph_maker.provider import Provider
+    from langgraph_maker.recursion.multiplication import Multiplication
+
+    provider = Provider(Multiplication(), "error=0.03,flag=0.05,output_tokens=60", faults="500=0.05,reset=0.03")
+    stages = Stages(tools=False)
+    with provider.running() as url:
+        model = ChatOpenAI(model="sim", base_url=url, api_key="any", max_retries=0)  # type: ignore[arg-type]
+        graph = create_recursive_maker(model, stages=stages).compile()
+        problem: Any = {"problem": "12 * 34"}
+        result = graph.invoke(problem) if sync else await graph.ainvoke(problem)
+    assert (result["status"], result["answer"]) == ("solved", "408")
+    assert provider.stats.samples == sum(result["samples"].values())
