@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langgraph_maker import create_recursive_maker
+from langgraph_maker import create_recursive_maker, theory
 from langgraph_maker.estimates import exact_interval
 from langgraph_maker.recursion import Stages
 from langgraph_maker.recursion.multiplication import simulated_multiplication
@@ -110,6 +110,8 @@ def test_products_of_any_length(problem: str) -> None:
 
 @pytest.mark.slow
 def test_six_by_six_digits() -> None:
+    """A product takes some 110 votes, each wrong with probability 3e-5: fewer than 95 of 100 right would be a bug."""
+    assert 110 * (1 - theory.p_correct(0.97, 3)) < 0.005
     direct, recursive = run_path(str(ROOT / "examples" / "recursive_multiplication.py"))["compare"](100)
     assert recursive["right"] >= 95
     assert direct["right"] <= 10
