@@ -87,39 +87,42 @@ SCHEMAS: Final[Mapping[Stage, type[_Reply]]] = MappingProxyType(
     }
 )
 
+
+def _form(fields: str) -> str:
+    return f'\nAnswer with one JSON object: {{"reasoning": "<a few words>", {fields}}}.'
+
+
 INSTRUCTIONS: Final[Mapping[Stage, str]] = MappingProxyType(
     {
-        "atomic": (
-            "Can the problem be answered reliably in one small step, with no result in between?\n"
-            'Answer with one JSON object: {"atomic": true} or {"atomic": false}.'
-        ),
-        "solve": ('Answer the problem.\nAnswer with one JSON object: {"answer": "<the answer, and nothing else>"}.'),
+        "atomic": "Can the problem be answered reliably in one small step, with no result in between?"
+        + _form('"atomic": <true or false>'),
+        "solve": "Answer the problem." + _form('"answer": "<the answer, and nothing else>"'),
         "propose": (
             'Split the problem into smaller ones, from 2 to "at_most" of them, each simpler than the problem itself.'
             " Whoever answers one sees neither the problem nor the others, so each says all that it needs, and none"
             " refers to another. Say how their answers make the answer to the problem; {1} stands for the answer to"
             ' the first, {2} for that to the second, and every one is needed. Those in "above" are being split already'
-            " and must not come again.\n"
-            'Answer with one JSON object: {"subproblems": ["…", "…"], "compose": "<with {1}, {2}, …>"}.'
-        ),
+            " and must not come again."
+        )
+        + _form('"subproblems": ["…", "…"], "compose": "<with {1}, {2}, …>"'),
         "choose": (
             'Which of the "candidates" is best? They answer the question "of" that was asked about the problem:'
             ' "propose" asks to split it into simpler problems that stand on their own, and to say how their answers'
             ' {1}, {2}, … make its answer; "solve" and "compose" ask for its answer. Of those that are equally good,'
-            " the one with the shortest text is best, and of these the one that comes first in the alphabet.\n"
-            'Answer with one JSON object: {"choice": <number of the candidate, from 1>}.'
-        ),
+            " the one with the shortest text is best, and of these the one that comes first in the alphabet."
+        )
+        + _form('"choice": <number of the candidate, from 1>'),
         "compose": (
             'The problem was split into "parts", which have been answered. "how" says how their answers {1}, {2}, …'
-            " make the answer to the problem.\n"
-            'Answer with one JSON object: {"answer": "<the answer to the problem, and nothing else>"}.'
-        ),
+            " make the answer to the problem."
+        )
+        + _form('"answer": "<the answer to the problem, and nothing else>"'),
         "check": (
             'The problem was split into "parts", which have been answered, and "how" says how their answers {1}, {2},'
             ' … make the answer to the problem. Is "answer" what follows from all of them, and does it answer the'
-            " problem?\n"
-            'Answer with one JSON object: {"right": true} or {"right": false}.'
-        ),
+            " problem?"
+        )
+        + _form('"right": <true or false>'),
     }
 )
 
@@ -137,7 +140,7 @@ class Stages:
         >>> stages = Stages(hint="Numbers are decimal.")
         >>> print(stages.ask({"stage": "solve", "problem": "2 * [3, 4]"}))
         Answer the problem.
-        Answer with one JSON object: {"answer": "<the answer, and nothing else>"}.
+        Answer with one JSON object: {"reasoning": "<a few words>", "answer": "<the answer, and nothing else>"}.
         Numbers are decimal.
         <BLANKLINE>
         {"problem": "2 * [3, 4]"}
