@@ -14,6 +14,7 @@ from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import create_maker, create_voting_graph
 from langgraph_maker.maker_node import create_maker_node
+from langgraph_maker.recursion import create_recursive_maker
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.run import Progress, Run
 from langgraph_maker.runner import asolve, solve
@@ -36,6 +37,7 @@ __all__ = [
     "calibrate",
     "create_maker",
     "create_maker_node",
+    "create_recursive_maker",
     "create_voting_graph",
     "create_voting_node",
     "journal",

@@ -47,7 +47,7 @@ from langgraph_maker.sampling import token_allowance
 from langgraph_maker.several import sampler_of
 from langgraph_maker.task import Task, Varied
 
-__all__ = ["create_maker", "create_voting_graph"]
+__all__ = ["check_cost", "create_maker", "create_voting_graph", "subgraph_node", "voting_round"]
 
 
 def create_maker(
@@ -141,7 +141,7 @@ def create_maker(
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     validate = _validating(task)
     check_cost(max_cost, price, model_name(model))
-    vote = _round(
+    vote = voting_round(
         StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
@@ -198,7 +198,7 @@ def create_maker(
                 ),
             ),
         )
-        .add_node("vote", closing(pool, _subgraph_node("vote", vote)), input_schema=RoundInput)
+        .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
         .add_node(
             "escalate",
             escalate_node(
@@ -307,7 +307,7 @@ def create_voting_graph(
     rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
-    builder = _round(
+    builder = voting_round(
         StateGraph(VotingState, MakerContext, input_schema=VotingInput, output_schema=VotingOutput),
         sample=sample_node(
             sampler,
@@ -357,7 +357,7 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
     return lambda subtask_id: k(int(subtask_id))
 
 
-def _subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
+def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
     """The graph as a node without checkpoints of its own, one namespace a call would pile up; drawn all the same."""
     graph = builder.compile(checkpointer=False, name=name)
 
@@ -395,7 +395,7 @@ def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
         )
 
 
-def _round(
+def voting_round(
     graph: StateGraph[VotingState, MakerContext, Any, Any],
     *,
     sample: Runnable[VotingState, dict[str, Any]],

@@ -54,6 +54,7 @@ __all__ = [
     "read_header",
     "read_open",
     "read_raised",
+    "tree",
     "writer",
 ]
 
@@ -379,6 +380,11 @@ def namespace(run_id: str) -> tuple[str, ...]:
 def calibration(run_id: str) -> tuple[str, ...]:
     """Where the answers of a calibration are, and what was found."""
     return (ROOT, "calibrations", _label(run_id))
+
+
+def tree(run_id: str) -> tuple[str, ...]:
+    """Where the tree of a recursive run is."""
+    return (ROOT, "trees", _label(run_id))
 
 
 @lru_cache(maxsize=64)

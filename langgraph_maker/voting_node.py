@@ -29,7 +29,7 @@ from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.state import Decision
 
-__all__ = ["create_voting_node"]
+__all__ = ["create_voting_node", "one_answer", "structured"]
 
 
 def create_voting_node(
@@ -113,8 +113,8 @@ def create_voting_node(
         raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
     check_on_unresolved(on_unresolved)
     if schema is not None:
-        model, parse = _structured(model, schema), _reader(schema)
-        red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), _one_answer(schema))
+        model, parse = structured(model, schema), _reader(schema)
+        red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), one_answer(schema))
     graph = create_voting_graph(
         model,
         prompt=prompt,
@@ -171,7 +171,7 @@ def _again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
     return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
 
 
-def _structured(model: Model, schema: type[BaseModel]) -> Model:
+def structured(model: Model, schema: type[BaseModel]) -> Model:
     """Draws answers in the form of `schema`, as tool calls where the model has them."""
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         raise TypeError(f"schema is a pydantic model class, not {schema!r}")
@@ -195,7 +195,7 @@ def _as_text(response: Any) -> Any:
     return response.model_copy(update={"content": json.dumps(response.tool_calls[0]["args"])})
 
 
-def _one_answer(schema: type[BaseModel]) -> RuleLike:
+def one_answer(schema: type[BaseModel]) -> RuleLike:
     """Flags an answer that is several, or for another tool, or one that the model's own client could not read."""
 
     def rule(response: AIMessage) -> RedFlag | None:

@@ -29,6 +29,7 @@ def run(program: Path, capsys: pytest.CaptureFixture[str]) -> str:
         ("long_addition", "right"),
         ("invoice_pipeline", "booked 2024-117 ACME GmbH 1190.00 after 6 samples (a scripted model)"),
         ("voting_agent", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
+        pytest.param("recursive_multiplication", "the recursive maker:          20 right", marks=pytest.mark.slow),
     ],
 )
 def test_examples_run(example: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +54,7 @@ def test_every_example_is_tested() -> None:
         "invoice_pipeline",
         "test_invoice_pipeline",  # pytest runs it
         "voting_agent",
+        "recursive_multiplication",
     }
 
 
@@ -82,7 +84,8 @@ def test_readme_runs(block: int, tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     paid = "Paid 1200 cents back for A-7.\n"
     audited = "solved 255 audits, of which 3 did not agree\n"
-    expected = ["billing\n", "15\n", paid, "solved [6, 8, 0, 3, 0, 1]\n", "", sure, audited]
+    product = "solved 61676 2\n"
+    expected = ["billing\n", "15\n", paid, "solved [6, 8, 0, 3, 0, 1]\n", product, "", sure, audited]
     assert printed == expected[block]
 
 

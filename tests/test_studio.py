@@ -66,7 +66,7 @@ def test_the_picture_shows_the_roles(client: Any, graph: str, nodes: set[str]) -
 class TestForms:
     def test_hanoi(self, client: Any) -> None:
         schemas = client.assistants.get_schemas(assistant(client, "hanoi"))
-        assert set(schemas["input_schema"]["properties"]) == {"run_id"}
+        assert set(schemas["input_schema"]["properties"]) == {"run_id", "answers"}
         assert {"status", "final_state", "steps", "samples"} <= set(schemas["output_schema"]["properties"])
 
     def test_vote(self, client: Any) -> None:
@@ -75,7 +75,7 @@ class TestForms:
         assert schemas["input_schema"]["required"] == ["question"]
         assert {"answer", "status", "counts"} <= set(schemas["output_schema"]["properties"])
 
-    @pytest.mark.parametrize("graph", sorted(GRAPHS))
+    @pytest.mark.parametrize("graph", sorted(GRAPHS - {"recursive"}))
     def test_every_setting_is_described_and_belongs_to_a_node(self, client: Any, graph: str) -> None:
         settings = client.assistants.get_schemas(assistant(client, graph))["context_schema"]["properties"]
         assert {"k", "temperature", "first_temperature", "max_samples"} <= set(settings)
@@ -217,3 +217,19 @@ def test_a_cancelled_run_goes_on_with_what_it_paid_for(client: Any) -> None:
 def test_bad_settings_are_refused_in_words(client: Any, graph: str, given: Any, context: Any, message: str) -> None:
     [error] = [data for kind, _, data in streamed(client, graph, input=given, context=context) if kind == "error"]
     assert message in error["message"]
+
+
+def test_a_recursive_run_shows_its_stages_and_solves(client: Any) -> None:
+    recursive = assistant(client, "recursive")
+    nodes = {node["id"] for node in client.assistants.get_graph(recursive, xray=True)["nodes"]}
+    assert {"frontier", "vote:sample", "vote:guard", "vote:tally", "escalate", "grow"} <= nodes
+    assert set(client.assistants.get_schemas(recursive)["input_schema"]["properties"]) == {"problem", "run_id"}
+    thread = new_thread(client)
+    modes = ["updates", "messages", "custom"]
+    stream = client.runs.stream(
+        thread, recursive, input={"problem": "12 * 34"}, stream_mode=modes, stream_subgraphs=True
+    )
+    events = [event for event in stream if event.event.split("|")[0] in {"custom", "error"}]
+    assert {event.data["event"] for event in events} == {"maker.node", "maker.tree"}
+    state = client.threads.get_state(thread)["values"]
+    assert (state["status"], state["answer"], state["run_id"]) == ("solved", "408", thread)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import index, itemgetter
+from operator import itemgetter
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
@@ -20,6 +19,7 @@ from langgraph_maker.events import Begin, Observer
 from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.margins import check_budget
 from langgraph_maker.nodes.ask import check_can_ask, waiting_for
+from langgraph_maker.nodes.limits import overspent, run_id_of, whole
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
     BY_STEP,
@@ -37,7 +37,7 @@ from langgraph_maker.nodes.position import (
 from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
 from langgraph_maker.nodes.telling import Tell, under_way, who_listens
 from langgraph_maker.records import Plan
-from langgraph_maker.state import BallotState, total_usage
+from langgraph_maker.state import BallotState
 from langgraph_maker.task import Cuttable, Task
 
 __all__ = ["SEGMENT_ENDED", "decompose_node"]
@@ -112,7 +112,7 @@ def decompose_node(
         terms=terms({}),
         terms_under=terms,
         asks=asks,
-        max_total_samples=None if max_total_samples is None else _whole("max_total_samples", max_total_samples),
+        max_total_samples=None if max_total_samples is None else whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
         tell=who_listens(observer),
@@ -132,7 +132,7 @@ class _Decompose:
     tell: Tell
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(), _run_id(state, config), get_store()
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
             if self.asks:
                 check_can_ask(config)
@@ -140,7 +140,7 @@ class _Decompose:
         return records.drive(role.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(), _run_id(state, config), get_store()
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
             if self.asks:
                 check_can_ask(config)
@@ -290,16 +290,12 @@ class _Decompose:
         if said := self.stop():
             return said if isinstance(said, str) else "stopped on request"
         totals, ballots = position["totals"], position["ballots"]
-        samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
-        if self.max_total_samples is not None and samples >= self.max_total_samples:
-            return f"{samples:,} samples were drawn, and the limit is {self.max_total_samples:,}: raise it"
-        if self.max_cost is not None:
-            cost = total_usage([totals["usage"], *(ballot["usage"] for ballot in ballots)])["cost"]
-            if cost is None:
-                return "what the run costs is not known, and it has a limit: give the price of the model"
-            if cost >= self.max_cost:
-                return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}: raise it"
-        return ""
+        return overspent(
+            totals["samples"] + sum(ballot["samples"] for ballot in ballots),
+            [totals["usage"], *(ballot["usage"] for ballot in ballots)],
+            max_total_samples=self.max_total_samples,
+            max_cost=self.max_cost,
+        )
 
 
 def _open_seam(lanes: list[Lane]) -> str:
@@ -332,18 +328,8 @@ def _check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -
         raise ValueError(f"there is no open question {wrong[0]!r} to answer: {there}")
 
 
-def _run_id(state: MakerState, config: RunnableConfig) -> str:
-    """As given, else the thread's, and inside a host this visit of the node there; else a fresh one."""
-    run_id = state.get("run_id")
-    if run_id is None:
-        run_id = config.get("configurable", {}).get("thread_id") or uuid4().hex
-        if inside := config.get("metadata", {}).get("langgraph_checkpoint_ns", "").rpartition("|")[0]:
-            run_id = f"{run_id}/{inside}"
-    return records.check_id(run_id)
-
-
 def _lanes(task: Task, lanes: int) -> int:
-    count = _whole("lanes", lanes)
+    count = whole("lanes", lanes)
     if count > 1 and not isinstance(task, Cuttable):
         raise ValueError(
             f"{task.name} is one chain: no intermediate state is known beforehand (it has no segments(lanes)), so"
@@ -357,15 +343,5 @@ def _steps(task: Task, max_steps: int | None) -> int:
         if task.steps is None:
             raise ValueError(f"{task.name} does not know its number of steps: give max_steps, by which it must be done")
         return task.steps
-    limit = _whole("max_steps", max_steps)
+    limit = whole("max_steps", max_steps)
     return limit if task.steps is None else min(limit, task.steps)
-
-
-def _whole(name: str, value: object) -> int:
-    try:
-        number = index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
-    return number

@@ -1,0 +1,6 @@
+"""A recursive maker for LangGraph Studio: products such as {"problem": "123 * 456"}, a simulated model, no key."""
+
+from langgraph_maker import create_recursive_maker
+from langgraph_maker.recursion.multiplication import simulated_multiplication
+
+graph = create_recursive_maker(simulated_multiplication()).compile(name="recursive")

@@ -1,0 +1,55 @@
+"""What bounds a run, and what it is called: shared by all graphs that have runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import index
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.runnables import RunnableConfig
+
+from langgraph_maker import records
+from langgraph_maker.state import Usage, total_usage
+
+__all__ = ["overspent", "run_id_of", "whole"]
+
+
+def run_id_of(state: Mapping[str, Any], config: RunnableConfig) -> str:
+    """The run's id: as given, else the thread's, and inside a host this visit of the node there; else a fresh one."""
+    run_id = state.get("run_id")
+    if run_id is None:
+        run_id = config.get("configurable", {}).get("thread_id") or uuid4().hex
+        if inside := config.get("metadata", {}).get("langgraph_checkpoint_ns", "").rpartition("|")[0]:
+            run_id = f"{run_id}/{inside}"
+    return records.check_id(run_id)
+
+
+def overspent(
+    samples: int, usages: Iterable[Usage], *, max_total_samples: int | None = None, max_cost: float | None = None
+) -> str:
+    """Which limit of a run is reached, in words; "" where none is."""
+    if max_total_samples is not None and samples >= max_total_samples:
+        return f"{samples:,} samples were drawn, and the limit is {max_total_samples:,}: raise it"
+    if max_cost is not None:
+        cost = total_usage(usages)["cost"]
+        if cost is None:
+            return "what the run costs is not known, and it has a limit: give the price of the model"
+        if cost >= max_cost:
+            return f"${cost:,.2f} were spent, and the limit is ${max_cost:,.2f}: raise it"
+    return ""
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int.
+
+    Raises:
+        ValueError: When it is no whole number of at least `least`.
+    """
+    try:
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+    return number

@@ -1,0 +1,145 @@
+"""Each sample is asked its own question: in discriminators' votes no candidate has a place of its own."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from langgraph_maker.models import Model
+from langgraph_maker.nodes.guard import Parse
+from langgraph_maker.pool import misuse
+from langgraph_maker.recursion.stages import SCHEMAS, Question, Stage, Stages
+from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.sampling import as_sampler
+from langgraph_maker.state import Request, Sampler
+from langgraph_maker.voting_node import one_answer, structured
+
+__all__ = ["Asking", "reader", "shown"]
+
+
+class Asking:
+    """A sampler that is sent questions as JSON, and asks `model` for each as `stages` says.
+
+    Candidates are shown to each vote in another order, which goes with the response, so that `reader` can tell which
+    one is meant. Calls that wait are traced under the name of their stage and node.
+    """
+
+    def __init__(self, model: Model, stages: Stages, max_tokens: int | None) -> None:
+        self.stages = stages
+        if isinstance(model, str) and model.startswith("sim:"):
+            raise ValueError(
+                f"{model!r} simulates answers to a task, and here is none: give a Sampler that answers the stages, such"
+                " as recursion.multiplication.simulated_multiplication()"
+            )
+        if stages.tools and isinstance(model, (str, Runnable)):
+            self.samplers: dict[Stage, Sampler] = {
+                stage: as_sampler(structured(model, stages.schema(stage)), max_tokens=max_tokens) for stage in SCHEMAS
+            }
+        else:
+            self.samplers = dict.fromkeys(SCHEMAS, as_sampler(model, max_tokens=max_tokens))
+        one = self.samplers["solve"]
+        self.max_concurrency = getattr(one, "max_concurrency", None)
+        self.never_waits = getattr(one, "never_waits", False)
+
+    def split(self, requests: list[Request]) -> list[list[Request]]:
+        """The samples that go into one call together: those with the same prompt, where the model has `n`."""
+        question = _question(requests[0])
+        if question["stage"] == "choose":
+            return [[request] for request in requests]
+        split = getattr(self.samplers[question["stage"]], "split", None)
+        return [requests] if split is None else cast("list[list[Request]]", split(requests))
+
+    async def __call__(self, requests: Sequence[Request]) -> Sequence[AIMessage | Exception]:
+        """Draw one response for each request, in order."""
+        asked: list[Request] = []
+        notes: list[dict[str, Any]] = []
+        messages: dict[str, Any] = {}
+        for request in requests:
+            text: str = request.messages[0].text
+            question = json.loads(text)
+            order = shown(question, request.number)
+            if order is not None:
+                question["candidates"] = [question["candidates"][place] for place in order]
+                text += f"\n{request.number}"
+            if text not in messages:
+                prompt = self.stages.ask(question)
+                messages[text] = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
+            asked.append(request._replace(messages=messages[text]))
+            notes.append({"stage": question["stage"], "order": order})
+        responses = await self._draw(asked, notes[0]["stage"])
+        if misuse(asked, responses) is not None:  # whoever called says what is wrong
+            return responses
+        return [
+            _noted(response, note) if isinstance(response, AIMessage) else response
+            for response, note in zip(responses, notes, strict=True)
+        ]
+
+    async def _draw(self, asked: list[Request], stage: Stage) -> Sequence[AIMessage | Exception]:
+        sampler = self.samplers[stage]
+        if self.never_waits:
+            return await sampler(asked)
+
+        async def draw(_: object) -> Sequence[AIMessage | Exception]:
+            return await sampler(asked)
+
+        node_id = asked[0].subtask_id.partition(":")[0]
+        traced = RunnableLambda(draw).with_config(
+            run_name=f"{stage} {node_id}", tags=["nostream", f"stage:{stage}", f"node:{node_id}"]
+        )
+        return await traced.ainvoke({"node": node_id, "stage": stage})
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        for sampler in {id(one): one for one in self.samplers.values()}.values():
+            if (aclose := getattr(sampler, "aclose", None)) is not None:
+                await aclose()
+
+
+def shown(question: Question, number: int) -> list[int] | None:
+    """In which order vote `number` sees the candidates; None where there are none.
+
+    The order is shuffled by what is asked, and goes round by one from vote to vote: in as many votes as there are
+    candidates each stands at each place once, so that a liking for a place decides nothing.
+
+    Example:
+        >>> question = {"stage": "choose", "candidates": ["a", "b", "c"]}
+        >>> sorted(shown(question, number)[0] for number in range(3))
+        [0, 1, 2]
+    """
+    if question["stage"] != "choose":
+        return None
+    order = [*range(len(question["candidates"]))]
+    random.Random(json.dumps(question, sort_keys=True)).shuffle(order)  # noqa: S311 - no secret
+    first = number % len(order)
+    return order[first:] + order[:first]
+
+
+def reader(stages: Stages) -> Parse:
+    """ψ of all stages: a choice is the candidate's own number again, whatever place it was shown at."""
+
+    def parse(response: AIMessage) -> Any:
+        note = response.response_metadata["maker"]
+        stage, order = note["stage"], note["order"]
+        if (flag := one_answer(stages.schema(stage))(response)) is not None:
+            return flag
+        vote = stages.read(stage, response.text)
+        if order is None:
+            return vote
+        if not 1 <= vote["choice"] <= len(order):
+            return RedFlag("no_such_candidate", f"{vote['choice']} of {len(order)}")
+        return {"choice": order[vote["choice"] - 1]}
+
+    return parse
+
+
+def _question(request: Request) -> Question:
+    return cast("Question", json.loads(request.messages[0].text))
+
+
+def _noted(response: AIMessage, note: dict[str, Any]) -> AIMessage:
+    return response.model_copy(update={"response_metadata": {**response.response_metadata, "maker": note}})

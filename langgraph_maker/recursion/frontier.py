@@ -1,0 +1,225 @@
+"""`frontier`: gather all that waits for a vote, whatever its stage and place in the tree, or end the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_store, get_stream_writer
+
+from langgraph_maker import records
+from langgraph_maker.ballot import plain
+from langgraph_maker.errors import JournalError
+from langgraph_maker.nodes.decompose import SEGMENT_ENDED
+from langgraph_maker.nodes.limits import overspent, run_id_of
+from langgraph_maker.nodes.node import Node as GraphNode
+from langgraph_maker.nodes.position import check_fixed, reopened
+from langgraph_maker.nodes.state import RunStatus
+from langgraph_maker.records import Plan
+from langgraph_maker.recursion.growth import in_short
+from langgraph_maker.recursion.record import Counts, Held, counted, fetch, head, sums, written
+from langgraph_maker.recursion.stages import Question
+from langgraph_maker.recursion.state import RecursiveState, TreeDone, Unsettled
+from langgraph_maker.recursion.tree import ROOT, Node, Tree, ask, depth, place, planted, waiting
+from langgraph_maker.state import no_usage
+
+__all__ = ["Limits", "frontier_node"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What bounds a run, see `create_recursive_maker`."""
+
+    max_depth: int
+    max_children: int
+    max_nodes: int
+    max_total_samples: int | None
+    max_cost: float | None
+    deadline: float | None
+    stop: Callable[[], bool | str]
+    clocks: dict[str, float] = field(default_factory=dict)
+
+    def late(self, run_id: str) -> bool:
+        """Whether a run has passed its deadline, counted from when this is first asked."""
+        began = self.clocks.setdefault(run_id, monotonic())
+        return self.deadline is not None and monotonic() - began >= self.deadline
+
+
+def frontier_node(*, k: int, limits: Limits) -> GraphNode:
+    """Gather all that waits for a vote, whatever its stage and place, or end the run."""
+    role = _Frontier(k, limits)
+    return GraphNode("frontier", role.frontier, role.afrontier)
+
+
+@dataclass(frozen=True)
+class _Frontier:
+    k: int
+    limits: Limits
+
+    def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
+        run_id, store = run_id_of(state, config), get_store()
+        if store is None:
+            return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
+        return records.drive(self.journalled(state, run_id), store)
+
+    async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
+        run_id, store = run_id_of(state, config), get_store()
+        if store is None:
+            return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
+        return await records.adrive(self.journalled(state, run_id), store)
+
+    def begin(self, state: RecursiveState) -> Held:
+        problem = state.get("problem")
+        if not isinstance(problem, str) or not problem.strip():
+            raise ValueError('there is nothing to solve: begin a run with {"problem": "…"}')
+        plain(problem)  # or no store could keep it
+        counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
+        return {"tree": planted(problem), "ballots": [], "counts": counts}
+
+    def fixed(self, tree: Tree) -> dict[str, Any]:
+        return {"problem": tree[ROOT]["problem"], "k": self.k}
+
+    def here(self, state: RecursiveState, run_id: str) -> Held | None:
+        """Where the graph's own state has the run."""
+        if state.get("begun") != run_id:
+            return None
+        self.check(f"thread of run {run_id!r}", state, state["fixed"])
+        return {"tree": state["tree"], "ballots": state["ballots"], "counts": state["counts"]}
+
+    def check(self, what: str, state: RecursiveState, held: Mapping[str, Any]) -> None:
+        check_fixed(what, held, {"k": self.k, "problem": state.get("problem", held["problem"])})
+
+    def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
+        here, begun = self.here(state, run_id), (yield from head(run_id))
+        at = here["counts"]["rounds"] if here else 0
+        if begun is None and here is not None:
+            raise JournalError(_AHEAD.format(run_id=run_id, at=at, why="the store holds no such run"))
+        if begun is None:
+            here = self.begin(state)
+            yield written(run_id, self.fixed(here["tree"]), here, {})
+        else:
+            self.check(f"run {run_id!r}", state, begun["fixed"])
+            journalled = begun["counts"]["rounds"]
+            if at > journalled:
+                raise JournalError(_AHEAD.format(run_id=run_id, at=at, why=f"which has {journalled}"))
+            if here is None or at < journalled:
+                here = yield from fetch(run_id, begun)
+                here["ballots"] = reopened(here["ballots"])
+        update = self.go_on(state, run_id, here)
+        if update["status"] != "running":
+            outcome = {name: update[name] for name in ("status", "reason", "answer")}
+            held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
+            yield written(run_id, self.fixed(held["tree"]), held, here["tree"], outcome)
+        return update
+
+    def go_on(self, state: RecursiveState, run_id: str, held: Held) -> dict[str, Any]:
+        tree = held["tree"]
+        questions = {
+            f"{node['id']}:{node['stage']}": ask(tree, node, self.limits.max_children) for node in waiting(tree)
+        }
+        held = _asked_still(held, questions)
+        ballots = held["ballots"]
+        status, reason, unsettled = self.outcome(state, run_id, held)
+        draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(ballots)
+        if draining:  # what is paid for is waited for
+            status = "running"
+        update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **held}
+        if state.get("begun") != run_id:
+            update |= {"begun": run_id, "fixed": self.fixed(tree)}
+        if status == "running":
+            due = {ballot["id"] for ballot in ballots} if draining else questions.keys()
+            asked = [{"id": one, "state": question} for one, question in questions.items() if one in due]
+            return update | {"subtasks": asked}
+        self.limits.clocks.pop(run_id, None)
+        samples, flags, usage = sums(held["counts"], ballots)
+        answer = tree[ROOT]["answer"] if status == "solved" else None
+        done: TreeDone = {
+            "event": "maker.tree",
+            "run_id": run_id,
+            "status": status,
+            "reason": reason,
+            "answer": answer,
+            "samples": samples,
+        }
+        get_stream_writer()(done)
+        return update | {
+            "reason": reason,
+            "ballots": reopened(ballots),
+            "answer": answer,
+            "depth": depth(tree),
+            "samples": samples,
+            "flags": flags,
+            "rounds": held["counts"]["rounds"],
+            "usage": usage,
+            "unsettled": unsettled,
+        }
+
+    def outcome(self, state: RecursiveState, run_id: str, held: Held) -> tuple[RunStatus, str, list[Unsettled]]:
+        if held["tree"][ROOT]["stage"] == "done":
+            return "solved", "", []
+        if any(ballot["status"] == "unresolved" for ballot in held["ballots"]):
+            return "unresolved", state["reason"], state["unsettled"]
+        if blocked := self.blocked(held["tree"]):
+            return "unresolved", in_short(held["tree"], blocked), blocked
+        if why := self.limited(state, run_id, held):
+            return "stopped", f"{why}; run it again under the same id to go on", []
+        late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
+        if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
+            return "stopped", SEGMENT_ENDED, []
+        return "running", "", []
+
+    def blocked(self, tree: Tree) -> list[Unsettled]:
+        """What cannot be asked, and why."""
+        limits, blocked = self.limits, []
+        for node in tree.values():
+            if node["stage"] == "refuted":
+                check: Node = {**node, "stage": "check"}
+                blocked.append(self.unasked(tree, check, f"the answer {node['answer']!r} was voted wrong"))
+            elif node["stage"] == "propose" and node["depth"] >= limits.max_depth:
+                why = f"it is not atomic, and max_depth = {limits.max_depth} allows no further split"
+                blocked.append(self.unasked(tree, node, why))
+        if len(tree) > limits.max_nodes:
+            why = f"the tree has {len(tree):,} nodes, and max_nodes is {limits.max_nodes:,}"
+            blocked.append(self.unasked(tree, [*tree.values()][-1], why))
+        return blocked
+
+    def unasked(self, tree: Tree, node: Node, why: str) -> Unsettled:
+        question = ask(tree, node, self.limits.max_children)
+        return {"node": node["id"], "question": question, "counts": [], "samples": 0, "reason": why}
+
+    def limited(self, state: RecursiveState, run_id: str, held: Held) -> str:
+        """Why the run stops here, if it does: at which nodes it stood, too."""
+        samples, _, usage = sums(held["counts"], held["ballots"])
+        said = state.get("failure") or self.limits.stop()
+        why = said if isinstance(said, str) else "stopped on request" if said else ""
+        if not why:
+            why = overspent(
+                sum(samples.values()),
+                [usage],
+                max_total_samples=self.limits.max_total_samples,
+                max_cost=self.limits.max_cost,
+            )
+        if self.limits.late(run_id) and not why:
+            why = f"the deadline of {self.limits.deadline:g} s has passed"
+        open_now = waiting(held["tree"])
+        return f"{place(open_now[0])}, and {len(open_now) - 1} more: {why}" if why and open_now else why
+
+
+def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:
+    """The run without ballots on questions that are asked otherwise by now; what they took is counted."""
+    lost = [ballot for ballot in held["ballots"] if questions.get(ballot["id"]) != ballot["state"]]
+    if not lost:
+        return held
+    ballots = [ballot for ballot in held["ballots"] if ballot not in lost]
+    return {**held, "ballots": ballots, "counts": counted(held["counts"], lost)}
+
+
+_SUPERSTEPS_TO_FINISH = 6  # frontier, vote and its own, escalate, grow, frontier: a round must have room to end
+_SUPERSTEPS_TO_DRAIN = 5
+_AHEAD = (
+    "the checkpoint is at round {at} of run {run_id!r}, ahead of its journal ({why}): use the store that the run was"
+    " written to, or begin a new run id"
+)

@@ -1,0 +1,177 @@
+"""Assembly of the recursive maker; what its nodes do stands in `frontier` and `growth`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+from langgraph.graph import END, START, StateGraph
+
+from langgraph_maker.ballot import check_margin
+from langgraph_maker.graph import check_cost, subgraph_node, voting_round
+from langgraph_maker.models import Model, model_name
+from langgraph_maker.nodes import guard_node, sample_node, tally_node
+from langgraph_maker.nodes.closing import closing
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.nodes.limits import whole
+from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
+from langgraph_maker.pool import Pool
+from langgraph_maker.prices import Price
+from langgraph_maker.recursion.asking import Asking, reader
+from langgraph_maker.recursion.frontier import Limits, frontier_node
+from langgraph_maker.recursion.growth import escalate_node, grow_node
+from langgraph_maker.recursion.stages import Question, Stages
+from langgraph_maker.recursion.state import RecursiveInput, RecursiveOutput, RecursiveState
+from langgraph_maker.red_flags import RedFlag, RuleLike
+from langgraph_maker.sampling import token_allowance
+
+__all__ = ["create_recursive_maker"]
+
+
+def create_recursive_maker(
+    model: Model,
+    *,
+    stages: Stages | None = None,
+    check: Callable[[str, str], RedFlag | None] | None = None,
+    comparable: bool = True,
+    k: int = 3,
+    proposals: int = 5,
+    max_depth: int = 8,
+    max_children: int = 8,
+    max_nodes: int = 1000,
+    red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    first_temperature: float | None = 0.0,
+    temperature: float | None = 0.1,
+    max_samples: int | None = None,
+    max_total_samples: int | None = None,
+    max_cost: float | None = None,
+    deadline: float | None = None,
+    max_concurrency: int | None = None,
+    call_timeout: float = 600.0,
+    outage_limit: float = 600.0,
+    price: Price | None = None,
+    stop: Callable[[], bool | str] | None = None,
+) -> StateGraph[RecursiveState, None, RecursiveInput, RecursiveOutput]:
+    """The graph that splits a problem until microagents can answer it, and composes their answers (MAKER, section 5).
+
+    Each problem of the tree goes through stages, and each is decided by first-to-ahead-by-k: is it atomic? If so,
+    answer it. If not, propose how to split it, choose among the proposals, solve the parts, compose their answers, and
+    check what comes out. All that waits for a vote, whatever its stage and place in the tree, is one batch of ballots;
+    what is decided goes on while others are still open.
+
+    Compile it with a checkpointer and a store of your own. Input `{"problem": …}`; `{}` on the same thread, or with
+    the same `run_id` on the same store, goes on with an unfinished run.
+
+    Args:
+        model: What to ask, see `models.Model`.
+        stages: How each stage is asked and read.
+        check: From a problem and an answer to a `RedFlag`, or None: answers that it flags do not count.
+        comparable: Whether equal answers are the same text. If not, answers are candidates, as proposals are.
+        k: The margin of every vote.
+        proposals: Valid proposals (at least k) after which, where none leads by k, discriminators choose among those
+            that differ: by their numbers, shown to each vote in another order.
+        max_depth: How many times a problem may be split along one branch.
+        max_children: Parts that a problem may be split into.
+        max_nodes: Problems in the tree; checkpoints are as large as the tree.
+        red_flags: Which responses to discard, see `red_flags`.
+        first_temperature: Of each ballot's first sample; None leaves the model's own.
+        temperature: Of all later samples.
+        max_samples: Samples a ballot may use before the run ends as unresolved; default 10 k², and at least 100.
+        max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
+        max_cost: Dollars after which it does.
+        deadline: Seconds after which it does, counted by each process from where it takes the run up, and looked at
+            between rounds; no call is waited for longer.
+        max_concurrency: Model calls at a time, see `create_maker`.
+        call_timeout: Seconds after which a model call is given up and made again.
+        outage_limit: Seconds for which a failing model call is made again before the run ends as "stopped".
+        price: What tokens cost, see `create_maker`.
+        stop: Asked before each round and while it waits; True, or why, ends the run as "stopped".
+
+    Raises:
+        ValueError: For an option out of range or an unknown model; while running, for an input without a problem.
+        TypeError: For a model that is none.
+        JournalError: While running, when the run was begun with another problem or k, or its journal is not sound.
+
+    Example:
+        >>> from langgraph_maker.recursion.multiplication import simulated_multiplication
+        >>> graph = create_recursive_maker(simulated_multiplication()).compile()
+        >>> result = graph.invoke({"problem": "12 * 34"})
+        >>> result["status"], result["answer"], result["depth"]
+        ('solved', '408', 2)
+    """
+    stages = stages or Stages()
+    check_cost(max_cost, price, model_name(model))
+    limits = Limits(
+        max_depth=whole("max_depth", max_depth, 0),
+        max_children=whole("max_children", max_children, 2),
+        max_nodes=whole("max_nodes", max_nodes),
+        max_total_samples=None if max_total_samples is None else whole("max_total_samples", max_total_samples),
+        max_cost=max_cost,
+        deadline=_seconds(deadline),
+        stop=stop or (lambda: False),
+    )
+
+    def validate(question: Question, vote: Any) -> RedFlag | None:
+        flag = stages.validate(question, vote)
+        if flag is None and check is not None and question["stage"] in {"solve", "compose"}:
+            flag = check(question["problem"], vote["answer"])
+        return flag
+
+    sampler = Asking(model, stages, token_allowance(red_flags))
+    longest = float("inf") if limits.deadline is None else limits.deadline
+    pool = Pool(
+        sampler,
+        max_concurrency=max_concurrency,
+        call_timeout=min(call_timeout, longest),
+        outage_limit=min(outage_limit, longest),
+    )
+    vote = voting_round(
+        StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
+        sample=sample_node(
+            sampler,
+            prompt=json.dumps,
+            k=k,
+            first_temperature=first_temperature,
+            temperature=temperature,
+            max_samples=max_samples,
+            pool=pool,
+            stop=stop,
+            on_failure="write",
+        ),
+        guard=guard_node(
+            parse=reader(stages), key=stages.vote_key, validate=validate, red_flags=red_flags, price=price
+        ),
+        tally=tally_node(k=k, max_samples=max_samples, decisions=False),
+    ).add_edge("tally", END)
+    grow = grow_node(
+        stages,
+        candidates_for={"propose"} if comparable else {"propose", "solve", "compose"},
+        proposals=max(whole("proposals", proposals), check_margin(k)),
+    )
+
+    def after_frontier(state: RecursiveState) -> Literal["vote", "__end__"]:
+        return "vote" if state["status"] == "running" else "__end__"
+
+    def after_vote(state: RecursiveState) -> Literal["escalate", "grow"]:
+        return "escalate" if any(ballot["status"] == "unresolved" for ballot in state["ballots"]) else "grow"
+
+    return (
+        StateGraph(RecursiveState, input_schema=RecursiveInput, output_schema=RecursiveOutput)
+        .add_node("frontier", closing(pool, frontier_node(k=k, limits=limits)))
+        .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
+        .add_node("escalate", escalate_node())
+        .add_node("grow", closing(pool, grow))
+        .add_edge(START, "frontier")
+        .add_conditional_edges("frontier", after_frontier)
+        .add_conditional_edges("vote", after_vote)
+        .add_edge("escalate", "grow")
+        .add_edge("grow", "frontier")
+    )
+
+
+def _seconds(deadline: float | None) -> float | None:
+    number = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
+    if deadline is not None and not (number and deadline >= 0):
+        raise ValueError(f"deadline is a number of seconds, not {deadline!r}")
+    return deadline

@@ -1,0 +1,126 @@
+"""How a tree is laid out in a store: a head that says what the run is and how far it is, and a record a node.
+
+What a round has decided and counted is written in one batch before it is in the graph's state, so that the store is
+never behind; a record holds the node's open ballot too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
+from typing_extensions import TypedDict
+
+from langgraph_maker import records
+from langgraph_maker.errors import JournalError
+from langgraph_maker.records import Plan
+from langgraph_maker.recursion.tree import ROOT, Tree
+from langgraph_maker.state import BallotState, Usage, total_usage
+
+__all__ = ["Counts", "Held", "counted", "fetch", "head", "read_tree", "sums", "written"]
+
+
+class Counts(TypedDict):
+    """What the closed ballots of a run took: samples by stage, flags by reason; and its rounds of voting."""
+
+    rounds: int
+    samples: dict[str, int]
+    flags: dict[str, int]
+    usage: Usage
+
+
+class Held(TypedDict):
+    """A run as it stands."""
+
+    tree: Tree
+    ballots: list[BallotState]
+    counts: Counts
+
+
+def counted(counts: Counts, ballots: Iterable[BallotState]) -> Counts:
+    """The counts with those of `ballots`."""
+    samples, flags, usage = sums(counts, ballots)
+    return {"rounds": counts["rounds"], "samples": samples, "flags": flags, "usage": usage}
+
+
+def sums(counts: Counts, ballots: Iterable[BallotState]) -> tuple[dict[str, int], dict[str, int], Any]:
+    """Samples by stage, flags by reason, and usage, with those of `ballots`."""
+    ballots = [*ballots]
+    samples, flags = Counter(counts["samples"]), Counter(counts["flags"])
+    for ballot in ballots:
+        samples[ballot["state"]["stage"]] += ballot["samples"]
+        flags.update(ballot["flags"])
+    return dict(samples), dict(flags), total_usage([counts["usage"], *(ballot["usage"] for ballot in ballots)])
+
+
+def head(run_id: str) -> Plan[dict[str, Any] | None]:
+    """What the run is, as its store has it: `fixed`, `counts` and `outcome`; None where it was never begun."""
+    [item] = yield [GetOp(records.tree(run_id), _HEAD, refresh_ttl=False)]
+    return None if item is None else _read(item, run_id, _HEAD)
+
+
+def fetch(run_id: str, begun: Mapping[str, Any]) -> Plan[Held]:
+    """The run with this head, node by node from the root."""
+    tree: Tree = {}
+    ballots: list[BallotState] = []
+    ahead = [ROOT]
+    while ahead:
+        items = yield [GetOp(records.tree(run_id), f"node-{one}", refresh_ttl=False) for one in ahead]
+        found = [_read(item, run_id, f"node-{one}") for one, item in zip(ahead, items, strict=True)]
+        ahead = []
+        for record in found:
+            node = record["node"]
+            tree[node["id"]] = node
+            ballots += [record["ballot"]] if record["ballot"] else []
+            ahead += node["children"]
+    return {"tree": tree, "ballots": ballots, "counts": begun["counts"]}
+
+
+def read_tree(store: BaseStore, run_id: str) -> Tree:
+    """The tree of a run as its journal has it: needs no model. In asynchronous code run it in a thread.
+
+    Raises:
+        JournalError: When there is no such run, or a record is not as it was written.
+    """
+    if (begun := records.drive(head(run_id), store)) is None:
+        raise JournalError(f"the store holds no recursive run {run_id!r}")
+    return records.drive(fetch(run_id, begun), store)["tree"]
+
+
+def written(
+    run_id: str, fixed: Mapping[str, Any], held: Held, before: Tree, outcome: Mapping[str, Any] | None = None
+) -> list[Op]:
+    """Writes the run, of its tree what is not as `before` or has an open ballot."""
+    open_now = {ballot["id"].partition(":")[0]: ballot for ballot in held["ballots"]}
+    changed = [one for one, node in held["tree"].items() if node is not before.get(one) or one in open_now]
+    return [
+        *_puts(run_id, ((f"node-{one}", {"node": held["tree"][one], "ballot": open_now.get(one)}) for one in changed)),
+        *_puts(run_id, [(_HEAD, {"fixed": fixed, "counts": held["counts"], "outcome": outcome})]),
+    ]
+
+
+_HEAD: Final = "head"
+
+
+def _puts(run_id: str, values: Iterable[tuple[str, Any]]) -> list[Op]:
+    where = records.tree(run_id)
+    return [
+        PutOp(where, key, {"record": json.dumps(value), "check": records.mark([run_id, key, value])}, index=False)
+        for key, value in values
+    ]
+
+
+def _read(item: Item | None, run_id: str, key: str) -> dict[str, Any]:
+    if item is None:
+        raise JournalError(f"the journal of run {run_id!r} has no {key}: it is incomplete, give another run id")
+    try:
+        value: dict[str, Any] = json.loads(item.value["record"])
+        sound = item.value["check"] == records.mark([run_id, key, value])
+    except (TypeError, KeyError, ValueError, RecursionError) as error:
+        raise JournalError(f"the record {key} of run {run_id!r} cannot be read: {error}") from error
+    if not sound:
+        raise JournalError(f"the record {key} of run {run_id!r} is not as it was written there")
+    return value

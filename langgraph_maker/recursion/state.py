@@ -1,0 +1,94 @@
+"""The channels of a recursive maker, and what it tells while it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from langgraph.managed import RemainingSteps
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from langgraph_maker.nodes.state import RunStatus
+from langgraph_maker.recursion.record import Counts
+from langgraph_maker.recursion.stages import Question
+from langgraph_maker.recursion.tree import Tree
+from langgraph_maker.state import BallotState, Subtask, Usage, VoteCount
+
+__all__ = ["Grown", "RecursiveInput", "RecursiveOutput", "RecursiveState", "TreeDone", "Unsettled"]
+
+
+class Unsettled(TypedDict):
+    """A question that the vote did not settle, or that no vote may be held on: at which node, and why in words.
+
+    Whoever answers it, in the form of its stage's schema, lets the tree grow there as a vote would.
+    """
+
+    node: str
+    question: Question
+    counts: list[VoteCount]
+    samples: int
+    reason: str
+
+
+class RecursiveInput(TypedDict, total=False):
+    """`run_id` names the run; without it the thread's id does, or a fresh one."""
+
+    problem: Annotated[str, Field(description="What to solve, in words; leave it out to go on with a run.")]
+    run_id: str
+
+
+class RecursiveOutput(TypedDict, total=False):
+    """How the run stands; `samples` is by stage, `tree` by node, `depth` that of the deepest node."""
+
+    status: RunStatus
+    reason: str
+    answer: Any
+    tree: Tree
+    depth: int
+    samples: dict[str, int]
+    flags: dict[str, int]
+    rounds: int
+    usage: Usage
+    unsettled: list[Unsettled]
+    run_id: str
+
+
+class RecursiveState(RecursiveOutput, total=False):
+    """A run in progress: the run `begun` here, what it is of, and its ballots."""
+
+    problem: str
+    begun: str
+    fixed: dict[str, Any]
+    counts: Counts
+    subtasks: list[Subtask]
+    ballots: list[BallotState]
+    draining: bool
+    in_flight: int
+    failure: str
+    remaining_steps: RemainingSteps
+
+
+class Grown(TypedDict):
+    """A stage of a node is decided, and in the journal; `vote` is None where its answers became candidates."""
+
+    event: Literal["maker.node"]
+    run_id: str
+    node: str
+    depth: int
+    problem: str
+    stage: str
+    vote: Any
+    counts: list[VoteCount]
+    samples: int
+    flags: dict[str, int]
+
+
+class TreeDone(TypedDict):
+    """The graph hands the run back."""
+
+    event: Literal["maker.tree"]
+    run_id: str
+    status: str
+    reason: str
+    answer: Any
+    samples: dict[str, int]
