@@ -12,8 +12,9 @@ from langgraph.config import get_store, get_stream_writer
 
 from langgraph_maker import records
 from langgraph_maker.ballot import Ballot
+from langgraph_maker.margins import in_words
 from langgraph_maker.nodes.node import Node as GraphNode
-from langgraph_maker.nodes.tally import decision, in_words, unanswered
+from langgraph_maker.nodes.tally import decision, unanswered
 from langgraph_maker.records import Plan
 from langgraph_maker.recursion.record import Held, counted, written
 from langgraph_maker.recursion.stages import Stages
