@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from operator import index, itemgetter
 from typing import Any
 from uuid import uuid4
@@ -151,8 +152,10 @@ class _Decompose:
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
             [found] = yield [records.get_header(run_id)]
-            if (header := records.read_header(found, run_id)) is not None:
+            header = records.read_header(found, run_id)
+            if header is not None and header["outcome"].get("status") != "solved":  # which keeps the time of its end
                 outcome = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
+                outcome["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
                 yield [records.put_header({**header, "outcome": outcome})]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}

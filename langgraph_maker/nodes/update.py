@@ -94,6 +94,9 @@ class _Update:
         alarms = self.tell(self.events(state, position, entries, held))
         if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
             yield [records.put_raised(run_id, raised)]
+        if alarms:
+            [before] = yield [records.get_alarms(run_id)]
+            yield [records.put_alarms(run_id, [*records.read_alarms(before, run_id), *alarms])]
         return dict(position)
 
     def events(

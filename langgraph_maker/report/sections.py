@@ -1,0 +1,268 @@
+"""What stands below the top of the page: one function a section, from the numbers to HTML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph_maker.report import markup
+from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, stacked
+from langgraph_maker.report.markup import Child, h
+from langgraph_maker.report.numbers import Numbers
+from langgraph_maker.report.words import dollars, estimate, figures, note, table, took, utc
+
+__all__ = [
+    "alarms",
+    "flags",
+    "graph",
+    "hardest",
+    "money",
+    "rates",
+    "settings",
+    "times",
+    "undecided",
+    "under_way",
+    "votes",
+]
+
+_ROWS = 20
+
+
+def alarms(found: Numbers) -> Child:
+    """Assumptions that no longer held, the last first."""
+    raised = found["alarms"]
+    if not raised:
+        return note("None was raised.")
+    return (
+        [
+            h(
+                "p",
+                h("b", f"{markup.shown(alarm['what'])}, after {alarm['steps']:,} steps: "),
+                f"{markup.shown(alarm['finding'])}. Remedy: {markup.shown(alarm['remedy'])}.",
+                class_="outcome warning",
+            )
+            for alarm in raised[: -_ROWS - 1 : -1]
+        ],
+        note(f"The last {_ROWS} of {len(raised):,}.") if len(raised) > _ROWS else "",
+    )
+
+
+def under_way(found: Numbers) -> Child:
+    """Ballots that are not decided, with all that they have counted."""
+    ballots, still = found["open_ballots"], found["open"]
+    if not ballots:
+        return ""
+    rows: list[list[Child]] = [
+        [
+            f"{ballot['step']:,}",
+            f"{ballot['samples']:,}",
+            [
+                h("div", h("b", f"{counted['count']:,} × "), h("code", markup.shown(counted["vote"])))
+                for counted in ballot["counts"][:_ROWS]
+            ],
+            _flagged(ballot["flags"]),
+            markup.shown(ballot["last_flag"], 120),
+        ]
+        for ballot in ballots
+    ]
+    return (
+        table(["step", "samples", "votes so far", "flags", "the last flag"], rows),
+        note(f"{len(ballots):,} of {still['ballots']:,} ballots under way, those with most samples.")
+        if still["ballots"] > len(ballots)
+        else "",
+    )
+
+
+def graph(found: Numbers) -> Child:
+    """The nodes, with what passed through them."""
+    totals, still = found["totals"], found["open"]
+    samples, flagged = totals["samples"] + still["samples"], totals["flagged"] + still["flagged"]
+    return drawn_graph(
+        {
+            "decompose": f"{totals['steps'] + still['ballots']:,} steps",
+            "sample": f"{samples:,} drawn",
+            "guard": f"{flagged:,} flagged",
+            "tally": f"{samples - flagged:,} votes",
+            "escalate": f"{int(found['status'] == 'unresolved')} unresolved",
+            "update": f"{totals['steps']:,} decided",
+        }
+    )
+
+
+def rates(found: Numbers) -> Child:
+    """Share of right answers and of valid samples: what was measured before, and what the ballots say."""
+    seen, before = found["outlook"], found["calibration"]
+    rows: list[list[Child]] = []
+    if before is not None:
+        rows += [
+            ["p, calibrated", estimate(before["p"], before["p_low"], before["p_high"]), f"{before['valid']:,} samples"],
+            ["p, observed", _estimate(seen["p"]), f"{found['totals']['steps']:,} ballots"],
+            [
+                "v, calibrated",
+                estimate(before["valid_rate"], before["valid_low"], before["valid_high"]),
+                f"{before['samples']:,} samples",
+            ],
+        ]
+    else:
+        rows.append(["p, observed", _estimate(seen["p"]), f"{found['totals']['steps']:,} ballots"])
+    rows.append(["v, observed", _estimate(seen["valid_rate"]), f"{found['totals']['samples']:,} samples"])
+    said = "p is the share of right answers among valid ones, v that of samples without a red flag; bounds of 95 %."
+    said += " Observed p is pooled over all votes and knows no truth: it takes the model to be more often right than not."
+    if before is None:
+        said += " Nothing was calibrated before this run (--k auto does)."
+    else:
+        said += f" Calibrated: {markup.shown(before['model'], 80)}, against the {before['reference']}."
+    return table(["", "estimate and bounds", "from"], rows), note(said)
+
+
+def _estimate(one: dict[str, Any]) -> str:
+    return estimate(one["value"], one["low"], one["high"])
+
+
+def votes(found: Numbers) -> Child:
+    """How many votes decided a step."""
+    totals = found["totals"]
+    if not totals["steps"]:
+        return ""
+    mean = totals["votes"] / totals["steps"]
+    return (
+        bars(binned(totals["votes_per_step"]), of=totals["steps"], logarithmic=True),
+        note(
+            f"Steps by the votes that decided them, {mean:.2f} in the mean; {totals['lost']:,} votes were lost, in"
+            f" {sum(totals['contested']):,} steps. Bars are logarithmic."
+        ),
+    )
+
+
+def undecided(found: Numbers) -> Child:
+    """How many steps took more than j samples, and how many that should have been."""
+    counts, law = found["outlook"]["undecided"], found["outlook"]["undecided_law"]
+    if not found["totals"]["steps"]:
+        return ""
+    expected = " The line is what one p and one v for all steps let expect: dots well above it are hard steps." if law else ""
+    return (
+        curve(counts, law, "samples drawn for a step (j)"),
+        note(f"Decided steps that took more than j samples, flagged ones included.{expected}"),
+    )
+
+
+def hardest(found: Numbers) -> Child:
+    """The steps that took most samples, with their ballots as the journal has them."""
+    if not found["hardest"]:
+        return ""
+    rows: list[list[Child]] = [
+        [
+            f"{entry['step']:,}",
+            f"{entry['samples']:,}",
+            (
+                stacked(
+                    [
+                        ("a", entry["winner_votes"]),
+                        ("b", entry["votes"] - entry["winner_votes"]),
+                        ("c", entry["samples"] - entry["votes"]),
+                    ]
+                ),
+                f"{entry['winner_votes']:,} : {entry['votes'] - entry['winner_votes']:,}",
+            ),
+            str(entry["margin"]),
+            _flagged(entry["flags"]),
+            f"{entry['rounds']:,}",
+            h("code", markup.shown(entry["vote"].get("action"), 120)),
+        ]
+        for entry in found["hardest"]
+    ]
+    return (
+        table(["step", "samples", "votes, won : lost", "lead", "flags", "rounds", "decided"], rows),
+        note(
+            (
+                h("i", class_="a"),
+                " votes for the winner ",
+                h("i", class_="b"),
+                " votes for other answers, which the journal keeps as a sum ",
+                h("i", class_="c"),
+                " flagged samples",
+            )
+        ),
+    )
+
+
+def _flagged(flags: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} × {markup.shown(reason, 60)}" for reason, count in list(flags.items())[:_ROWS]) or "–"
+
+
+def flags(found: Numbers) -> Child:
+    """Responses that were discarded, by reason."""
+    totals = found["totals"]
+    if not totals["flags"]:
+        return note("No sample of a decided step was flagged.")
+    most = sorted(totals["flags"].items(), key=lambda flag: -flag[1])
+    rows = [(markup.shown(reason, 60), count) for reason, count in most[:_ROWS]]
+    if len(most) > _ROWS:
+        rows.append((f"{len(most) - _ROWS:,} other reasons", sum(count for _, count in most[_ROWS:])))
+    return (
+        bars(rows, of=totals["flagged"]),
+        note(
+            f"{totals['flagged']:,} samples, {percent(totals['flagged'], totals['samples'])} of all, in"
+            f" {totals['flagged_steps']:,} steps."
+        ),
+    )
+
+
+def money(found: Numbers) -> Child:
+    """What all samples used, and what the whole task takes at that rate."""
+    usage, seen, steps = found["usage"], found["outlook"], found["totals"]["steps"]
+    each = None if usage["cost"] is None or not steps else usage["cost"] / steps
+    pairs: list[tuple[str, Child]] = [
+        ("input tokens", f"{usage['input_tokens']:,}"),
+        ("of them cached", f"{usage['cached_input_tokens']:,}"),
+        ("output tokens", f"{usage['output_tokens']:,}"),
+        ("cost", dollars(usage["cost"])),
+        ("cost per step", dollars(each)),
+    ]
+    if found["status"] != "solved" and seen["cost_projected"] is not None:
+        pairs.append(("projected, for the whole", dollars(seen["cost_projected"])))
+    before = found["calibration"]
+    if before is not None:
+        pairs.append(("calibrated before, apart", dollars(before["spent"])))
+        if before["expected_cost"] is not None:
+            pairs.append(("cost that it let expect", dollars(before["expected_cost"])))
+    said = "Tokens as the provider counted them"
+    if found["simulated"]:
+        said += "; the model is simulated, and nothing was paid"
+    if found["totals"]["cancelled"]:
+        said += f"; {found['totals']['cancelled']:,} hedged calls were not waited for, and their cost is not known"
+    return figures(*pairs), note(f"{said}.")
+
+
+def times(found: Numbers) -> Child:
+    """When, and by how many processes."""
+    time = found["time"]
+    pairs: list[tuple[str, Child]] = [("begun", utc(time["began"])), ("ended", utc(time["ended"]))]
+    if time["seconds"] is not None:
+        pairs.append(("between", took(time["seconds"])))
+    pairs += [("processes", f"{found['begun']:,}"), ("rounds of voting", f"{found['totals']['rounds']:,}")]
+    pauses = "Pauses between processes are included. " if found["begun"] > 1 and time["seconds"] is not None else ""
+    return figures(*pairs), note(f"{pauses}Rounds are summed over steps.")
+
+
+def settings(found: Numbers) -> Child:
+    """What the run was begun with, and what each process was told."""
+    names = list(dict.fromkeys(name for work in found["sessions"] for name in work["settings"]))
+    rows: list[list[Child]] = [
+        [
+            utc(work["began"]),
+            f"{work['lanes']:,}",
+            *(markup.shown(work["settings"].get(name, "–"), 120) for name in names),
+        ]
+        for work in found["sessions"]
+    ]
+    left_out = found["begun"] - len(rows)
+    return (
+        figures(
+            ("k", str(found["k"])),
+            ("raised to", str(found["raised"] or "–")),
+            *((markup.shown(name, 60), markup.shown(value, 120)) for name, value in found["parameters"].items()),
+        ),
+        table(["process begun", "lanes", *(name.replace("_", " ") for name in names)], rows),
+        note(f"The last {len(rows)} of {found['begun']:,} processes.") if left_out else "",
+        note(f"Fingerprint of what was decided: {found['digest']}") if found["digest"] else "",
+    )
