@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from langgraph_maker.calibration import Calibration, Options
 from langgraph_maker.calibration.comparison import Comparison, Row, compare, sentences
 from langgraph_maker.calibration.counting import LIMITS
 from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.report import check_file
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
@@ -117,10 +117,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
         }
         if len(asked) < len(names):
             raise ValueError(f"a --model is given twice: {', '.join(names)}")
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f"{file}: there is no folder {file.parent}; make it first")
-        if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
-            raise ValueError(f"{file} cannot be written")
+        check_file(file)
     command = same_command(db, run_id)
     with told(USAGE, command), open_store(db) as store:
         with follow_samples(err) as on_progress, stopping(stop):

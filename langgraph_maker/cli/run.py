@@ -8,6 +8,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from rich.markup import escape
 from langgraph_maker import prices
 from langgraph_maker.calibration.run import check_aims
 from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
+from langgraph_maker.cli.report import check_file, write_page
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -90,6 +92,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         str | None, typer.Option(help="go on with this run, or begin it", show_default="a new one")
     ] = None,
     seed: Annotated[int, typer.Option(help="of a simulated model")] = 0,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a page that shows the run, however it ended")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
 ) -> None:
     """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
@@ -113,6 +118,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         }
         due = None if deadline is None else seconds(deadline)
         check_id(run_id)
+        check_file(report)
         chosen = load_task(task, arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)
         if asked_k == "auto":
@@ -138,6 +144,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 on_progress=_warning(on_progress),
                 **options,
             )
+        if report is not None:
+            write_page(store, run_id, report)
         with to_stdout():
             if as_json:
                 print(json.dumps(_as_json(result)))  # noqa: T201

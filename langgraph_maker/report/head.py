@@ -14,7 +14,6 @@ def head(found: Numbers) -> Html:
     """Outcome and guarantee, and what to know before any figure is read."""
     totals, time = found["totals"], found["time"]
     parameters = ", ".join(f"{name} = {markup.shown(value, 60)}" for name, value in found["parameters"].items())
-    cost = dollars(found["usage"]["cost"]) + (" (had the model been a real one)" if found["simulated"] else "")
     return h(
         "header",
         h("p", h("code", markup.shown(found["run_id"], 100)), " · ", markup.shown(parameters), class_="dim"),
@@ -26,7 +25,7 @@ def head(found: Numbers) -> Html:
             ("steps decided", f"{totals['steps']:,}"),
             ("samples drawn", f"{totals['samples'] + found['open']['samples']:,}"),
             ("discarded for a red flag", f"{totals['flagged'] + found['open']['flagged']:,}"),
-            ("cost", cost),
+            ("cost, had it been a real model" if found["simulated"] else "cost", dollars(found["usage"]["cost"])),
             ("from begin to end", "not known" if time["seconds"] is None else took(time["seconds"])),
             ("alarms", str(len(found["alarms"]))),
         ),
@@ -67,7 +66,9 @@ def _warnings(found: Numbers) -> list[Child]:
     if found["simulated"]:
         warnings.append("The model is a simulated one: no figure here says anything about a real model.")
     if found["calibration"] and found["calibration"]["independence"]["p_value"] < _SIGNIFICANT:
-        warnings.append("The calibration saw errors cluster by step: k and all probabilities take them for independent.")
+        warnings.append(
+            "The calibration saw errors cluster by step: k and all probabilities take them for independent."
+        )
     return warnings
 
 

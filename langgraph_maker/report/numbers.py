@@ -249,11 +249,14 @@ def _entries(store: BaseStore, head: Header, steps: list[int]) -> list[Entry]:
 
 def _time(head: Header, outcome: Mapping[str, Any]) -> Time:
     began = head["sessions"][0]["began"] if head["sessions"] else None
-    ended = outcome.get("ended")
-    known = began is not None and ended is not None
+    ended: str | None = outcome.get("ended")
     return {
         "began": began,
         "ended": ended,
-        "seconds": (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds() if known else None,
+        "seconds": None if began is None or ended is None else _seconds(began, ended),
         "read": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _seconds(began: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()

@@ -19,28 +19,28 @@ from langgraph_maker.report.sections import (
     rates,
     settings,
     times,
-    under_way,
     undecided,
+    under_way,
     votes,
 )
 
 __all__ = ["page"]
 
-_SECTIONS: list[tuple[str, Callable[[Numbers], Child]]] = [
-    ("Alarms", alarms),
-    ("Steps under way", under_way),
-    ("The moves", lambda found: _moves(found)),
-    ("The graph", graph),
-    ("p and v, calibrated and observed", rates),
-    ("Votes per step", votes),
-    ("Undecided after j samples", undecided),
-    ("The hardest steps", hardest),
-    ("Red flags", flags),
-    ("Tokens and money", money),
-    ("Time", times),
-    ("Settings", settings),
+_SECTIONS: list[tuple[str, str, Callable[[Numbers], Child]]] = [
+    ("Alarms", "full", alarms),
+    ("Steps under way", "full", under_way),
+    ("The moves", "full", lambda found: _moves(found)),
+    ("The graph", "half", graph),
+    ("p and v, calibrated and observed", "half", rates),
+    ("Votes per step", "half", votes),
+    ("Undecided after j samples", "half", undecided),
+    ("The hardest steps", "full", hardest),
+    ("Red flags", "half", flags),
+    ("Tokens and money", "half", money),
+    ("Time", "full", times),
+    ("Settings", "full", settings),
 ]
-"""What a page shows, in this order; a section that has nothing to say is left out."""
+"""What a page shows, in this order, and how wide; a section that has nothing to say is left out."""
 
 
 def page(found: Numbers) -> str:
@@ -66,12 +66,15 @@ def page(found: Numbers) -> str:
     allowed = f"default-src 'none'; style-src {markup.digest(style)}"
     if script:
         allowed += f"; script-src {markup.digest(script)}"
-    drawn = [(title, content) for title, section in _SECTIONS if (content := section(found))]
+    drawn = [(title, width, content) for title, width, section in _SECTIONS if (content := section(found))]
     body = h(
         "main",
         head(found),
-        [h("section", h("h2", title), content) for title, content in drawn],
-        h("footer", f"langgraph-maker {version('langgraph-maker')}, from the journal as it was {found['time']['read']}"),
+        [h("section", h("h2", title), content, class_=width) for title, width, content in drawn],
+        h(
+            "footer",
+            f"langgraph-maker {version('langgraph-maker')}, from the journal as it was {found['time']['read']}",
+        ),
     )
     title = f"{found['task']} {found['run_id']}: {found['status']}"
     return "<!doctype html>\n" + h(

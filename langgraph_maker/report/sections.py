@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from langgraph_maker.report import markup
-from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, stacked
+from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, span, stacked
 from langgraph_maker.report.markup import Child, h
 from langgraph_maker.report.numbers import Numbers
 from langgraph_maker.report.words import dollars, estimate, figures, note, table, took, utc
@@ -91,31 +89,37 @@ def graph(found: Numbers) -> Child:
 def rates(found: Numbers) -> Child:
     """Share of right answers and of valid samples: what was measured before, and what the ballots say."""
     seen, before = found["outlook"], found["calibration"]
-    rows: list[list[Child]] = []
+    steps, samples = f"{found['totals']['steps']:,} ballots", f"{found['totals']['samples']:,} samples"
+    p, v = [("observed", *seen["p"].values(), steps)], [("observed", *seen["valid_rate"].values(), samples)]
+    said = "Nothing was calibrated before this run (--k auto does)."
     if before is not None:
-        rows += [
-            ["p, calibrated", estimate(before["p"], before["p_low"], before["p_high"]), f"{before['valid']:,} samples"],
-            ["p, observed", _estimate(seen["p"]), f"{found['totals']['steps']:,} ballots"],
-            [
-                "v, calibrated",
-                estimate(before["valid_rate"], before["valid_low"], before["valid_high"]),
-                f"{before['samples']:,} samples",
-            ],
-        ]
-    else:
-        rows.append(["p, observed", _estimate(seen["p"]), f"{found['totals']['steps']:,} ballots"])
-    rows.append(["v, observed", _estimate(seen["valid_rate"]), f"{found['totals']['samples']:,} samples"])
-    said = "p is the share of right answers among valid ones, v that of samples without a red flag; bounds of 95 %."
-    said += " Observed p is pooled over all votes and knows no truth: it takes the model to be more often right than not."
-    if before is None:
-        said += " Nothing was calibrated before this run (--k auto does)."
-    else:
-        said += f" Calibrated: {markup.shown(before['model'], 80)}, against the {before['reference']}."
-    return table(["", "estimate and bounds", "from"], rows), note(said)
+        p.insert(0, ("calibrated", before["p"], before["p_low"], before["p_high"], f"{before['valid']:,} samples"))
+        valid = (before["valid_rate"], before["valid_low"], before["valid_high"])
+        v.insert(0, ("calibrated", *valid, f"{before['samples']:,} samples"))
+        said = f"Calibrated: {markup.shown(before['model'], 80)}, against the {before['reference']}."
+    return (
+        h("p", h("b", "p"), ", the share of right answers among valid ones. Observed, it knows no truth."),
+        _estimates(p),
+        h("p", h("b", "v"), ", the share of samples without a red flag."),
+        _estimates(v),
+        note(f"With bounds of 95 %. {said}"),
+    )
 
 
-def _estimate(one: dict[str, Any]) -> str:
-    return estimate(one["value"], one["low"], one["high"])
+def _estimates(rows: list[tuple[str, float | None, float, float, str]]) -> Child:
+    """Estimates one below the other, drawn to one scale."""
+    ends = (min(low for _, _, low, _, _ in rows), max(high for _, _, _, high, _ in rows))
+    return h(
+        "table",
+        [
+            (
+                h("tr", h("th", how, scope="row"), h("td", estimate(*given)), h("td", of, class_="n dim")),
+                h("tr", h("td", span(*given, ends), colspan=3)) if len(rows) > 1 else "",
+            )
+            for how, *given, of in rows
+        ],
+        class_="bars estimates",
+    )
 
 
 def votes(found: Numbers) -> Child:
@@ -138,7 +142,9 @@ def undecided(found: Numbers) -> Child:
     counts, law = found["outlook"]["undecided"], found["outlook"]["undecided_law"]
     if not found["totals"]["steps"]:
         return ""
-    expected = " The line is what one p and one v for all steps let expect: dots well above it are hard steps." if law else ""
+    expected = (
+        " The line is what one p and one v for all steps let expect: dots well above it are hard steps." if law else ""
+    )
     return (
         curve(counts, law, "samples drawn for a step (j)"),
         note(f"Decided steps that took more than j samples, flagged ones included.{expected}"),
@@ -199,7 +205,7 @@ def flags(found: Numbers) -> Child:
     if len(most) > _ROWS:
         rows.append((f"{len(most) - _ROWS:,} other reasons", sum(count for _, count in most[_ROWS:])))
     return (
-        bars(rows, of=totals["flagged"]),
+        bars(rows, of=totals["flagged"], named=True),
         note(
             f"{totals['flagged']:,} samples, {percent(totals['flagged'], totals['samples'])} of all, in"
             f" {totals['flagged_steps']:,} steps."
