@@ -64,11 +64,11 @@ _CONTROL = re.compile(
 
 
 def data(value: Any, name: str) -> Html:
-    """A JSON value for a script to read, in an element with the id `name`; no text in it can end the element.
+    r"""A JSON value for a script to read, in an element with the id `name`; no text in it can end the element.
 
     Example:
         >>> print(data(["</script>"], "moves"))
-        <script type="application/json" id="moves">["\\u003c/script>"]</script>
+        <script type="application/json" id="moves">["\u003c/script>"]</script>
     """
     text = json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")  # all but ASCII is escaped already
     return Html(f'<script type="application/json" id="{_safe(name)}">{text}</script>')

@@ -26,10 +26,31 @@ from langgraph_maker.report.sections import (
 
 __all__ = ["page"]
 
+
+def _moves(found: Numbers) -> Child:
+    if found["moves"] is None:
+        return ""
+    every = found["moves"]["every"]
+    thinned = f"Every {every:,}th position is shown, so that towers move as one. " if every > 1 else ""
+    return (
+        h("p", f"{thinned}The position after each step is the one that its vote decided.", class_="dim"),
+        h("svg", id="pegs", viewBox="0 0 600 220", role="img", aria_label="the pegs"),
+        h(
+            "div",
+            h("button", "Play", id="play", type="button"),
+            h("input", id="at", type="range", min=0, max=0, value=0, aria_label="position"),
+            h("label", "speed ", h("input", id="speed", type="range", min=0, max=8, value=3)),
+            class_="player",
+        ),
+        h("p", id="moved", class_="dim"),
+        markup.data(found["moves"], "moves"),
+    )
+
+
 _SECTIONS: list[tuple[str, str, Callable[[Numbers], Child]]] = [
     ("Alarms", "full", alarms),
     ("Steps under way", "full", under_way),
-    ("The moves", "full", lambda found: _moves(found)),
+    ("The moves", "full", _moves),
     ("The graph", "half", graph),
     ("p and v, calibrated and observed", "half", rates),
     ("Votes per step", "half", votes),
@@ -57,9 +78,9 @@ def page(found: Numbers) -> str:
         >>> from langgraph_maker.report import numbers
         >>> from langgraph_maker.tasks import TowersOfHanoi
         >>> store = InMemoryStore()
-        >>> run = solve(TowersOfHanoi(2), "sim:error=0", store=store, run_id="<b>")
-        >>> text = page(numbers(store, "<b>"))
-        >>> "<b>" in text, "&lt;b&gt;" in text
+        >>> run = solve(TowersOfHanoi(2), "sim:error=0", store=store, run_id="<q>")
+        >>> text = page(numbers(store, "<q>"))
+        >>> "<q>" in text, "&lt;q&gt;" in text
         (False, True)
     """
     style, script = _file("page.css"), _file("hanoi.js") if found["moves"] else ""
@@ -90,26 +111,6 @@ def page(found: Numbers) -> str:
         ),
         h("body", body, h("script", Html(script)) if script else ""),
         lang="en",
-    )
-
-
-def _moves(found: Numbers) -> Child:
-    if found["moves"] is None:
-        return ""
-    every = found["moves"]["every"]
-    thinned = f"Every {every:,}th position is shown, so that towers move as one. " if every > 1 else ""
-    return (
-        h("p", f"{thinned}The position after each step is the one that its vote decided.", class_="dim"),
-        h("svg", id="pegs", viewBox="0 0 600 220", role="img", aria_label="the pegs"),
-        h(
-            "div",
-            h("button", "Play", id="play", type="button"),
-            h("input", id="at", type="range", min=0, max=0, value=0, aria_label="position"),
-            h("label", "speed ", h("input", id="speed", type="range", min=0, max=8, value=3)),
-            class_="player",
-        ),
-        h("p", id="moved", class_="dim"),
-        markup.data(found["moves"], "moves"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from langgraph_maker.report import markup
 from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, span, stacked
 from langgraph_maker.report.markup import Child, h
@@ -88,14 +90,15 @@ def graph(found: Numbers) -> Child:
 
 def rates(found: Numbers) -> Child:
     """Share of right answers and of valid samples: what was measured before, and what the ballots say."""
-    seen, before = found["outlook"], found["calibration"]
-    steps, samples = f"{found['totals']['steps']:,} ballots", f"{found['totals']['samples']:,} samples"
-    p, v = [("observed", *seen["p"].values(), steps)], [("observed", *seen["valid_rate"].values(), samples)]
+    totals, seen, before = found["totals"], found["outlook"], found["calibration"]
+    p = [_Row("observed", f"{totals['steps']:,} ballots", **seen["p"])]
+    v = [_Row("observed", f"{totals['samples']:,} samples", **seen["valid_rate"])]
     said = "Nothing was calibrated before this run (--k auto does)."
     if before is not None:
-        p.insert(0, ("calibrated", before["p"], before["p_low"], before["p_high"], f"{before['valid']:,} samples"))
+        right = (before["p"], before["p_low"], before["p_high"])
         valid = (before["valid_rate"], before["valid_low"], before["valid_high"])
-        v.insert(0, ("calibrated", *valid, f"{before['samples']:,} samples"))
+        p.insert(0, _Row("calibrated", f"{before['valid']:,} samples", *right))
+        v.insert(0, _Row("calibrated", f"{before['samples']:,} samples", *valid))
         said = f"Calibrated: {markup.shown(before['model'], 80)}, against the {before['reference']}."
     return (
         h("p", h("b", "p"), ", the share of right answers among valid ones. Observed, it knows no truth."),
@@ -106,17 +109,30 @@ def rates(found: Numbers) -> Child:
     )
 
 
-def _estimates(rows: list[tuple[str, float | None, float, float, str]]) -> Child:
+class _Row(NamedTuple):
+    how: str
+    of: str
+    value: float | None
+    low: float
+    high: float
+
+
+def _estimates(rows: list[_Row]) -> Child:
     """Estimates one below the other, drawn to one scale."""
-    ends = (min(low for _, _, low, _, _ in rows), max(high for _, _, _, high, _ in rows))
+    ends = (min(row.low for row in rows), max(row.high for row in rows))
     return h(
         "table",
         [
             (
-                h("tr", h("th", how, scope="row"), h("td", estimate(*given)), h("td", of, class_="n dim")),
-                h("tr", h("td", span(*given, ends), colspan=3)) if len(rows) > 1 else "",
+                h(
+                    "tr",
+                    h("th", row.how, scope="row"),
+                    h("td", estimate(row.value, row.low, row.high)),
+                    h("td", row.of, class_="n dim"),
+                ),
+                h("tr", h("td", span(row.value, row.low, row.high, ends), colspan=3)) if len(rows) > 1 else "",
             )
-            for how, *given, of in rows
+            for row in rows
         ],
         class_="bars estimates",
     )
