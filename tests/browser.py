@@ -74,7 +74,11 @@ class Page:
     async def picture(self, file: Path) -> None:
         """All of the page as a PNG, to be looked at."""
         done = await self.tell("Page.captureScreenshot", captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(done["data"]))
+        _write(file, base64.b64decode(done["data"]))
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +14,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 from test_report import HOSTILE
 
-from langgraph_maker import RedFlag, Vote, journal, records, solve
+from langgraph_maker import RedFlag, Vote, records, solve
 from langgraph_maker.report import numbers, page
 from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
@@ -110,7 +109,7 @@ async def test_the_moves_play(chromium: Page, tmp_path: Path) -> None:
     solve(TowersOfHanoi(3), "sim:error=0", store=store, run_id="r")
     file.write_text(page(numbers(store, "r")), "utf-8")
     await chromium.see(file, DESKTOP)
-    assert await chromium.run("said.textContent") == "after 0 of 7 steps"
+    assert await chromium.run("said.textContent") == "at the start"
     where = (
         "[...picture.querySelectorAll('rect')].slice(4).map((disk) => Math.round(+disk.getAttribute('x') / 200 - 0.1))"
     )
@@ -119,7 +118,7 @@ async def test_the_moves_play(chromium: Page, tmp_path: Path) -> None:
     ends = "new Promise((done) => (function look() { playing ? requestAnimationFrame(look) : done(at.value) })())"
     assert await chromium.run(ends) == "7"
     assert await chromium.run(where) == [2, 2, 2]
-    assert await chromium.run("said.textContent") == "after 7 of 7 steps"
+    assert await chromium.run("said.textContent") == "after step 7"
     await chromium.run("at.value = 4, at.dispatchEvent(new Event('input'))")
     assert await chromium.run(where) == [1, 1, 2]
     assert chromium.complaints == []
@@ -139,3 +138,93 @@ async def test_what_a_page_asks_for_is_seen_and_barred(chromium: Page, tmp_path:
     assert await chromium.run("document.title") == "taken"
     assert chromium.requests == [file.as_uri(), "http://127.0.0.1:9/x.png"]
     assert "Failed to load resource" in str(chromium.complaints)
+
+
+def entry(step: int, action: Any, pegs: Any) -> records.Entry:
+    """One in a thousand steps is contested, one in a hundred has a flag."""
+    lost, flagged = int(step % 1000 == 7), int(step % 100 == 3)
+    return {
+        "step": step,
+        "vote": {"action": action, "next_state": pegs},
+        "votes": 3 + 2 * lost,
+        "winner_votes": 3 + lost,
+        "margin": 3,
+        "drifted": 0,
+        "alike": 0,
+        "samples": 3 + 2 * lost + flagged,
+        "flags": {"token_limit": 1} if flagged else {},
+        "rounds": 1 + lost + flagged,
+        "cancelled": 0,
+        "input_tokens": 1800,
+        "cached_input_tokens": 0,
+        "output_tokens": 1700,
+        "cost": 0.003,
+        "start": "0" * 12,
+        "end": "0" * 12,
+        "writer": "w",
+    }
+
+
+def write_run(db: str, run_id: str, steps: int) -> None:
+    """A journal of the first so many steps of 20 disks, as a run writes it."""
+    task, samples = TowersOfHanoi(20), 0
+    state, ops = task.initial_state(), []
+    with open_store(db) as store:
+        for step in range(steps):
+            vote = task.oracle(state)
+            state = task.advance(state, vote)
+            ops.append(records.put_entry(run_id, one := entry(step, vote["action"], vote["next_state"])))
+            samples += one["samples"]
+            if len(ops) == 4096 or step == steps - 1:
+                store.batch(ops)
+                ops = []
+        session: records.Session = {
+            "writer": "w",
+            "began": "2026-01-01T00:00:00+00:00",
+            "settings": {"model": "sim:written"},
+            "starts": [0],
+            "end": MILLION,
+        }
+        status = "solved" if steps == MILLION else "stopped"
+        outcome = {"status": status, "steps": steps, "samples": samples, "ended": "2026-01-01T01:00:00+00:00"}
+        head: records.Header = {
+            "format": records.FORMAT,
+            "run_id": run_id,
+            "task": "hanoi",
+            "parameters": {"disks": 20},
+            "k": 3,
+            "stride": records.ONE_LANE,
+            "sessions": [session],
+            "outcome": outcome,
+        }
+        store.batch([records.put_header(head)])
+
+
+def reported(db: str, run_id: str, file: Path) -> int:
+    """The peak memory of the command that writes the page, in KiB."""
+    command = (
+        "import resource, sys; from langgraph_maker.cli import app; app(standalone_mode=False);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    arguments = ["report", "--db", db, "--run-id", run_id, "--out", str(file)]
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments], capture_output=True, text=True, timeout=300, check=True
+    )
+    return int(done.stdout)
+
+
+async def test_a_million_steps(chromium: Page, tmp_path: Path) -> None:
+    db, file = str(tmp_path / "run.sqlite"), tmp_path / "r.html"
+    write_run(db, "short", MILLION // 16)
+    write_run(db, "long", MILLION)
+    short, long = (reported(db, run_id, file) for run_id in ("short", "long"))
+    assert long < 1.1 * short
+    assert file.stat().st_size < 2_000_000
+    await chromium.see(file, PHONE)
+    assert "All 1,048,575 steps decided" in await chromium.run("document.body.innerText")
+    assert await chromium.run(FITS)
+    await chromium.run("at.value = at.max, show()")
+    assert await chromium.run("said.textContent") == "after step 1,048,575"
+    assert await chromium.run("pegs.at(-1).map((peg) => peg.length)") == [0, 0, 20]
+    await chromium.picture(tmp_path / "phone.png")
+    assert (chromium.requests, chromium.complaints) == ([file.as_uri()], [])

@@ -1,5 +1,5 @@
 "use strict";
-const { disks, every, steps, pegs } = JSON.parse(document.getElementById("moves").textContent);
+const { disks, steps, pegs } = JSON.parse(document.getElementById("moves").textContent);
 const [play, at, speed, said, picture] = ["play", "at", "speed", "moved", "pegs"].map((id) => document.getElementById(id));
 const height = Math.min(24, 190 / disks);
 
@@ -24,7 +24,7 @@ function show() {
     shape.setAttribute("x", 100 + 200 * place - width / 2);
     shape.setAttribute("y", 208 - height * (above + 1));
   }));
-  said.textContent = `after ${steps[frame].toLocaleString("en")} of ${steps.at(-1).toLocaleString("en")} steps`;
+  said.textContent = frame ? `after step ${steps[frame].toLocaleString("en")}` : "at the start";
 }
 
 let playing = false, due = 0;

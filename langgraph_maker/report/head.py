@@ -5,14 +5,14 @@ from __future__ import annotations
 from langgraph_maker.report import markup
 from langgraph_maker.report.markup import Child, Html, h
 from langgraph_maker.report.numbers import Numbers
-from langgraph_maker.report.words import dollars, figures, note, took
+from langgraph_maker.report.words import counted, dollars, figures, note, sentence, took
 
 __all__ = ["head"]
 
 
 def head(found: Numbers) -> Html:
     """Outcome and guarantee, and what to know before any figure is read."""
-    totals, time = found["totals"], found["time"]
+    time = found["time"]
     parameters = ", ".join(f"{name} = {markup.shown(value, 60)}" for name, value in found["parameters"].items())
     return h(
         "header",
@@ -20,11 +20,11 @@ def head(found: Numbers) -> Html:
         h("h1", markup.shown(found["task"], 100)),
         h("p", h("b", found["status"].upper()), " ", _outcome(found), class_=f"outcome {found['status']}"),
         [h("p", warning, class_="outcome warning") for warning in _warnings(found)],
-        h("p", h("b", "How sure it is: "), found["guarantee"], "."),
+        h("p", h("b", "How sure it is: "), sentence(found["guarantee"])),
         figures(
-            ("steps decided", f"{totals['steps']:,}"),
-            ("samples drawn", f"{totals['samples'] + found['open']['samples']:,}"),
-            ("discarded for a red flag", f"{totals['flagged'] + found['open']['flagged']:,}"),
+            ("steps decided", f"{found['steps']:,}"),
+            ("samples drawn", f"{found['samples']:,}"),
+            ("discarded for a red flag", f"{found['flagged']:,}"),
             ("cost, had it been a real model" if found["simulated"] else "cost", dollars(found["usage"]["cost"])),
             ("from begin to end", "not known" if time["seconds"] is None else took(time["seconds"])),
             ("alarms", str(len(found["alarms"]))),
@@ -34,33 +34,36 @@ def head(found: Numbers) -> Html:
 
 
 def _outcome(found: Numbers) -> str:
-    steps, status = found["totals"]["steps"], found["status"]
-    lead = found["least_margin"]
-    led = "" if lead is None else f", each by a lead of at least {lead} vote{'s' * (lead != 1)}"
-    of = "" if found["planned"] is None else f" of {found['planned']:,}"
+    status, lead, reason = found["status"], found["least_margin"], _reason(found)
+    steps = (
+        counted(found["steps"], "step")
+        if found["planned"] is None
+        else f"{found['steps']:,} of {found['planned']:,} steps"
+    )
+    led = "" if lead is None else f", each by a lead of at least {counted(lead, 'vote')}"
     if status == "solved":
-        return f"All {steps:,} steps are decided{led}, and the task is done."
+        return f"All {counted(found['steps'], 'step')} decided{led}, and the task is done."
     if status == "unresolved":
-        return f"The run ended after {steps:,}{of} steps{led}. Nothing was guessed: {_reason(found)}."
+        return f"The run ended after {steps}{led}. Nothing was guessed: {reason}"
     if status == "stopped":
-        return f"The run is unfinished: it stopped after {steps:,}{of} steps{led}. {_reason(found)}."
+        return f"The run is unfinished: it stopped after {steps}{led}. {reason}"
     return (
-        f"The run is unfinished: {steps:,}{of} steps are decided{led}. It goes on as this is written, or broke off"
-        " without a word; the command that began it goes on with it."
+        f"The run is unfinished: so far {steps} decided{led}. It goes on as this is written, or broke off without a"
+        " word; the command that began it goes on with it."
     )
 
 
 def _reason(found: Numbers) -> str:
     if found["reason"] == "wrong_end":
-        return "all steps are done, and the task is not (wrong_end)"
-    return markup.shown(found["reason"]).rstrip(".") or "no reason is journalled"
+        return "all steps are done, and the task is not (wrong_end)."
+    return sentence(markup.shown(found["reason"]) or "no reason is journalled")
 
 
 def _warnings(found: Numbers) -> list[Child]:
     warnings: list[Child] = []
     if found["undercut"]:
         warnings.append(
-            f"{found['undercut']:,} steps were decided by less than the k of {found['k']} that was asked for:"
+            f"{counted(found['undercut'], 'step')} decided by less than the k of {found['k']} that was asked for:"
             " the journal was altered. journal.verify names them."
         )
     if found["simulated"]:

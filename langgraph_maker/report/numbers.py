@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -79,11 +80,16 @@ class Numbers(TypedDict):
         lanes: The most that advanced side by side.
         begun: How many processes worked on the run.
         sessions: What they were told, the last ones.
-        totals: Sums and histograms over the decided steps, see `events.Totals`; without the digest.
+        steps: Steps decided.
+        samples: Responses drawn, those of open ballots included, as in all figures up to `usage`.
+        flagged: Of these, how many were discarded for a red flag.
+        flags: The same by reason, the most frequent first.
+        rounds: Rounds of voting, summed over steps.
+        usage: Tokens and dollars.
+        totals: Sums and histograms over the decided steps alone, see `events.Totals`; without the digest.
         digest: A fingerprint of what was decided, once the run has ended.
         open: What the ballots under way amount to.
         open_ballots: Those of them that took most samples.
-        usage: Tokens and dollars, those of open ballots included.
         outlook: Estimates, see `outlook.Outlook`; its alarms stand under `alarms`.
         hardest: The journal's entries of the steps that took most samples.
         alarms: All that were journalled, see `events.Alarm`.
@@ -107,11 +113,16 @@ class Numbers(TypedDict):
     lanes: int
     begun: int
     sessions: list[Work]
+    steps: int
+    samples: int
+    flagged: int
+    flags: dict[str, int]
+    rounds: int
+    usage: Usage
     totals: dict[str, Any]
     digest: str | None
     open: Open
     open_ballots: list[OpenBallot]
-    usage: Usage
     outlook: dict[str, Any]
     hardest: list[Entry]
     alarms: list[Alarm]
@@ -163,11 +174,16 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
             {"began": session["began"], "lanes": len(session["starts"]), "settings": session["settings"]}
             for session in head["sessions"][-_SESSIONS:]
         ],
+        "steps": totals["steps"],
+        "samples": totals["samples"] + still["samples"],
+        "flagged": totals["flagged"] + still["flagged"],
+        "flags": _by_reason([totals["flags"], *(ballot["flags"] for ballot in ballots)]),
+        "rounds": totals["rounds"] + sum(ballot["rounds"] for ballot in ballots),
+        "usage": total_usage([totals["usage"], *(ballot["usage"] for ballot in ballots)]),
         "totals": {name: value for name, value in totals.items() if name != "digest"},
         "digest": outcome.get("digest"),
         "open": still,
         "open_ballots": _shown(ballots),
-        "usage": total_usage([totals["usage"], *(ballot["usage"] for ballot in ballots)]),
         "outlook": {name: value for name, value in asdict(found).items() if name != "alarms"},
         "hardest": _entries(store, head, [step for _, step in totals["hardest"]]),
         "alarms": journal.alarms(store, run_id),
@@ -236,6 +252,13 @@ def _shown(ballots: list[BallotState]) -> list[OpenBallot]:
         }
         for ballot in most
     ]
+
+
+def _by_reason(flags: list[dict[str, int]]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for counted in flags:
+        counts.update(counted)
+    return dict(counts.most_common())
 
 
 def _entries(store: BaseStore, head: Header, steps: list[int]) -> list[Entry]:

@@ -31,9 +31,13 @@ def _moves(found: Numbers) -> Child:
     if found["moves"] is None:
         return ""
     every = found["moves"]["every"]
-    thinned = f"Every {every:,}th position is shown, so that towers move as one. " if every > 1 else ""
+    said = "The position after each step is the one that its vote decided."
+    if every > 1:
+        said += f" Every {every:,}th is shown, in which the smallest disks move as one."
+    if found["status"] != "solved" and found["lanes"] > 1:
+        said += " Where lanes are under way, steps are left out."
     return (
-        h("p", f"{thinned}The position after each step is the one that its vote decided.", class_="dim"),
+        h("p", said, class_="dim"),
         h("svg", id="pegs", viewBox="0 0 600 220", role="img", aria_label="the pegs"),
         h(
             "div",

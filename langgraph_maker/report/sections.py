@@ -8,7 +8,7 @@ from langgraph_maker.report import markup
 from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, span, stacked
 from langgraph_maker.report.markup import Child, h
 from langgraph_maker.report.numbers import Numbers
-from langgraph_maker.report.words import dollars, estimate, figures, note, table, took, utc
+from langgraph_maker.report.words import counted, dollars, estimate, figures, note, sentence, table, took, utc
 
 __all__ = [
     "alarms",
@@ -36,8 +36,10 @@ def alarms(found: Numbers) -> Child:
         [
             h(
                 "p",
-                h("b", f"{markup.shown(alarm['what'])}, after {alarm['steps']:,} steps: "),
-                f"{markup.shown(alarm['finding'])}. Remedy: {markup.shown(alarm['remedy'])}.",
+                h("b", f"{markup.shown(alarm['what'])}, after {counted(alarm['steps'], 'step')}: "),
+                sentence(markup.shown(alarm["finding"])),
+                " Remedy: ",
+                sentence(markup.shown(alarm["remedy"])),
                 class_="outcome warning",
             )
             for alarm in raised[: -_ROWS - 1 : -1]
@@ -74,16 +76,14 @@ def under_way(found: Numbers) -> Child:
 
 def graph(found: Numbers) -> Child:
     """The nodes, with what passed through them."""
-    totals, still = found["totals"], found["open"]
-    samples, flagged = totals["samples"] + still["samples"], totals["flagged"] + still["flagged"]
     return drawn_graph(
         {
-            "decompose": f"{totals['steps'] + still['ballots']:,} steps",
-            "sample": f"{samples:,} drawn",
-            "guard": f"{flagged:,} flagged",
-            "tally": f"{samples - flagged:,} votes",
+            "decompose": counted(found["steps"] + found["open"]["ballots"], "step"),
+            "sample": f"{found['samples']:,} drawn",
+            "guard": f"{found['flagged']:,} flagged",
+            "tally": counted(found["samples"] - found["flagged"], "vote"),
             "escalate": f"{int(found['status'] == 'unresolved')} unresolved",
-            "update": f"{totals['steps']:,} decided",
+            "update": f"{found['steps']:,} decided",
         }
     )
 
@@ -147,8 +147,8 @@ def votes(found: Numbers) -> Child:
     return (
         bars(binned(totals["votes_per_step"]), of=totals["steps"], logarithmic=True),
         note(
-            f"Steps by the votes that decided them, {mean:.2f} in the mean; {totals['lost']:,} votes were lost, in"
-            f" {sum(totals['contested']):,} steps. Bars are logarithmic."
+            f"Steps by the votes that decided them, {mean:.2f} in the mean; {counted(totals['lost'], 'vote')} lost, in"
+            f" {counted(sum(totals['contested']), 'step')}. Bars are logarithmic."
         ),
     )
 
@@ -156,7 +156,7 @@ def votes(found: Numbers) -> Child:
 def undecided(found: Numbers) -> Child:
     """How many steps took more than j samples, and how many that should have been."""
     counts, law = found["outlook"]["undecided"], found["outlook"]["undecided_law"]
-    if not found["totals"]["steps"]:
+    if not found["steps"]:
         return ""
     expected = (
         " The line is what one p and one v for all steps let expect: dots well above it are hard steps." if law else ""
@@ -213,25 +213,23 @@ def _flagged(flags: dict[str, int]) -> str:
 
 def flags(found: Numbers) -> Child:
     """Responses that were discarded, by reason."""
-    totals = found["totals"]
-    if not totals["flags"]:
-        return note("No sample of a decided step was flagged.")
-    most = sorted(totals["flags"].items(), key=lambda flag: -flag[1])
-    rows = [(markup.shown(reason, 60), count) for reason, count in most[:_ROWS]]
-    if len(most) > _ROWS:
-        rows.append((f"{len(most) - _ROWS:,} other reasons", sum(count for _, count in most[_ROWS:])))
+    reasons = list(found["flags"].items())
+    if not reasons:
+        return note("No sample was flagged.")
+    rows = [(markup.shown(reason, 60), count) for reason, count in reasons[:_ROWS]]
+    if len(reasons) > _ROWS:
+        rows.append((f"{len(reasons) - _ROWS:,} other reasons", sum(count for _, count in reasons[_ROWS:])))
+    share = percent(found["flagged"], found["samples"])
+    hit = counted(found["totals"]["flagged_steps"] + found["open"]["flagged_steps"], "step")
     return (
-        bars(rows, of=totals["flagged"], named=True),
-        note(
-            f"{totals['flagged']:,} samples, {percent(totals['flagged'], totals['samples'])} of all, in"
-            f" {totals['flagged_steps']:,} steps."
-        ),
+        bars(rows, of=found["flagged"], named=True),
+        note(f"{counted(found['flagged'], 'sample')}, {share} of all, in {hit}."),
     )
 
 
 def money(found: Numbers) -> Child:
     """What all samples used, and what the whole task takes at that rate."""
-    usage, seen, steps = found["usage"], found["outlook"], found["totals"]["steps"]
+    usage, seen, steps = found["usage"], found["outlook"], found["steps"]
     each = None if usage["cost"] is None or not steps else usage["cost"] / steps
     pairs: list[tuple[str, Child]] = [
         ("input tokens", f"{usage['input_tokens']:,}"),
@@ -261,7 +259,7 @@ def times(found: Numbers) -> Child:
     pairs: list[tuple[str, Child]] = [("begun", utc(time["began"])), ("ended", utc(time["ended"]))]
     if time["seconds"] is not None:
         pairs.append(("between", took(time["seconds"])))
-    pairs += [("processes", f"{found['begun']:,}"), ("rounds of voting", f"{found['totals']['rounds']:,}")]
+    pairs += [("processes", f"{found['begun']:,}"), ("rounds of voting", f"{found['rounds']:,}")]
     pauses = "Pauses between processes are included. " if found["begun"] > 1 and time["seconds"] is not None else ""
     return figures(*pairs), note(f"{pauses}Rounds are summed over steps.")
 

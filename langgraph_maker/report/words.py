@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langgraph_maker.report.markup import Child, Html, h
 
-__all__ = ["dollars", "estimate", "figures", "note", "table", "took", "utc"]
+__all__ = ["counted", "dollars", "estimate", "figures", "note", "sentence", "table", "took", "utc"]
 
 
 def figures(*pairs: tuple[str, Child]) -> Html:
@@ -29,6 +29,21 @@ def table(titles: list[str], rows: list[list[Child]]) -> Html:
 def note(text: Child) -> Html:
     """What is to be known of the figures above."""
     return h("p", text, class_="dim")
+
+
+def counted(count: int, what: str) -> str:
+    """So many of what has an s in the plural.
+
+    Example:
+        >>> counted(1, "step"), counted(1023, "step")
+        ('1 step', '1,023 steps')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def sentence(text: str) -> str:
+    """What ends in a full stop, or was cut."""
+    return text if text.endswith((".", "…")) else f"{text}."
 
 
 def estimate(value: float | None, low: float, high: float) -> str:
