@@ -17,7 +17,6 @@ from langgraph_maker.calibration import Calibration, Options
 from langgraph_maker.calibration.comparison import Comparison, Row, compare, sentences
 from langgraph_maker.calibration.counting import LIMITS
 from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
-from langgraph_maker.cli.report import check_file
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
@@ -32,6 +31,7 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.cli.tables import columns, dollars, interval, paragraph, share
+from langgraph_maker.cli.writing import check_file
 from langgraph_maker.prices import Price
 from langgraph_maker.progress import follow_samples
 from langgraph_maker.records import check_id

@@ -18,7 +18,6 @@ from rich.markup import escape
 from langgraph_maker import prices
 from langgraph_maker.calibration.run import check_aims
 from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
-from langgraph_maker.cli.report import check_file, write_page
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -33,6 +32,7 @@ from langgraph_maker.cli.shell import (
     to_stdout,
     told,
 )
+from langgraph_maker.cli.writing import check_file, write_report
 from langgraph_maker.graph import create_maker
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.progress import alarmed, calibrated, follow
@@ -144,13 +144,13 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 on_progress=_warning(on_progress),
                 **options,
             )
-        if report is not None:
-            write_page(store, run_id, report)
         with to_stdout():
             if as_json:
                 print(json.dumps(_as_json(result)))  # noqa: T201
             else:
                 out.print(_summary(chosen, model, asked_k, db, result, asked=asked))
+        if report is not None:
+            write_report(store, run_id, report)
     if result.status == "stopped":
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
         err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")

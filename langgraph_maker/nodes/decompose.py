@@ -152,11 +152,8 @@ class _Decompose:
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
             [found] = yield [records.get_header(run_id)]
-            header = records.read_header(found, run_id)
-            if header is not None and header["outcome"].get("status") != "solved":  # which keeps the time of its end
-                outcome = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
-                outcome["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
-                yield [records.put_header({**header, "outcome": outcome})]
+            if (header := records.read_header(found, run_id)) is not None:
+                yield [records.put_header({**header, "outcome": _outcome(update, header["outcome"])})]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
@@ -260,6 +257,13 @@ class _Decompose:
             if cost >= self.max_cost:
                 return f"${cost:,.2f} were spent, and the limit is ${self.max_cost:,.2f}: raise it"
         return ""
+
+
+def _outcome(update: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the journal keeps of a run that ends; of a solved one also when, however often it is entered again."""
+    ended = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
+    again = update["status"] == before.get("status") == "solved" and "ended" in before
+    return {**ended, "ended": before["ended"] if again else datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def _run_id(state: MakerState, config: RunnableConfig) -> str:

@@ -220,7 +220,7 @@ def _current(head: Header, totals: Totals, ballots: list[BallotState]) -> str:
         return "solved"
     samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
     later = head["sessions"] and head["sessions"][-1]["began"] > outcome.get("ended", "")
-    if "status" not in outcome or later or (outcome["steps"], outcome["samples"]) != (steps, samples):
+    if "status" not in outcome or later or (outcome.get("steps"), outcome.get("samples")) != (steps, samples):
         return "unfinished"
     return str(outcome["status"])
 

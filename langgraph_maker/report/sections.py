@@ -31,7 +31,7 @@ def alarms(found: Numbers) -> Child:
     """Assumptions that no longer held, the last first."""
     raised = found["alarms"]
     if not raised:
-        return note("None was raised.")
+        return note("None is in the journal.")
     return (
         [
             h(
