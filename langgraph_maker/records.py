@@ -273,7 +273,8 @@ def get_alarms(run_id: str) -> GetOp:
 
 def put_alarms(run_id: str, alarms: Sequence[Alarm] | None) -> PutOp:
     """Writes all alarms of a run, or removes them."""
-    return PutOp(namespace(run_id), _ALARMS, None if alarms is None else {"alarms": json.dumps(alarms)}, index=False)
+    value = None if alarms is None else {"alarms": json.dumps(alarms, default=str)}  # a caller's own may hold anything
+    return PutOp(namespace(run_id), _ALARMS, value, index=False)
 
 
 def read_alarms(item: Item | None, run_id: str) -> list[Alarm]:

@@ -102,9 +102,13 @@ class TestNumbers:
         store = InMemoryStore()
         solve(TowersOfHanoi(2), "sim:error=0", store=store, run_id="sim")
         solve(Counting(2), Scripted(right), store=store, run_id="real")
-        assert [numbers(store, run)["simulated"] for run in ("sim", "real")] == [True, False]
+        assert [numbers(store, run)["simulated"] for run in ("sim", "real")] == ["all", "none"]
         assert "simulated" in Read(page(numbers(store, "sim"))).text
         assert "simulated" not in Read(page(numbers(store, "real"))).text
+        mixed = journal.header(store, "real")
+        mixed["sessions"] += journal.header(store, "sim")["sessions"]
+        store.batch([records.put_header(mixed)])
+        assert "Some processes were given a simulated model" in Read(page(numbers(store, "real"))).text
 
     def test_calibrated_beside_observed(self) -> None:
         store = InMemoryStore()
@@ -144,6 +148,14 @@ class TestHowItStands:
         found = numbers(store, "r")
         assert (found["status"], found["reason"], found["totals"]["steps"]) == ("unfinished", "", 5)
         assert found["time"]["ended"] is None
+
+    def test_gone_on_with_and_killed_before_anything_was_counted(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(9), Scripted(right), store=store, run_id="r", max_total_samples=12)
+        head = journal.header(store, "r")
+        head["sessions"].append(head["sessions"][0] | {"writer": "another", "began": "2999-01-01T00:00:00+00:00"})
+        store.batch([records.put_header(head)])
+        assert numbers(store, "r")["status"] == "unfinished"
 
     def test_empty(self) -> None:
         store = InMemoryStore()

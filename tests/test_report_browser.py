@@ -109,7 +109,7 @@ async def test_the_moves_play(chromium: Page, tmp_path: Path) -> None:
     solve(TowersOfHanoi(3), "sim:error=0", store=store, run_id="r")
     file.write_text(page(numbers(store, "r")), "utf-8")
     await chromium.see(file, DESKTOP)
-    assert await chromium.run("said.textContent") == "at the start"
+    assert await chromium.run("said.textContent") == "after 0 steps"
     where = (
         "[...picture.querySelectorAll('rect')].slice(4).map((disk) => Math.round(+disk.getAttribute('x') / 200 - 0.1))"
     )
@@ -118,7 +118,7 @@ async def test_the_moves_play(chromium: Page, tmp_path: Path) -> None:
     ends = "new Promise((done) => (function look() { playing ? requestAnimationFrame(look) : done(at.value) })())"
     assert await chromium.run(ends) == "7"
     assert await chromium.run(where) == [2, 2, 2]
-    assert await chromium.run("said.textContent") == "after step 7"
+    assert await chromium.run("said.textContent") == "after 7 steps"
     await chromium.run("at.value = 4, at.dispatchEvent(new Event('input'))")
     assert await chromium.run(where) == [1, 1, 2]
     assert chromium.complaints == []
@@ -224,7 +224,7 @@ async def test_a_million_steps(chromium: Page, tmp_path: Path) -> None:
     assert "All 1,048,575 steps decided" in await chromium.run("document.body.innerText")
     assert await chromium.run(FITS)
     await chromium.run("at.value = at.max, show()")
-    assert await chromium.run("said.textContent") == "after step 1,048,575"
+    assert await chromium.run("said.textContent") == "after 1,048,575 steps"
     assert await chromium.run("pegs.at(-1).map((peg) => peg.length)") == [0, 0, 20]
     await chromium.picture(tmp_path / "phone.png")
     assert (chromium.requests, chromium.complaints) == ([file.as_uri()], [])

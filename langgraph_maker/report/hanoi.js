@@ -24,7 +24,7 @@ function show() {
     shape.setAttribute("x", 100 + 200 * place - width / 2);
     shape.setAttribute("y", 208 - height * (above + 1));
   }));
-  said.textContent = frame ? `after step ${steps[frame].toLocaleString("en")}` : "at the start";
+  said.textContent = `after ${steps[frame].toLocaleString("en")} steps`;
 }
 
 let playing = false, due = 0;
@@ -56,4 +56,5 @@ play.addEventListener("click", () => {
 });
 at.addEventListener("input", () => { stop(); show(); });
 at.max = steps.length - 1;
+speed.value = Math.log2(steps.length / 40); // all of it within a minute
 show();

@@ -25,7 +25,10 @@ def head(found: Numbers) -> Html:
             ("steps decided", f"{found['steps']:,}"),
             ("samples drawn", f"{found['samples']:,}"),
             ("discarded for a red flag", f"{found['flagged']:,}"),
-            ("cost, had it been a real model" if found["simulated"] else "cost", dollars(found["usage"]["cost"])),
+            (
+                "cost, had it been a real model" if found["simulated"] == "all" else "cost",
+                dollars(found["usage"]["cost"]),
+            ),
             ("from begin to end", "not known" if time["seconds"] is None else took(time["seconds"])),
             ("alarms", str(len(found["alarms"]))),
         ),
@@ -66,7 +69,9 @@ def _warnings(found: Numbers) -> list[Child]:
             f"{counted(found['undercut'], 'step')} decided by less than the k of {found['k']} that was asked for:"
             " the journal was altered. journal.verify names them."
         )
-    if found["simulated"]:
+    if found["simulated"] == "some":
+        warnings.append("Some processes were given a simulated model: figures are of its answers and a real one's.")
+    if found["simulated"] == "all":
         warnings.append("The model is a simulated one: no figure here says anything about a real model.")
     if found["calibration"] and found["calibration"]["independence"]["p_value"] < _SIGNIFICANT:
         warnings.append(

@@ -29,6 +29,8 @@ def h(name: str, /, *children: Child, **attributes: object) -> Html:
     Example:
         >>> print(h("p", "1 < 2 ", h("b", "& so on"), class_="note"))
         <p class="note">1 &lt; 2 <b>&amp; so on</b></p>
+        >>> print(h("p", title='"><b>'))
+        <p title="&quot;&gt;&lt;b&gt;"></p>
     """
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_safe(str(value))}"'

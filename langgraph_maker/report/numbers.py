@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
@@ -72,7 +72,7 @@ class Numbers(TypedDict):
         reason: Why, where it is not solved.
         planned: Steps of the task, or as many as it may have; None where that is not known.
         guarantee: How sure the result is, with what that is conditional on.
-        simulated: Whether a model that answered was a simulated one.
+        simulated: Of how many processes the model was a simulated one: "all", "some" or "none".
         k: The margin that was asked for, or "by step".
         raised: The k that an alarm raised it to; 0 if none did.
         undercut: Decided steps whose margin is less than k: 0 unless the journal was altered.
@@ -105,7 +105,7 @@ class Numbers(TypedDict):
     reason: str
     planned: int | None
     guarantee: str
-    simulated: bool
+    simulated: Literal["all", "some", "none"]
     k: int | str
     raised: int
     undercut: int
@@ -163,7 +163,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         "reason": outcome.get("reason", ""),
         "planned": planned,
         "guarantee": found.guarantee,
-        "simulated": any(_simulated(session) for session in head["sessions"]),
+        "simulated": _simulated(head["sessions"]),
         "k": k,
         "raised": lifted,
         "undercut": sum(totals["margins"][:k]) if isinstance(k, int) else 0,
@@ -231,8 +231,9 @@ def _planned(head: Header) -> int | None:
     return head["sessions"][-1]["end"] if head["sessions"] and known else None
 
 
-def _simulated(session: Session) -> bool:
-    return str(session["settings"].get("model", "")).startswith(("sim:", "Simulated"))
+def _simulated(sessions: list[Session]) -> Literal["all", "some", "none"]:
+    marks = [str(session["settings"].get("model", "")).startswith(("sim:", "Simulated")) for session in sessions]
+    return "none" if not any(marks) else "all" if all(marks) else "some"
 
 
 def _shown(ballots: list[BallotState]) -> list[OpenBallot]:

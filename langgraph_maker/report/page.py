@@ -43,7 +43,7 @@ def _moves(found: Numbers) -> Child:
             "div",
             h("button", "Play", id="play", type="button"),
             h("input", id="at", type="range", min=0, max=0, value=0, aria_label="position"),
-            h("label", "speed ", h("input", id="speed", type="range", min=0, max=8, value=3)),
+            h("label", "speed ", h("input", id="speed", type="range", min=0, max=8)),
             class_="player",
         ),
         h("p", id="moved", class_="dim"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from langgraph_maker.records import Entry
 from langgraph_maker.report import markup
 from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, span, stacked
 from langgraph_maker.report.markup import Child, h
@@ -58,8 +60,8 @@ def under_way(found: Numbers) -> Child:
             f"{ballot['step']:,}",
             f"{ballot['samples']:,}",
             [
-                h("div", h("b", f"{counted['count']:,} × "), h("code", markup.shown(counted["vote"])))
-                for counted in ballot["counts"][:_ROWS]
+                h("div", h("b", f"{cast['count']:,} × "), h("code", markup.shown(cast["vote"])))
+                for cast in ballot["counts"][:_ROWS]
             ],
             _flagged(ballot["flags"]),
             markup.shown(ballot["last_flag"], 120),
@@ -171,29 +173,8 @@ def hardest(found: Numbers) -> Child:
     """The steps that took most samples, with their ballots as the journal has them."""
     if not found["hardest"]:
         return ""
-    rows: list[list[Child]] = [
-        [
-            f"{entry['step']:,}",
-            f"{entry['samples']:,}",
-            (
-                stacked(
-                    [
-                        ("a", entry["winner_votes"]),
-                        ("b", entry["votes"] - entry["winner_votes"]),
-                        ("c", entry["samples"] - entry["votes"]),
-                    ]
-                ),
-                f"{entry['winner_votes']:,} : {entry['votes'] - entry['winner_votes']:,}",
-            ),
-            str(entry["margin"]),
-            _flagged(entry["flags"]),
-            f"{entry['rounds']:,}",
-            h("code", markup.shown(entry["vote"].get("action"), 120)),
-        ]
-        for entry in found["hardest"]
-    ]
     return (
-        table(["step", "samples", "votes, won : lost", "lead", "flags", "rounds", "decided"], rows),
+        table(list(_COLUMNS), [[column(entry) for column in _COLUMNS.values()] for entry in found["hardest"]]),
         note(
             (
                 h("i", class_="a"),
@@ -205,6 +186,23 @@ def hardest(found: Numbers) -> Child:
             )
         ),
     )
+
+
+def _ballot(entry: Entry) -> Child:
+    won, lost, flagged = entry["winner_votes"], entry["votes"] - entry["winner_votes"], sum(entry["flags"].values())
+    return stacked([("a", won), ("b", lost), ("c", flagged)]), f"{won:,} : {lost:,}"
+
+
+_COLUMNS: Mapping[str, Callable[[Entry], Child]] = {
+    "step": lambda entry: f"{entry['step']:,}",
+    "samples": lambda entry: f"{entry['samples']:,}",
+    "votes, won : lost": _ballot,
+    "lead": lambda entry: f"{entry['margin']:,}",
+    "flags": lambda entry: _flagged(entry["flags"]),
+    "rounds": lambda entry: f"{entry['rounds']:,}",
+    "decided": lambda entry: h("code", markup.shown(entry["vote"].get("action"), 120)),
+}
+"""What is shown of a journal entry."""
 
 
 def _flagged(flags: dict[str, int]) -> str:
@@ -246,7 +244,7 @@ def money(found: Numbers) -> Child:
         if before["expected_cost"] is not None:
             pairs.append(("cost that it let expect", dollars(before["expected_cost"])))
     said = "Tokens as the provider counted them"
-    if found["simulated"]:
+    if found["simulated"] == "all":
         said += "; the model is simulated, and nothing was paid"
     if found["totals"]["cancelled"]:
         said += f"; {found['totals']['cancelled']:,} hedged calls were not waited for, and their cost is not known"
