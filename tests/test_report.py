@@ -332,8 +332,8 @@ class TestPictures:
         assert moves is not None
         order = list(range(steps))
         random.Random(1).shuffle(order)
-        for step in order:
-            moves.see({"step": step, "vote": {"next_state": [[], [1], []]}})  # type: ignore[typeddict-item]
+        entries: Any = ({"step": step, "vote": {"next_state": [[], [1], []]}} for step in order)
+        moves.see(entries)
         found = moves.found()
         assert found is not None
         assert found["steps"] == sorted({*range(0, steps + 1, found["every"]), steps})

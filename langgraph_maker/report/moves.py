@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from langgraph_maker.records import Entry
@@ -16,8 +16,8 @@ FRAMES = 4096
 class Moves(Protocol):
     """Is shown every entry of a run, in any order, and keeps what there is to draw."""
 
-    def see(self, entry: Entry) -> None:
-        """Take one entry in."""
+    def see(self, entries: Iterable[Entry]) -> None:
+        """Take entries in."""
         ...
 
     def found(self) -> dict[str, Any] | None:
@@ -39,7 +39,7 @@ class _Pegs:
 
     Example:
         >>> pegs = _Pegs(1, 1)
-        >>> pegs.see({"step": 0, "vote": {"action": [1, 0, 2], "next_state": [[], [], [1]]}})
+        >>> pegs.see([{"step": 0, "vote": {"action": [1, 0, 2], "next_state": [[], [], [1]]}}])
         >>> pegs.found()
         {'kind': 'hanoi', 'disks': 1, 'every': 1, 'steps': [0, 1], 'pegs': [[[1], [], []], [[], [], [1]]]}
     """
@@ -50,15 +50,16 @@ class _Pegs:
         self.last = 0
         self.pegs: dict[int, Any] = {0: [list(range(disks, 0, -1)), [], []]}
 
-    def see(self, entry: Entry) -> None:
-        moves = entry["step"] + 1
-        if moves > self.last:  # the end is shown, wherever it falls
-            if self.last % self.every:
-                del self.pegs[self.last]
-            self.last = moves
-            self.pegs[moves] = entry["vote"]["next_state"]
-        elif moves % self.every == 0:
-            self.pegs[moves] = entry["vote"]["next_state"]
+    def see(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            moves = entry["step"] + 1
+            if moves > self.last:  # the end is shown, wherever it falls
+                if self.last % self.every:
+                    del self.pegs[self.last]
+                self.last = moves
+                self.pegs[moves] = entry["vote"]["next_state"]
+            elif moves % self.every == 0:
+                self.pegs[moves] = entry["vote"]["next_state"]
 
     def found(self) -> dict[str, Any] | None:
         steps = sorted(self.pegs)

@@ -199,8 +199,7 @@ def _totals(store: BaseStore, run_id: str, moves: Moves | None) -> Totals:
     while batch := list(islice(entries, _BATCH)):
         totals = add(totals, ((entry, "") for entry in batch))
         if moves is not None:
-            for entry in batch:
-                moves.see(entry)
+            moves.see(batch)
     return totals
 
 
