@@ -14,7 +14,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 from test_report import HOSTILE
 
-from langgraph_maker import RedFlag, Vote, records, solve
+from langgraph_maker import RedFlag, Vote, journal, records, solve
 from langgraph_maker.report import numbers, page
 from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
@@ -140,63 +140,33 @@ async def test_what_a_page_asks_for_is_seen_and_barred(chromium: Page, tmp_path:
     assert "Failed to load resource" in str(chromium.complaints)
 
 
-def entry(step: int, action: Any, pegs: Any) -> records.Entry:
-    """One in a thousand steps is contested, one in a hundred has a flag."""
-    lost, flagged = int(step % 1000 == 7), int(step % 100 == 3)
-    return {
-        "step": step,
-        "vote": {"action": action, "next_state": pegs},
-        "votes": 3 + 2 * lost,
-        "winner_votes": 3 + lost,
-        "margin": 3,
-        "drifted": 0,
-        "alike": 0,
-        "samples": 3 + 2 * lost + flagged,
-        "flags": {"token_limit": 1} if flagged else {},
-        "rounds": 1 + lost + flagged,
-        "cancelled": 0,
-        "input_tokens": 1800,
-        "cached_input_tokens": 0,
-        "output_tokens": 1700,
-        "cost": 0.003,
-        "start": "0" * 12,
-        "end": "0" * 12,
-        "writer": "w",
-    }
-
-
 def write_run(db: str, run_id: str, steps: int) -> None:
-    """A journal of the first so many steps of 20 disks, as a run writes it."""
-    task, samples = TowersOfHanoi(20), 0
-    state, ops = task.initial_state(), []
+    """A journal of the first so many steps of 20 disks; one in 1,000 is contested, one in 100 has a flag."""
+    task, small = TowersOfHanoi(20), InMemoryStore()
+    solve(TowersOfHanoi(1), "sim:error=0", store=small, run_id="r")
+    [like], head = journal.read(small, "r"), journal.header(small, "r")
+    state, samples, ops = task.initial_state(), 0, []
     with open_store(db) as store:
         for step in range(steps):
-            vote = task.oracle(state)
+            vote, lost, flagged = task.oracle(state), int(step % 1000 == 7), int(step % 100 == 3)
             state = task.advance(state, vote)
-            ops.append(records.put_entry(run_id, one := entry(step, vote["action"], vote["next_state"])))
-            samples += one["samples"]
+            entry: records.Entry = {
+                **like,
+                "step": step,
+                "vote": vote,
+                "votes": 3 + 2 * lost,
+                "winner_votes": 3 + lost,
+                "samples": 3 + 2 * lost + flagged,
+                "flags": {"token_limit": 1} if flagged else {},
+            }
+            samples += entry["samples"]
+            ops.append(records.put_entry(run_id, entry))
             if len(ops) == 4096 or step == steps - 1:
                 store.batch(ops)
                 ops = []
-        session: records.Session = {
-            "writer": "w",
-            "began": "2026-01-01T00:00:00+00:00",
-            "settings": {"model": "sim:written"},
-            "starts": [0],
-            "end": MILLION,
-        }
-        status = "solved" if steps == MILLION else "stopped"
-        outcome = {"status": status, "steps": steps, "samples": samples, "ended": "2026-01-01T01:00:00+00:00"}
-        head: records.Header = {
-            "format": records.FORMAT,
-            "run_id": run_id,
-            "task": "hanoi",
-            "parameters": {"disks": 20},
-            "k": 3,
-            "stride": records.ONE_LANE,
-            "sessions": [session],
-            "outcome": outcome,
-        }
+        head["run_id"], head["parameters"] = run_id, {"disks": 20}
+        head["sessions"][0]["end"] = MILLION
+        head["outcome"] |= {"status": "solved" if steps == MILLION else "stopped", "steps": steps, "samples": samples}
         store.batch([records.put_header(head)])
 
 
