@@ -13,7 +13,7 @@ from langgraph_maker.errors import CalibrationError, JournalError
 from langgraph_maker.models import Model
 from langgraph_maker.task import Task
 
-__all__ = ["SHARE", "acalibrated", "margin"]
+__all__ = ["SHARE", "acalibrated", "margin", "stored"]
 
 SHARE = 0.1
 """Of a run's `max_cost`, what its calibration may spend."""
@@ -100,6 +100,19 @@ def _beyond(found: Calibration, max_samples: int | None) -> str:
         f"k would be {found.k_min:,}, and a step may draw {max_samples:,} samples: raise max_samples"
         " (--max-step-samples) to at least k"
     )
+
+
+def stored(store: BaseStore, run_id: str) -> Calibration | None:
+    """The calibration that a run goes by, None where it has a k of its own.
+
+    Raises:
+        JournalError: When it cannot be read.
+    """
+    kept, _ = records.drive(_look(run_id), store)
+    try:
+        return None if kept is None else Calibration.from_json(kept)
+    except ValueError as error:
+        raise JournalError(f"the calibration of run {run_id!r} cannot be read: {error}") from error
 
 
 def margin(found: Calibration) -> int | Callable[[int], int]:

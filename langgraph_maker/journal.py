@@ -26,19 +26,24 @@ from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
 from langgraph_maker import records
 from langgraph_maker.errors import JournalError
+from langgraph_maker.events import Alarm
 from langgraph_maker.ladder.questions import Form, Question, asked_about, check_form
 from langgraph_maker.nodes.position import forget
 from langgraph_maker.records import Entry, Header
+from langgraph_maker.state import BallotState
 
 __all__ = [
     "Entry",
     "Header",
     "Problem",
+    "alarms",
     "answer",
     "delete",
+    "entries",
     "export",
     "fork",
     "header",
+    "open_ballots",
     "questions",
     "read",
     "runs",
@@ -72,6 +77,45 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
         if (entry := records.read_entry(item, run_id, step)) is None:
             return
         yield entry
+
+
+def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
+    """Iterate over all entries, those of lanes under way included, in the order in which they lie in the store.
+
+    That is lane beside lane, and the fastest order to read a long run in.
+
+    Raises:
+        JournalError: When there is no such run, or an entry is not as it was written.
+    """
+    stride = header(store, run_id)["stride"]
+    cells = [(start, ends) for (start, _), ends in _ends(store, run_id)]
+    places = range(max(ends - start for start, ends in cells))
+    wanted = (start + place for place in places for start, ends in cells if start + place < ends)
+    while batch := list(islice(wanted, _BATCH)):
+        for step, item in zip(batch, store.batch(records.get_entries(run_id, batch, stride)), strict=True):
+            if (entry := records.read_entry(item, run_id, step)) is not None:  # type: ignore[arg-type]
+                yield entry
+
+
+def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
+    """The ballots that were under way when the run was last written, one a lane at most, by step.
+
+    Raises:
+        JournalError: When there is no such run, or a ballot cannot be read.
+    """
+    ahead = [ends for (_, end), ends in _ends(store, run_id) if ends < end]
+    found = zip(ahead, store.batch([records.get_open(run_id, step) for step in ahead]), strict=True)
+    ballots = [records.read_open(item, run_id, step) for step, item in found]  # type: ignore[arg-type]
+    return [ballot for ballot in ballots if ballot is not None]
+
+
+def alarms(store: BaseStore, run_id: str) -> list[Alarm]:
+    """The alarms that were raised while the run went on, in that order; those of each process that worked on it.
+
+    Raises:
+        JournalError: When they cannot be read.
+    """
+    return records.read_alarms(store.batch([records.get_alarms(run_id)])[0], run_id)  # type: ignore[arg-type]
 
 
 def header(store: BaseStore, run_id: str) -> Header:
@@ -179,10 +223,7 @@ def questions(store: BaseStore, run_id: str) -> list[Question]:
     Raises:
         JournalError: When there is no such run.
     """
-    ends = [end for _, end in _ends(store, run_id)]
-    found = store.batch([records.get_open(run_id, step) for step in ends])
-    ballots = [records.read_open(item, run_id, step) for step, item in zip(ends, found, strict=True)]  # type: ignore[arg-type]
-    return [asked_about(ballot) for ballot in ballots if ballot is not None and ballot["status"] == "asking"]
+    return [asked_about(ballot) for ballot in open_ballots(store, run_id) if ballot["status"] == "asking"]
 
 
 def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
@@ -216,7 +257,7 @@ def delete(store: BaseStore, run_id: str) -> None:
             store.batch([records.put_answer(run_id, step, None) for step in batch])
     where = records.calibration(run_id)
     store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
-    store.batch([records.put_raised(run_id, None), records.drop_header(run_id)])
+    store.batch([records.put_raised(run_id, None), records.put_alarms(run_id, None), records.drop_header(run_id)])
     forget(store, run_id)
 
 

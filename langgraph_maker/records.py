@@ -24,6 +24,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.ballot import canonical_bytes
 from langgraph_maker.errors import JournalError
+from langgraph_maker.events import Alarm
 from langgraph_maker.state import BallotState
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "drive",
     "drop_entry",
     "drop_header",
+    "get_alarms",
     "get_answer",
     "get_entries",
     "get_header",
@@ -44,11 +46,13 @@ __all__ = [
     "get_raised",
     "mark",
     "namespace",
+    "put_alarms",
     "put_answer",
     "put_entry",
     "put_header",
     "put_open",
     "put_raised",
+    "read_alarms",
     "read_answer",
     "read_entry",
     "read_header",
@@ -289,6 +293,32 @@ def read_answer(item: Item | None) -> Any:
         return None if item is None else json.loads(item.value["form"])
     except (TypeError, KeyError, ValueError, RecursionError):
         return None
+
+
+def get_alarms(run_id: str) -> GetOp:
+    """Asks for the alarms of a run."""
+    return GetOp(namespace(run_id), _ALARMS, refresh_ttl=False)
+
+
+def put_alarms(run_id: str, alarms: Sequence[Alarm] | None) -> PutOp:
+    """Writes all alarms of a run, or removes them."""
+    value = None if alarms is None else {"alarms": json.dumps(alarms, default=str)}  # a caller's own may hold anything
+    return PutOp(namespace(run_id), _ALARMS, value, index=False)
+
+
+def read_alarms(item: Item | None, run_id: str) -> list[Alarm]:
+    """The alarms in what the store returned, in the order in which they were raised.
+
+    Raises:
+        JournalError: When they cannot be read.
+    """
+    try:
+        return [] if item is None else list(json.loads(item.value["alarms"]))
+    except (TypeError, KeyError, ValueError) as error:
+        raise JournalError(f"the alarms of run {run_id!r} cannot be read: {error}") from error
+
+
+_ALARMS: Final = "alarms"
 
 
 def mark(state: Any) -> str:

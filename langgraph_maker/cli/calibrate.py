@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +31,7 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.cli.tables import columns, dollars, interval, paragraph, share
+from langgraph_maker.cli.writing import check_file
 from langgraph_maker.prices import Price
 from langgraph_maker.progress import follow_samples
 from langgraph_maker.records import check_id
@@ -117,10 +117,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
         }
         if len(asked) < len(names):
             raise ValueError(f"a --model is given twice: {', '.join(names)}")
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f"{file}: there is no folder {file.parent}; make it first")
-        if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
-            raise ValueError(f"{file} cannot be written")
+        check_file(file)
     command = same_command(db, run_id)
     with told(USAGE, command), open_store(db) as store:
         with follow_samples(err) as on_progress, stopping(stop):

@@ -8,6 +8,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
@@ -33,6 +34,7 @@ from langgraph_maker.cli.shell import (
     to_stdout,
     told,
 )
+from langgraph_maker.cli.writing import check_file, write_report
 from langgraph_maker.graph import create_maker
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.progress import alarmed, calibrated, follow
@@ -107,6 +109,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         str | None, typer.Option(help="go on with this run, or begin it", show_default="a new one")
     ] = None,
     seed: Annotated[int, typer.Option(help="of a simulated model")] = 0,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a page that shows the run, however it ended")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
 ) -> None:
     """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
@@ -133,6 +138,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         }
         due = None if deadline is None else seconds(deadline)
         check_id(run_id)
+        check_file(report)
         chosen = load_task(task, arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)
         if asked_k == "auto":
@@ -163,6 +169,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 print(json.dumps(_as_json(result)))  # noqa: T201
             else:
                 out.print(_summary(chosen, model, asked_k, db, result, asked=asked))
+        if report is not None:
+            write_report(store, run_id, report)
     if result.status == "stopped":
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
         err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
@@ -182,8 +183,7 @@ class _Decompose:
         if update["status"] != "running":
             [found] = yield [records.get_header(run_id)]
             if (header := records.read_header(found, run_id)) is not None:
-                outcome = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
-                yield [records.put_header({**header, "outcome": outcome})]
+                yield [records.put_header({**header, "outcome": _outcome(update, header["outcome"])})]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
@@ -296,6 +296,13 @@ class _Decompose:
             max_total_samples=self.max_total_samples,
             max_cost=self.max_cost,
         )
+
+
+def _outcome(update: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the journal keeps of a run that ends; of a solved one also when, however often it is entered again."""
+    ended = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
+    again = update["status"] == before.get("status") == "solved" and "ended" in before
+    return {**ended, "ended": before["ended"] if again else datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def _open_seam(lanes: list[Lane]) -> str:

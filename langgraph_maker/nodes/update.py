@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import records
 from langgraph_maker.ballot import Ballot
-from langgraph_maker.events import Detail, Event, Observer, check_detail
+from langgraph_maker.events import Alarm, Detail, Event, Observer, check_detail
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
@@ -93,9 +93,8 @@ class _Update:
             yield ops
         if not held:
             remember(store, run_id, position)
-        alarms = self.tell(self.events(state, position, entries, held))
-        if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
-            yield [records.put_raised(run_id, raised)]
+        if alarms := self.tell(self.events(state, position, entries, held)):
+            yield from _keep(run_id, alarms)
         return {**position, "asked": []}
 
     def events(
@@ -138,6 +137,13 @@ class _Update:
         totals = add(state["totals"], zip(entries, keys, strict=True))
         still_open = [ballot for ballot in state["ballots"] if ballot["status"] != "decided"]
         return {"lanes": lanes, "totals": totals, "ballots": still_open, "stride": state["stride"]}, entries
+
+
+def _keep(run_id: str, alarms: list[Alarm]) -> Plan[None]:
+    if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
+        yield [records.put_raised(run_id, raised)]
+    [before] = yield [records.get_alarms(run_id)]
+    yield [records.put_alarms(run_id, [*records.read_alarms(before, run_id), *alarms])]
 
 
 def _stand(ballot: BallotState) -> tuple[int, str, Any]:

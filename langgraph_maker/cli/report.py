@@ -1,0 +1,42 @@
+"""`langgraph-maker report`: what happened in a run, how sure it is and what it cost, as one page."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from langgraph_maker.cli.shell import ERROR, USAGE, app, told
+from langgraph_maker.cli.writing import check_file, write_report
+from langgraph_maker.records import check_id
+from langgraph_maker.stores import default_db, is_postgres, open_store
+
+__all__ = ["report"]
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Option(help="the run, see langgraph-maker runs")],
+    db: Annotated[
+        str | None, typer.Option(help="SQLite file or postgresql:// URL", show_default="the data folder")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="write it here", show_default="standard output")
+    ] = None,
+    form: Annotated[
+        Literal["html", "json"], typer.Option("--format", help="a page to open in a browser, or its numbers")
+    ] = "html",
+) -> None:
+    """Show a run, also an unfinished one: outcome, guarantee, votes, hardest steps, flags, alarms, cost, time."""
+    db = db or default_db()
+    with told(USAGE):
+        check_id(run_id)
+        check_file(file)
+        if not is_postgres(db) and not Path(db).is_file():
+            raise ValueError(f"there is no database {db}: name the one that the run was written to, with --db")
+    gc.freeze()  # as in `run`: what is loaded by now stays, and need not be looked through again and again
+    gc.set_threshold(50_000, 20, 20)
+    with told(USAGE), open_store(db) as store, told(ERROR):
+        write_report(store, run_id, file, form)

@@ -1,0 +1,285 @@
+"""What a report says, as plain data: one pass over the journal, in memory that does not grow with the steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Literal
+
+from langgraph.store.base import BaseStore
+from typing_extensions import TypedDict
+
+from langgraph_maker import auto, journal, records
+from langgraph_maker.errors import JournalError
+from langgraph_maker.events import Alarm, Open, Totals
+from langgraph_maker.nodes.telling import under_way
+from langgraph_maker.nodes.totals import add, nothing
+from langgraph_maker.outlook import outlook
+from langgraph_maker.records import Entry, Header, Session
+from langgraph_maker.report.moves import Moves, hanoi
+from langgraph_maker.state import BallotState, Usage, VoteCount, total_usage
+
+__all__ = ["Numbers", "OpenBallot", "Time", "Work", "numbers"]
+
+_BATCH = 1024
+_SHOWN = 10
+_SESSIONS = 20
+
+_MOVES: Mapping[str, Callable[[Mapping[str, Any], int], Moves | None]] = {"hanoi": hanoi}
+"""By the name of a task: from its parameters and how many steps are done to what collects its moves."""
+
+
+class OpenBallot(TypedDict):
+    """A step that is not decided: what its ballot has counted so far, the most frequent vote first."""
+
+    step: int
+    status: str
+    counts: list[VoteCount]
+    samples: int
+    flags: dict[str, int]
+    last_flag: str
+    rounds: int
+
+
+class Work(TypedDict):
+    """One process's work on the run: when it began, in how many lanes, and what it was told."""
+
+    began: str
+    lanes: int
+    settings: dict[str, Any]
+
+
+class Time(TypedDict):
+    """When the run began and ended; `ended` is None where that is not known, `seconds` include all pauses between."""
+
+    began: str | None
+    ended: str | None
+    seconds: float | None
+    read: str
+
+
+class Numbers(TypedDict):
+    """All that a report says of a run.
+
+    Attributes:
+        run_id: The run's name in the journal.
+        task: The task's name.
+        parameters: Its parameters.
+        status: "solved", "unresolved" or "stopped", or "unfinished" for a run that goes on, or broke off unsaid.
+        reason: Why, where it is not solved.
+        planned: Steps of the task, or as many as it may have; None where that is not known.
+        guarantee: How sure the result is, with what that is conditional on.
+        simulated: Of how many processes the model was a simulated one: "all", "some" or "none".
+        k: The margin that was asked for, or "by step".
+        raised: The k that an alarm raised it to; 0 if none did.
+        undercut: Decided steps whose margin is less than k: 0 unless the journal was altered.
+        least_margin: The least margin of a decided step; None before the first.
+        lanes: The most that advanced side by side.
+        begun: How many processes worked on the run.
+        sessions: What they were told, the last ones.
+        steps: Steps decided.
+        samples: Responses drawn, those of open ballots included, as in all figures up to `usage`.
+        flagged: Of these, how many were discarded for a red flag.
+        flags: The same by reason, the most frequent first.
+        rounds: Rounds of voting, summed over steps.
+        usage: Tokens and dollars.
+        totals: Sums and histograms over the decided steps alone, see `events.Totals`; without the digest.
+        digest: A fingerprint of what was decided, once the run has ended.
+        open: What the ballots under way amount to.
+        open_ballots: Those of them that took most samples.
+        outlook: Estimates, see `outlook.Outlook`; its alarms stand under `alarms`.
+        hardest: The journal's entries of the steps that took most samples.
+        alarms: All that were journalled, see `events.Alarm`.
+        calibration: What k = "auto" went by, see `Calibration`.
+        time: When.
+        moves: For a picture that moves, where the task has one.
+    """
+
+    run_id: str
+    task: str
+    parameters: dict[str, Any]
+    status: str
+    reason: str
+    planned: int | None
+    guarantee: str
+    simulated: Literal["all", "some", "none"]
+    k: int | str
+    raised: int
+    undercut: int
+    least_margin: int | None
+    lanes: int
+    begun: int
+    sessions: list[Work]
+    steps: int
+    samples: int
+    flagged: int
+    flags: dict[str, int]
+    rounds: int
+    usage: Usage
+    totals: dict[str, Any]
+    digest: str | None
+    open: Open
+    open_ballots: list[OpenBallot]
+    outlook: dict[str, Any]
+    hardest: list[Entry]
+    alarms: list[Alarm]
+    calibration: dict[str, Any] | None
+    time: Time
+    moves: dict[str, Any] | None
+
+
+def numbers(store: BaseStore, run_id: str) -> Numbers:
+    """Read a run's numbers from its journal; neither its task nor its model is needed.
+
+    Raises:
+        JournalError: When there is no such run, or its journal is of another format, damaged or incomplete.
+
+    Example:
+        >>> from langgraph.store.memory import InMemoryStore
+        >>> numbers(InMemoryStore(), "mine")
+        Traceback (most recent call last):
+        langgraph_maker.errors.JournalError: there is no run 'mine' in this store
+    """
+    head, done = journal.header(store, run_id), journal.steps(store, run_id)
+    moves = _MOVES[head["task"]](head["parameters"], done) if head["task"] in _MOVES else None
+    totals = _totals(store, run_id, moves)
+    ballots = journal.open_ballots(store, run_id)
+    still, current = under_way(ballots), _current(head, totals, ballots)
+    [raised] = store.batch([records.get_raised(run_id)])
+    lifted = records.read_raised(raised, run_id)  # type: ignore[arg-type]
+    k, planned = head["k"], _planned(head)
+    ahead = max(k, lifted) if isinstance(k, int) else None
+    found = outlook(totals, planned=totals["steps"] if current == "solved" else planned, still=still, k=ahead)
+    outcome = head["outcome"] if current != "unfinished" else {}
+    calibration = auto.stored(store, run_id)
+    return {
+        "run_id": run_id,
+        "task": head["task"],
+        "parameters": head["parameters"],
+        "status": current,
+        "reason": outcome.get("reason", ""),
+        "planned": planned,
+        "guarantee": found.guarantee,
+        "simulated": _simulated(head["sessions"]),
+        "k": k,
+        "raised": lifted,
+        "undercut": sum(totals["margins"][:k]) if isinstance(k, int) else 0,
+        "least_margin": next((margin for margin, steps in enumerate(totals["margins"]) if steps), None),
+        "lanes": max((len(session["starts"]) for session in head["sessions"]), default=1),
+        "begun": len(head["sessions"]),
+        "sessions": [
+            {"began": session["began"], "lanes": len(session["starts"]), "settings": session["settings"]}
+            for session in head["sessions"][-_SESSIONS:]
+        ],
+        "steps": totals["steps"],
+        "samples": totals["samples"] + still["samples"],
+        "flagged": totals["flagged"] + still["flagged"],
+        "flags": _by_reason([totals["flags"], *(ballot["flags"] for ballot in ballots)]),
+        "rounds": totals["rounds"] + sum(ballot["rounds"] for ballot in ballots),
+        "usage": total_usage([totals["usage"], *(ballot["usage"] for ballot in ballots)]),
+        "totals": {name: value for name, value in totals.items() if name != "digest"},
+        "digest": outcome.get("digest"),
+        "open": still,
+        "open_ballots": _shown(ballots),
+        "outlook": {name: value for name, value in asdict(found).items() if name != "alarms"},
+        "hardest": _entries(store, head, [step for _, step in totals["hardest"]]),
+        "alarms": journal.alarms(store, run_id),
+        "calibration": None if calibration is None else asdict(calibration),
+        "time": _time(head, outcome),
+        "moves": None if moves is None else moves.found(),
+    }
+
+
+def _totals(store: BaseStore, run_id: str, moves: Moves | None) -> Totals:
+    """The totals of all decided steps, a batch at a time; votes go by no key here, so the digest means nothing."""
+    totals, entries = nothing(), journal.entries(store, run_id)
+    while batch := list(islice(entries, _BATCH)):
+        totals = add(totals, ((entry, "") for entry in batch))
+        if moves is not None:
+            moves.see(batch)
+    return totals
+
+
+def _current(head: Header, totals: Totals, ballots: list[BallotState]) -> str:
+    """How the run stands: as it last ended, unless it went on since then.
+
+    Raises:
+        JournalError: When there are fewer steps than when it ended.
+    """
+    outcome, steps = head["outcome"], totals["steps"]
+    if outcome.get("steps", 0) > steps:
+        raise JournalError(
+            f"run {head['run_id']!r} had {outcome['steps']:,} steps when it ended, of which {steps:,} are there:"
+            " journal.verify names what is missing"
+        )
+    if outcome.get("status") == "solved":
+        return "solved"
+    samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
+    later = head["sessions"] and head["sessions"][-1]["began"] > outcome.get("ended", "")
+    if "status" not in outcome or later or (outcome.get("steps"), outcome.get("samples")) != (steps, samples):
+        return "unfinished"
+    return str(outcome["status"])
+
+
+def _planned(head: Header) -> int | None:
+    """The steps of the whole task; unknown to tasks that do not say, whose limit is none to be expected."""
+    known = head["parameters"].get("steps", 0) is not None
+    return head["sessions"][-1]["end"] if head["sessions"] and known else None
+
+
+def _simulated(sessions: list[Session]) -> Literal["all", "some", "none"]:
+    marks = [str(session["settings"].get("model", "")).startswith(("sim:", "Simulated")) for session in sessions]
+    return "none" if not any(marks) else "all" if all(marks) else "some"
+
+
+def _shown(ballots: list[BallotState]) -> list[OpenBallot]:
+    most = sorted(ballots, key=lambda ballot: -ballot["samples"])[:_SHOWN]
+    return [
+        {
+            "step": int(ballot["id"]),
+            "status": ballot["status"],
+            "counts": sorted(
+                ({"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()),
+                key=lambda counted: -counted["count"],
+            ),
+            "samples": ballot["samples"],
+            "flags": ballot["flags"],
+            "last_flag": ballot["last_flag"],
+            "rounds": ballot["rounds"],
+        }
+        for ballot in most
+    ]
+
+
+def _by_reason(flags: list[dict[str, int]]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for counted in flags:
+        counts.update(counted)
+    return dict(counts.most_common())
+
+
+def _entries(store: BaseStore, head: Header, steps: list[int]) -> list[Entry]:
+    items = store.batch(records.get_entries(head["run_id"], steps, head["stride"]))
+    found = (
+        records.read_entry(item, head["run_id"], step)  # type: ignore[arg-type]
+        for step, item in zip(steps, items, strict=True)
+    )
+    return [entry for entry in found if entry is not None]
+
+
+def _time(head: Header, outcome: Mapping[str, Any]) -> Time:
+    began = head["sessions"][0]["began"] if head["sessions"] else None
+    ended: str | None = outcome.get("ended")
+    return {
+        "began": began,
+        "ended": ended,
+        "seconds": None if began is None or ended is None else _seconds(began, ended),
+        "read": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _seconds(began: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()

@@ -1,0 +1,286 @@
+"""What stands below the top of the page: one function a section, from the numbers to HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from langgraph_maker.records import Entry
+from langgraph_maker.report import markup
+from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, span, stacked
+from langgraph_maker.report.markup import Child, h
+from langgraph_maker.report.numbers import Numbers
+from langgraph_maker.report.words import counted, dollars, estimate, figures, note, sentence, table, took, utc
+
+__all__ = [
+    "alarms",
+    "flags",
+    "graph",
+    "hardest",
+    "money",
+    "rates",
+    "settings",
+    "times",
+    "undecided",
+    "under_way",
+    "votes",
+]
+
+_ROWS = 20
+
+
+def alarms(found: Numbers) -> Child:
+    """Assumptions that no longer held, the last first."""
+    raised = found["alarms"]
+    if not raised:
+        return note("None is in the journal.")
+    return (
+        [
+            h(
+                "p",
+                h("b", f"{markup.shown(alarm['what'])}, after {counted(alarm['steps'], 'step')}: "),
+                sentence(markup.shown(alarm["finding"])),
+                " Remedy: ",
+                sentence(markup.shown(alarm["remedy"])),
+                class_="outcome warning",
+            )
+            for alarm in raised[: -_ROWS - 1 : -1]
+        ],
+        note(f"The last {_ROWS} of {len(raised):,}.") if len(raised) > _ROWS else "",
+    )
+
+
+def under_way(found: Numbers) -> Child:
+    """Ballots that are not decided, with all that they have counted."""
+    ballots, still = found["open_ballots"], found["open"]
+    if not ballots:
+        return ""
+    rows: list[list[Child]] = [
+        [
+            f"{ballot['step']:,}",
+            f"{ballot['samples']:,}",
+            [
+                h("div", h("b", f"{cast['count']:,} × "), h("code", markup.shown(cast["vote"])))
+                for cast in ballot["counts"][:_ROWS]
+            ],
+            _flagged(ballot["flags"]),
+            markup.shown(ballot["last_flag"], 120),
+        ]
+        for ballot in ballots
+    ]
+    return (
+        table(["step", "samples", "votes so far", "flags", "the last flag"], rows),
+        note(f"{len(ballots):,} of {still['ballots']:,} ballots under way, those with most samples.")
+        if still["ballots"] > len(ballots)
+        else "",
+    )
+
+
+def graph(found: Numbers) -> Child:
+    """The nodes, with what passed through them."""
+    return drawn_graph(
+        {
+            "decompose": counted(found["steps"] + found["open"]["ballots"], "step"),
+            "sample": f"{found['samples']:,} drawn",
+            "guard": f"{found['flagged']:,} flagged",
+            "tally": counted(found["samples"] - found["flagged"], "vote"),
+            "escalate": f"{int(found['status'] == 'unresolved')} unresolved",
+            "update": f"{found['steps']:,} decided",
+        }
+    )
+
+
+def rates(found: Numbers) -> Child:
+    """Share of right answers and of valid samples: what was measured before, and what the ballots say."""
+    totals, seen, before = found["totals"], found["outlook"], found["calibration"]
+    p = [_Row("observed", f"{totals['steps']:,} ballots", **seen["p"])]
+    v = [_Row("observed", f"{totals['samples']:,} samples", **seen["valid_rate"])]
+    said = "Nothing was calibrated before this run (--k auto does)."
+    if before is not None:
+        right = (before["p"], before["p_low"], before["p_high"])
+        valid = (before["valid_rate"], before["valid_low"], before["valid_high"])
+        p.insert(0, _Row("calibrated", f"{before['valid']:,} samples", *right))
+        v.insert(0, _Row("calibrated", f"{before['samples']:,} samples", *valid))
+        said = f"Calibrated: {markup.shown(before['model'], 80)}, against the {before['reference']}."
+    return (
+        h("p", h("b", "p"), ", the share of right answers among valid ones. Observed, it knows no truth."),
+        _estimates(p),
+        h("p", h("b", "v"), ", the share of samples without a red flag."),
+        _estimates(v),
+        note(f"With bounds of 95 %. {said}"),
+    )
+
+
+class _Row(NamedTuple):
+    how: str
+    of: str
+    value: float | None
+    low: float
+    high: float
+
+
+def _estimates(rows: list[_Row]) -> Child:
+    """Estimates one below the other, drawn to one scale."""
+    ends = (min(row.low for row in rows), max(row.high for row in rows))
+    return h(
+        "table",
+        [
+            (
+                h(
+                    "tr",
+                    h("th", row.how, scope="row"),
+                    h("td", estimate(row.value, row.low, row.high)),
+                    h("td", row.of, class_="n dim"),
+                ),
+                h("tr", h("td", span(row.value, row.low, row.high, ends), colspan=3)) if len(rows) > 1 else "",
+            )
+            for row in rows
+        ],
+        class_="bars estimates",
+    )
+
+
+def votes(found: Numbers) -> Child:
+    """How many votes decided a step."""
+    totals = found["totals"]
+    if not totals["steps"]:
+        return ""
+    mean = totals["votes"] / totals["steps"]
+    return (
+        bars(binned(totals["votes_per_step"]), of=totals["steps"], logarithmic=True),
+        note(
+            f"Steps by the votes that decided them, {mean:.2f} in the mean; {counted(totals['lost'], 'vote')} lost, in"
+            f" {counted(sum(totals['contested']), 'step')}. Bars are logarithmic."
+        ),
+    )
+
+
+def undecided(found: Numbers) -> Child:
+    """How many steps took more than j samples, and how many that should have been."""
+    counts, law = found["outlook"]["undecided"], found["outlook"]["undecided_law"]
+    if not found["steps"]:
+        return ""
+    expected = (
+        " The line is what one p and one v for all steps let expect: dots well above it are hard steps." if law else ""
+    )
+    return (
+        curve(counts, law, "samples drawn for a step (j)"),
+        note(f"Decided steps that took more than j samples, flagged ones included.{expected}"),
+    )
+
+
+def hardest(found: Numbers) -> Child:
+    """The steps that took most samples, with their ballots as the journal has them."""
+    if not found["hardest"]:
+        return ""
+    return (
+        table(list(_COLUMNS), [[column(entry) for column in _COLUMNS.values()] for entry in found["hardest"]]),
+        note(
+            (
+                h("i", class_="a"),
+                " votes for the winner ",
+                h("i", class_="b"),
+                " votes for other answers, which the journal keeps as a sum ",
+                h("i", class_="c"),
+                " flagged samples",
+            )
+        ),
+    )
+
+
+def _ballot(entry: Entry) -> Child:
+    won, lost, flagged = entry["winner_votes"], entry["votes"] - entry["winner_votes"], sum(entry["flags"].values())
+    return stacked([("a", won), ("b", lost), ("c", flagged)]), f"{won:,} : {lost:,}"
+
+
+_COLUMNS: Mapping[str, Callable[[Entry], Child]] = {
+    "step": lambda entry: f"{entry['step']:,}",
+    "samples": lambda entry: f"{entry['samples']:,}",
+    "votes, won : lost": _ballot,
+    "lead": lambda entry: f"{entry['margin']:,}",
+    "flags": lambda entry: _flagged(entry["flags"]),
+    "rounds": lambda entry: f"{entry['rounds']:,}",
+    "decided": lambda entry: h("code", markup.shown(entry["vote"].get("action"), 120)),
+}
+"""What is shown of a journal entry."""
+
+
+def _flagged(flags: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} × {markup.shown(reason, 60)}" for reason, count in list(flags.items())[:_ROWS]) or "–"
+
+
+def flags(found: Numbers) -> Child:
+    """Responses that were discarded, by reason."""
+    reasons = list(found["flags"].items())
+    if not reasons:
+        return note("No sample was flagged.")
+    rows = [(markup.shown(reason, 60), count) for reason, count in reasons[:_ROWS]]
+    if len(reasons) > _ROWS:
+        rows.append((f"{len(reasons) - _ROWS:,} other reasons", sum(count for _, count in reasons[_ROWS:])))
+    share = percent(found["flagged"], found["samples"])
+    hit = counted(found["totals"]["flagged_steps"] + found["open"]["flagged_steps"], "step")
+    return (
+        bars(rows, of=found["flagged"], named=True),
+        note(f"{counted(found['flagged'], 'sample')}, {share} of all, in {hit}."),
+    )
+
+
+def money(found: Numbers) -> Child:
+    """What all samples used, and what the whole task takes at that rate."""
+    usage, seen, steps = found["usage"], found["outlook"], found["steps"]
+    each = None if usage["cost"] is None or not steps else usage["cost"] / steps
+    pairs: list[tuple[str, Child]] = [
+        ("input tokens", f"{usage['input_tokens']:,}"),
+        ("of them cached", f"{usage['cached_input_tokens']:,}"),
+        ("output tokens", f"{usage['output_tokens']:,}"),
+        ("cost", dollars(usage["cost"])),
+        ("cost per step", dollars(each)),
+    ]
+    if found["status"] != "solved" and seen["cost_projected"] is not None:
+        pairs.append(("projected, for the whole", dollars(seen["cost_projected"])))
+    before = found["calibration"]
+    if before is not None:
+        pairs.append(("calibrated before, apart", dollars(before["spent"])))
+        if before["expected_cost"] is not None:
+            pairs.append(("cost that it let expect", dollars(before["expected_cost"])))
+    said = "Tokens as the provider counted them"
+    if found["simulated"] == "all":
+        said += "; the model is simulated, and nothing was paid"
+    if found["totals"]["cancelled"]:
+        said += f"; {found['totals']['cancelled']:,} hedged calls were not waited for, and their cost is not known"
+    return figures(*pairs), note(f"{said}.")
+
+
+def times(found: Numbers) -> Child:
+    """When, and by how many processes."""
+    time = found["time"]
+    pairs: list[tuple[str, Child]] = [("begun", utc(time["began"])), ("ended", utc(time["ended"]))]
+    if time["seconds"] is not None:
+        pairs.append(("between", took(time["seconds"])))
+    pairs += [("processes", f"{found['begun']:,}"), ("rounds of voting", f"{found['rounds']:,}")]
+    pauses = "Pauses between processes are included. " if found["begun"] > 1 and time["seconds"] is not None else ""
+    return figures(*pairs), note(f"{pauses}Rounds are summed over steps.")
+
+
+def settings(found: Numbers) -> Child:
+    """What the run was begun with, and what each process was told."""
+    names = list(dict.fromkeys(name for work in found["sessions"] for name in work["settings"]))
+    rows: list[list[Child]] = [
+        [
+            utc(work["began"]),
+            f"{work['lanes']:,}",
+            *(markup.shown(work["settings"].get(name, "–"), 120) for name in names),
+        ]
+        for work in found["sessions"]
+    ]
+    left_out = found["begun"] - len(rows)
+    return (
+        figures(
+            ("k", str(found["k"])),
+            ("raised to", str(found["raised"] or "–")),
+            *((markup.shown(name, 60), markup.shown(value, 120)) for name, value in found["parameters"].items()),
+        ),
+        table(["process begun", "lanes", *(name.replace("_", " ") for name in names)], rows),
+        note(f"The last {len(rows)} of {found['begun']:,} processes.") if left_out else "",
+        note(f"Fingerprint of what was decided: {found['digest']}") if found["digest"] else "",
+    )
