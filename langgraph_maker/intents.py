@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -85,7 +86,7 @@ class OneOfTools(Rule):
             try:
                 check(call["args"])
             except ValueError as error:
-                return RedFlag("invalid_arguments", f"{call['name']}: {_first_line(error)}")
+                return RedFlag("invalid_arguments", f"{call['name']}: {error}")
         if self.forced and not response.tool_calls:
             return RedFlag("no_tool_call", "an answer, where a tool call was asked for")
         return None
@@ -132,9 +133,7 @@ def _model_check(schema: type[BaseModel], injected: set[str]) -> Check:
         try:
             schema.model_validate(args)
         except ValidationError as error:
-            for one in error.errors():
-                if not one["loc"] or one["loc"][0] not in injected:
-                    raise ValueError(f"{'.'.join(map(str, one['loc']))}: {one['msg']}") from error
+            _refuse(error, but=injected)
 
     return check
 
@@ -151,7 +150,7 @@ def json_check(schema: Mapping[str, Any]) -> Check:
     validator = validator_for(dict(schema), retriever=_no_document)
 
     def check(value: Any) -> None:
-        for error in validator.iter_errors(value):
+        if error := next(iter(validator.iter_errors(value)), None):
             raise ValueError(f"{'.'.join(map(str, error.instance_path))}: {error.message}")
 
     return check
@@ -162,14 +161,19 @@ def type_check(kind: Any) -> Check:
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     def check(value: Any) -> None:
-        adapter.validate_python(value)
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            _refuse(error)
 
     return check
 
 
+def _refuse(error: ValidationError, but: AbstractSet[str] = frozenset()) -> None:
+    for one in error.errors():
+        if not one["loc"] or one["loc"][0] not in but:
+            raise ValueError(f"{'.'.join(map(str, one['loc']))}: {one['msg']}") from error
+
+
 def _no_document(uri: str) -> Any:
     raise ValueError(f"a tool's schema must not refer to another document, as to {uri}")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -33,7 +33,8 @@ class Pairwise:
 
     A ballot holds the relation against all the votes that it has seen, whether it is reflexive, symmetric and
     transitive on them. A vote with which it would not be is a red flag "no_equivalence" that names the votes, and so is
-    counted and discarded like all others: which answer it supports would depend on which votes came before it.
+    counted and discarded like all others: which answer it supports would depend on which votes came before it. In a
+    graph those are the votes that arrived before it.
 
     Args:
         relation: From two votes to whether they are equal. It sees them as JSON has them (lists, no tuples).

@@ -24,7 +24,7 @@ __all__ = ["VotingMiddleware"]
 _CUT_OFF: Final = Truncated()
 
 
-class VotingMiddleware(AgentMiddleware[Any, Any, Any]):
+class VotingMiddleware(AgentMiddleware[Any, Any]):
     """Samples an agent's model until one intent leads by `k`, and hands the winner's message on as it was written.
 
     The intent of a message is the tools that it calls, in order, with their arguments as canonical JSON, or its final

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, dynamic_prompt, wrap_model_call
@@ -15,9 +17,10 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_core.tools import InjectedToolCallId, StructuredTool, tool
+from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.prebuilt import InjectedState
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, SecretStr, field_validator
 
 from langgraph_maker.errors import SamplingError, UnresolvedError
 from langgraph_maker.matchers import canonical, text, within
@@ -268,6 +271,25 @@ class TestRequest:
         model = says("4", ConnectionError("reset"), "4")
         vote = vote_of(agent(model, voting=VotingMiddleware(k=2)).invoke(QUESTION)["messages"][-1])
         assert (vote["samples"], vote["flagged"], len(model.calls)) == (2, 0, 3)
+
+    async def test_samples_of_one_step_share_a_request_where_the_client_has_n(self) -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            bodies.append(body := json.loads(request.content))
+            call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b": 2}'}}
+            asked = body["messages"][-1]["role"] == "user"
+            said = {"tool_calls": [call]} if asked else {"content": '{"total": 4}'}
+            choice = {"message": {"role": "assistant", **said}, "finish_reason": "stop"}
+            choices = [{"index": index, **choice} for index in range(body.get("n", 1))]
+            head = {"id": "x", "object": "chat.completion", "created": 1, "model": "gpt-4.1-mini"}
+            return httpx.Response(200, json={**head, "choices": choices})
+
+        bodies: list[Any] = []
+        client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        model = ChatOpenAI(model="gpt-4.1-mini", api_key=SecretStr("none"), http_async_client=client)
+        graph = agent(model, [Ran().add], VotingMiddleware(k=3), response_format=Sum)
+        assert (await graph.ainvoke(QUESTION))["structured_response"] == Sum(total=4)
+        assert [(body.get("n"), body["temperature"]) for body in bodies] == [(None, 0.0), (2, 0.1)] * 2
+        assert all(body["response_format"]["type"] == "json_schema" and body["tools"] for body in bodies)
 
     def test_what_a_provider_refuses_is_asked_once_an_agent(self) -> None:
         class RefusedError(Exception):
