@@ -56,7 +56,10 @@ class RunBusyError(MakerError):
 
 
 class UnresolvedError(MakerError):
-    """A vote did not settle within its samples. `decision` holds the ballot as it stood; `instead` says how else to take it."""
+    """A vote did not settle within its samples.
+
+    `decision` holds the ballot as it stood, and `instead` names the option that takes it otherwise.
+    """
 
     def __init__(self, decision: Decision, why: str, instead: str = 'on_unresolved="write"') -> None:
         super().__init__(decision, why, instead)
