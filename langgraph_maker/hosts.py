@@ -31,8 +31,8 @@ Again: TypeAlias = Callable[[Any], tuple[dict[str, Any], str] | None]
 """From how a graph ended to the update that opens it again, and the node that it is to come from; None to leave it."""
 
 
-def read_from(state: Any, read: Callable[[Any], Any]) -> Any:
-    """What `read` finds in the host's state.
+def read_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any:
+    """What `read`, an argument of that `name`, finds in the host's state.
 
     Raises:
         ValueError: When it asks for a key or an attribute that is not there, with those that are.
@@ -43,7 +43,7 @@ def read_from(state: Any, read: Callable[[Any], Any]) -> Any:
         kind = type(state)
         fields = sorted(state if isinstance(state, dict) else getattr(kind, "__annotations__", ()))
         failure = f"{type(error).__name__} {error}"
-        raise ValueError(f"read failed with {failure} on the graph's state, a {kind.__name__} of {fields}") from error
+        raise ValueError(f"{name} failed with {failure} on the graph's state, a {kind.__name__} of {fields}") from error
 
 
 def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config: RunnableConfig) -> Any:

@@ -53,7 +53,7 @@ def create_maker_node(
             status then says "unresolved" or "stopped".
 
     Raises:
-        TypeError: For a `maker` that is none; while running, when `write` returns no update.
+        TypeError: For a `maker` that is none; while running, when `read` returns no input or `write` no update.
         ValueError: For another `on_unresolved`; while running, when `read` asks for a key that the host does not have.
         UnsolvedError: While running, see `on_unresolved`.
 
@@ -71,7 +71,15 @@ def create_maker_node(
     fixed = None if callable(maker) else _compiled(maker)
 
     def graph(state: Any) -> Compiled:
-        return fixed or _compiled(read_from(state, cast("Callable[[Any], Maker]", maker)))
+        return fixed or _compiled(read_from(state, cast("Callable[[Any], Maker]", maker), "maker"))
+
+    def given(state: Any) -> MakerInput:
+        found = read_from(state, read)
+        if not isinstance(found, dict) or not found.keys() <= MakerInput.__annotations__.keys():
+            raise TypeError(
+                f'read returned {found!r}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own'
+            )
+        return cast("MakerInput", found)
 
     def finish(state: Any, output: Any, config: RunnableConfig) -> Any:
         if output["status"] != "solved" and on_unresolved == "raise":
@@ -81,12 +89,12 @@ def create_maker_node(
     def solve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
         reopen(run, inside, _again)
-        return finish(state, run.invoke(read_from(state, read), inside), config)
+        return finish(state, run.invoke(given(state), inside), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
         await areopen(run, inside, _again)
-        return finish(state, await run.ainvoke(read_from(state, read), inside), config)
+        return finish(state, await run.ainvoke(given(state), inside), config)
 
     return Node("maker", solve, asolve, shows=[fixed] if fixed else [])
 

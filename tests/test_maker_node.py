@@ -281,8 +281,16 @@ class TestBadInput:
 
     def test_a_host_without_the_key(self) -> None:
         node = create_maker_node(counting(Scripted(right)), write=answer)
-        with pytest.raises(ValueError, match=r"KeyError 'steps' on the graph's state, a dict of \['status'\]"):
+        with pytest.raises(
+            ValueError, match=r"maker failed with KeyError 'steps' on the graph's state, a dict of \['status'\]"
+        ):
             host(Dict, node).compile().invoke({"status": "?"})
+
+    @pytest.mark.parametrize("found", ["mine", None, {"id": "mine"}])
+    def test_what_is_no_input(self, found: Any) -> None:
+        node = create_maker_node(counting(Scripted(right)), read=lambda _: found, write=answer)
+        with pytest.raises(TypeError, match=r"read returned .*: what it returns is {\"run_id\": …}"):
+            host(Dict, node).compile().invoke({"steps": 2})
 
     def test_what_is_no_maker(self) -> None:
         wrong: Any = create_maker(Counting(3), script("7")).compile()
