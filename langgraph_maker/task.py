@@ -40,7 +40,8 @@ class Task(ABC):
     """A long task cut into single steps (maximal agentic decomposition, MAKER section 3.1).
 
     Subclasses say how one step is asked (`prompt`), read (`parse`) and handed on (`advance`). The engine does
-    the rest. `steps` is the number of steps where it is known beforehand; None needs `max_steps` at run time.
+    the rest. `steps` is the number of steps, or the most there can be, where that is known beforehand; None needs
+    `max_steps` at run time.
 
     Example:
         >>> from langchain_core.messages import HumanMessage

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from langgraph_maker import prices
 from langgraph_maker.calibration.run import check_aims
-from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
+from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, margin, red_flags, seconds
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -47,7 +47,7 @@ _MOST_ACTIONS = 4096
 
 @app.command()
 def run(  # noqa: PLR0917 - typer reads the options from the signature
-    task: Annotated[str, typer.Argument(help='"hanoi", or "package.module:factory" for a task of your own')],
+    task: Annotated[str, typer.Argument(help=TASK)],
     disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, 1 to 30", show_default="10")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
@@ -167,7 +167,9 @@ def _as_json(result: Run) -> dict[str, Any]:
 
 def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: Run, *, asked: Model) -> str:
     simulated = " (a simulated model)" if model.startswith("sim:") else ""
-    steps = f"{result.steps:,}{'' if task.steps is None else f' of {task.steps:,}'}"
+    ended = result.status == "solved" and result.steps != task.steps  # earlier than it could have
+    whole = "" if task.steps is None or ended else f" of {task.steps:,}"
+    steps = f"{result.steps:,}{whole}"
     by = _margin(k, result)
     sure = textwrap.fill(result.guarantee, 90, subsequent_indent=" " * 11)
     lines = [
