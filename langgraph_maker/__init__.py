@@ -12,6 +12,7 @@ from langgraph_maker.ballot import Ballot
 from langgraph_maker.calibration import acalibrate, calibrate
 from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.graph import create_maker, create_voting_graph
+from langgraph_maker.grouping import Grouped
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.runner import Progress, Run, asolve, solve
 from langgraph_maker.state import Decision
@@ -22,6 +23,7 @@ __all__ = [
     "Ballot",
     "Calibration",
     "Decision",
+    "Grouped",
     "Progress",
     "RedFlag",
     "Run",

@@ -32,6 +32,7 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.graph import create_maker
+from langgraph_maker.grouping import Grouped
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.progress import alarmed, calibrated, follow
 from langgraph_maker.records import check_id
@@ -60,7 +61,10 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     target: Annotated[float, typer.Option(help="with --k auto: wanted probability of zero errors")] = 0.95,
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
     raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
-    token_limit: Annotated[int, typer.Option(help="output tokens beyond which a response is flagged")] = 750,
+    token_limit: Annotated[int, typer.Option(help="output tokens a step beyond which a response is flagged")] = 750,
+    steps_per_subtask: Annotated[
+        int, typer.Option(metavar="M", help="steps in one response, if prompts show the whole state")
+    ] = 1,
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
@@ -98,7 +102,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     stop = threading.Event()
     with told(USAGE):
         options: Options = {
-            "red_flags": red_flags(token_limit),
+            "red_flags": red_flags(token_limit * max(1, steps_per_subtask)),
             "lanes": lanes,
             "hedge": hedge,
             "max_samples": max_step_samples,
@@ -114,6 +118,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         due = None if deadline is None else seconds(deadline)
         check_id(run_id)
         chosen = load_task(task, arguments(disks, settings or []))
+        if steps_per_subtask != 1:
+            chosen = Grouped(chosen, steps_per_subtask)
         asked = load_model(model, chosen, base_url, seed)
         if asked_k == "auto":
             check_aims(calibrate_samples, target)
