@@ -18,28 +18,36 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-def run(code: str) -> str:
+def run(code: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    ("example", "says"),
-    [
-        ("triage_plain", "technical"),
-        ("triage_voted", "Your ticket went to billing."),
-        ("long_addition", "right"),
-    ],
-)
-def test_examples_run(example: str, says: str) -> None:
-    assert says in run((ROOT / "examples" / f"{example}.py").read_text())
+RUNS = [
+    ("triage_plain", "", "technical"),
+    ("triage_voted", "", "Your ticket went to billing."),
+    ("long_addition", "", "right"),
+    ("ledger", "60", "right"),
+    ("long_multiplication", "6", "right"),
+    ("sorted_list", "40", "right"),
+]
+
+
+@pytest.mark.parametrize(("example", "arguments", "says"), RUNS)
+def test_examples_run(example: str, arguments: str, says: str) -> None:
+    printed = run((ROOT / "examples" / f"{example}.py").read_text(), *arguments.split())
+    assert says in printed.splitlines()[-1]
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES} == {"triage_plain", "triage_voted", "long_addition"}
+    assert {path.stem for path in EXAMPLES} == {example for example, _, _ in RUNS}
 
 
 def test_a_voted_step_is_ten_lines() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from domains import end_of
+from domains import end_of, is_right
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,3 +49,13 @@ def test_the_number_that_the_model_wrote_is_handed_on() -> None:
     task = Sorting([3, 1, 2])
     state = task.advance(task.initial_state(), {"action": "right", "next_state": 11})
     assert state == {"runs": [[2], [11, 3]], "merged": []}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_500_numbers(seed: int) -> None:
+    task = Sorting.random(500, seed=seed)
+    run = solve(task, f"sim:error=0.05,flag=0.05,seed={seed}", k=5)
+    assert run.status == "solved"
+    assert is_right(task, run.final_state)
+    assert run.steps < (task.steps or 0)
