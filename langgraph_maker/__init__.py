@@ -13,6 +13,7 @@ from langgraph_maker.calibration import acalibrate, calibrate
 from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import create_maker, create_voting_graph
+from langgraph_maker.grouping import Grouped
 from langgraph_maker.maker_node import create_maker_node
 from langgraph_maker.recursion import create_recursive_maker
 from langgraph_maker.red_flags import RedFlag
@@ -26,6 +27,7 @@ __all__ = [
     "Ballot",
     "Calibration",
     "Decision",
+    "Grouped",
     "MakerContext",
     "Progress",
     "RedFlag",

@@ -18,11 +18,22 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from langchain_core.messages import BaseMessage
 
+from langgraph_maker.grouping import Grouped, headed
 from langgraph_maker.profiles import Profile
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.task import Checkable, State, Task, Vote
 
-__all__ = ["LONG", "Answer", "CanErr", "CanWrite", "Question", "Simulation"]
+__all__ = [
+    "LONG",
+    "Answer",
+    "CanErr",
+    "CanWrite",
+    "GroupedQuestion",
+    "GroupedSimulation",
+    "Question",
+    "Simulation",
+    "simulate",
+]
 
 LONG: Final = 750
 """Long answers have more tokens than this, the paper's cap (section 4.3)."""
@@ -187,6 +198,50 @@ def _identity(profile: Profile) -> str:
     """What tells the draws of one model from those of another: its name and rates, and no prices."""
     said = repr(replace(profile, input_price=None, output_price=None))
     return said if profile.repeats else said.replace(f", repeats={profile.repeats!r}", "")  # as it drew without the key
+
+
+class GroupedSimulation:
+    """The answers to several steps at once: each step as the same model would answer it alone, from its own last state.
+
+    A slip at one step says nothing about the others, so that all are right with probability p^m, and all but one given
+    step with (1 - p) p^(m - 1): Eqs 10 and 11.
+    """
+
+    def __init__(self, task: Grouped, profile: Profile, seed: int = 0) -> None:
+        self.task, self.single, self.profile = task, Simulation(task.task, profile, seed), profile
+
+    def ask(self, messages: Sequence[BaseMessage]) -> GroupedQuestion:
+        """Read a prompt, as `Simulation.ask` does."""
+        return GroupedQuestion(self, messages)
+
+
+class GroupedQuestion:
+    """One prompt for several steps."""
+
+    __slots__ = ("_simulation", "_state", "digest")
+
+    def __init__(self, simulation: GroupedSimulation, messages: Sequence[BaseMessage]) -> None:
+        self._simulation, self._state = simulation, simulation.single.read_state(messages)
+        self.digest = simulation.single.ask(messages).digest
+
+    def draw(self, number: int, temperature: float | None) -> Answer:
+        """The answers of call `number`, up to the first that cannot be read."""
+        grouped, single, state = self._simulation.task, self._simulation.single, self._state
+        texts, tokens = list[str](), 0
+        while len(texts) < grouped.m and not grouped.is_done(state):
+            answer = single.ask(grouped.task.prompt(state)).draw(number, temperature)
+            texts.append(answer.text)
+            tokens += answer.tokens
+            try:
+                state = grouped.task.advance(state, grouped.task.parse(answer.text))
+            except (RedFlag, ValueError):
+                break
+        return Answer(headed(texts), tokens)
+
+
+def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulation | GroupedSimulation:
+    """The answer function of a task, see `Simulation`."""
+    return GroupedSimulation(task, profile, seed) if isinstance(task, Grouped) else Simulation(task, profile, seed)
 
 
 def _lengths(profile: Profile) -> list[int]:

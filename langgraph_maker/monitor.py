@@ -61,6 +61,8 @@ class Monitor:
         elif event["event"] == "maker.round":
             self.totals, self.still = event["totals"], event["open"]
             return self.alarmed([] if self.alarms is None else self.alarms.see(event))
+        elif event["event"] == "maker.done" and event["status"] == "solved" and self.planned is not None:
+            self.planned = event["totals"]["steps"]  # a task may need fewer than there can be
         return []
 
     def alarmed(self, alarms: list[Alarm]) -> list[Alarm]:

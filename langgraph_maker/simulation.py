@@ -28,7 +28,16 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
-from langgraph_maker.answers import Answer, CanErr, CanWrite, Question, Simulation
+from langgraph_maker.answers import (
+    Answer,
+    CanErr,
+    CanWrite,
+    GroupedQuestion,
+    GroupedSimulation,
+    Question,
+    Simulation,
+    simulate,
+)
 from langgraph_maker.profiles import PROFILES, Profile, read_spec
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.task import Task
@@ -90,7 +99,7 @@ class SimulatedChatModel(BaseChatModel):
     temperature: float | None = None
     max_tokens: int | None = None
 
-    _simulation: Simulation = PrivateAttr()
+    _simulation: Simulation | GroupedSimulation = PrivateAttr()
     _calls: OrderedDict[bytes, int] = PrivateAttr(default_factory=OrderedDict)
     _lock: Lock = PrivateAttr(default_factory=Lock)
 
@@ -98,7 +107,7 @@ class SimulatedChatModel(BaseChatModel):
         """Build the answer function."""
         super().model_post_init(context)
         profile, seed = read_spec(self.model) if isinstance(self.model, str) else (self.model, None)
-        self._simulation = Simulation(self.task, profile, self.seed if seed is None else seed)
+        self._simulation = simulate(self.task, profile, self.seed if seed is None else seed)
 
     @property
     def _llm_type(self) -> str:
@@ -199,12 +208,12 @@ def simulated_sampler(spec: str, task: Task, seed: int = 0) -> Sampler:
         ['next_state = [[3, 2], [], [1]]']
     """
     profile, given = read_spec(spec)
-    simulation = Simulation(task, profile, seed if given is None else given)
+    simulation = simulate(task, profile, seed if given is None else given)
 
     @never_waits
     async def sample(requests: Sequence[Request]) -> list[AIMessage]:
         blank = AIMessage("", response_metadata={"finish_reason": "stop", "model_name": profile.name})
-        questions: dict[int, Question] = {}
+        questions: dict[int, Question | GroupedQuestion] = {}
         responses = []
         for messages, temperature, _, number, *_ in requests:
             if (question := questions.get(id(messages))) is None:

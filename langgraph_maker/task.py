@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
 
-__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "State", "Task", "Varied", "Vote"]
+__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "State", "Task", "Typed", "Varied", "Vote"]
 
 JSON: TypeAlias = Any
 """A JSON value: dicts with string keys, lists, strings, finite numbers, booleans, None. Integers have 64 bits."""
@@ -40,7 +40,8 @@ class Task(ABC):
     """A long task cut into single steps (maximal agentic decomposition, MAKER section 3.1).
 
     Subclasses say how one step is asked (`prompt`), read (`parse`) and handed on (`advance`). The engine does
-    the rest. `steps` is the number of steps where it is known beforehand; None needs `max_steps` at run time.
+    the rest. `steps` is the number of steps, or the most there can be, where that is known beforehand; None needs
+    `max_steps` at run time.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -140,4 +141,13 @@ class Checkable(Protocol):
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
         """The state that a prompt was written for, read back from its text."""
+        ...
+
+
+@runtime_checkable
+class Typed(Protocol):
+    """A task that tells kinds of steps apart, for a diagnosis of which of them a model fails at."""
+
+    def step_type(self, state: State) -> str:
+        """What kind of step starts from `state`, in a few words; by what the microagent sees, not by its answer."""
         ...

@@ -1,6 +1,8 @@
-"""A process for tests to kill: solves Hanoi in a database, and notes every sample it draws in a file.
+"""A process for tests to kill: solves a task in a database, and notes every sample it draws in a file.
 
-python crash.py DB RUN_ID DISKS COUNTER SPEC MODE LANES
+python crash.py DB RUN_ID TASK COUNTER SPEC MODE LANES
+
+TASK is a number of disks, or "ledger:" and a number of transactions.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from langgraph_maker import asolve, solve
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.stores import open_store
-from langgraph_maker.tasks import TowersOfHanoi
+from langgraph_maker.task import Task
+from langgraph_maker.tasks import Ledger, TowersOfHanoi
 
 
 def counting(sampler: Sampler, path: str) -> Sampler:
@@ -32,9 +35,14 @@ def counting(sampler: Sampler, path: str) -> Sampler:
     return sample
 
 
+def task_called(name: str) -> Task:
+    kind, colon, count = name.partition(":")
+    return Ledger.random(int(count), 100) if colon else TowersOfHanoi(int(kind))
+
+
 def main() -> None:
-    db, run_id, disks, counter, spec, mode, lanes = sys.argv[1:]
-    task = TowersOfHanoi(int(disks))
+    db, run_id, name, counter, spec, mode, lanes = sys.argv[1:]
+    task = task_called(name)
     sampler = counting(simulated_sampler(spec, task), counter)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -212,7 +212,7 @@ class TestUsage:
             (["hanoi", "--max-concurrency", "0"], "max_concurrency is a whole number of at least 1"),
             (["hanoi", "--set", "disks"], "KEY=VALUE"),
             (["hanoi", "--set", "colour=red"], "colour"),
-            (["towers"], '"hanoi" or "package.module:factory"'),
+            (["towers"], 'sorting or "package.module:factory"'),
             (["nowhere:Task"], "No module named 'nowhere'"),
             (["own:Missing"], "Missing"),
             (["own:not_a_task"], "not a Task"),

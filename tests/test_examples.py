@@ -21,18 +21,24 @@ def run(program: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("example", "says"),
-    [
-        ("triage_plain", "technical"),
-        ("triage_voted", "Your ticket went to billing."),
-        ("long_addition", "right"),
-        ("invoice_pipeline", "booked 2024-117 ACME GmbH 1190.00 after 6 samples (a scripted model)"),
-        ("voting_agent", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
-        pytest.param("recursive_multiplication", "the recursive maker:          20 right", marks=pytest.mark.slow),
-    ],
-)
-def test_examples_run(example: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+RUNS: list[Any] = [
+    ("triage_plain", "", "technical"),
+    ("triage_voted", "", "Your ticket went to billing."),
+    ("long_addition", "", "right"),
+    ("ledger", "60", "right"),
+    ("long_multiplication", "6", "right"),
+    ("sorted_list", "40", "right"),
+    ("invoice_pipeline", "", "booked 2024-117 ACME GmbH 1190.00 after 6 samples (a scripted model)"),
+    ("voting_agent", "", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
+    pytest.param("recursive_multiplication", "", "the recursive maker:          20 right", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("example", "arguments", "says"), RUNS)
+def test_examples_run(
+    example: str, arguments: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [example, *arguments.split()])
     assert says in run(ROOT / "examples" / f"{example}.py", capsys)
 
 
@@ -47,14 +53,9 @@ def test_hard_steps_are_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 def test_every_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES} == {
-        "triage_plain",
-        "triage_voted",
-        "long_addition",
+        *(one.values[0] if hasattr(one, "values") else one[0] for one in RUNS),
         "hard_steps",
-        "invoice_pipeline",
         "test_invoice_pipeline",  # pytest runs it
-        "voting_agent",
-        "recursive_multiplication",
     }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from domains import is_right
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
@@ -22,14 +23,14 @@ from scripted import Counting, Recording, Scripted, right
 from langgraph_maker import asolve, create_maker, journal, records, solve
 from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import open_store
-from langgraph_maker.tasks import TowersOfHanoi
+from langgraph_maker.tasks import Ledger, TowersOfHanoi
 
 CRASH = Path(__file__).with_name("crash.py")
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 
-def start(db: str, disks: int, counter: Path, mode: str, lanes: int) -> subprocess.Popen[str]:
-    arguments = [db, "r", str(disks), str(counter), "sim:error=0.1,flag=0.05", mode, str(lanes)]
+def start(db: str, task: int | str, counter: Path, mode: str, lanes: int) -> subprocess.Popen[str]:
+    arguments = [db, "r", str(task), str(counter), "sim:error=0.1,flag=0.05", mode, str(lanes)]
     return subprocess.Popen(
         [sys.executable, str(CRASH), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -103,6 +104,32 @@ def test_a_polite_stop_buys_nothing_again(tmp_path: Path) -> None:
 
 def test_a_polite_stop_with_lanes_buys_nothing_again(tmp_path: Path) -> None:
     check_kills(str(tmp_path / "run.sqlite"), 11, tmp_path, 2, signal.SIGTERM, lanes=64)
+
+
+@pytest.mark.slow
+def test_a_ledger_of_5000_transactions_across_kills(tmp_path: Path) -> None:
+    """Killed at ten random moments: every transaction applied once, and all balances right."""
+    db, counter, chance, kills = str(tmp_path / "run.sqlite"), tmp_path / "drawn", random.Random(5), 10
+    for _ in range(kills):
+        process = start(db, "ledger:5000", counter, "sync", 1)
+        before = counter.stat().st_size if counter.exists() else 0
+        while process.poll() is None and (counter.stat().st_size if counter.exists() else 0) == before:
+            time.sleep(0.01)
+        time.sleep(chance.random())
+        process.kill()
+        process.communicate(timeout=60)
+    status, steps, samples, _ = finish(start(db, "ledger:5000", counter, "sync", 1))
+    assert (status, int(steps)) == ("solved", 5000)
+    task = Ledger.random(5000, 100)
+    with open_store(db) as store:
+        assert journal.verify(store, "r") == []
+        entries = list(journal.read(store, "r"))
+        assert [entry["step"] for entry in entries] == list(range(5000))
+        assert int(samples) == sum(entry["samples"] for entry in entries)
+        assert len(journal.header(store, "r")["sessions"]) == kills + 1
+        run = solve(task, "sim:error=0.1", k=5, store=store, run_id="r")  # returns the result
+    assert is_right(task, run.final_state)
+    assert 0 <= counter.stat().st_size - int(samples) <= kills * 5
 
 
 @pytest.mark.slow

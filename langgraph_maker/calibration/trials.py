@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, NotRequired
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.store.base import BaseStore, GetOp, Op, PutOp
 from typing_extensions import TypedDict
 
@@ -80,6 +80,7 @@ class Trials:
         on_progress: Told after each batch how many samples there are.
         store: Keeps the answers under `run_id`.
         run_id: The calibration's name there.
+        prompt: Another way to ask than the task's own.
     """
 
     task: Task
@@ -94,6 +95,7 @@ class Trials:
     on_progress: Callable[[int], None]
     store: BaseStore
     run_id: str
+    prompt: Callable[[State], Sequence[BaseMessage]] | None = None
     answers: dict[Draw, Answer] = field(default_factory=dict)
     used: Usage = field(default_factory=no_usage)
     batches: int = 0
@@ -215,7 +217,8 @@ class Trials:
         kind, at, number = draw
         first, later = self.temperatures
         own = _OWN + (self.seed % (1 << 19) << 20) + _NUMBERS[kind] + number
-        return Request(self.task.prompt(state), first if kind == "first" else later, f"{kind}-{at}", own, self.run_id)
+        messages = (self.prompt or self.task.prompt)(state)
+        return Request(messages, first if kind == "first" else later, f"{kind}-{at}", own, self.run_id)
 
     def _answer(self, draw: Draw, state: State, response: AIMessage) -> Answer:
         (verdict, usage), beneath = self._judge(self.guard, state, response), None

@@ -2,9 +2,9 @@
 
 from langgraph_maker.cli.shell import app
 
-from langgraph_maker.cli import run, runs, answer, calibrate, plan, report, serve  # isort: skip - each adds its command
+from langgraph_maker.cli import run, runs, answer, calibrate, diagnose, plan, report, serve  # isort: skip - commands
 
-__all__ = ["answer", "app", "calibrate", "main", "plan", "report", "run", "runs", "serve"]
+__all__ = ["answer", "app", "calibrate", "diagnose", "main", "plan", "report", "run", "runs", "serve"]
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from langgraph_maker import prices
 from langgraph_maker.calibration import Calibration, Options
 from langgraph_maker.calibration.comparison import Comparison, Row, compare, sentences
 from langgraph_maker.calibration.counting import LIMITS
-from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, red_flags, seconds
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
@@ -45,7 +45,7 @@ __all__ = ["calibrate"]
 
 @app.command()
 def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
-    task: Annotated[str, typer.Argument(help='"hanoi", or "package.module:factory" for a task of your own')],
+    task: Annotated[str, typer.Argument(help=TASK)],
     disks: Annotated[int | None, typer.Option(help="hanoi: number of disks sampled", show_default="10")] = None,
     for_disks: Annotated[int | None, typer.Option(help="hanoi: disks that k and costs are for")] = None,
     for_steps: Annotated[

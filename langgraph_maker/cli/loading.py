@@ -16,23 +16,31 @@ from langgraph_maker.models import Model, chat_model
 from langgraph_maker.red_flags import AnyOf, TokenLimit, Truncated
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.task import Task
-from langgraph_maker.tasks import TowersOfHanoi
+from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
 
-__all__ = ["arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
+__all__ = ["TASK", "arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
+
+_NAMED: dict[str, Callable[..., Task]] = {
+    "hanoi": TowersOfHanoi,
+    "ledger": Ledger.random,
+    "multiplication": Multiplication.random,
+    "sorting": Sorting.random,
+}
+TASK = f'{", ".join(_NAMED)}, or "package.module:factory" for a task of your own'
+"""What a command's argument says of tasks."""
 
 
 def load_task(name: str, arguments: dict[str, Any]) -> Task:
-    """Return the task called "hanoi", or what the factory "package.module:factory" makes of `arguments`.
+    """Return the task of that name, or what the factory "package.module:factory" makes of `arguments`.
 
     Raises:
         ValueError: When there is no such task, or it refuses its arguments.
     """
-    if name == "hanoi":
-        factory: Callable[..., Any] = TowersOfHanoi
-    else:
+    factory: Any = _NAMED.get(name)
+    if factory is None:
         module, colon, attribute = name.partition(":")
         if not (colon and module and attribute):
-            raise ValueError(f'no task is called {name!r}: it is "hanoi" or "package.module:factory"')
+            raise ValueError(f'no task is called {name!r}: it is {", ".join(_NAMED)} or "package.module:factory"')
         if "" not in sys.path:
             sys.path.insert(0, "")  # a task of one's own lies in the folder that one stands in
         try:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from langgraph_maker import prices
 from langgraph_maker.calibration.run import check_aims
 from langgraph_maker.cli.answer import asked_in_words, read_tiers
-from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
+from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, margin, red_flags, seconds
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -36,6 +36,7 @@ from langgraph_maker.cli.shell import (
 )
 from langgraph_maker.cli.writing import check_file, write_report
 from langgraph_maker.graph import create_maker
+from langgraph_maker.grouping import Grouped
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.progress import alarmed, calibrated, follow
 from langgraph_maker.records import check_id
@@ -52,7 +53,7 @@ _MOST_ACTIONS = 4096
 
 @app.command()
 def run(  # noqa: PLR0917 - typer reads the options from the signature
-    task: Annotated[str, typer.Argument(help='"hanoi", or "package.module:factory" for a task of your own')],
+    task: Annotated[str, typer.Argument(help=TASK)],
     disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, 1 to 30", show_default="10")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
@@ -65,7 +66,10 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     target: Annotated[float, typer.Option(help="with --k auto: wanted probability of zero errors")] = 0.95,
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
     raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
-    token_limit: Annotated[int, typer.Option(help="output tokens beyond which a response is flagged")] = 750,
+    token_limit: Annotated[int, typer.Option(help="output tokens a step beyond which a response is flagged")] = 750,
+    steps_per_subtask: Annotated[
+        int, typer.Option(metavar="M", help="steps in one response, if prompts show the whole state")
+    ] = 1,
     ladder: Annotated[
         Literal["none", "default", "human"],
         typer.Option(help="for steps that do not settle: default tries other ways, human asks one on top of these"),
@@ -120,7 +124,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     stop = threading.Event()
     with told(USAGE):
         options: Options = {
-            "red_flags": red_flags(token_limit),
+            "red_flags": red_flags(token_limit * max(1, steps_per_subtask)),
             "lanes": lanes,
             "hedge": hedge,
             "ladder": read_tiers(ladder, tier or []),
@@ -140,6 +144,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         check_id(run_id)
         check_file(report)
         chosen = load_task(task, arguments(disks, settings or []))
+        if steps_per_subtask != 1:
+            chosen = Grouped(chosen, steps_per_subtask)
         asked = load_model(model, chosen, base_url, seed)
         if asked_k == "auto":
             check_aims(calibrate_samples, target)
@@ -199,7 +205,9 @@ def _as_json(result: Run) -> dict[str, Any]:
 
 def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: Run, *, asked: Model) -> str:
     simulated = " (a simulated model)" if model.startswith("sim:") else ""
-    steps = f"{result.steps:,}{'' if task.steps is None else f' of {task.steps:,}'}"
+    ended = result.status == "solved" and result.steps != task.steps  # earlier than it could have
+    whole = "" if task.steps is None or ended else f" of {task.steps:,}"
+    steps = f"{result.steps:,}{whole}"
     by = _margin(k, result)
     sure = textwrap.fill(result.guarantee, 90, subsequent_indent=" " * 11)
     lines = [

@@ -1,5 +1,8 @@
 """Tasks that ship with the package, each with a prompt, a parser and a checkable truth."""
 
 from langgraph_maker.tasks.hanoi import TowersOfHanoi
+from langgraph_maker.tasks.ledger import Ledger
+from langgraph_maker.tasks.multiplication import Multiplication
+from langgraph_maker.tasks.sorting import Sorting
 
-__all__ = ["TowersOfHanoi"]
+__all__ = ["Ledger", "Multiplication", "Sorting", "TowersOfHanoi"]

@@ -124,6 +124,10 @@ class TowersOfHanoi(Task):
         """The state that the model wrote and the vote chose, not one computed from the move."""
         return {"previous": vote["action"], "pegs": vote["next_state"]}
 
+    def step_type(self, state: State) -> str:
+        """Which of the strategy's two rules applies."""
+        return "another disk" if state["previous"] and state["previous"][0] == 1 else "disk 1"
+
     def oracle(self, state: State) -> Vote:
         """The one answer that follows the strategy: disk 1 one peg on, or the only legal move without disk 1.
 

@@ -1,0 +1,123 @@
+"""What a diagnosis found: p by type of step, and the steps that no margin gets past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from langgraph_maker.estimates import upper_bound
+
+__all__ = ["Asked", "Diagnosis", "StepType", "Suspect", "Tried", "Verdict"]
+
+_HALF: Final = 0.5
+
+Verdict: TypeAlias = Literal["yes", "unclear", "no"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Single samples of steps of one type, asked in one way: p among the `valid` ones, with its interval of 95 %."""
+
+    variant: int
+    samples: int
+    valid: int
+    right: int
+    p: float | None
+    p_low: float
+    p_high: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Fresh samples of one step, asked in one way: how many were right, flagged, or the likeliest wrong answer."""
+
+    variant: int
+    samples: int
+    right: int
+    rival: int
+    flagged: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether right answers were no more frequent than one wrong answer."""
+        return self.right <= self.rival
+
+    @property
+    def surely(self) -> bool:
+        """Whether that is no chance: at 95 %, right answers are at most half of both; or none counted at all."""
+        both = self.right + self.rival
+        return upper_bound(self.right, both) <= _HALF or (self.samples > 0 and self.flagged == self.samples)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A step on which a vote went wrong in every way it was asked, and fresh samples of it."""
+
+    step: int
+    type: str
+    tried: list[Tried]
+
+    @property
+    def blocks(self) -> bool:
+        """Whether right answers are the rarer ones in every way it was asked, and that is no chance."""
+        return bool(self.tried) and all(one.lost and one.surely for one in self.tried)
+
+    @property
+    def cleared(self) -> bool:
+        """Whether in some way of asking right answers are the more frequent ones, beyond chance."""
+        return any(1 - upper_bound(one.rival, one.right + one.rival) >= _HALF for one in self.tried)
+
+
+@dataclass(frozen=True)
+class StepType:
+    """What was found of the steps of one type.
+
+    `rescued` of the sampled steps were lost as first asked, and won in another way. `share_high` is the upper bound on
+    the share of steps that may block, among all of this type.
+    """
+
+    type: str
+    sampled: int
+    asked: list[Asked]
+    rescued: int
+    suspects: list[Suspect]
+    share_high: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Which step types of a task block it for a model.
+
+    Attributes:
+        task: The task's name.
+        model: The model's.
+        run_id: What the answers are kept under.
+        variants: In how many ways each step was asked.
+        types: Step types, those with the worst bound first.
+        complete: Whether all was drawn that was to be drawn.
+        drawn: Samples in all; they cost `spent` dollars, None where the price is not known.
+        notes: What the figures rest on or leave out.
+    """
+
+    task: str
+    model: str
+    run_id: str
+    variants: int
+    types: list[StepType]
+    complete: bool
+    drawn: int
+    spent: float | None
+    notes: list[str]
+
+    @property
+    def blocking(self) -> list[Suspect]:
+        """The steps that block the task."""
+        return [suspect for one in self.types for suspect in one.suspects if suspect.blocks]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the task can be decomposed as it is: "no" where a step blocks it, "unclear" where one may."""
+        if self.blocking:
+            return "no"
+        cleared = all(suspect.cleared for one in self.types for suspect in one.suspects)
+        return "yes" if self.complete and cleared else "unclear"
