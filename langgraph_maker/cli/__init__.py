@@ -2,9 +2,9 @@
 
 from langgraph_maker.cli.shell import app
 
-from langgraph_maker.cli import run, runs, calibrate, plan, serve  # isort: skip - each adds its command to `app`
+from langgraph_maker.cli import run, runs, calibrate, plan, experiment, serve  # isort: skip - each adds its command to `app`
 
-__all__ = ["app", "calibrate", "main", "plan", "run", "runs", "serve"]
+__all__ = ["app", "calibrate", "experiment", "main", "plan", "run", "runs", "serve"]
 
 
 def main() -> None:

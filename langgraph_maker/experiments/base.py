@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.figures import Pictures
+from langgraph_maker.prices import Price
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["MILLION", "TARGET", "Experiment", "Line", "Settings", "is_simulated"]
@@ -26,13 +27,14 @@ Line: TypeAlias = dict[str, Any]
 class Settings:
     """What decides the outcome of an experiment. Budgets do not: they only decide how far it gets.
 
-    `samples` is None for an experiment that has no use for it.
+    `samples` is None for an experiment that has no use for it, `prices` are those that were given.
     """
 
     models: tuple[str, ...]
     disks: tuple[int, ...]
     samples: int | None
     seed: int
+    prices: dict[str, Price]
 
     @property
     def size(self) -> int:

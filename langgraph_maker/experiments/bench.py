@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 from typing_extensions import Unpack
 
-from langgraph_maker.calibration import Calibration, calibrate, known_price
+from langgraph_maker.calibration import Calibration, calibrate
 from langgraph_maker.calibration import Options as Calibrating
-from langgraph_maker.calibration.trials import Ended, Trials
+from langgraph_maker.calibration.trials import Answer, Draw, Ended, Trials
 from langgraph_maker.errors import MakerError
 from langgraph_maker.lock import ahold
 from langgraph_maker.loops import run_sync
 from langgraph_maker.models import Model
 from langgraph_maker.pool import Pool
+from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.runner import Options as Running
 from langgraph_maker.runner import Run, solve
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.simulation import simulated_sampler
-from langgraph_maker.task import Task
+from langgraph_maker.task import State, Task
 from langgraph_maker.tasks import TowersOfHanoi
 
-__all__ = ["Bench", "UnfinishedError"]
+__all__ = ["Bench", "UnfinishedError", "draw_all"]
 
 T = TypeVar("T")
+
+_AT_ONCE = 1024  # `Trials.draw` looks through all of its draws for each batch
 
 
 class UnfinishedError(MakerError):
@@ -34,13 +38,13 @@ class UnfinishedError(MakerError):
 
 
 class Bench:
-    """Draws samples for the points of one experiment.
+    """Draws samples for the points of one experiment, and keeps every answer in its `store`.
 
     Args:
         name: The experiment's, part of the names under which answers are kept.
         models: By name.
+        prices: By name too, None where they are not known.
         seed: Of the choice of steps, and of simulated models.
-        store: Keeps every answer.
         max_samples: Samples of the whole experiment, all sessions together, after which it stops.
         max_cost: Dollars, likewise.
         max_concurrency: Model calls at a time.
@@ -52,16 +56,17 @@ class Bench:
         self,
         name: str,
         models: Mapping[str, Model],
+        prices: Mapping[str, Price | None],
         *,
         seed: int,
-        store: BaseStore,
         max_samples: int | None = None,
         max_cost: float | None = None,
         max_concurrency: int | None = None,
         stop: Callable[[], bool | str] | None = None,
         on_progress: Callable[[str, int], None] | None = None,
     ) -> None:
-        self.name, self.models, self.seed, self.store = name, models, seed, store
+        self.name, self.models, self.prices, self.seed = name, models, prices, seed
+        self.store: BaseStore = InMemoryStore()
         self.max_samples, self.max_cost, self.max_concurrency = max_samples, max_cost, max_concurrency
         self.asked_to_stop = stop or (lambda: False)
         self.on_progress = on_progress or (lambda _, __: None)
@@ -80,6 +85,7 @@ class Bench:
             "store": self.store,
             "run_id": self._id(task, model),
             "name": model,
+            "price": self.prices[model],
             "max_concurrency": self.max_concurrency,
             "max_cost": self._dollars(),
             "stop": self._begin(),
@@ -96,6 +102,7 @@ class Bench:
             UnfinishedError: When the budget ends it.
         """
         own: Running = {
+            "price": self.prices[model],
             "max_concurrency": self.max_concurrency,
             "max_cost": self._dollars(),
             "max_total_samples": None if self.max_samples is None else max(1, self.max_samples - self.drawn),
@@ -141,7 +148,7 @@ class Bench:
             lenient=self._lenient(task),
             temperatures=(0.0, temperature),
             seed=self.seed,
-            price=known_price(self.models[model]),
+            price=self.prices[model],
             max_cost=self._dollars(),
             stop=self._begin(),
             on_progress=lambda drawn: self._tell(model, drawn),
@@ -204,3 +211,15 @@ class Bench:
     @staticmethod
     def _lenient(task: Task) -> Callable[[str], Any] | None:
         return TowersOfHanoi(task.disks, repairing=True).parse if isinstance(task, TowersOfHanoi) else None
+
+
+async def draw_all(trials: Trials, draws: Sequence[tuple[Draw, State]]) -> list[Answer]:
+    """The answers to any number of draws.
+
+    Raises:
+        Ended: As `Trials.draw`.
+    """
+    answers = []
+    for begin in range(0, len(draws), _AT_ONCE):
+        answers += await trials.draw(draws[begin : begin + _AT_ONCE])
+    return answers

@@ -83,7 +83,7 @@ def fit(undecided_after: Sequence[int], k: int, wrong: float) -> Law:
 
 
 def _rates(rate: float, wrong: float) -> tuple[float, float]:
-    """p and v of a step whose samples fail at that rate."""
+    """The p and v of a step whose samples fail at that rate."""
     valid = 1 - rate * (1 - wrong)
     return (1 - rate) / valid, valid
 

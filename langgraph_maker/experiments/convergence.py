@@ -43,15 +43,23 @@ class Convergence(Experiment):
         said = []
         for line in lines:
             how = "solved" if line["status"] == "solved" else f"{line['status']} ({line['reason']})"
-            said.append(f"{line['model']}: {how}, {line['steps']:,} steps, {line['samples']:,} samples, {line['flagged']:,} discarded")
+            said.append(
+                f"{line['model']}: {how}, {line['steps']:,} steps, {line['samples']:,} samples,"
+                f" {line['flagged']:,} discarded"
+            )
             law = law_of(line)
             if law is None:
                 continue
             after = min(_K + 2, len(line["undecided"]) - 1)
             left, alike = line["undecided"][after], line["iid"][after]
             times = f", {left / alike:.1f} times as many" if alike and left > alike else ""
-            said.append(f"after {after} samples {left:,} steps are undecided, where i.i.d. errors leave {alike:,.1f}{times}")
-            said.append(f"fitted: {law.above(0.2):.3%} of the steps fail in more than a fifth of their samples, {law.above(0.5):.4%} in more than half")
+            said.append(
+                f"after {after} samples {left:,} steps are undecided, where i.i.d. errors leave {alike:,.1f}{times}"
+            )
+            said.append(
+                f"fitted: {law.above(0.2):.3%} of the steps fail in more than a fifth of their samples,"
+                f" {law.above(0.5):.4%} in more than half"
+            )
             hardest = ", ".join(f"step {step:,} ({samples} samples)" for samples, step in line["hardest"][:_NAMED])
             said.append(f"hardest: {hardest}")
         return said
@@ -60,7 +68,9 @@ class Convergence(Experiment):
         """A figure a model: what is undecided, and the hardest steps."""
         for place, line in enumerate(lines):
             name = self.name if not place else f"{self.name}-{place + 1}"
-            with pictures.new(name, f"Convergence of a run: {line['model']}, {line['steps']:,} steps, k = {line['k']}", 2) as (left, right):
+            with pictures.new(
+                name, f"Convergence of a run: {line['model']}, {line['steps']:,} steps, k = {line['k']}", 2
+            ) as (left, right):
                 convergence_panel(left, line)
                 _hardest(right, line)
 
@@ -112,7 +122,7 @@ def convergence_panel(axes: Axes, line: Line, to: int | None = None) -> None:
     axes.set(yscale="log", title="Steps still undecided", xlabel="samples drawn for the step, flagged ones included")
     axes.set_ylim(bottom=least / (100 if to else 10))
     axes.set_ylabel("undecided (share of steps)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.legend()
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.trials import Draw, Trials
 from langgraph_maker.experiments.base import Experiment, Line
-from langgraph_maker.experiments.bench import Bench
+from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import Pictures, colours, markers
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.tasks import TowersOfHanoi
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Decorrelation", "joint"]
 
-_TEMPERATURES: Final = (0.1, 0.7, 1.0)
+_TEMPERATURES: Final = (0.1, 1.0)
 _EACH: Final = 10  # samples a step and kind
 _APART: Final = 64  # numbers of samples a kind, so that no two kinds share a draw of a simulated model
-_MOST_VARIANTS: Final = 4
+_MOST_VARIANTS: Final = 3
 _RESAMPLED: Final = 400
 _MANY: Final = 14  # kinds whose figures no longer fit into the squares
 
@@ -58,7 +58,7 @@ class Decorrelation(Experiment):
     about: ClassVar[str] = "spread of per-step error rates over temperatures, variants, models"
     models: ClassVar[tuple[str, ...]] = ("sim:gpt-4.1-mini,hard=0.05", "sim:haiku-4.5,error=0.02,hard=0.05")
     disks: ClassVar[tuple[int, ...]] = (20,)
-    samples: ClassVar[int | None] = 1000
+    samples: ClassVar[int | None] = 800
     sampled: ClassVar[str] = f"steps, each sampled {_EACH} times in every way"
 
     def points(self) -> list[Line]:
@@ -85,7 +85,7 @@ class Decorrelation(Experiment):
         async def course(trials: Trials) -> list[int]:
             draws = [(Draw("vote", at, first + one), state) for at, state in enumerate(states) for one in range(_EACH)]
             wrong = [0] * len(states)
-            for (draw, _), answer in zip(draws, await trials.draw(draws), strict=True):
+            for (draw, _), answer in zip(draws, await draw_all(trials, draws), strict=True):
                 read = answer["key"] if answer["flag"] is None and answer["beneath"] is None else answer["beneath"]
                 wrong[draw.at] += read != truths[draw.at]
             return wrong
@@ -102,19 +102,26 @@ class Decorrelation(Experiment):
     def sentences(self, lines: list[Line]) -> list[str]:
         """How much more often than independent errors two samples of a step fail together, by what sets them apart."""
         said = [
-            f"{_name(line)}: {line['mean']:.2%} wrong, from step to step ± {line['spread']:.2%} (standard deviation beyond chance)"
+            f"{_name(line)}: {line['mean']:.2%} wrong, from step to step ± {line['spread']:.2%} (standard deviation"
+            " beyond chance)"
             for line in lines
         ]
         counts = _counts(lines)
         for kind, pairs in _kinds(lines).items():
             low, value, high = _resampled(counts, pairs, self.settings.seed)
             if value is not None:
-                said.append(f"{kind}: two samples of a step are both wrong {value:.1f} times as often as if independent (95 %: {low:.1f} to {high:.1f})")
+                said.append(
+                    f"{kind}: two samples of a step are both wrong {value:.1f} times as often as if independent"
+                    f" (95 %: {low:.1f} to {high:.1f})"
+                )
         return said
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
         """The spread over steps, and who fails together with whom."""
-        with pictures.new("decorrelation", "Decorrelation: do errors fall on the same steps?", 2, width=5.4) as (left, right):
+        with pictures.new("decorrelation", "Decorrelation: do errors fall on the same steps?", 2, width=5.4) as (
+            left,
+            right,
+        ):
             _spread(left, lines)
             _matrix(right, lines)
 
@@ -155,11 +162,18 @@ def _kinds(lines: list[Line]) -> dict[str, list[tuple[int, int]]]:
     for (a, one), (b, two) in combinations(enumerate(lines), 2):
         apart = [what for what in ("temperature", "variant", "model") if one[what] != two[what]]
         if len(apart) == 1:
-            kinds.setdefault(f"at another {apart[0]}".replace("at another model", "from another model").replace("at another variant", "in another wording"), []).append((a, b))
+            kinds.setdefault(
+                f"at another {apart[0]}".replace("at another model", "from another model").replace(
+                    "at another variant", "in another wording"
+                ),
+                [],
+            ).append((a, b))
     return kinds
 
 
-def _resampled(counts: NDArray[np.float64], pairs: list[tuple[int, int]], seed: int) -> tuple[float, float | None, float]:
+def _resampled(
+    counts: NDArray[np.float64], pairs: list[tuple[int, int]], seed: int
+) -> tuple[float, float | None, float]:
     """The mean ratio over these pairs, with bounds of 95 % from resampled steps."""
     random = np.random.default_rng(seed)
 
@@ -178,23 +192,34 @@ def _resampled(counts: NDArray[np.float64], pairs: list[tuple[int, int]], seed: 
 
 
 def _spread(axes: Axes, lines: list[Line]) -> None:
-    names = [_name(line) for line in lines]
+    names = [str(place) for place in range(1, len(lines) + 1)]
     tints, shapes = colours(names), markers(names)
-    most = 0
     for line, name in zip(lines, names, strict=True):
         each, steps = line["each"], line["steps"]
         wrong = list(line["wrong"].values())
         shares = [(at, sum(count >= at for count in wrong) / steps) for at in range(1, each + 1)]
         shown = [(at, share) for at, share in shares if share]
-        most = max(most, len(shown))
-        axes.plot([at for at, _ in shown], [share for _, share in shown], shapes[name] + "-", color=tints[name], linewidth=0.8, label=name)
+        axes.plot(
+            [at for at, _ in shown],
+            [share for _, share in shown],
+            shapes[name] + "-",
+            color=tints[name],
+            linewidth=0.8,
+            label=name,
+        )
         p = line["mean"]
-        tail = [sum(comb(each, n) * p**n * (1 - p) ** (each - n) for n in range(at, each + 1)) for at in range(1, each + 1)]
+        tail = [
+            sum(comb(each, n) * p**n * (1 - p) ** (each - n) for n in range(at, each + 1)) for at in range(1, each + 1)
+        ]
         law = [(at, share) for at, share in enumerate(tail, 1) if share > 0.1 / steps]
         axes.plot([at for at, _ in law], [share for _, share in law], "--", color=tints[name], linewidth=0.8)
-    axes.set(yscale="log", title="Spread over steps (dashed: all steps alike)", xlabel=f"wrong samples of a step, of {_EACH}, at least")
+    axes.set(
+        yscale="log",
+        title="Spread over steps (dashed: all steps alike)",
+        xlabel=f"wrong samples of a step, of {_EACH}, at least",
+    )
     axes.set_ylabel("steps (share)")
-    axes.legend()
+    axes.legend(ncols=2, title="numbered as on the right", title_fontsize=8)
 
 
 def _matrix(axes: Axes, lines: list[Line]) -> None:
@@ -206,10 +231,18 @@ def _matrix(axes: Axes, lines: list[Line]) -> None:
         if len(lines) <= _MANY:
             value = ratios[row, column]
             said = "–" if np.isnan(value) else f"{value:.1f}"
-            axes.text(column, row, said, ha="center", va="center", fontsize=7.5, color="white" if shown[row, column] > dark else "black")
+            axes.text(
+                column,
+                row,
+                said,
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color="white" if shown[row, column] > dark else "black",
+            )
     names = [_name(line) for line in lines]
     axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
     axes.set_yticks(range(len(names)), [f"{name}  {place + 1}" for place, name in enumerate(names)])
     axes.set_title("Both wrong, times as often as if independent")
-    axes.set_xlabel("the other sample, numbered as on the left")
+    axes.set_xlabel("the other sample")
     axes.grid(visible=False)

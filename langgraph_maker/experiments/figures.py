@@ -24,7 +24,7 @@ GREY: Final = "#767676"
 
 MISSING: Final = "figures need an extra: pip install 'langgraph-maker[plots]'"
 
-_MARKERS: Final = "osD^vPX"
+_MARKERS: Final = "osD^vPX*"  # one more than colours, so that all pairs differ
 _STYLE: Final[dict[str, Any]] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -83,7 +83,8 @@ class Pictures:
 
         columns = min(panels, 2)
         rows = ceil(panels / columns)
-        with rc_context({**_STYLE, "svg.hashsalt": name}):
+        style: Any = {**_STYLE, "svg.hashsalt": name}  # the same file from the same data
+        with rc_context(style):
             figure = Figure(figsize=(width * columns, 3.4 * rows + 0.6), layout="constrained")
             FigureCanvasSVG(figure)
             yield list(figure.subplots(rows, columns, squeeze=False).flat)[:panels]

@@ -45,7 +45,9 @@ class ModelSize(Experiment):
         """Calibrate with long answers, which some of the models write."""
         task = TowersOfHanoi(self.settings.disks[0], repairing=True)
         flags = TokenLimit(_LIMIT) | Truncated()
-        found = bench.calibrate(task, point["model"], samples=self.settings.size, steps=MILLION, target=TARGET, red_flags=flags)
+        found = bench.calibrate(
+            task, point["model"], samples=self.settings.size, steps=MILLION, target=TARGET, red_flags=flags
+        )
         names = ("p", "p_low", "p_high", "valid_rate", "cost_per_sample", "k_min", "k_estimate", "problem")
         return {name: getattr(found, name) for name in names}
 
@@ -58,9 +60,12 @@ class ModelSize(Experiment):
                 why = line["problem"] or "its price is not known"
                 said.append(f"{line['model']}: no cost per reliable step ({why})")
             else:
-                said.append(f"{line['model']}: k = {line['k_estimate']}, ${each:.5f} a reliable step of {MILLION:,}, 1 − p = {1 - line['p']:.4f}, ${line['cost_per_sample']:.5f} a sample")
+                said.append(
+                    f"{line['model']}: k = {line['k_estimate']}, ${each:.5f} a reliable step of {MILLION:,},"
+                    f" 1 − p = {1 - line['p']:.4f}, ${line['cost_per_sample']:.5f} a sample"
+                )
         said.append(f"measured, {_cheapest(lines)}")
-        rows = [line for name in self.settings.models if (line := _published(name)) is not None]
+        rows = [row for name in self.settings.models if (row := _published(name)) is not None]
         if rows:
             said.append(f"on published numbers (arXiv 2511.09030, 20 disks), {_cheapest(rows)}")
             said += _wins(rows)
@@ -68,19 +73,28 @@ class ModelSize(Experiment):
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
         """Cost over length, the plane of error and price, and k."""
-        with pictures.new("model-size", "Model size: marks are measured, lines and crosses are from published numbers", 3) as (costs, margins, plane):
+        with pictures.new(
+            "model-size", "Model size: marks are measured, lines and crosses are from published numbers", 4
+        ) as axes:
+            costs, margins, plane, key = axes
             names = list(self.settings.models)
             tints, shapes = colours(names), markers(names)
             for line in lines:
                 name = line["model"]
-                _over_length(costs, margins, line, _published(name), tints[name], shapes[name])
-            costs.set(xscale="log", yscale="log", title=f"Cost per reliable step, at k_min for {TARGET:.0%}", xlabel="s, steps in the task")
+                _over_length(costs, margins, line, tints[name], shapes[name])
+            costs.set(
+                xscale="log",
+                yscale="log",
+                title=f"Cost per reliable step, at k_min for {TARGET:.0%}",
+                xlabel="s, steps in the task",
+            )
             costs.set_ylabel("US dollars a step")
             margins.set(xscale="log", yscale="log", title="Smallest k", xlabel="s, steps in the task")
             margins.set_ylabel("k_min (votes)")
             margins.set_yticks([1, 2, 3, 5, 10, 20, 50], ["1", "2", "3", "5", "10", "20", "50"])
             margins.minorticks_off()
-            costs.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, -0.46))
+            key.set_axis_off()
+            key.legend(*costs.get_legend_handles_labels(), loc="upper left", title="measured", alignment="left")
             _plane(plane, lines, tints, shapes)
 
 
@@ -111,33 +125,46 @@ def _cheapest(lines: list[Line]) -> str:
         if not stretches or stretches[-1][0] != name:
             stretches.append((name, steps))
     first, *others = stretches
-    return f"the cheapest a reliable step is {first[0]}" + "".join(f", from {steps:,} steps on {name}" for name, steps in others) + ("" if others else f", at all lengths from {_LENGTHS[0]:,} to {_LENGTHS[-1]:,} steps")
+    return (
+        f"the cheapest a reliable step is {first[0]}"
+        + "".join(f", from {steps:,} steps on {name}" for name, steps in others)
+        + ("" if others else f", at all lengths from {_LENGTHS[0]:,} to {_LENGTHS[-1]:,} steps")
+    )
 
 
 def _wins(lines: list[Line]) -> list[str]:
     """Each pair of a cheaper sample and a better one: which of the two makes the cheaper step."""
     said = []
     for better in lines:
-        worse = [line for line in lines if line["cost_per_sample"] < better["cost_per_sample"] and line["p"] < better["p"]]
+        worse = [
+            line for line in lines if line["cost_per_sample"] < better["cost_per_sample"] and line["p"] < better["p"]
+        ]
+        verdicts = []
         for cheap in worse:
             costs = [(_cost(cheap, steps) or 0.0, _cost(better, steps) or 0.0) for steps in _LENGTHS]
             won = [steps for steps, (one, other) in zip(_LENGTHS, costs, strict=True) if one < other]
             where = "at every length" if len(won) == len(_LENGTHS) else f"up to {won[-1]:,} steps" if won else "at none"
-            said.append(f"published: {cheap['model']}, cheaper a sample than {better['model']} and worse, is cheaper a reliable step {where}")
+            verdicts.append(f"{cheap['model']} {where}")
+        if verdicts:
+            said.append(
+                f"published: of those cheaper a sample than {better['model']}, and worse, a reliable step is cheaper"
+                f" from {', '.join(verdicts)}"
+            )
     return said
 
 
-def _over_length(costs: Axes, margins: Axes, line: Line, paper: Line | None, tint: str, shape: str) -> None:
+def _over_length(costs: Axes, margins: Axes, line: Line, tint: str, shape: str) -> None:
+    paper = _published(line["model"])
     if paper is not None:
         dense = [round(10 ** (power / 10)) for power in range(10, 91)]
-        costs.plot(dense, [_cost(paper, steps) for steps in dense], color=tint, linewidth=1)
+        costs.plot(dense, [_cost(paper, steps) or 0.0 for steps in dense], color=tint, linewidth=1)
         margins.plot(dense, [theory.k_min(paper["p"], steps, TARGET) for steps in dense], color=tint, linewidth=1)
     if line["p"] is None or line["p"] <= _HALF:
         costs.plot([], [], shape, color=tint, label=f"{line['model']} (no k)")
         return
     margins.plot(_LENGTHS, [theory.k_min(line["p"], steps, TARGET) for steps in _LENGTHS], shape, color=tint)
-    each = [_cost(line, steps) for steps in _LENGTHS]
-    if each[0] is not None:
+    each = [cost for steps in _LENGTHS if (cost := _cost(line, steps)) is not None]
+    if each:
         costs.plot(_LENGTHS, each, shape, color=tint, label=line["model"])
 
 
@@ -150,9 +177,26 @@ def _plane(axes: Axes, lines: list[Line], tints: dict[str, str], shapes: dict[st
         if each is None:
             continue
         axes.plot(errors, each / votes, color=tints[line["model"]], linewidth=0.7, linestyle=":")
-        axes.plot(max(1 - line["p"], errors[0]), line["cost_per_sample"] / line["valid_rate"], shapes[line["model"]], color=tints[line["model"]])
+        axes.plot(
+            max(1 - line["p"], errors[0]),
+            line["cost_per_sample"] / line["valid_rate"],
+            shapes[line["model"]],
+            color=tints[line["model"]],
+        )
         if (paper := _published(line["model"])) is not None:
             axes.plot(1 - paper["p"], paper["cost_per_sample"], "x", color=tints[line["model"]])
-    axes.text(0.02, 0.03, "dotted: equal cost per reliable step;\nwhat lies below a model's line is cheaper", transform=axes.transAxes, fontsize=7.5, color=GREY)
-    axes.set(xscale="log", yscale="log", title=f"Where the cheap one wins, {MILLION:,} steps", xlabel="1 − p, wrong valid samples (share)")
+    axes.text(
+        0.02,
+        0.03,
+        "dotted: equal cost per reliable step;\nwhat lies below a model's line is cheaper",
+        transform=axes.transAxes,
+        fontsize=7.5,
+        color=GREY,
+    )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        title=f"Where the cheap one wins, {MILLION:,} steps",
+        xlabel="1 − p, wrong valid samples (share)",
+    )
     axes.set_ylabel("US dollars a valid sample")

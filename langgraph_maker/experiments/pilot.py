@@ -50,20 +50,27 @@ class Pilot(Experiment):
         said = []
         for line in lines:
             allowed, reasons = verdict(line)
-            said += [f"{line['model']}: {'the full run may begin' if allowed else 'do not begin the full run'}", *reasons]
+            said += [
+                f"{line['model']}: {'the full run may begin' if allowed else 'do not begin the full run'}",
+                *reasons,
+            ]
         return said
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
         """What is undecided, followed to the full run; and what that would take."""
         for place, line in enumerate(line for line in lines if "undecided" in line):
             name = self.name if not place else f"{self.name}-{place + 1}"
-            with pictures.new(name, f"Pilot: {line['model']}, {line['steps']:,} steps, k = {line['k']}") as (axes,):
+            with pictures.new(name, f"Pilot: {line['model']}, {line['steps']:,} steps, k = {line['k']}", width=6) as (
+                axes,
+            ):
                 convergence_panel(axes, line, to=2 * len(line["undecided"]) + 4)
                 axes.axhline(1 / line["steps"], color=GREY, linewidth=0.8, linestyle=":")
                 axes.axhline(1 / MILLION, color=COLOURS[1], linewidth=1, linestyle=":")
-                far = axes.get_xlim()[1]
-                axes.text(far, 1 / line["steps"], "one step of the pilot", ha="right", va="bottom", fontsize=7.5, color=GREY)
-                axes.text(far, 1 / MILLION, "one step of the full run", ha="right", va="bottom", fontsize=7.5)
+                near, far = axes.get_xlim()
+                axes.text(
+                    far, 1 / line["steps"], "one step of the pilot", ha="right", va="bottom", fontsize=7.5, color=GREY
+                )
+                axes.text(near, 1 / MILLION, "one step of the full run", va="bottom", fontsize=7.5)
                 axes.set_ylim(bottom=0.1 / MILLION)
                 axes.set_title("Full run: go" if verdict(line)[0] else "Full run: no go")
 
@@ -84,7 +91,11 @@ def verdict(line: Line) -> tuple[bool, list[str]]:
     reasons = [
         f"the pilot is solved: {steps:,} steps, the hardest after {len(line['undecided']) - 1} samples",
         f"the undecided share falls as the clustered law says; of {full:,} steps it leaves "
-        + (f"less than {allowed_errors:.2f} after {last} samples" if settles else f"{following[-1] * full:,.2f} after {len(following) - 1} samples, more than {allowed_errors:.2f}"),
+        + (
+            f"less than {allowed_errors:.2f} after {last} samples"
+            if settles
+            else f"{following[-1] * full:,.2f} after {len(following) - 1} samples, more than {allowed_errors:.2f}"
+        ),
         f"by that law {errors:.2g} of {full:,} steps are decided wrongly at k = {k}, "
         + ("less" if right else "more")
         + f" than the {allowed_errors:.2f} that {line['target']:.0%} allows",
@@ -93,8 +104,8 @@ def verdict(line: Line) -> tuple[bool, list[str]]:
     cost = "" if line["cost_per_sample"] is None else f", about ${samples * line['cost_per_sample']:,.0f}"
     reasons.append(f"the full run takes about {samples:,.0f} samples{cost}")
     reasons.append(
-        f"what the pilot cannot show: steps of a kind it had none of, up to {_UNSEEN / steps * full:,.0f} of {full:,} at"
-        f" 95 %, and wrong answers that repeat. k is calibrated as if {ASSUMED}"
+        f"what the pilot cannot show: steps of a kind it had none of, up to {_UNSEEN / steps * full:,.0f} of"
+        f" {full:,} at 95 %, and wrong answers that repeat. k is calibrated as if {ASSUMED}"
     )
     if line["warning"]:
         reasons.append(line["warning"])

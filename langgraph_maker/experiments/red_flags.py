@@ -6,6 +6,7 @@ Every answer is read by both parsers, so the same samples say what each length l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from langgraph_maker.calibration.chosen import choose
@@ -13,7 +14,7 @@ from langgraph_maker.calibration.findings import SIGNIFICANT
 from langgraph_maker.calibration.trials import Answer, Draw, Trials
 from langgraph_maker.estimates import collision_test, exact_interval, expected_collisions
 from langgraph_maker.experiments.base import Experiment, Line
-from langgraph_maker.experiments.bench import Bench
+from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import COLOURS, Pictures
 from langgraph_maker.red_flags import TokenLimit, Truncated
 
@@ -47,9 +48,9 @@ class RedFlags(Experiment):
 
     name: ClassVar[str] = "red-flags"
     about: ClassVar[str] = "errors against length; collisions, samples and right answers lost against the length limit"
-    models: ClassVar[tuple[str, ...]] = ("sim:gpt-4.1-mini",)
+    models: ClassVar[tuple[str, ...]] = ("sim:gpt-4.1-mini,hard=0.02",)
     disks: ClassVar[tuple[int, ...]] = (20,)
-    samples: ClassVar[int | None] = 20_000
+    samples: ClassVar[int | None] = 6000
     sampled: ClassVar[str] = "steps sampled twice, and again where answers are flagged"
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
@@ -72,7 +73,7 @@ class RedFlags(Experiment):
                     for one in range(_VOTES - _valid(drawn[at]))
                     if len(drawn[at]) + one < _MOST
                 ]
-                answers = await trials.draw([(Draw("vote", at, number), states[at]) for at, number in wanted])
+                answers = await draw_all(trials, [(Draw("vote", at, number), states[at]) for at, number in wanted])
                 for (at, _), answer in zip(wanted, answers, strict=True):
                     drawn[at].append(_read(answer, truths[at]))
                 short = [at for at in short if _valid(drawn[at]) < _VOTES and len(drawn[at]) < _MOST]
@@ -89,15 +90,21 @@ class RedFlags(Experiment):
             loose, best = line["rules"][-1], recommended(line)
             short = [one for one in line["lengths"] if one["to"] <= 700]  # noqa: PLR2004 - the paper's bend
             long = [one for one in line["lengths"] if one["from"] >= 700]  # noqa: PLR2004
-            said += [
-                f"{line['model']}: {_rate(long)} of the answers beyond 700 tokens are wrong, {_rate(short)} of the others (repairing parser)",
-                f"repairing parser, 2,048 tokens: {loose['collisions']} collisions in {loose['pairs']:,} steps, where independent errors make {loose['expected']:.2f}",
-            ]
+            said.append(
+                f"{line['model']}: {_rate(long)} of the answers beyond 700 tokens are wrong, {_rate(short)} of the"
+                " others (repairing parser)"
+            )
+            said.append(
+                f"repairing parser, 2,048 tokens: {loose['collisions']} collisions in {loose['pairs']:,} steps,"
+                f" where independent errors make {loose['expected']:.2f}"
+            )
             why = "at which errors do not cluster" if best["p_value"] >= SIGNIFICANT else "with the fewest collisions"
             said.append(
                 f"recommended: flagging parser, {best['limit']:,} tokens, the limit {why} that loses the fewest right"
-                f" answers: {best['collisions']} collisions in {best['pairs']:,} steps (independent: {best['expected']:.2f}),"
-                f" {best['right_lost']:.2%} of all samples right and lost, {best['samples_per_step']:.3f} samples a step for two votes"
+                f" answers: {best['collisions']} collisions in {best['pairs']:,} steps (independent:"
+                f" {best['expected']:.2f}),"
+                f" {best['right_lost']:.2%} of all samples right and lost, {best['samples_per_step']:.3f} samples a"
+                " step for two votes"
             )
         return said
 
@@ -105,7 +112,9 @@ class RedFlags(Experiment):
         """A figure a model."""
         for place, line in enumerate(lines):
             name = self.name if not place else f"{self.name}-{place + 1}"
-            with pictures.new(name, f"Red flags: {line['model']}, {line['steps']:,} steps of {self.settings.disks[0]} disks", 4) as axes:
+            with pictures.new(
+                name, f"Red flags: {line['model']}, {line['steps']:,} steps of {self.settings.disks[0]} disks", 4
+            ) as axes:
                 _lengths(axes[0], line["lengths"])
                 _by_limit(axes[1], line, "collisions", "Collisions: both first votes wrong", "steps")
                 _by_limit(axes[2], line, "samples_per_step", "Samples for two votes", "samples a step")
@@ -172,7 +181,7 @@ def _under(drawn: list[list[_Read]], parser: str, limit: int) -> Line:
 def _by_length(drawn: list[list[_Read]]) -> list[Line]:
     first = [one for reads in drawn for one in reads[:_VOTES] if one.repairing is not None]
     bins = []
-    for begin, end in zip(_EDGES, _EDGES[1:], strict=False):
+    for begin, end in pairwise(_EDGES):
         inside = [one for one in first if begin < one.tokens <= end]
         wrong = sum(not one.repairing for one in inside)
         if inside:
@@ -194,11 +203,23 @@ def _lengths(axes: Axes, bins: list[Line]) -> None:
         return float(max(one["from"], 300) + one["to"]) / 2
 
     rates = [one["wrong"] / one["answers"] for one in some]
-    bars = [[rate - one["low"] for rate, one in zip(rates, some, strict=True)], [one["high"] - rate for rate, one in zip(rates, some, strict=True)]]
+    bars = [
+        [rate - one["low"] for rate, one in zip(rates, some, strict=True)],
+        [one["high"] - rate for rate, one in zip(rates, some, strict=True)],
+    ]
     if some:
-        axes.errorbar([middle(one) for one in some], rates, yerr=bars, fmt="o", color=COLOURS[0], label="wrong, 95 % interval")
+        axes.errorbar(
+            [middle(one) for one in some], rates, yerr=bars, fmt="o", color=COLOURS[0], label="wrong, 95 % interval"
+        )
     if none:
-        axes.plot([middle(one) for one in none], [one["high"] for one in none], "v", mfc="none", color=COLOURS[0], label="none wrong, upper bound")
+        axes.plot(
+            [middle(one) for one in none],
+            [one["high"] for one in none],
+            "v",
+            mfc="none",
+            color=COLOURS[0],
+            label="none wrong, upper bound",
+        )
     axes.axvline(750, color=COLOURS[3], linewidth=1, linestyle=":", label="the paper's limit, 750")
     axes.set(yscale="log", ylim=(None, 1.5), title="Error rate against length", xlabel="output tokens")
     axes.set_ylabel("wrong, repairing parser (share)")
@@ -211,13 +232,21 @@ def _by_limit(axes: Axes, line: Line, what: str, title: str, unit: str) -> None:
         limits, values = [rule["limit"] for rule in rules], [rule[what] for rule in rules]
         axes.plot(limits, values, f"{shape}-", color=colour, label=f"{parser} parser")
         if what == "collisions":
-            low, high = ([rule[end] * rule["pairs"] for rule in rules] for end in ("low", "high"))
-            axes.fill_between(limits, low, high, color=colour, alpha=0.12, linewidth=0)
-            axes.plot(limits, [rule["expected"] for rule in rules], ":", color=colour, label=f"{parser}, if independent")
+            bars = [
+                [rule[what] - rule["low"] * rule["pairs"] for rule in rules],
+                [rule["high"] * rule["pairs"] - rule[what] for rule in rules],
+            ]
+            shifted = [limit + (6 if parser == "repairing" else -6) for limit in limits]
+            axes.errorbar(shifted, values, yerr=bars, fmt="none", color=colour, elinewidth=0.8)
+            axes.plot(
+                limits, [rule["expected"] for rule in rules], ":", color=colour, label=f"{parser}, if independent"
+            )
     axes.axvline(recommended(line)["limit"], color=COLOURS[2], linewidth=1, linestyle="--", label="recommended limit")
     axes.set(title=title, xlabel="length limit (output tokens)")
     axes.set_ylabel(unit)
-    axes.legend()
+    if what == "collisions":
+        axes.set_ylim(top=1.5 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(loc="best" if what != "collisions" else "upper right", ncols=2)
 
 
 def _trade(axes: Axes, line: Line) -> None:
@@ -227,9 +256,23 @@ def _trade(axes: Axes, line: Line) -> None:
         lost, avoided = [100 * rule["right_lost"] for rule in rules], [most - rule["collisions"] for rule in rules]
         axes.plot(lost, avoided, f"{shape}-", color=colour, label=f"{parser} parser")
         for place in (0, 3, len(rules) - 1):
-            axes.annotate(f"{rules[place]['limit']:,}", (lost[place], avoided[place]), (4, -11), textcoords="offset points", fontsize=7.5)
+            axes.annotate(
+                f"{rules[place]['limit']:,}",
+                (lost[place], avoided[place]),
+                (5, 4),
+                textcoords="offset points",
+                fontsize=7.5,
+            )
     best = recommended(line)
-    axes.plot(100 * best["right_lost"], most - best["collisions"], "o", ms=11, mfc="none", color=COLOURS[2], label="recommended")
+    axes.plot(
+        100 * best["right_lost"],
+        most - best["collisions"],
+        "o",
+        ms=11,
+        mfc="none",
+        color=COLOURS[2],
+        label="recommended",
+    )
     axes.set(title="Right answers lost against collisions avoided", xlabel="right answers lost (% of samples)")
     axes.set_ylabel("collisions avoided (steps)")
     axes.legend(loc="center right")

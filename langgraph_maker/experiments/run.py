@@ -25,6 +25,7 @@ from langgraph_maker.experiments.scaling import Scaling
 from langgraph_maker.graph import check_cost
 from langgraph_maker.lock import hold
 from langgraph_maker.models import Model, model_name
+from langgraph_maker.prices import Price
 from langgraph_maker.profiles import read_spec
 from langgraph_maker.red_flags import output_tokens
 from langgraph_maker.tasks import TowersOfHanoi
@@ -77,6 +78,7 @@ def experiment(
     disks: Sequence[int] | None = None,
     samples: int | None = None,
     seed: int = 0,
+    prices: Mapping[str, Price] | None = None,
     max_samples: int | None = None,
     max_cost: float | None = None,
     max_concurrency: int | None = None,
@@ -95,6 +97,7 @@ def experiment(
         disks: Of the Towers of Hanoi; several for `calibration` alone.
         samples: As many as the experiment says under `sampled`.
         seed: Of the choice of steps, and of simulated models.
+        prices: By model name, where they are not known, or yours differ.
         max_samples: Samples after which it stops, those of earlier sessions included.
         max_cost: Dollars, likewise.
         max_concurrency: Model calls at a time; None for 256 to a chat model.
@@ -117,34 +120,35 @@ def experiment(
     if kind is None:
         raise ValueError(f"no experiment is called {name!r}: there are {', '.join(EXPERIMENTS)}")
     named = _named(kind.models if models is None else models)
-    asked = kind(_settings(kind, named, disks, samples, seed))
+    asked = kind(_settings(kind, named, disks, samples, seed=seed, prices=dict(prices or {})))
     folder, points = Path(out), asked.points()
     data = Lines(folder / f"{name}.jsonl", _head(asked))
     done = [line for point in points if (line := _of(data.found, point)) is not None]
     drawn, spent = sum(line["drawn"] for line in done), sum(line["spent"] or 0.0 for line in done)
     missing = [point for point in points if _of(data.found, point) is None]
+    priced = {model: asked.settings.prices.get(model) or known_price(named[model]) for model in named}
     for model in named:
-        check_cost(max_cost, known_price(named[model]), model)
-    stopped = _too_little(asked, named, missing, max_samples, max_cost, drawn, spent)
+        check_cost(max_cost, priced[model], model)
+    bench = Bench(
+        name,
+        named,
+        priced,
+        seed=seed,
+        max_samples=max_samples,
+        max_cost=max_cost,
+        max_concurrency=max_concurrency,
+        stop=stop,
+        on_progress=on_progress,
+    )
+    bench.drawn, bench.spent = drawn, spent
+    stopped = _too_little(asked, bench, missing)
     if stopped and not done:
         raise ValueError(f"{stopped}: give more, or fewer --samples or --disks; nothing was bought")
     if missing and not stopped:
         from langgraph_maker.stores import open_store  # noqa: PLC0415 - an extra
 
         folder.mkdir(parents=True, exist_ok=True)
-        with open_store(str(folder / f"{name}.sqlite")) as store, hold(store, f"experiment {name}"):
-            bench = Bench(
-                name,
-                named,
-                seed=seed,
-                store=store,
-                max_samples=max_samples,
-                max_cost=max_cost,
-                max_concurrency=max_concurrency,
-                stop=stop,
-                on_progress=on_progress,
-            )
-            bench.drawn, bench.spent = drawn, spent
+        with open_store(str(folder / f"{name}.sqlite")) as bench.store, hold(bench.store, f"experiment {name}"):
             stopped = _measure(asked, bench, missing, data)
     lines = [line for point in points if (line := _of(data.found, point)) is not None]
     pictures = _drawn(asked, lines, folder) if lines and figures.can_draw() else []
@@ -167,8 +171,7 @@ def experiment(
 def _measure(asked: Experiment, bench: Bench, missing: list[Line], data: Lines) -> str:
     """Measure point after point; why it ended, "" at the end of all."""
     for place, point in enumerate(missing):
-        rest, budgets = missing[place:], (bench.max_samples, bench.max_cost)
-        if why := _too_little(asked, bench.models, rest, *budgets, bench.drawn, bench.spent):
+        if why := _too_little(asked, bench, missing[place:]):
             return why
         drawn, spent = bench.drawn, bench.spent
         try:
@@ -194,8 +197,16 @@ def _named(models: Iterable[Model] | Mapping[str, Model]) -> dict[str, Model]:
 
 
 def _settings(
-    kind: type[Experiment], named: Mapping[str, Model], disks: Sequence[int] | None, samples: int | None, seed: int
+    kind: type[Experiment],
+    named: Mapping[str, Model],
+    disks: Sequence[int] | None,
+    samples: int | None,
+    *,
+    seed: int,
+    prices: dict[str, Price],
 ) -> Settings:
+    if strange := prices.keys() - named.keys():
+        raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(named)}")
     if samples is not None and kind.samples is None:
         raise ValueError(f"{kind.name} has no number of samples: it runs a task to its end, see --disks")
     given = tuple(kind.disks if disks is None else disks)
@@ -208,12 +219,14 @@ def _settings(
         check_aims(size, 0.5)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed is a whole number of at least 0, not {seed!r}")
-    return Settings(models=tuple(named), disks=given, samples=size, seed=seed)
+    return Settings(models=tuple(named), disks=given, samples=size, seed=seed, prices=prices)
 
 
 def _head(asked: Experiment) -> Line:
     simulated = [name for name in asked.settings.models if is_simulated(name)]
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(asked.settings).items()}
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(asked.settings).items()
+    }
     return {"experiment": asked.name, "settings": settings, "simulated": simulated, "note": _note(asked)}
 
 
@@ -229,34 +242,28 @@ def _of(lines: list[Line], point: Line) -> Line | None:
     return next((line for line in lines if all(line.get(key) == value for key, value in point.items())), None)
 
 
-def _too_little(
-    asked: Experiment,
-    models: Mapping[str, Model],
-    missing: list[Line],
-    max_samples: int | None,
-    max_cost: float | None,
-    drawn: int,
-    spent: float,
-) -> str:
+def _too_little(asked: Experiment, bench: Bench, missing: list[Line]) -> str:
     """Why the budget does not pay for the next point, "" if it may."""
     if not missing:
         return ""
+    max_samples, max_cost, drawn, spent = bench.max_samples, bench.max_cost, bench.drawn, bench.spent
     least, what = asked.least(missing[0]), ", ".join(f"{key} {value}" for key, value in missing[0].items())
     if max_samples is not None and drawn + least > max_samples:
         left = f"{max(0, max_samples - drawn):,} of {max_samples:,}" if drawn else f"{max_samples:,}"
         return f"the next point ({what}) takes at least {least:,} samples, and the budget is {left}"
     if max_cost is None or not least:
         return ""
-    dollars = least * _least_cost(asked, models[missing[0]["model"]])
+    dollars = least * _least_cost(asked, bench.prices[missing[0]["model"]], missing[0]["model"])
     if spent + dollars > max_cost:
         left = f"${max(0.0, max_cost - spent):.4g} of ${max_cost:g}" if spent else f"${max_cost:g}"
-        return f"the next point ({what}) takes at least {least:,} samples, about ${dollars:.4g}, and the budget is {left}"
+        return (
+            f"the next point ({what}) takes at least {least:,} samples, about ${dollars:.4g}, and the budget is {left}"
+        )
     return ""
 
 
-def _least_cost(asked: Experiment, model: Model) -> float:
+def _least_cost(asked: Experiment, price: Price | None, name: str) -> float:
     """Dollars of a sample: of a simulated model on average, of a real one for its prompt alone."""
-    price, name = known_price(model), model_name(model)
     if price is None:
         return 0.0
     if name.startswith("sim:"):

@@ -18,7 +18,7 @@ from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.trials import Draw, Trials
 from langgraph_maker.estimates import exact_interval
 from langgraph_maker.experiments.base import MILLION, TARGET, Experiment, Line
-from langgraph_maker.experiments.bench import Bench
+from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import GREY, Pictures, colours, markers
 from langgraph_maker.red_flags import TokenLimit, Truncated
 
@@ -29,10 +29,11 @@ __all__ = ["Scaling"]
 
 _LARGEST_K: Final = 12
 _SHOWN: Final = (1, 2, 3, 5, 8, 12)
-_EACH: Final = 4096  # sample numbers for one ballot: each time a step is voted on, it has samples of its own
+_EACH: Final = 1024  # sample numbers for one ballot: each time a step is voted on, it has samples of its own
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16)
 _MOST_VOTES: Final = 150  # a subtask that takes more is not put together
-_SUBTASKS: Final = 400
+_SUBTASKS: Final = 300
+_MOST_SHOWN: Final = 100  # samples a step
 _SURE: Final = 0.5  # the p that voting needs
 
 
@@ -43,7 +44,7 @@ class Scaling(Experiment):
     about: ClassVar[str] = "p_full against p and k; cost against s and m; theory and simulation"
     models: ClassVar[tuple[str, ...]] = tuple(f"sim:error={error:g}" for error in (0.4, 0.3, 0.2, 0.1, 0.05, 0.01))
     disks: ClassVar[tuple[int, ...]] = (5,)
-    samples: ClassVar[int | None] = 40
+    samples: ClassVar[int | None] = 30
     sampled: ClassVar[str] = "times that the small task is voted through"
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
@@ -66,8 +67,15 @@ class Scaling(Experiment):
         p = sum(valid) / max(1, len(valid))
         low, high = exact_interval(sum(valid), len(valid))
         by_k = [_at_margin(votes, truths, k, len(states)) for k in range(1, _LARGEST_K + 1)]
-        found: Line = {"p": p, "p_low": low, "p_high": high, "v": len(valid) / total, "steps": len(states), "by_k": by_k}
-        order = np.argsort(steps)  # a subtask is of steps that follow each other
+        found: Line = {
+            "p": p,
+            "p_low": low,
+            "p_high": high,
+            "v": len(valid) / total,
+            "steps": len(states),
+            "by_k": by_k,
+        }
+        order = np.argsort(steps or [])  # a subtask is of steps that follow each other
         pools = [[key for at, cast in votes if at == step for key in cast if key is not None] for step in order]
         right = [truths[step] for step in order]
         return found | {"by_m": list(_by_size(pools, right, p, self.settings.seed))}
@@ -75,11 +83,17 @@ class Scaling(Experiment):
     def sentences(self, lines: list[Line]) -> list[str]:
         """How often theory lies within the bounds of what was seen."""
         seen = [(line, one) for line in lines if line["p"] > _SURE for one in line["by_k"]]
-        within = sum(one["low"] <= theory.p_full(line["p"], one["k"], line["steps"]) <= one["high"] for line, one in seen)
+        within = sum(
+            one["low"] <= theory.p_full(line["p"], one["k"], line["steps"]) <= one["high"] for line, one in seen
+        )
         ratios = [
             one["samples_per_step"] * line["v"] / theory.expected_votes(line["p"], one["k"]) for line, one in seen
         ]
-        said = [f"p = {line['p']:.4f}: {line['model']} is wrong at least as often as right" for line in lines if line["p"] <= _SURE]
+        said = [
+            f"p = {line['p']:.4f}: {line['model']} is wrong at least as often as right"
+            for line in lines
+            if line["p"] <= _SURE
+        ]
         if seen:
             said.append(
                 f"p_full (Eq 13) lies within the 95 % interval of what was seen at {within} of {len(seen)} pairs of p"
@@ -88,8 +102,9 @@ class Scaling(Experiment):
         if composed := [one | {"model": line["model"]} for line in lines for one in line["by_m"] if one["m"] > 1]:
             worst = max(composed, key=lambda one: one["votes"] / one["theory"])
             said.append(
-                f"with m steps a subtask cost grows as p^(1 - m); most above Eq 17 is m = {worst['m']} of {worst['model']},"
-                f" {worst['votes'] / worst['theory']:.2f} times, since it counts one rival answer, and there are m"
+                f"with m steps a subtask cost grows as p^(1 - m); most above Eq 17 is m = {worst['m']} of"
+                f" {worst['model']}, {worst['votes'] / worst['theory']:.2f} times, since it counts one rival"
+                " answer, and there are m"
             )
         return said
 
@@ -97,7 +112,11 @@ class Scaling(Experiment):
         """Four panels: curves are theory, marks are what was seen."""
         usable = [line for line in lines if line["p"] > _SURE]
         steps = self.task.steps or 0
-        with pictures.new("scaling", "Scaling laws: curves are theory, marks with 95 % intervals are simulation" if pictures.note else "Scaling laws: curves are theory, marks with 95 % intervals are measured", 4) as axes:
+        with pictures.new(
+            "scaling",
+            "Scaling laws: curves are theory, marks with 95 % intervals are samples drawn",
+            4,
+        ) as axes:
             _success_by_p(axes[0], usable, steps)
             _success_by_k(axes[1], usable, steps)
             _cost_by_steps(axes[2], usable)
@@ -118,7 +137,7 @@ async def _vote(trials: Trials, states: list[Any], times: int) -> list[tuple[int
             (Draw("vote", turn * len(states) + step, turn * _EACH + number), states[step])
             for (turn, step), number in wanted
         ]
-        for (place, _), answer in zip(wanted, await trials.draw(draws), strict=True):
+        for (place, _), answer in zip(wanted, await draw_all(trials, draws), strict=True):
             key = trials.key(answer)
             cast[place].append(key)
             if key is not None:
@@ -159,10 +178,10 @@ def _by_size(pools: list[list[str]], right: list[str], p: float, seed: int) -> I
             first = number % (len(pools) - m + 1)
             ballot, places = Ballot(k), range(first, first + m)
             while ballot.deficit:
-                answer = [random.choice(pools[place]) for place in places]
-                ballot.cast(answer)
+                answer = "\n".join([random.choice(pools[place]) for place in places])
+                ballot.cast(answer, answer)
                 votes += 1
-            wins += ballot.winner == [right[place] for place in places]
+            wins += ballot.winner == "\n".join(right[first : first + m])
         yield {"m": m, "k": k, "votes": votes / _SUBTASKS, "theory": expected, "right": wins / _SUBTASKS}
 
 
@@ -174,7 +193,9 @@ def _success_by_p(axes: Axes, lines: list[Line], steps: int) -> None:
         axes.plot(grid, theory.p_full(grid, k, steps), color=tint)
         points = [(line["p"], line["by_k"][k - 1]) for line in lines]
         _bars(axes, [(p, one) for p, one in points], tint, shapes[str(k)], f"k = {k}")
-    axes.set(title=f"Success against p, {steps} steps", xlabel="p, of one valid sample (probability)", ylim=(-0.03, 1.03))
+    axes.set(
+        title=f"Success against p, {steps} steps", xlabel="p, of one valid sample (probability)", ylim=(-0.03, 1.03)
+    )
     axes.set_ylabel("p_full: no error (probability)")
     axes.legend()
 
@@ -195,7 +216,10 @@ def _success_by_k(axes: Axes, lines: list[Line], steps: int) -> None:
 
 def _bars(axes: Axes, points: list[tuple[float, Line]], tint: str, shape: str, label: str) -> None:
     seen = [one["without_error"] / one["tasks"] for _, one in points]
-    errors = [[y - one["low"] for y, (_, one) in zip(seen, points, strict=True)], [one["high"] - y for y, (_, one) in zip(seen, points, strict=True)]]
+    errors = [
+        [y - one["low"] for y, (_, one) in zip(seen, points, strict=True)],
+        [one["high"] - y for y, (_, one) in zip(seen, points, strict=True)],
+    ]
     axes.errorbar([x for x, _ in points], seen, yerr=errors, fmt=shape, color=tint, elinewidth=0.8, label=label)
 
 
@@ -210,9 +234,9 @@ def _cost_by_steps(axes: Axes, lines: list[Line]) -> None:
         seen = {one["k"]: one["samples_per_step"] for one in line["by_k"]}
         points = [(size, seen[margin]) for size, margin in zip(sizes, k, strict=True) if margin in seen]
         axes.plot(*zip(*points, strict=True), shapes[line["model"]], color=tint, label=f"p = {p:.3f}")
-    axes.set(xscale="log", yscale="log", title=f"Cost is log-linear: s ln s, at k_min for {TARGET:.0%}", xlabel="s, steps in the task")
-    axes.set_ylabel("samples a step")
-    axes.legend(ncols=2)
+    axes.set(xscale="log", ylim=(0, _MOST_SHOWN), title=f"Cost grows as s ln s, at k_min for {TARGET:.0%}")
+    axes.set(xlabel="s, steps in the task", ylabel="samples a step")
+    axes.legend(ncols=2, loc="upper right")
 
 
 def _cost_by_size(axes: Axes, lines: list[Line]) -> None:
