@@ -3,7 +3,9 @@
 If all steps failed alike, the share still undecided would fall as one law of independent errors says. Where it falls
 more slowly, some steps are harder than others: each then has a rate of its own at which samples fail, and it is the
 spread of these rates over the steps that is fitted. So many votes wrong and so many samples flagged, as in the whole
-run, stand for a failure at any step: the samples a step takes do not tell the two apart.
+run, stand for a failure at any step: the samples a step takes do not tell the two apart. Nor do they tell a step that
+is mostly wrong from one that is mostly right, since either is decided soon: all steps are taken to be right more often
+than wrong.
 
     >>> law = fit([1000, 1000, 1000, 100, 40, 18, 8, 3, 1, 0], k=3, wrong=0.1)
     >>> [round(1000 * share) for share in law.undecided(8)][3:6]
@@ -23,8 +25,8 @@ from langgraph_maker.inference import undecided
 
 __all__ = ["Law", "fit"]
 
-_RATES = (0.0, *(float(rate) for rate in np.geomspace(1e-4, 0.97, 60)))
-_ROUNDS = 3000
+_LEAST, _MOST, _GRID = 1e-4, 0.98, 60
+_ROUNDS = 20_000
 _SEEN = 1e-9  # weights below are none
 
 
@@ -60,26 +62,27 @@ def fit(undecided_after: Sequence[int], k: int, wrong: float) -> Law:
     Nothing is assumed of its form but a grid of rates; the likelihood has one maximum.
 
     Args:
-        undecided_after: Index j counts the steps undecided after j samples, down to 0.
+        undecided_after: Index j counts the steps undecided after j samples, flagged ones included.
         k: The margin of the run.
         wrong: Which share of the failures were wrong votes and not flags, from 0 to 1.
 
     Raises:
         ValueError: When no step was decided.
     """
-    seen = -np.diff(np.asarray(undecided_after, dtype=float))
-    if not seen.sum() > 0:
+    seen = -np.diff([*undecided_after, 0.0])  # the last of these are those that are undecided still
+    if not seen[:-1].sum() > 0:
         raise ValueError("no step was decided: there is nothing to fit")
     longest = len(undecided_after) - 1
-    laws = -np.diff(np.array([_undecided(rate, wrong, k, longest) for rate in _RATES]), axis=1)
+    rates = [0.0, *(float(rate) for rate in np.geomspace(_LEAST, _MOST / (1 + wrong), _GRID))]  # up to p = 1/2
+    laws = -np.diff([[*_undecided(rate, wrong, k, longest), 0.0] for rate in rates], axis=1)
     used = seen > 0
     seen, laws = seen[used] / seen.sum(), np.maximum(laws[:, used], 1e-300)
-    weights = np.full(len(_RATES), 1 / len(_RATES))
+    weights = np.full(len(rates), 1 / len(rates))
     for _ in range(_ROUNDS):
         weights *= laws @ (seen / (weights @ laws))
     kept = weights > _SEEN
     total = weights[kept].sum()
-    return Law(k, wrong, list(np.array(_RATES)[kept].tolist()), list((weights[kept] / total).tolist()))
+    return Law(k, wrong, np.array(rates)[kept].tolist(), (weights[kept] / total).tolist())
 
 
 def _rates(rate: float, wrong: float) -> tuple[float, float]:

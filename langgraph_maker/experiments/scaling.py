@@ -30,6 +30,7 @@ __all__ = ["Scaling"]
 _LARGEST_K: Final = 12
 _SHOWN: Final = (1, 2, 3, 5, 8, 12)
 _EACH: Final = 1024  # sample numbers for one ballot: each time a step is voted on, it has samples of its own
+_MOST_TIMES: Final = 900  # beyond are no numbers left
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16)
 _MOST_VOTES: Final = 150  # a subtask that takes more is not put together
 _SUBTASKS: Final = 300
@@ -46,6 +47,12 @@ class Scaling(Experiment):
     disks: ClassVar[tuple[int, ...]] = (5,)
     samples: ClassVar[int | None] = 30
     sampled: ClassVar[str] = "times that the small task is voted through"
+
+    def points(self) -> list[Line]:
+        """One for each model."""
+        if self.settings.size > _MOST_TIMES:
+            raise ValueError(f"samples is at most {_MOST_TIMES} here: {self.sampled}, not {self.settings.size}")
+        return super().points()
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
         """Each step takes as many votes as the margin, if it is right every time."""
