@@ -321,9 +321,9 @@ def test_a_budget_that_ends_a_point_keeps_what_was_bought(
 @pytest.mark.usefixtures("undrawn")
 def test_a_budget_for_some_points_draws_those(tmp_path: Path) -> None:
     settings = SMALL["decorrelation"]
-    outcome = experiment("decorrelation", out=tmp_path, max_samples=1300, **settings)
-    assert (len(outcome.lines), outcome.planned, outcome.drawn) == (2, 4, 1200)
-    assert outcome.stopped.endswith("takes at least 600 samples, and the budget is 100 of 1,300")
+    outcome = experiment("decorrelation", out=tmp_path, max_samples=900, **settings)
+    assert (len(outcome.lines), outcome.planned, outcome.drawn) == (2, 4, 800)
+    assert outcome.stopped.endswith("takes at least 400 samples, and the budget is 100 of 900")
     assert outcome.sentences
 
 
