@@ -268,13 +268,22 @@ def test_other_settings_are_refused_by_name(found: dict[str, Any]) -> None:
         experiment("convergence", disks=[7], models=["sim:error=0.1"], out=folder)
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_so_are_they_where_the_first_point_was_interrupted(tmp_path: Path) -> None:
+    models = ["sim:error=0.1"]
+    first = experiment("convergence", models=models, disks=[8], out=tmp_path, max_samples=766)
+    assert (first.stopped != "", first.lines) == (True, [])
+    with pytest.raises(ValueError, match="was begun with seed=0, and not seed=1"):
+        experiment("convergence", models=models, disks=[8], out=tmp_path, seed=1)
+
+
 # budgets
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_budget_too_small_for_the_first_point_is_refused_before_anything_is_bought(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    with pytest.raises(ValueError, match=r"takes at least .* samples, and the budget is 3: .*nothing was bought"):
+    with pytest.raises(ValueError, match=r"takes at least .* samples, and the budget is 3: .*nothing is bought"):
         experiment(name, max_samples=3, out=folder, **SMALL[name])
     assert not folder.exists()
 

@@ -20,7 +20,8 @@ TARGET: Final = 0.95
 """Wanted probability of zero errors in the whole task, as in the paper."""
 
 Line: TypeAlias = dict[str, Any]
-"""A point as it stands in the data: what tells it from the others, what was found, `drawn` samples, dollars `spent`."""
+"""A point as it stands in the data: what tells it from the others, what was found, how many samples were `drawn`, and
+the dollars `spent`, None where the price is not known."""
 
 
 @dataclass(frozen=True)

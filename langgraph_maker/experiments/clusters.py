@@ -9,7 +9,7 @@ than wrong.
 
     >>> law = fit([1000, 1000, 1000, 100, 40, 18, 8, 3, 1, 0], k=3, wrong=0.1)
     >>> [round(1000 * share) for share in law.undecided(8)][3:6]
-    [100, 40, 18]
+    [100, 41, 17]
 """
 
 from __future__ import annotations

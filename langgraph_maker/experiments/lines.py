@@ -53,16 +53,24 @@ class Lines:
         _check(path, begun, head["settings"])
         self.found, self._whole = lines[1:], len(whole)
 
+    def begin(self) -> None:
+        """Write the settings before anything is bought under them."""
+        if not self._whole:
+            self._write(self._head)
+
     def add(self, line: dict[str, Any]) -> None:
         """Append a line; it is on the disk when this returns."""
+        self.begin()
+        self._write(line)
+        self.found.append(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
         with self.path.open("ab") as file:
             file.truncate(self._whole)
-            for one in [line] if self._whole else [self._head, line]:
-                file.write(json.dumps(one).encode() + b"\n")
+            file.write(json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
             self._whole = file.tell()
-        self.found.append(line)
 
 
 def _check(path: Path, begun: dict[str, Any], given: dict[str, Any]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage
+from langgraph.store.base import BaseStore
 
 from langgraph_maker.calibration import known_price
 from langgraph_maker.calibration.run import check_aims
@@ -51,7 +53,7 @@ class Outcome:
         figures: The pictures.
         simulated: Whether any of the models is simulated, so that the figures say nothing about real ones.
         drawn: Samples of the points that are done, all sessions together.
-        spent: Dollars for them; for simulated models, had they been real.
+        spent: Dollars for them, as far as prices are known; for simulated models, had they been real.
         stopped: Why it ended before all points were done, "" if they are.
         problem: Why there are no figures, "" if there are.
     """
@@ -143,12 +145,10 @@ def experiment(
     bench.drawn, bench.spent = drawn, spent
     stopped = _too_little(asked, bench, missing)
     if stopped and not done:
-        raise ValueError(f"{stopped}: give more, or fewer --samples or --disks; nothing was bought")
+        raise ValueError(f"{stopped}: give more, or fewer --samples or --disks; nothing is bought")
     if missing and not stopped:
-        from langgraph_maker.stores import open_store  # noqa: PLC0415 - an extra
-
-        folder.mkdir(parents=True, exist_ok=True)
-        with open_store(str(folder / f"{name}.sqlite")) as bench.store, hold(bench.store, f"experiment {name}"):
+        with _kept(folder, name) as bench.store, hold(bench.store, f"experiment {name}"):
+            data.begin()
             stopped = _measure(asked, bench, missing, data)
     lines = [line for point in points if (line := _of(data.found, point)) is not None]
     pictures = _drawn(asked, lines, folder) if lines and figures.can_draw() else []
@@ -168,6 +168,20 @@ def experiment(
     )
 
 
+@contextmanager
+def _kept(folder: Path, name: str) -> Iterator[BaseStore]:
+    """The store of all answers."""
+    try:
+        import langgraph.store.sqlite  # noqa: F401, PLC0415 - an extra
+
+        from langgraph_maker.stores import open_store  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ValueError("experiments keep answers in SQLite, an extra: pip install 'langgraph-maker[cli]'") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_store(str(folder / f"{name}.sqlite")) as store:
+        yield store
+
+
 def _measure(asked: Experiment, bench: Bench, missing: list[Line], data: Lines) -> str:
     """Measure point after point; why it ended, "" at the end of all."""
     for place, point in enumerate(missing):
@@ -178,8 +192,9 @@ def _measure(asked: Experiment, bench: Bench, missing: list[Line], data: Lines) 
             found = asked.measure(bench, point)
         except UnfinishedError as why:
             return str(why)
-        bill = {"drawn": bench.drawn - drawn, "spent": round(bench.spent - spent, 9)}
-        data.add({**point, "simulated": is_simulated(point.get("model", "")), **found, **bill})
+        paid = None if bench.prices[point["model"]] is None else round(bench.spent - spent, 9)
+        bill = {"drawn": bench.drawn - drawn, "spent": paid}
+        data.add({**point, "simulated": is_simulated(point["model"]), **found, **bill})
     return ""
 
 
