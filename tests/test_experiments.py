@@ -99,6 +99,7 @@ def test_the_same_command_buys_nothing_and_draws_the_same_bytes(found: dict[str,
     again = experiment(name, out=found[name].data.parent, on_progress=never, **SMALL[name])
     assert (again.sentences, again.data.read_bytes()) == (found[name].sentences, data)
     assert [path.read_bytes() for path in again.figures] == figures
+    assert all(b"Simulated models: what is shown says nothing about real ones." in one for one in figures)
 
 
 @pytest.mark.slow
@@ -122,6 +123,7 @@ def test_scaling_agrees_with_theory(tmp_path: Path) -> None:
         share = theory.p_full(0.8, one["k"], 7)
         assert abs(one["without_error"] - 25 * share) < 4.5 * np.sqrt(25 * share * (1 - share)) + 1
         assert one["samples_per_step"] == pytest.approx(theory.expected_votes(0.8, one["k"]), rel=0.1)
+    assert 0 < line["by_k"][1]["without_error"] < 25  # each time is a draw of its own
     composed = {one["m"]: one["votes"] for one in line["by_m"]}
     assert composed[1] == pytest.approx(theory.expected_votes(line["p"], line["by_m"][0]["k"]), rel=0.1)
     assert composed[6] > 2 * composed[1]  # 0.8^-5 = 3.05
@@ -247,6 +249,8 @@ def test_an_interrupted_one_goes_on_and_buys_nothing_twice(tmp_path: Path) -> No
     assert len(broken) >= 700
     assert len(broken) + len(after) == len(whole) == outcome.drawn
     assert outcome.data.read_bytes() == other.data.read_bytes()
+    cool, hot = ({one.number for one in whole if one.temperature == temperature} for temperature in (0.1, 1.0))
+    assert not cool & hot  # a simulated model would give the same answers again
 
 
 @pytest.mark.usefixtures("undrawn")
