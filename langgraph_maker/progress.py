@@ -46,11 +46,11 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def follow_samples(console: Console) -> Iterator[Callable[[str, int], None]]:
-    """Give the `on_progress` that shows a calibration on `console`, for as long as the context lasts."""
+def follow_samples(console: Console, what: str = "calibrating") -> Iterator[Callable[[str, int], None]]:
+    """Give the `on_progress` that shows on `console` how many samples are drawn, for as long as the context lasts."""
     if console.is_terminal:
-        with console.status("calibrating") as status:
-            yield lambda name, drawn: status.update(f"calibrating {escape(name)}: {drawn:,} samples")
+        with console.status(what) as status:
+            yield lambda name, drawn: status.update(f"{what} {escape(name)}: {drawn:,} samples")
         return
     began = time.monotonic()
     due = 1.0
@@ -59,7 +59,7 @@ def follow_samples(console: Console) -> Iterator[Callable[[str, int], None]]:
         nonlocal due
         if (seconds := time.monotonic() - began) >= due:
             due = max(seconds + 1, seconds * 1.1)
-            console.print(f"calibrating {escape(name)}: {drawn:,} samples")
+            console.print(f"{what} {escape(name)}: {drawn:,} samples")
 
     yield on_progress
 

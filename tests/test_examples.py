@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
+from langgraph_maker.experiments import figures
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -51,9 +53,29 @@ def test_hard_steps_are_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert right["default ladder"] > right["plain voting"]
 
 
+EXPERIMENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "scaling": ({"runs": 2}, "k = 1: without an error 0.00 (0.00 to 0.84), by Eq 13 0.00"),
+    "calibration": ({"samples": 10, "disks": [5]}, "sim:gpt-4.1-mini, 5 disks: 0 of 10 wrong"),
+    "convergence": ({"disks": 6}, "solved: 63 steps"),
+}
+
+
+@pytest.mark.parametrize("example", EXPERIMENTS)
+def test_experiments_run_small(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "can_draw", lambda: False)
+    path, (settings, says) = ROOT / "examples" / f"{example}.py", EXPERIMENTS[example]
+    assert len(path.read_text().splitlines()) < 50
+    run_path(str(path))["main"](**settings)
+    assert says in capsys.readouterr().out
+
+
 def test_every_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES} == {
         *(one.values[0] if hasattr(one, "values") else one[0] for one in RUNS),
+        *EXPERIMENTS,
         "hard_steps",
         "test_invoice_pipeline",  # pytest runs it
     }

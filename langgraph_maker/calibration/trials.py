@@ -77,7 +77,7 @@ class Trials:
         price: What tokens cost; None for the list price of the model that a response names.
         max_cost: Dollars after which no further batch is drawn; before the samples themselves a `portion` of them.
         stop: Asked before each batch, and while one is waited for.
-        on_progress: Told after each batch how many samples there are.
+        on_progress: Told after each batch, and of what was kept, how many samples there are.
         store: Keeps the answers under `run_id`.
         run_id: The calibration's name there.
         prompt: Another way to ask than the task's own.
@@ -121,6 +121,8 @@ class Trials:
             ValueError: When they are of another calibration.
         """
         await records.adrive(self._load(canonical(about)), self.store)
+        if self.answers:
+            self.on_progress(len(self.answers))
 
     def _load(self, about: str) -> records.Plan[None]:
         [kept] = yield [GetOp(self._where, "about", refresh_ttl=False)]

@@ -2,9 +2,9 @@
 
 from langgraph_maker.cli.shell import app
 
-from langgraph_maker.cli import run, runs, answer, calibrate, diagnose, plan, report, serve  # isort: skip - commands
+from langgraph_maker.cli import run, runs, answer, calibrate, diagnose, experiment, plan, report, serve  # isort: skip
 
-__all__ = ["answer", "app", "calibrate", "diagnose", "main", "plan", "report", "run", "runs", "serve"]
+__all__ = ["answer", "app", "calibrate", "diagnose", "experiment", "main", "plan", "report", "run", "runs", "serve"]
 
 
 def main() -> None:

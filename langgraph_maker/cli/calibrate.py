@@ -40,7 +40,7 @@ from langgraph_maker.stores import default_db, open_store, shown
 from langgraph_maker.task import Task
 from langgraph_maker.tasks import TowersOfHanoi
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "prices_of"]
 
 
 @app.command()
@@ -109,7 +109,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             "run_id": run_id,
         }
         steps = _steps(chosen, for_disks, for_steps)
-        given = _prices(price or [])
+        given = prices_of(price or [])
         if base_url is not None and not any(name.startswith("openai:") for name in names):
             raise ValueError("--base-url goes with openai:NAME, and there is no such --model")
         asked = {
@@ -148,7 +148,8 @@ def _steps(task: Task, for_disks: int | None, for_steps: int | None) -> int | No
     return TowersOfHanoi(for_disks).steps
 
 
-def _prices(given: list[str]) -> dict[str, Price]:
+def prices_of(given: list[str]) -> dict[str, Price]:
+    """What `--price NAME=IN,OUT` says of each model."""
     found = {}
     for one in given:
         name, equals, numbers = one.rpartition("=")

@@ -1,0 +1,96 @@
+"""What all experiments share: their settings, their points, and what they say and draw of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeAlias
+
+from langgraph_maker.experiments.bench import Bench
+from langgraph_maker.experiments.figures import Pictures
+from langgraph_maker.prices import Price
+from langgraph_maker.tasks import TowersOfHanoi
+
+__all__ = ["MILLION", "TARGET", "Experiment", "Line", "Settings", "is_simulated"]
+
+MILLION: Final = 2**20 - 1
+"""Steps of the paper's run, of 20 disks: what costs and margins are projected to."""
+
+TARGET: Final = 0.95
+"""Wanted probability of zero errors in the whole task, as in the paper."""
+
+Line: TypeAlias = dict[str, Any]
+"""A point as it stands in the data: what tells it from the others, what was found, how many samples were `drawn`, and
+the dollars `spent`, None where the price is not known."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the outcome of an experiment. Budgets do not: they only decide how far it gets.
+
+    `samples` is None for an experiment that has no use for it, `prices` are those that were given.
+    """
+
+    models: tuple[str, ...]
+    disks: tuple[int, ...]
+    samples: int | None
+    seed: int
+    prices: dict[str, Price]
+
+    @property
+    def size(self) -> int:
+        """`samples`, of an experiment that has it."""
+        if self.samples is None:
+            raise ValueError("this experiment has no number of samples")
+        return self.samples
+
+
+class Experiment(ABC):
+    """One experiment of the paper: the class says its name and defaults, an instance has its settings."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    """In a sentence."""
+    models: ClassVar[tuple[str, ...]]
+    disks: ClassVar[tuple[int, ...]]
+    """Several by default where each is a point of its own."""
+    samples: ClassVar[int | None] = None
+    sampled: ClassVar[str] = ""
+    """What `samples` counts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def task(self) -> TowersOfHanoi:
+        """The task, where there is one for all points."""
+        return TowersOfHanoi(self.settings.disks[-1])
+
+    def points(self) -> list[Line]:
+        """What is measured, a line each, told apart by these keys; one for each model where not said otherwise."""
+        return [{"model": name} for name in self.settings.models]
+
+    @abstractmethod
+    def least(self, point: Line) -> int:
+        """Samples that a point takes at least."""
+
+    @abstractmethod
+    def measure(self, bench: Bench, point: Line) -> Line:
+        """Measure one point: figures as JSON values.
+
+        Raises:
+            UnfinishedError: When the budget ends first. What was drawn is kept.
+        """
+
+    @abstractmethod
+    def sentences(self, lines: list[Line]) -> list[str]:
+        """What the points say."""
+
+    @abstractmethod
+    def draw(self, lines: list[Line], pictures: Pictures) -> None:
+        """Draw them."""
+
+
+def is_simulated(model: str) -> bool:
+    """Whether this is the name of a simulated model."""
+    return model.startswith(("sim:", "Simulated"))

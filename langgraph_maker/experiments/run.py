@@ -1,0 +1,297 @@
+"""Run an experiment: measure what is not measured yet, within a budget, then say and draw what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage
+from langgraph.store.base import BaseStore
+
+from langgraph_maker.calibration import known_price
+from langgraph_maker.calibration.run import check_aims
+from langgraph_maker.experiments import figures
+from langgraph_maker.experiments.base import Experiment, Line, Settings, is_simulated
+from langgraph_maker.experiments.bench import Bench, UnfinishedError
+from langgraph_maker.experiments.calibration import ErrorRates
+from langgraph_maker.experiments.convergence import Convergence
+from langgraph_maker.experiments.decorrelation import Decorrelation
+from langgraph_maker.experiments.lines import Lines
+from langgraph_maker.experiments.model_size import ModelSize
+from langgraph_maker.experiments.pilot import Pilot
+from langgraph_maker.experiments.red_flags import RedFlags
+from langgraph_maker.experiments.scaling import Scaling
+from langgraph_maker.graph import check_cost
+from langgraph_maker.lock import hold
+from langgraph_maker.models import Model, model_name
+from langgraph_maker.prices import Price
+from langgraph_maker.profiles import read_spec
+from langgraph_maker.red_flags import output_tokens
+from langgraph_maker.tasks import TowersOfHanoi
+
+__all__ = ["EXPERIMENTS", "Outcome", "experiment"]
+
+EXPERIMENTS: Final[dict[str, type[Experiment]]] = {
+    one.name: one for one in (Scaling, ErrorRates, Convergence, RedFlags, Pilot, ModelSize, Decorrelation)
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment found.
+
+    Attributes:
+        name: The experiment.
+        settings: With which it was run.
+        lines: The points, as in the data; `planned` is how many there are to be.
+        planned: See above.
+        sentences: What they say.
+        data: The file of JSON Lines.
+        figures: The pictures.
+        simulated: Whether any of the models is simulated, so that the figures say nothing about real ones.
+        drawn: Samples of the points that are done, all sessions together.
+        spent: Dollars for them, as far as prices are known; for simulated models, had they been real.
+        stopped: Why it ended before all points were done, "" if they are.
+        problem: Why there are no figures, "" if there are.
+    """
+
+    name: str
+    settings: Settings
+    lines: list[Line]
+    planned: int
+    sentences: list[str]
+    data: Path
+    figures: list[Path]
+    simulated: bool
+    drawn: int
+    spent: float
+    stopped: str
+    problem: str
+
+
+def experiment(
+    name: str,
+    *,
+    out: str | Path = "experiments",
+    models: Iterable[Model] | Mapping[str, Model] | None = None,
+    disks: Sequence[int] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    prices: Mapping[str, Price] | None = None,
+    max_samples: int | None = None,
+    max_cost: float | None = None,
+    max_concurrency: int | None = None,
+    stop: Callable[[], bool | str] | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> Outcome:
+    """Repeat an experiment of the paper: NAME.jsonl, its figures, and NAME.sqlite with every answer, all in `out`.
+
+    Called again with the same settings it goes on where it broke off and buys nothing twice. Points are measured one
+    after another, their calls side by side. Without the extra `plots` the data are written, and no figures.
+
+    Args:
+        name: One of `EXPERIMENTS`.
+        out: The folder, which is made if need be.
+        models: What to ask, see `models.Model`; None for the experiment's own simulated ones.
+        disks: Of the Towers of Hanoi; several for `calibration` alone.
+        samples: As many as the experiment says under `sampled`.
+        seed: Of the choice of steps, and of simulated models.
+        prices: By model name, where they are not known, or yours differ.
+        max_samples: Samples after which it stops, those of earlier sessions included.
+        max_cost: Dollars, likewise.
+        max_concurrency: Model calls at a time; None for 256 to a chat model.
+        stop: Asked before each batch; True, or why, ends it.
+        on_progress: Told which model was asked, and how many samples were drawn so far.
+
+    Raises:
+        ValueError: For what is no experiment or no setting of it, a folder that was begun with other settings, and a
+            budget that does not pay for the first point, before anything is bought.
+        SamplingError: When calls go on failing. What was drawn is kept.
+        RunBusyError: When a live process is at work on this folder's experiment.
+
+    Example:
+        >>> import tempfile
+        >>> found = experiment("convergence", out=tempfile.mkdtemp(), disks=[8])
+        >>> found.lines[0]["steps"], found.stopped
+        (255, '')
+    """
+    kind = EXPERIMENTS.get(name)
+    if kind is None:
+        raise ValueError(f"no experiment is called {name!r}: there are {', '.join(EXPERIMENTS)}")
+    named = _named(kind.models if models is None else models)
+    asked = kind(_settings(kind, named, disks, samples, seed=seed, prices=dict(prices or {})))
+    folder, points = Path(out), asked.points()
+    data = Lines(folder / f"{name}.jsonl", _head(asked))
+    done = [line for point in points if (line := _of(data.found, point)) is not None]
+    drawn, spent = sum(line["drawn"] for line in done), sum(line["spent"] or 0.0 for line in done)
+    missing = [point for point in points if _of(data.found, point) is None]
+    priced = {model: asked.settings.prices.get(model) or known_price(named[model]) for model in named}
+    for model in named:
+        check_cost(max_cost, priced[model], model)
+    bench = Bench(
+        name,
+        named,
+        priced,
+        seed=seed,
+        max_samples=max_samples,
+        max_cost=max_cost,
+        max_concurrency=max_concurrency,
+        stop=stop,
+        on_progress=on_progress,
+    )
+    bench.drawn, bench.spent = drawn, spent
+    stopped = _too_little(asked, bench, missing)
+    if stopped and not done:
+        raise ValueError(f"{stopped}: give more, or fewer --samples or --disks; nothing is bought")
+    if missing and not stopped:
+        with _kept(folder, name) as bench.store, hold(bench.store, f"experiment {name}"):
+            data.begin()
+            stopped = _measure(asked, bench, missing, data)
+    lines = [line for point in points if (line := _of(data.found, point)) is not None]
+    pictures = _drawn(asked, lines, folder) if lines and figures.can_draw() else []
+    return Outcome(
+        name=name,
+        settings=asked.settings,
+        lines=lines,
+        planned=len(points),
+        sentences=asked.sentences(lines) if lines else [],
+        data=data.path,
+        figures=pictures,
+        simulated=any(map(is_simulated, named)),
+        drawn=sum(line["drawn"] for line in lines),
+        spent=sum(line["spent"] or 0.0 for line in lines),
+        stopped=stopped,
+        problem="" if figures.can_draw() else figures.MISSING,
+    )
+
+
+@contextmanager
+def _kept(folder: Path, name: str) -> Iterator[BaseStore]:
+    """The store of all answers."""
+    try:
+        import langgraph.store.sqlite  # noqa: F401, PLC0415 - an extra
+
+        from langgraph_maker.stores import open_store  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ValueError("experiments keep answers in SQLite, an extra: pip install 'langgraph-maker[cli]'") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_store(str(folder / f"{name}.sqlite")) as store:
+        yield store
+
+
+def _measure(asked: Experiment, bench: Bench, missing: list[Line], data: Lines) -> str:
+    """Measure point after point; why it ended, "" at the end of all."""
+    for place, point in enumerate(missing):
+        if why := _too_little(asked, bench, missing[place:]):
+            return why
+        drawn, spent = bench.drawn, bench.spent
+        try:
+            found = asked.measure(bench, point)
+        except UnfinishedError as why:
+            return str(why)
+        paid = None if bench.prices[point["model"]] is None else round(bench.spent - spent, 9)
+        bill = {"drawn": bench.drawn - drawn, "spent": paid}
+        data.add({**point, "simulated": is_simulated(point["model"]), **found, **bill})
+    return ""
+
+
+def _named(models: Iterable[Model] | Mapping[str, Model]) -> dict[str, Model]:
+    pairs = list(models.items() if isinstance(models, Mapping) else ((model_name(one), one) for one in models))
+    named = dict(pairs)
+    if not named:
+        raise ValueError("there is no model to ask: name at least one")
+    if len(named) < len(pairs):
+        raise ValueError(f"two of the models have the same name: {', '.join(name for name, _ in pairs)}")
+    for name in named:
+        if name.startswith("sim:"):
+            read_spec(name)
+    return named
+
+
+def _settings(
+    kind: type[Experiment],
+    named: Mapping[str, Model],
+    disks: Sequence[int] | None,
+    samples: int | None,
+    *,
+    seed: int,
+    prices: dict[str, Price],
+) -> Settings:
+    if strange := prices.keys() - named.keys():
+        raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(named)}")
+    if samples is not None and kind.samples is None:
+        raise ValueError(f"{kind.name} has no number of samples: it runs a task to its end, see --disks")
+    given = tuple(kind.disks if disks is None else disks)
+    if len(given) != 1 and (len(kind.disks) == 1 or not given):
+        raise ValueError(f"{kind.name} takes one number of disks, not {len(given)}")
+    for one in given:
+        TowersOfHanoi(one)
+    size = kind.samples if samples is None else samples
+    if size is not None:
+        check_aims(size, 0.5)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed is a whole number of at least 0, not {seed!r}")
+    return Settings(models=tuple(named), disks=given, samples=size, seed=seed, prices=prices)
+
+
+def _head(asked: Experiment) -> Line:
+    simulated = [name for name in asked.settings.models if is_simulated(name)]
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(asked.settings).items()
+    }
+    return {"experiment": asked.name, "settings": settings, "simulated": simulated, "note": _note(asked)}
+
+
+def _note(asked: Experiment) -> str:
+    simulated = [name for name in asked.settings.models if is_simulated(name)]
+    if not simulated:
+        return ""
+    which = "Simulated models" if len(simulated) == len(asked.settings.models) else ", ".join(simulated) + " simulated"
+    return f"{which}: what is shown says nothing about real ones."
+
+
+def _of(lines: list[Line], point: Line) -> Line | None:
+    return next((line for line in lines if all(line.get(key) == value for key, value in point.items())), None)
+
+
+def _too_little(asked: Experiment, bench: Bench, missing: list[Line]) -> str:
+    """Why the budget does not pay for the next point, "" if it may."""
+    if not missing:
+        return ""
+    max_samples, max_cost, drawn, spent = bench.max_samples, bench.max_cost, bench.drawn, bench.spent
+    least, what = asked.least(missing[0]), ", ".join(f"{key} {value}" for key, value in missing[0].items())
+    if max_samples is not None and drawn + least > max_samples:
+        left = f"{max(0, max_samples - drawn):,} of {max_samples:,}" if drawn else f"{max_samples:,}"
+        return f"the next point ({what}) takes at least {least:,} samples, and the budget is {left}"
+    if max_cost is None or not least:
+        return ""
+    dollars = least * _least_cost(asked, bench.prices[missing[0]["model"]], missing[0]["model"])
+    if spent + dollars > max_cost:
+        left = f"${max(0.0, max_cost - spent):.4g} of ${max_cost:g}" if spent else f"${max_cost:g}"
+        return (
+            f"the next point ({what}) takes at least {least:,} samples, about ${dollars:.4g}, and the budget is {left}"
+        )
+    return ""
+
+
+def _least_cost(asked: Experiment, price: Price | None, name: str) -> float:
+    """Dollars of a sample: of a simulated model on average, of a real one for its prompt alone."""
+    if price is None:
+        return 0.0
+    if name.startswith("sim:"):
+        profile, _ = read_spec(name)
+        read, written = profile.input_tokens, profile.output_tokens
+    else:
+        prompt = asked.task.prompt(asked.task.initial_state())
+        read, written = sum(output_tokens(AIMessage(message.text)) for message in prompt), 0.0
+    usage: dict[str, Any] = {"input_tokens": read, "cached_input_tokens": 0, "output_tokens": written}
+    return price.cost(usage)
+
+
+def _drawn(asked: Experiment, lines: list[Line], folder: Path) -> list[Path]:
+    pictures = figures.Pictures(folder, _note(asked))
+    asked.draw(lines, pictures)
+    return pictures.written
