@@ -13,7 +13,7 @@ from langgraph_maker.experiments.base import MILLION, TARGET, Experiment, Line
 from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.convergence import LANES, convergence_panel, course, law_of
 from langgraph_maker.experiments.figures import COLOURS, GREY, Pictures
-from langgraph_maker.nodes.tally import check_budget
+from langgraph_maker.margins import check_budget
 
 __all__ = ["Pilot", "verdict"]
 
