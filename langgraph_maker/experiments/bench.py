@@ -19,8 +19,8 @@ from langgraph_maker.models import Model
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike
-from langgraph_maker.runner import Options as Running
 from langgraph_maker.run import Run
+from langgraph_maker.runner import Options as Running
 from langgraph_maker.runner import solve
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.simulation import simulated_sampler
