@@ -37,6 +37,7 @@ __all__ = ["EXPERIMENTS", "Outcome", "experiment"]
 EXPERIMENTS: Final[dict[str, type[Experiment]]] = {
     one.name: one for one in (Scaling, ErrorRates, Convergence, RedFlags, Pilot, ModelSize, Decorrelation)
 }
+"""The experiments there are, by name."""
 
 
 @dataclass(frozen=True)
