@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from studio import ROOT, assistant, copied, new_thread, serving, validate
 
+from langgraph_maker.tasks import TowersOfHanoi
+
 pytestmark = pytest.mark.studio
 GRAPHS = set(json.loads((ROOT / "langgraph.json").read_text())["graphs"])
 HANOI = 31  # steps
@@ -55,6 +57,7 @@ def test_every_graph_has_an_assistant(client: Any) -> None:
         ("hanoi", {"decompose", "vote:sample", "vote:guard", "vote:tally", "update", "escalate"}),
         ("vote", {"vote:sample", "vote:guard", "vote:tally"}),
         ("agent", {"model", "tools"}),
+        ("review", {"decompose", "vote:sample", "escalate", "ask", "update"}),
         ("host", {"count", "vote:sample", "vote:guard", "vote:tally", "ask"}),
     ],
 )
@@ -168,6 +171,28 @@ def test_an_interrupt_and_its_resume(client: Any, graph: str, given: Any, asked:
     client.runs.wait(thread, assistant(client, graph), command={"resume": told})
     assert client.threads.get(thread)["status"] == "idle"
     assert client.threads.get_state(thread)["values"] == {**before, **after}
+
+
+def test_a_hard_step_asks_a_human_with_a_form(client: Any) -> None:
+    thread, asked = new_thread(client), 0
+    client.runs.wait(thread, assistant(client, "review"), input={})
+    while client.threads.get(thread)["status"] == "interrupted":
+        [waiting] = client.threads.get_state(thread)["interrupts"]
+        question, asked = waiting["value"], asked + 1
+        assert question["form"]["properties"].keys() == {"pick", "answer", "retry", "abort"}
+        assert len(question["candidates"]) >= 2
+        samples = client.threads.get_state(thread)["values"]["samples"]
+        client.runs.wait(thread, assistant(client, "review"), command={"resume": {"pick": 99}})
+        [again] = client.threads.get_state(thread)["interrupts"]
+        assert "no candidate 99" in again["value"]["problem"]
+        assert client.threads.get_state(thread)["values"]["samples"] == samples
+        answer = ORACLE.render(ORACLE.oracle(question["state"]))
+        client.runs.wait(thread, assistant(client, "review"), command={"resume": {"answer": answer}})
+    state = client.threads.get_state(thread)["values"]
+    assert (state["status"], state["steps"], asked > 0) == ("solved", 15, True)
+
+
+ORACLE = TowersOfHanoi(4)
 
 
 def test_a_node_of_ours_leaves_the_hosts_keys_alone(client: Any) -> None:
