@@ -12,7 +12,7 @@ from langgraph_maker.ballot import Ballot
 from langgraph_maker.calibration import acalibrate, calibrate
 from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.context import MakerContext
-from langgraph_maker.graph import create_maker, create_voting_graph
+from langgraph_maker.graph import create_maker
 from langgraph_maker.grouping import Grouped
 from langgraph_maker.maker_node import create_maker_node
 from langgraph_maker.recursion import create_recursive_maker
@@ -21,6 +21,7 @@ from langgraph_maker.run import Progress, Run
 from langgraph_maker.runner import asolve, solve
 from langgraph_maker.state import Decision
 from langgraph_maker.task import Task, Vote
+from langgraph_maker.voting_graph import create_voting_graph
 from langgraph_maker.voting_node import create_voting_node
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.store.base import BaseStore, GetOp, PutOp
 
-from langgraph_maker import records
+from langgraph_maker import plans, records
 from langgraph_maker.calibration import Calibration, acalibrate
 from langgraph_maker.errors import CalibrationError, JournalError
 from langgraph_maker.models import Model
@@ -64,7 +64,7 @@ async def acalibrated(
         JournalError: When the run was begun with a k of its own.
         ValueError: As `calibrate`; also when the run was calibrated for another target.
     """
-    kept, header = await records.adrive(_look(run_id), store)
+    kept, header = await plans.adrive(_look(run_id), store)
     if kept is not None:
         return _checked(Calibration.from_json(kept), target)
     if header is not None:
@@ -88,7 +88,7 @@ async def acalibrated(
         return None
     if problem := found.problem or _beyond(found, options.get("max_samples")):
         raise CalibrationError(f"the calibration before run {run_id!r} recommends no k for {found.model}: {problem}")
-    await records.adrive(_keep(run_id, found), store)
+    await plans.adrive(_keep(run_id, found), store)
     return found
 
 
@@ -108,7 +108,7 @@ def stored(store: BaseStore, run_id: str) -> Calibration | None:
     Raises:
         JournalError: When it cannot be read.
     """
-    kept, _ = records.drive(_look(run_id), store)
+    kept, _ = plans.drive(_look(run_id), store)
     try:
         return None if kept is None else Calibration.from_json(kept)
     except ValueError as error:
@@ -120,12 +120,12 @@ def margin(found: Calibration) -> int | Callable[[int], int]:
     return found.margins() if found.steps is None else found.margin()
 
 
-def _look(run_id: str) -> records.Plan[tuple[str | None, records.Header | None]]:
+def _look(run_id: str) -> plans.Plan[tuple[str | None, records.Header | None]]:
     kept, header = yield [GetOp(records.calibration(run_id), _FOUND, refresh_ttl=False), records.get_header(run_id)]
     return kept and str(kept.value["calibration"]), records.read_header(header, run_id)
 
 
-def _keep(run_id: str, found: Calibration) -> records.Plan[None]:
+def _keep(run_id: str, found: Calibration) -> plans.Plan[None]:
     yield [PutOp(records.calibration(run_id), _FOUND, {"calibration": found.to_json()}, index=False)]
 
 

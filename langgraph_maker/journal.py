@@ -25,6 +25,7 @@ from typing import IO
 from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
 from langgraph_maker import records
+from langgraph_maker.cells import ends_of, gapless, header, items_at, last_of
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
 from langgraph_maker.ladder.questions import Form, Question, asked_about, check_form
@@ -73,7 +74,7 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
     """
     found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
     stride = found["stride"] if found else records.ONE_LANE
-    for step, item in _items(store, run_id, stride, range(start, sys.maxsize)):
+    for step, item in items_at(store, run_id, stride, range(start, sys.maxsize)):
         if (entry := records.read_entry(item, run_id, step)) is None:
             return
         yield entry
@@ -88,7 +89,7 @@ def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
         JournalError: When there is no such run, or an entry is not as it was written.
     """
     stride = header(store, run_id)["stride"]
-    cells = [(start, ends) for (start, _), ends in _ends(store, run_id)]
+    cells = [(start, ends) for (start, _), ends in ends_of(store, run_id)]
     places = range(max(ends - start for start, ends in cells))
     wanted = (start + place for place in places for start, ends in cells if start + place < ends)
     while batch := list(islice(wanted, _BATCH)):
@@ -103,7 +104,7 @@ def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
     Raises:
         JournalError: When there is no such run, or a ballot cannot be read.
     """
-    ahead = [ends for (_, end), ends in _ends(store, run_id) if ends < end]
+    ahead = [ends for (_, end), ends in ends_of(store, run_id) if ends < end]
     found = zip(ahead, store.batch([records.get_open(run_id, step) for step in ahead]), strict=True)
     ballots = [records.read_open(item, run_id, step) for step, item in found]  # type: ignore[arg-type]
     return [ballot for ballot in ballots if ballot is not None]
@@ -116,18 +117,6 @@ def alarms(store: BaseStore, run_id: str) -> list[Alarm]:
         JournalError: When they cannot be read.
     """
     return records.read_alarms(store.batch([records.get_alarms(run_id)])[0], run_id)  # type: ignore[arg-type]
-
-
-def header(store: BaseStore, run_id: str) -> Header:
-    """What the run is: its task, parameters and k, who worked on it, how it stood when it last ended.
-
-    Raises:
-        JournalError: When there is no such run.
-    """
-    found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
-    if found is None:
-        raise JournalError(f"there is no run {run_id!r} in this store")
-    return found
 
 
 def runs(store: BaseStore) -> Iterator[Header]:
@@ -164,7 +153,7 @@ def steps(store: BaseStore, run_id: str) -> int:
     Raises:
         JournalError: When there is no such run.
     """
-    return sum(ends - start for (start, _), ends in _ends(store, run_id))
+    return sum(ends - start for (start, _), ends in ends_of(store, run_id))
 
 
 def verify(store: BaseStore, run_id: str) -> list[Problem]:
@@ -178,13 +167,13 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
     Raises:
         JournalError: When there is no such run.
     """
-    head, cells = header(store, run_id), _ends(store, run_id)
+    head, cells = header(store, run_id), ends_of(store, run_id)
     order, stride = [session["writer"] for session in head["sessions"]], head["stride"]
     problems: list[Problem] = []
     last: Entry | None = None
     for (start, end), ends in cells:
         session = 0
-        for step, item in _items(store, run_id, stride, range(start, _last(store, run_id, stride, ends, end) + 1)):
+        for step, item in items_at(store, run_id, stride, range(start, last_of(store, run_id, stride, ends, end) + 1)):
             try:
                 entry = records.read_entry(item, run_id, step)
             except JournalError as error:
@@ -248,8 +237,8 @@ def delete(store: BaseStore, run_id: str) -> None:
         JournalError: When there is no such run.
     """
     stride = header(store, run_id)["stride"]
-    for (first, end), ends in _ends(store, run_id):
-        beyond = _last(store, run_id, stride, ends, end) + 2
+    for (first, end), ends in ends_of(store, run_id):
+        beyond = last_of(store, run_id, stride, ends, end) + 2
         for start in range(first, beyond, _BATCH):
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
@@ -271,7 +260,7 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
     records.check_id(new_id)
     if records.read_header(store.batch([records.get_header(new_id)])[0], new_id) is not None:  # type: ignore[arg-type]
         raise JournalError(f"there is a run {new_id!r} already: fork to another id, or delete that run")
-    ended = _head(store, run_id)
+    ended = gapless(store, run_id)
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= ended:
         raise JournalError(
             f"run {run_id!r} has its first {ended} steps: fork it at one from 0 to {ended}, not at {step}"
@@ -289,55 +278,9 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
         JournalError: When there is no such run.
     """
     file.write(json.dumps(header(store, run_id)) + "\n")
-    for (start, _), ends in _ends(store, run_id):
+    for (start, _), ends in ends_of(store, run_id):
         for entry in islice(read(store, run_id, start), ends - start):
             file.write(json.dumps(entry) + "\n")
-
-
-def _items(store: BaseStore, run_id: str, stride: int, wanted: range) -> Iterator[tuple[int, Item | None]]:
-    for start in range(wanted.start, wanted.stop, _BATCH):
-        batch = range(start, min(start + _BATCH, wanted.stop))
-        yield from zip(batch, store.batch(records.get_entries(run_id, batch, stride)), strict=True)
-
-
-def _ends(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
-    """The run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
-    head = header(store, run_id)
-    sessions, stride = head["sessions"], head["stride"]
-    cuts = sorted({start for session in sessions for start in session["starts"]} or {0})
-    limit = max((session["end"] for session in sessions), default=0)
-    cells = list(zip(cuts, [*cuts[1:], limit], strict=True))
-    low, high = [start for start, _ in cells], [end for _, end in cells]
-    while searched := [cell for cell in range(len(cells)) if low[cell] < high[cell]]:
-        middles = [(low[cell] + high[cell]) // 2 for cell in searched]
-        found = store.batch(records.get_entries(run_id, middles, stride))
-        for cell, middle, item in zip(searched, middles, found, strict=True):
-            if item is None:
-                high[cell] = middle
-            else:
-                low[cell] = middle + 1
-    return list(zip(cells, low, strict=True))
-
-
-def _head(store: BaseStore, run_id: str) -> int:
-    """How many steps there are without a gap."""
-    done = 0
-    for (_, end), ends in _ends(store, run_id):
-        done = ends
-        if ends < end:
-            break
-    return done
-
-
-def _last(store: BaseStore, run_id: str, stride: int, ends: int, end: int) -> int:
-    """The last entry of a cell, one that lies up to 1,024 steps beyond a gap included."""
-    last = ends - 1
-    for step, item in _items(store, run_id, stride, range(ends, end)):
-        if item is not None:
-            last = step
-        elif step - last > _BATCH:
-            break
-    return last
 
 
 def _search(store: BaseStore, where: tuple[str, ...]) -> Iterator[Item]:

@@ -12,7 +12,6 @@ from langgraph.graph import START, StateGraph
 
 from langgraph_maker.context import MakerContext
 from langgraph_maker.errors import UnsolvedError
-from langgraph_maker.graph import default_durability
 from langgraph_maker.hosts import (
     NO_LIMIT,
     Compiled,
@@ -25,6 +24,7 @@ from langgraph_maker.hosts import (
 )
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState
+from langgraph_maker.voting_graph import default_durability
 
 __all__ = ["create_maker_node"]
 

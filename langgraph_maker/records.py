@@ -1,25 +1,22 @@
 """How a run is laid out in a store, and how it is reached: keys, entries, and plans of store operations.
 
 Everything is canonical text under keys computed from the run id and the step, because stores differ in what values
-they take and in how they order a search. A plan is a generator that yields batches of operations and is sent their
-results, so that one piece of code serves synchronous and asynchronous stores.
+they take and in how they order a search.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
-from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
+from langgraph.store.base import GetOp, Item, Op, PutOp
 from typing_extensions import TypedDict
 
 from langgraph_maker.ballot import canonical_bytes
@@ -30,12 +27,9 @@ from langgraph_maker.state import BallotState
 __all__ = [
     "Entry",
     "Header",
-    "Plan",
     "Session",
-    "adrive",
     "calibration",
     "check_id",
-    "drive",
     "drop_entry",
     "drop_header",
     "get_alarms",
@@ -71,11 +65,6 @@ The lanes of a run that began with several are a stride apart. Keys go by the pl
 lanes write side by side lies side by side in the database, which is then twice as fast."""
 FORMAT: Final = 6
 """Of headers and entries; a journal of another format is not read."""
-PATIENCE: Final = 60.0
-"""Seconds for which a failing store is tried again before the run stops."""
-
-T = TypeVar("T")
-Plan: TypeAlias = Generator[Sequence[Op], Any, T]
 
 
 class Entry(TypedDict):
@@ -334,71 +323,6 @@ def writer() -> str:
 @cache
 def _token(pid: int) -> str:
     return f"{pid}-{uuid4().hex[:8]}"
-
-
-def drive(plan: Plan[T], store: BaseStore) -> T:
-    """Run a plan on a synchronous store.
-
-    Raises:
-        JournalError: When the store fails for longer than `PATIENCE`, or in a way that waiting cannot mend.
-    """
-    results: list[Any] | None = None
-    while True:
-        try:
-            ops = plan.send(results)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        attempt = _Attempts()
-        while True:
-            try:
-                results = store.batch(ops)
-                break
-            except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
-                time.sleep(attempt.pause(error))
-
-
-async def adrive(plan: Plan[T], store: BaseStore) -> T:
-    """Run a plan in asynchronous code; a store that is synchronous only is called in a thread."""
-    results: list[Any] | None = None
-    while True:
-        try:
-            ops = plan.send(results)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        attempt = _Attempts()
-        while True:
-            try:
-                results = await _abatch(store, ops)
-                break
-            except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
-                await asyncio.sleep(attempt.pause(error))
-
-
-async def _abatch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
-    try:
-        return await store.abatch(ops)
-    except NotImplementedError:
-        return await asyncio.to_thread(store.batch, ops)
-
-
-class _Attempts:
-    """How long to wait before a failing store is tried again."""
-
-    def __init__(self) -> None:
-        self.deadline = time.monotonic() + PATIENCE
-        self.next = 0.05
-
-    def pause(self, error: Exception) -> float:
-        causes = (error, error.__cause__)
-        passing = any(isinstance(cause, OSError) or type(cause).__name__ in _PASSING for cause in causes)
-        if not passing or "readonly" in str(error) or time.monotonic() > self.deadline:
-            raise JournalError(f"the journal's store failed: {type(error).__name__}: {error}") from error
-        self.next = min(2 * self.next, 2.0)
-        return self.next
-
-
-# sqlite3 and psycopg: locked, disk full, connection lost, pool exhausted
-_PASSING: Final = frozenset({"OperationalError", "InterfaceError", "AdminShutdown", "PoolTimeout", "DiskFull"})
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,6 @@ from langchain_core.runnables.config import ensure_config, patch_config
 from pydantic import Field
 
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.hosts import NO_LIMIT
 from langgraph_maker.intents import Check, OneOfTools, checks_of, intent_of, json_check
 from langgraph_maker.margins import in_words
@@ -25,6 +24,7 @@ from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.red_flags import AnyOf, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.state import Decision, Request, Sampler
+from langgraph_maker.voting_graph import create_voting_graph
 
 __all__ = ["Voting", "VotingModel", "summary"]
 

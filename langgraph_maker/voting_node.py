@@ -15,7 +15,6 @@ from pydantic import BaseModel
 
 from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.graph import create_voting_graph, default_durability
 from langgraph_maker.hosts import NO_LIMIT, areopen, check_on_unresolved, read_from, reopen, saves_at_exit, write_to
 from langgraph_maker.ladder import Audit, LadderLike
 from langgraph_maker.margins import in_words
@@ -28,6 +27,7 @@ from langgraph_maker.nodes.state import VotingInput, VotingState
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.state import Decision
+from langgraph_maker.voting_graph import create_voting_graph, default_durability
 
 __all__ = ["create_voting_node", "one_answer", "structured"]
 

@@ -20,7 +20,7 @@ from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Recording, Scripted, right
 
-from langgraph_maker import asolve, create_maker, journal, records, solve
+from langgraph_maker import asolve, create_maker, journal, plans, solve
 from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import Ledger, TowersOfHanoi
@@ -312,7 +312,7 @@ class TestFaults:
                     raise OSError("database is locked")
                 return super().batch(ops)
 
-        monkeypatch.setattr("langgraph_maker.records.time.sleep", lambda _: None)
+        monkeypatch.setattr("langgraph_maker.plans.time.sleep", lambda _: None)
         assert solve(Counting(2), Scripted(right), store=Locked()).status == "solved"
 
     def test_one_that_lasts_stops_the_run_resumable(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +325,7 @@ class TestFaults:
                     raise OSError("disk full")
                 return super().batch(ops)
 
-        monkeypatch.setattr(records, "PATIENCE", 0.1)
+        monkeypatch.setattr(plans, "PATIENCE", 0.1)
         store, model = Full(), Scripted(right)
 
         def fill(now: Any) -> None:

@@ -25,11 +25,11 @@ from langchain_core.runnables import (
 from pydantic import SecretStr
 from scripted import Recording, Scripted, script
 
-from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.loops import run_sync
 from langgraph_maker.red_flags import Matches, TokenLimit, Truncated
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.state import Request, never_waits
+from langgraph_maker.voting_graph import create_voting_graph
 
 
 def requests(n: int = 3, temperature: float | None = 0.1) -> list[Request]:

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.store.base import BaseStore, GetOp, Op, PutOp
 from typing_extensions import TypedDict
 
-from langgraph_maker import records
+from langgraph_maker import plans, records
 from langgraph_maker.ballot import Ballot, canonical
 from langgraph_maker.errors import JournalError
 from langgraph_maker.margins import check_budget
@@ -120,11 +120,11 @@ class Trials:
         Raises:
             ValueError: When they are of another calibration.
         """
-        await records.adrive(self._load(canonical(about)), self.store)
+        await plans.adrive(self._load(canonical(about)), self.store)
         if self.answers:
             self.on_progress(len(self.answers))
 
-    def _load(self, about: str) -> records.Plan[None]:
+    def _load(self, about: str) -> plans.Plan[None]:
         [kept] = yield [GetOp(self._where, "about", refresh_ttl=False)]
         if kept is None:
             yield [PutOp(self._where, "about", {"about": about}, index=False)]
@@ -249,7 +249,7 @@ class Trials:
         if not batch:
             return
         op: Op = PutOp(self._where, f"batch-{self.batches:06d}", {"answers": json.dumps(batch)}, index=False)
-        await records.adrive(_once(op), self.store)
+        await plans.adrive(_once(op), self.store)
         self._remember(batch)
         self.on_progress(len(self.answers))
 
@@ -259,7 +259,7 @@ class Trials:
         self.batches += 1
 
 
-def _once(op: Op) -> records.Plan[None]:
+def _once(op: Op) -> plans.Plan[None]:
     yield [op]
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import interrupt
 
+from langgraph_maker import records
 from langgraph_maker.ladder.questions import Question, asked_about
 from langgraph_maker.nodes.node import Node
+from langgraph_maker.plans import Plan
 from langgraph_maker.state import BallotState
 
-__all__ = ["ask_node", "check_can_ask", "waiting_for"]
+__all__ = ["ask_node", "check_answers", "check_can_ask", "kept_answers", "waiting_for"]
 
 
 def ask_node() -> Node:
@@ -40,3 +42,27 @@ def check_can_ask(config: RunnableConfig) -> None:
             "AskHuman needs a place where the question waits: compile the graph with a checkpointer (a maker graph"
             " can do with a store)"
         )
+
+
+def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, Any]]:
+    """The answers that were given since the run last waited, each once."""
+    asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
+    if not asking:
+        return {}
+    found = yield [records.get_answer(run_id, int(name)) for name in asking]
+    forms = {name: form for name, item in zip(asking, found, strict=True) if (form := records.read_answer(item))}
+    if forms:
+        yield [records.put_answer(run_id, int(name), None) for name in forms]
+    return forms
+
+
+def check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -> None:
+    """Refuse an answer to what is not asked.
+
+    Raises:
+        ValueError: With what is asked.
+    """
+    asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
+    if wrong := [name for name in answers if name not in asking]:
+        there = f"open are {', '.join(asking)}" if asking else "no question is open"
+        raise ValueError(f"there is no open question {wrong[0]!r} to answer: {there}")

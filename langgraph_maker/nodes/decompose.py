@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -12,14 +12,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore
 
-from langgraph_maker import records
+from langgraph_maker import plans, records
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.context import MakerContext, overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
 from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.margins import check_budget
-from langgraph_maker.nodes.ask import check_can_ask, waiting_for
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, waiting_for
 from langgraph_maker.nodes.limits import overspent, run_id_of, whole
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
@@ -37,7 +37,7 @@ from langgraph_maker.nodes.position import (
 )
 from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
 from langgraph_maker.nodes.telling import Tell, under_way, who_listens
-from langgraph_maker.records import Plan
+from langgraph_maker.plans import Plan
 from langgraph_maker.state import BallotState
 from langgraph_maker.task import Cuttable, Task
 
@@ -138,7 +138,7 @@ class _Decompose:
             if self.asks:
                 check_can_ask(config)
             return role.unjournalled(state, run_id)
-        return records.drive(role.journalled(state, run_id, store), store)
+        return plans.drive(role.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
         role, run_id, store = self.asked(), run_id_of(state, config), get_store()
@@ -146,7 +146,7 @@ class _Decompose:
             if self.asks:
                 check_can_ask(config)
             return role.unjournalled(state, run_id)
-        return await records.adrive(role.journalled(state, run_id, store), store)
+        return await plans.adrive(role.journalled(state, run_id, store), store)
 
     def asked(self) -> _Decompose:
         """As the runtime context has it."""
@@ -174,7 +174,7 @@ class _Decompose:
         last = handed if here is None else known(store, run_id)
         if last is None or (here is not None and here["lanes"] is not last["lanes"]):
             last = yield from attach(self.task, run_id, here, self.terms)
-            kept = yield from _kept_answers(run_id, last["ballots"])
+            kept = yield from kept_answers(run_id, last["ballots"])
             state = {**state, "answers": {**kept, **(state.get("answers") or {})}}
             [raised] = yield [records.get_raised(run_id)]
             self.tell([self.begin(run_id, last, records.read_raised(raised, run_id))])
@@ -216,7 +216,7 @@ class _Decompose:
         if not self.asks and any(ballot["status"] == "asking" for ballot in position["ballots"]):
             again = [restarted(one) if one["status"] == "asking" else one for one in position["ballots"]]
             position = {**position, "ballots": again}
-        _check_answers(state.get("answers") or {}, position["ballots"])
+        check_answers(state.get("answers") or {}, position["ballots"])
         status, reason = self.outcome(position, state)
         draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(position["ballots"])
         if draining:  # what is paid for is waited for
@@ -314,25 +314,6 @@ def _open_seam(lanes: list[Lane]) -> str:
                 f" {lane['end']} began from"
             )
     return ""
-
-
-def _kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, Any]]:
-    """The answers that were given since the run last waited, each once."""
-    asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
-    if not asking:
-        return {}
-    found = yield [records.get_answer(run_id, int(name)) for name in asking]
-    forms = {name: form for name, item in zip(asking, found, strict=True) if (form := records.read_answer(item))}
-    if forms:
-        yield [records.put_answer(run_id, int(name), None) for name in forms]
-    return forms
-
-
-def _check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -> None:
-    asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
-    if wrong := [name for name in answers if name not in asking]:
-        there = f"open are {', '.join(asking)}" if asking else "no question is open"
-        raise ValueError(f"there is no open question {wrong[0]!r} to answer: {there}")
 
 
 def _lanes(task: Task, lanes: int) -> int:

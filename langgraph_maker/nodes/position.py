@@ -18,7 +18,8 @@ from langgraph_maker.events import Totals
 from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.nodes.state import Lane
 from langgraph_maker.nodes.totals import add, nothing
-from langgraph_maker.records import Entry, Header, Plan, Session
+from langgraph_maker.plans import Plan
+from langgraph_maker.records import Entry, Header, Session
 from langgraph_maker.state import BallotState
 from langgraph_maker.task import Cuttable, Segment, Task
 

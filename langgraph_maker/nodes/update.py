@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore, Op
 
-from langgraph_maker import records
+from langgraph_maker import plans, records
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.events import Alarm, Detail, Event, Observer, check_detail
 from langgraph_maker.nodes.ask import waiting_for
@@ -19,7 +19,8 @@ from langgraph_maker.nodes.position import Position, forget, known, move, rememb
 from langgraph_maker.nodes.state import Lane, MakerState
 from langgraph_maker.nodes.telling import Tell, drifted, told_round, told_step, who_listens
 from langgraph_maker.nodes.totals import add
-from langgraph_maker.records import Entry, Plan
+from langgraph_maker.plans import Plan
+from langgraph_maker.records import Entry
 from langgraph_maker.state import BallotState, Verdict
 from langgraph_maker.task import Task
 
@@ -55,11 +56,11 @@ class _Update:
 
     def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         store = get_store()
-        return self.in_state(state) if store is None else records.drive(self.journalled(state, store), store)
+        return self.in_state(state) if store is None else plans.drive(self.journalled(state, store), store)
 
     async def aupdate(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         store = get_store()
-        return self.in_state(state) if store is None else await records.adrive(self.journalled(state, store), store)
+        return self.in_state(state) if store is None else await plans.adrive(self.journalled(state, store), store)
 
     def in_state(self, state: MakerState) -> dict[str, Any]:
         position, entries = self.commit(state, {})

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
-from langgraph_maker import records
+from langgraph_maker import plans
 from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
@@ -18,7 +18,7 @@ from langgraph_maker.nodes.limits import overspent, run_id_of
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.position import check_fixed, reopened
 from langgraph_maker.nodes.state import RunStatus
-from langgraph_maker.records import Plan
+from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.growth import in_short
 from langgraph_maker.recursion.record import Counts, Held, counted, fetch, head, sums, written
 from langgraph_maker.recursion.stages import Question
@@ -63,13 +63,13 @@ class _Frontier:
         run_id, store = run_id_of(state, config), get_store()
         if store is None:
             return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
-        return records.drive(self.journalled(state, run_id), store)
+        return plans.drive(self.journalled(state, run_id), store)
 
     async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
         run_id, store = run_id_of(state, config), get_store()
         if store is None:
             return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
-        return await records.adrive(self.journalled(state, run_id), store)
+        return await plans.adrive(self.journalled(state, run_id), store)
 
     def begin(self, state: RecursiveState) -> Held:
         problem = state.get("problem")

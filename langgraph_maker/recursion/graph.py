@@ -9,7 +9,7 @@ from typing import Any, Literal
 from langgraph.graph import END, START, StateGraph
 
 from langgraph_maker.ballot import check_margin
-from langgraph_maker.graph import check_cost, subgraph_node, voting_round
+from langgraph_maker.graph import check_cost
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.nodes.closing import closing
@@ -25,6 +25,7 @@ from langgraph_maker.recursion.stages import Question, Stages
 from langgraph_maker.recursion.state import RecursiveInput, RecursiveOutput, RecursiveState
 from langgraph_maker.red_flags import RedFlag, RuleLike
 from langgraph_maker.sampling import token_allowance
+from langgraph_maker.voting_graph import subgraph_node, voting_round
 
 __all__ = ["create_recursive_maker"]
 

@@ -10,12 +10,12 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
-from langgraph_maker import records
+from langgraph_maker import plans
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.margins import in_words
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, unanswered
-from langgraph_maker.records import Plan
+from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.record import Held, counted, written
 from langgraph_maker.recursion.stages import Stages
 from langgraph_maker.recursion.state import Grown, RecursiveState, Unsettled
@@ -53,13 +53,13 @@ class _Grow:
     def grow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
         held, events = self.grown(state)
         if (store := get_store()) is not None:
-            records.drive(self.journalled(state, held), store)
+            plans.drive(self.journalled(state, held), store)
         return self.tell(held, events)
 
     async def agrow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
         held, events = self.grown(state)
         if (store := get_store()) is not None:
-            await records.adrive(self.journalled(state, held), store)
+            await plans.adrive(self.journalled(state, held), store)
         return self.tell(held, events)
 
     def journalled(self, state: RecursiveState, held: Held) -> Plan[None]:

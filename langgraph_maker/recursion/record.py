@@ -14,9 +14,9 @@ from typing import Any, Final
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from typing_extensions import TypedDict
 
-from langgraph_maker import records
+from langgraph_maker import plans, records
 from langgraph_maker.errors import JournalError
-from langgraph_maker.records import Plan
+from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.tree import ROOT, Tree
 from langgraph_maker.state import BallotState, Usage, total_usage
 
@@ -85,9 +85,9 @@ def read_tree(store: BaseStore, run_id: str) -> Tree:
     Raises:
         JournalError: When there is no such run, or a record is not as it was written.
     """
-    if (begun := records.drive(head(run_id), store)) is None:
+    if (begun := plans.drive(head(run_id), store)) is None:
         raise JournalError(f"the store holds no recursive run {run_id!r}")
-    return records.drive(fetch(run_id, begun), store)["tree"]
+    return plans.drive(fetch(run_id, begun), store)["tree"]
 
 
 def written(

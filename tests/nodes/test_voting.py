@@ -16,10 +16,10 @@ from scripted import Scripted, script, scripts
 
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.errors import SamplingError
-from langgraph_maker.graph import create_voting_graph
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.red_flags import RedFlag, Truncated
 from langgraph_maker.state import Decision
+from langgraph_maker.voting_graph import create_voting_graph
 
 
 def vote(model: Any, *, k: int = 3, ids: str = "q", **options: Any) -> list[Decision]:

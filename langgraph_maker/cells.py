@@ -1,0 +1,74 @@
+"""Where a run's entries lie: its cells, from cut to cut of all its lanes, and how far each has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from langgraph.store.base import BaseStore, Item
+
+from langgraph_maker import records
+from langgraph_maker.errors import JournalError
+from langgraph_maker.records import Header
+
+__all__ = ["ends_of", "gapless", "header", "items_at", "last_of"]
+
+_BATCH = 1024
+
+
+def header(store: BaseStore, run_id: str) -> Header:
+    """What the run is: its task, parameters and k, who worked on it, how it stood when it last ended.
+
+    Raises:
+        JournalError: When there is no such run.
+    """
+    found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
+    if found is None:
+        raise JournalError(f"there is no run {run_id!r} in this store")
+    return found
+
+
+def items_at(store: BaseStore, run_id: str, stride: int, wanted: range) -> Iterator[tuple[int, Item | None]]:
+    """What the store has at each of these steps, 1,024 at a time."""
+    for start in range(wanted.start, wanted.stop, _BATCH):
+        batch = range(start, min(start + _BATCH, wanted.stop))
+        yield from zip(batch, store.batch(records.get_entries(run_id, batch, stride)), strict=True)
+
+
+def ends_of(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
+    """The run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
+    head = header(store, run_id)
+    sessions, stride = head["sessions"], head["stride"]
+    cuts = sorted({start for session in sessions for start in session["starts"]} or {0})
+    limit = max((session["end"] for session in sessions), default=0)
+    cells = list(zip(cuts, [*cuts[1:], limit], strict=True))
+    low, high = [start for start, _ in cells], [end for _, end in cells]
+    while searched := [cell for cell in range(len(cells)) if low[cell] < high[cell]]:
+        middles = [(low[cell] + high[cell]) // 2 for cell in searched]
+        found = store.batch(records.get_entries(run_id, middles, stride))
+        for cell, middle, item in zip(searched, middles, found, strict=True):
+            if item is None:
+                high[cell] = middle
+            else:
+                low[cell] = middle + 1
+    return list(zip(cells, low, strict=True))
+
+
+def gapless(store: BaseStore, run_id: str) -> int:
+    """How many steps there are without a gap."""
+    done = 0
+    for (_, end), ends in ends_of(store, run_id):
+        done = ends
+        if ends < end:
+            break
+    return done
+
+
+def last_of(store: BaseStore, run_id: str, stride: int, ends: int, end: int) -> int:
+    """The last entry of a cell, one that lies up to 1,024 steps beyond a gap included."""
+    last = ends - 1
+    for step, item in items_at(store, run_id, stride, range(ends, end)):
+        if item is not None:
+            last = step
+        elif step - last > _BATCH:
+            break
+    return last
