@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from langgraph_maker import journal, solve
+from langgraph_maker.cli import app
 from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
@@ -220,12 +222,23 @@ class TestUsage:
             ([], "Missing argument"),
         ],
     )
-    def test_bad_input_is_said_and_exits_2(self, arguments: list[str], message: str, folder: Path) -> None:
-        done = run(*arguments, cwd=folder)
-        assert done.returncode == 2
+    def test_bad_input_is_said_and_exits_2(
+        self, arguments: list[str], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.delitem(sys.modules, "own", raising=False)
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        done = CliRunner().invoke(app, ["run", *arguments])
+        assert done.exit_code == 2
         assert message in done.stderr
         assert "Traceback" not in done.stderr
         assert done.stdout == ""
+
+    def test_and_so_does_a_process(self) -> None:
+        done = run("hanoi", "--disks", "0")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "from 1 to 30, not 0" in done.stderr
 
 
 class TestUnresolved:
@@ -303,7 +316,7 @@ class TestGoingOn:
                 time.sleep(0.05)
         pytest.fail(f"no {steps} steps within a minute")
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_a_signal_stops_it_and_the_printed_command_goes_on(self, tmp_path: Path, number: signal.Signals) -> None:
         db = tmp_path / "run db.sqlite"
         process = self.start(db, "--disks", "9", "--run-id", "my run")

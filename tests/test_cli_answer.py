@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 from test_cli import maker
+from typer.testing import CliRunner
+
+from langgraph_maker import journal
+from langgraph_maker.cli import app
+from langgraph_maker.stores import open_store
+
+pytestmark = pytest.mark.xdist_group("answer")
 
 RUN = (
     *("run", "hanoi", "--disks", "4", "--model", "sim:hard=0.2,repeats=0.5,error=0.05", "--run-id", "a"),
@@ -43,10 +50,11 @@ def test_shows_what_is_asked(waiting: Path) -> None:
     ],
 )
 def test_bad_answers(waiting: Path, arguments: tuple[str, ...], message: str) -> None:
-    step = json.loads(maker(*RUN, "--db", str(waiting)).stdout)["questions"][0]["id"]
-    given = [step if one == "STEP" else one for one in arguments]
-    said = maker("answer", *given, "--run-id", "a", "--db", str(waiting))
-    assert said.returncode == 2
+    with open_store(str(waiting)) as store:
+        [question] = journal.questions(store, "a")
+    given = [question["id"] if one == "STEP" else one for one in arguments]
+    said = CliRunner().invoke(app, ["answer", *given, "--run-id", "a", "--db", str(waiting)])
+    assert said.exit_code == 2
     assert message in said.stderr
 
 

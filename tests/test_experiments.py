@@ -27,6 +27,8 @@ from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.tasks import TowersOfHanoi
 
+pytestmark = pytest.mark.xdist_group("experiments")  # most read what one run of each has found
+
 SMALL: dict[str, dict[str, Any]] = {
     "scaling": {"models": ["sim:error=0.2", "sim:error=0.05"], "disks": [2], "samples": 6},
     "calibration": {"models": ["sim:gpt-4.1-mini", "sim:llama-3.2-3b"], "disks": [4, 6], "samples": 30},

@@ -198,6 +198,7 @@ def test_deleting_lets_the_id_begin_again(store: BaseStore) -> None:
     assert run(store, steps=4).status == "solved"
 
 
+@pytest.mark.slow
 def test_bytes_a_step_are_constant(tmp_path: Path) -> None:
     def size(steps: int) -> int:
         with open_store(str(tmp_path / f"{steps}.sqlite")) as store:

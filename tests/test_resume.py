@@ -83,7 +83,7 @@ def check_kills(
     assert 0 <= counter.stat().st_size - int(samples) <= in_flight
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("mode", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 def test_kill_at_any_moment(tmp_path: Path, mode: str) -> None:
     check_kills(str(tmp_path / "run.sqlite"), 8, tmp_path, 3, signal.SIGKILL, mode)
 

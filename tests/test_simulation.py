@@ -710,6 +710,7 @@ def mini_answers() -> list[list[tuple[str, int, str]]]:
     return steps
 
 
+@pytest.mark.slow
 def test_the_ballots_of_the_simulation_follow_the_chain(mini_answers: list[list[tuple[str, int, str]]]) -> None:
     open_after: Counter[int] = Counter()
     for answers in mini_answers:
@@ -725,6 +726,7 @@ def test_the_ballots_of_the_simulation_follow_the_chain(mini_answers: list[list[
         assert_share(open_after[number], len(mini_answers), float(expected[number]))
 
 
+@pytest.mark.slow
 def test_one_answer_in_ten_is_wrong_past_700_tokens_and_one_in_a_thousand_below(
     mini_answers: list[list[tuple[str, int, str]]],
 ) -> None:
@@ -736,6 +738,7 @@ def test_one_answer_in_ten_is_wrong_past_700_tokens_and_one_in_a_thousand_below(
     assert_share(wrong.total(), len(first), 0.0022)
 
 
+@pytest.mark.slow
 def test_collisions_gather_unless_flagged_answers_are_discarded(
     mini_answers: list[list[tuple[str, int, str]]],
 ) -> None:

@@ -393,7 +393,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("end", ["", "1], [], []]"])
+@pytest.mark.parametrize("end", ["", pytest.param("1], [], []]", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("before", "repeated"), HOSTILE)
 def test_hostile_text_is_read_in_linear_time(before: str, repeated: str, end: str) -> None:
     text = before + repeated * (HUGE // len(repeated)) + end
