@@ -160,7 +160,7 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
         if "flag" in verdict:
             reason, last_flag = verdict["flag"]["reason"], str(RedFlag(**verdict["flag"]))
             flags = {**flags, reason: flags.get(reason, 0) + 1}
-        elif not hedge or (ballot.deficit and number >= first):  # hedges that come too late are drawn, and do not count
+        elif number >= first and (ballot.deficit or not hedge):  # what comes too late is drawn, and does not count
             ballot.cast(verdict["vote"], verdict["key"])
     after: BallotState = {
         **state,
