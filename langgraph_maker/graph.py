@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from langgraph_maker import prices
+from langgraph_maker.answers import CanWrite
 from langgraph_maker.ballot import Relation
 from langgraph_maker.context import MakerContext
 from langgraph_maker.events import Detail, Observer
@@ -41,7 +43,8 @@ from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RedFlag, RuleLike
 from langgraph_maker.sampling import token_allowance
 from langgraph_maker.several import sampler_of
-from langgraph_maker.task import Task, Varied
+from langgraph_maker.state import Verdict
+from langgraph_maker.task import Task, Varied, Vote
 from langgraph_maker.voting_graph import subgraph_node, voting_round
 
 __all__ = ["check_cost", "create_maker"]
@@ -200,7 +203,7 @@ def create_maker(
             "escalate",
             escalate_node(
                 ladder=rungs,
-                read=reader(parse=task.parse, key=task.vote_key, validate=validate),
+                read=_reading(task, red_flags),
                 observer=observer,
             ),
         )
@@ -223,6 +226,21 @@ def _prompts(task: Task) -> list[Prompt]:
     if not isinstance(task.variants, int) or isinstance(task.variants, bool) or task.variants < 1:
         raise ValueError(f"variants of {task.name} is how many prompts it has, at least 1, not {task.variants!r}")
     return [task.prompt, *(partial(task.prompt, variant=variant) for variant in range(1, task.variants))]
+
+
+def _reading(task: Task, red_flags: RuleLike | None) -> Callable[[Any, Any], Verdict]:
+    """What reads a human's answer: as a response, and only what the task can go on from."""
+
+    def validate(state: Any, vote: Any) -> RedFlag | None:
+        if not isinstance(vote, dict) or not vote.keys() >= Vote.__annotations__.keys():
+            return RedFlag("malformed", "an action and a next state are asked for")
+        vote = cast("Vote", vote)
+        if (flag := task.validate(state, vote)) is None:
+            task.advance(state, vote)
+        return flag
+
+    render = task.render if isinstance(task, CanWrite) else json.dumps
+    return reader(parse=task.parse, key=task.vote_key, validate=validate, red_flags=red_flags, render=render)
 
 
 def _validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:

@@ -124,7 +124,7 @@ def create_voting_graph(
     )
     if rungs.plain:
         return builder.add_conditional_edges("tally", _goes_on, ["sample", END])
-    read = reader(parse=parse, key=key, validate=validate)
+    read = reader(parse=parse, key=key, validate=validate, red_flags=red_flags)
     builder.add_node("escalate", closing(pool, escalate_node(ladder=rungs, read=read, decisions=True)))
     builder.add_conditional_edges(
         "tally",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -81,12 +81,12 @@ class TestDiversity:
         assert run.status == "solved"
         assert {request.model for request in third.batches[0]} == {2}
 
-    def test_each_pair_of_prompt_and_model_has_its_turn(self) -> None:
-        ladder = read_ladder(
-            [Tier(variants="all", model=["sim:a", "sim:b"])], model="sim:a", k=3, prompts=2, decorrelate=None
-        )
-        turns = [ladder.rungs[0].turn(vote) for vote in range(4)]
-        assert sorted(turns) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    @pytest.mark.parametrize(("prompts", "models"), [(2, 2), (2, 4), (4, 6), (3, 2), (4, 2)])
+    def test_each_pair_of_prompt_and_model_has_its_turn(self, prompts: int, models: int) -> None:
+        asked = [f"sim:error=0.{number}" for number in range(models)]
+        ladder = read_ladder([Tier(variants="all", model=asked)], model=asked[0], k=3, prompts=prompts)
+        turns = [ladder.rungs[0].turn(vote) for vote in range(prompts * models)]
+        assert sorted(turns) == [(prompt, model) for prompt in range(prompts) for model in range(models)]
         assert turns[0][0] != turns[1][0] and turns[0][1] != turns[1][1]  # noqa: PT018 - both change
 
 
@@ -194,6 +194,20 @@ class TestAudit:
         again = solve(VariedCounting(4), Scripted(stuck(2)), k=3, store=store, run_id="a", audit=1.0)
         assert (again.status, again.steps) == ("unresolved", 2), "entering again does not let the first vote stand"
 
+    def test_no_audit_vote_decides_where_a_run_goes_on_without_the_audit(self) -> None:
+        model, saver = Scripted(stuck(0, variants=(1, 2))), InMemorySaver()
+        task, config = VariedCounting(1), cast("Any", {"configurable": {"thread_id": "a"}})
+        graph = create_maker(task, model, k=3, audit=1.0).compile(checkpointer=saver, interrupt_before=["escalate"])
+        graph.invoke({}, config)
+        graph.invoke(None, config)  # the vote is right, 3 to 0; its audit is wrong, 2 to 0, and not looked at
+        result = create_maker(task, model, k=3).compile(checkpointer=saver).invoke(None, config)
+        assert (result["status"], result["final_state"]) == ("solved", 1)
+
+    @pytest.mark.parametrize("ladder", ["default", [Tier(), Tier(k=10)]])
+    def test_a_tier_has_the_samples_that_its_margin_takes(self, ladder: Any) -> None:
+        run = solve(Counting(1), Scripted(level(0)), k=3, max_samples=4, ladder=ladder)
+        assert run.status == "unresolved"
+
     def test_another_model_may_audit(self) -> None:
         other = Scripted(right)
         run = solve(Counting(4), Scripted(stuck(2)), k=3, audit=Audit(share=1.0, model=other))
@@ -252,6 +266,13 @@ class TestHumans:
             ({}, "an answer is one of"),
             (None, "an answer is one of"),
             ({"answer": {"no": float("nan")}}, "malformed"),
+            ({"answer": None}, "malformed"),
+            ({"answer": {}}, "malformed"),
+            ({"answer": {"action": "x", "next_state": "y"}}, "malformed"),
+            ({"answer": [1, 2]}, "malformed"),
+            ({"abort": 0}, "an answer is one of"),
+            ({"abort": "false"}, "an answer is one of"),
+            ({"retry": "no"}, "an answer is one of"),
         ],
     )
     def test_what_is_no_answer_is_asked_again_and_nothing_is_lost(self, form: Any, problem: str) -> None:
@@ -263,6 +284,53 @@ class TestHumans:
         assert again.questions[0]["candidates"] == run.questions[0]["candidates"]
         done = solve(Counting(3), model, store=store, run_id="a", answers={"1": {"answer": "2"}}, **ASKING)
         assert done.status == "solved"
+
+    @pytest.mark.parametrize(
+        "vote",
+        [{"action": "x", "next_state": "y"}, {"action": [9, 9, 9], "next_state": [[], [], []]}, {"next_state": 2}, 5],
+    )
+    def test_no_vote_is_taken_that_no_response_could_be(self, vote: Any) -> None:
+        store, task = InMemoryStore(), TowersOfHanoi(3)
+        options: dict[str, Any] = {"store": store, "run_id": "a", "ladder": [Tier(samples=4), AskHuman()]}
+        run = solve(task, "sim:error=0.6", **options)
+        [question] = run.questions
+        again = solve(task, "sim:error=0.6", answers={question["id"]: {"answer": vote}}, **options)
+        assert (again.status, again.steps) == ("waiting", run.steps)
+        assert "no answer to this step" in again.questions[0]["problem"]
+        right_one = task.oracle(question["state"])
+        done = solve(task, "sim:error=0", answers={question["id"]: {"answer": right_one}}, **options)
+        assert (done.status, journal.verify(store, "a")) == ("solved", [])
+
+    def test_an_answer_is_kept_until_what_follows_is_journalled(self) -> None:
+        store, limited = InMemoryStore(), {**ASKING, "max_total_samples": 5}
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        journal.answer(store, "a", "1", {"pick": 0})
+        with pytest.raises(ValueError, match="no open question '77'"):
+            solve(Counting(3), Scripted(level(1)), store=store, run_id="a", answers={"77": {"pick": 0}}, **ASKING)
+        assert solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **limited).status == "stopped"
+        assert solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING).status == "solved"
+
+    def test_and_so_is_one_that_is_given_to_a_run_that_stops(self) -> None:
+        store, limited = InMemoryStore(), {**ASKING, "max_total_samples": 5}
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        answers = {"1": {"pick": 0}}
+        stopped = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", answers=answers, **limited)
+        assert stopped.status == "stopped"
+        assert solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING).status == "solved"
+
+    def test_parked_steps_take_no_lane(self) -> None:
+        store, task = InMemoryStore(), TowersOfHanoi(4)
+
+        def answer(request: Request) -> str:
+            state = task.read_state(request.messages)
+            lost = request.subtask_id == "0" and request.number % 2
+            return task.render(task.wrong_votes(state)[0] if lost else task.oracle(state))
+
+        first = solve(task, Scripted(answer), lanes=4, store=store, run_id="a", max_total_samples=12, **ASKING)
+        assert first.status == "stopped"
+        run = solve(task, Scripted(answer), lanes=1, store=store, run_id="a", **ASKING)
+        assert (run.status, [question["id"] for question in run.questions]) == ("waiting", ["0"])
+        assert run.steps == 15 - 3, "all but the lane of the parked step"
 
     def test_another_answer_is_read_as_a_response_is(self) -> None:
         store = InMemoryStore()
@@ -456,6 +524,10 @@ class TestBadInput:
             ({"ladder": []}, "the ladder is empty"),
             ({"ladder": [Tier(), Tier()]}, "tier 1 of the ladder asks as the one before"),
             ({"ladder": [Tier(), Tier(samples=50)]}, "tier 1 of the ladder asks as the one before"),
+            ({"ladder": [Tier(), Tier(k=3)]}, "tier 1 of the ladder asks as the one before"),
+            ({"ladder": [Tier(variants=[0, 1]), Tier(variants=[1, 0])]}, "tier 1 of the ladder asks as the one before"),
+            ({"ladder": [Tier(variants=[0, 0])]}, "names a variant twice"),
+            ({"ladder": [Tier(), Tier(k=4, carry=cast("Any", "x"))]}, "carry='x'"),
             ({"ladder": [AskHuman(), Tier()]}, "nothing comes after a human"),
             ({"ladder": [Tier(variants=[3])]}, "asks for variant 3: there is 0 to 2"),
             ({"ladder": [Tier(variants=[-1])]}, "asks for variant -1"),

@@ -36,7 +36,9 @@ def test_a_task_of_one_wording_asks_in_that_one() -> None:
     assert task.prompt(7) == Counting(300).prompt(7, variant=2)
 
 
-@pytest.mark.parametrize("text", [" 42\n", "042", "42 43", "", " ", "-1", "４２", "42.0", "forty-two", "1" * 5000])
+@pytest.mark.parametrize(
+    "text", [" 42\n", "042", "42 43", "", " ", "-1", "\uff14\uff12", "42.0", "forty-two", "1" * 5000]
+)
 def test_what_is_no_number_alone_is_flagged(text: str) -> None:
     with pytest.raises(RedFlag):
         Counting().parse(text)
@@ -55,5 +57,4 @@ def test_the_model_counts(weights: str) -> None:
     command = [sys.executable, "-m", "examples.local_model", "--to", "12", "--calibrate", "4", "--weights", weights]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    print(done.stdout)
-    *_, alone, one, all_wordings = done.stdout.splitlines()
+    *_, all_wordings = done.stdout.splitlines()

@@ -62,7 +62,8 @@ def asked_in_words(question: Question, db: str, run_id: str) -> str:
         for place, one in enumerate(question["candidates"])
     ]
     command = ["langgraph-maker", "answer", question["id"], "--run-id", run_id, "--db", shown(db)]
-    return "\n".join([*lines, f"  {shlex.join(command)} --pick 0 (or --answer TEXT, --retry, --abort)"])
+    ways = ["--pick 0", "--answer TEXT", "--retry", "--abort"][0 if question["candidates"] else 1 :]
+    return "\n".join([*lines, f"  {shlex.join(command)} {ways[0]} (or {', '.join(ways[1:])})"])
 
 
 def read_tiers(name: Literal["none", "default", "human"], tiers: list[str]) -> LadderLike:
@@ -111,4 +112,5 @@ _READ: dict[str, Any] = {
     "temperature": float,
     "variants": _variants,
     "model": _models,
+    "carry": lambda text: {"true": True, "false": False}.get(text, text),
 }

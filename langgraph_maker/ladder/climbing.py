@@ -67,7 +67,8 @@ class Ladder:
         """The margin that a ballot takes, at least `margin`, and how many samples it may have used by then."""
         rung, climb = self.rung(ballot), ballot.get("climb")
         k = rung.k if rung is self.audit else max(rung.k, margin)
-        budget = check_budget(max_samples if rung.samples is None else rung.samples, k)
+        samples = max_samples if rung.samples is None else rung.samples
+        budget = check_budget(samples if samples is None or samples >= k else None, k)
         return k, budget + (climb["drawn"] if climb else 0)
 
     @staticmethod
@@ -93,11 +94,17 @@ class Ladder:
 
         What a higher tier decides is not audited: it was asked in another way already.
         """
-        if ballot["status"] != "decided" or self.audit is None or "human" in ballot:
+        if ballot["status"] != "decided" or "human" in ballot:
             return ballot["status"] == "unresolved"
         climb = ballot.get("climb") or START
+        if climb["held"] is not None or self.audit is None:
+            return climb["held"] is not None
         confirmed = climb["audits"] > climb["disagreed"]
-        return climb["held"] is not None or (climb["tier"] == 0 and not confirmed and self.drawn_by_lot(ballot))
+        return climb["tier"] == 0 and not confirmed and self.drawn_by_lot(ballot)
+
+    def fitting(self, ballot: BallotState) -> BallotState:
+        """The ballot, begun again where it is in an audit that is not asked for any more: no audit's vote decides."""
+        return restarted(ballot) if self.audit is None and ballot.get("climb", START)["held"] is not None else ballot
 
     def drawn_by_lot(self, ballot: BallotState) -> bool:
         """Whether a step is among those that are audited."""
@@ -110,6 +117,8 @@ class Ladder:
         It goes into an audit or comes out of it, climbs, waits for a human, or stays unresolved.
         """
         climb = ballot.get("climb") or START
+        if self.audit is None and climb["held"] is not None:
+            return self.fitting(ballot)
         if "climb" not in ballot and not self.has_more(ballot) and ballot["status"] == "unresolved":
             return ballot
         if ballot["status"] == "decided" and climb["held"] is None:

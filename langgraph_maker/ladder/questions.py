@@ -22,7 +22,7 @@ class Form(TypedDict, total=False):
 
     Attributes:
         pick: The number of a candidate, from 0.
-        answer: Another answer: the text of one, as a model would word it, or the vote itself.
+        answer: Another answer: the text of one, as a model would word it, or a vote that can be worded so.
         retry: True to let the vote begin again, in the first tier.
         abort: True to give the step up: it is unresolved then.
     """
@@ -86,11 +86,20 @@ def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:
         return restarted(ballot)
     if "abort" in form:
         return {**ballot, "status": "unresolved"}
-    verdict = _picked(ballot, form["pick"]) if "pick" in form else read(form["answer"], ballot["state"])
+    verdict = _picked(ballot, form["pick"]) if "pick" in form else _read(ballot, form["answer"], read)
     if "flag" not in verdict:
         return {**ballot, "status": "decided", "human": verdict}
     flag = verdict["flag"]
     return _asked_again(ballot, f"that is no answer to this step: {flag['reason']}: {flag['detail']}")
+
+
+def _read(ballot: BallotState, answer: Any, read: Read) -> Verdict:
+    """One of the candidates, or what is read as a response would be."""
+    if not isinstance(answer, str):
+        for key, vote in ballot["votes"].items():
+            if vote == answer:
+                return {"key": key, "vote": vote}
+    return read(answer, ballot["state"])
 
 
 def _picked(ballot: BallotState, pick: int) -> Verdict:
@@ -130,7 +139,8 @@ def _read_form(answer: Any) -> Form | str:
     if not isinstance(form, dict):
         return _no_form(answer)
     given = [name for name, value in form.items() if name == "answer" or (value is not None and value is not False)]
-    if len(given) != 1 or form.keys() - Form.__annotations__.keys():
+    typed = all(form[name] is True for name in given if name in {"retry", "abort"})
+    if len(given) != 1 or not typed or form.keys() - Form.__annotations__.keys():
         return _no_form(answer)
     return cast("Form", {given[0]: form[given[0]]})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isfinite
+from math import isfinite, lcm
 from operator import index
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ def read_ladder(
     rungs: list[Rung] = []
     for place, tier in enumerate(tier for tier in tiers if isinstance(tier, Tier)):
         rung = _rung(tier, f"tier {place}", models, k, prompts)
-        if rungs and rungs[-1][:3] == rung[:3]:
+        if rungs and _alike(rungs[-1], rung):
             raise ValueError(
                 f"tier {place} of the ladder asks as the one before it does, which did not settle: give it other"
                 " variants, another model, temperature or k"
@@ -115,7 +115,13 @@ def _rung(tier: Tier, name: str, models: list[Model], k: int | None, prompts: in
         raise ValueError(f"{name} has temperature={heat!r}: it is a number of at least 0, or None for the run's")
     if heat is not None and not isfinite(heat):
         raise ValueError(f"{name} has temperature={heat!r}: it is a finite number")
-    return Rung(_turns(tier, name, models, prompts), heat, tier.k or 1, tier.samples, tier.carry)
+    if tier.carry not in {True, False}:
+        raise ValueError(f"{name} has carry={tier.carry!r}: it is True or False")
+    return Rung(_turns(tier, name, models, prompts), heat, tier.k or k or 1, tier.samples, tier.carry)
+
+
+def _alike(one: Rung, other: Rung) -> bool:
+    return {*one.turns} == {*other.turns} and (one.temperature, one.k) == (other.temperature, other.k)
 
 
 def _turns(tier: Tier | Audit, name: str, models: list[Model], prompts: int) -> list[tuple[int, int]]:
@@ -130,10 +136,8 @@ def _turns(tier: Tier | Audit, name: str, models: list[Model], prompts: int) -> 
             models.append(one)
         numbers.append(next(n for n, known in enumerate(models) if one is known or one == known))
     rows, columns = len(variants), len(numbers)
-    return [
-        (variants[turn % rows], numbers[(turn + turn // rows) % columns if rows % columns == 0 else turn % columns])
-        for turn in range(rows * columns)
-    ]
+    again = lcm(rows, columns)  # after so many turns the same pairs would come
+    return [(variants[turn % rows], numbers[(turn + turn // again) % columns]) for turn in range(rows * columns)]
 
 
 def _models(model: Model | Sequence[Model]) -> list[Model]:
@@ -149,6 +153,8 @@ def _variants(variants: Variants, name: str, prompts: int) -> list[int]:
         if not _whole(variant) or not 0 <= int(variant) < prompts:
             there = f"0 to {prompts - 1}" if prompts > 1 else f"0 alone; {_NO_VARIANTS}"
             raise ValueError(f"{name} asks for variant {variant!r}: there is {there}")
+    if len({*variants}) < len(variants):
+        raise ValueError(f"{name} names a variant twice: {list(variants)}")
     return [int(variant) for variant in variants]
 
 

@@ -45,15 +45,12 @@ def check_can_ask(config: RunnableConfig) -> None:
 
 
 def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, Any]]:
-    """The answers that were given since the run last waited, each once."""
+    """The answers that were given since the run last waited; they are kept until what follows of them is journalled."""
     asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
     if not asking:
         return {}
     found = yield [records.get_answer(run_id, int(name)) for name in asking]
-    forms = {name: form for name, item in zip(asking, found, strict=True) if (form := records.read_answer(item))}
-    if forms:
-        yield [records.put_answer(run_id, int(name), None) for name in forms]
-    return forms
+    return {name: form for name, item in zip(asking, found, strict=True) if (form := records.read_answer(item))}
 
 
 def check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -> None:

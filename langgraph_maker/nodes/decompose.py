@@ -174,8 +174,12 @@ class _Decompose:
         last = handed if here is None else known(store, run_id)
         if last is None or (here is not None and here["lanes"] is not last["lanes"]):
             last = yield from attach(self.task, run_id, here, self.terms)
+            given = state.get("answers") or {}
+            check_answers(given, last["ballots"])
+            if given:
+                yield [records.put_answer(run_id, int(name), form) for name, form in given.items()]
             kept = yield from kept_answers(run_id, last["ballots"])
-            state = {**state, "answers": {**kept, **(state.get("answers") or {})}}
+            state = {**state, "answers": {**kept, **given}}
             [raised] = yield [records.get_raised(run_id)]
             self.tell([self.begin(run_id, last, records.read_raised(raised, run_id))])
         remember(store, run_id, last)
@@ -248,13 +252,16 @@ class _Decompose:
         begun = {ballot["id"] for ballot in ballots}
         if draining:
             return [lane for lane in lanes if str(lane["step"]) in begun]
+        parked = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
         ahead = [lane for lane in lanes if lane["step"] < lane["end"]]
         if self.task.is_done(lanes[-1]["state"]) and ahead[-1:] == lanes[-1:]:
             ahead.pop()
         if len(ahead) <= self.terms["lanes"]:
             return ahead
         ahead.sort(key=lambda lane: str(lane["step"]) not in begun)
-        return ahead[: max(self.terms["lanes"], len(begun))]
+        waiting = [lane for lane in ahead if str(lane["step"]) in parked]
+        others = [lane for lane in ahead if str(lane["step"]) not in parked]
+        return waiting + others[: max(self.terms["lanes"], len(begun - parked))]
 
     def outcome(self, position: Position, state: MakerState) -> tuple[RunStatus, str]:
         lanes, ballots = position["lanes"], position["ballots"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, signature
@@ -64,16 +65,25 @@ def reader(
     parse: Parse,
     key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
+    red_flags: RuleLike | None = None,
+    render: Callable[[Any], str] = json.dumps,
 ) -> Callable[[Any, Any], Verdict]:
-    """From a human's answer and a subtask's state to a vote or a flag, as from a response: text is parsed first."""
-    whole = _takes_message(parse)
+    """From a human's answer and a subtask's state to a vote or a flag, by the same way as a response.
+
+    An answer that is no text is worded by `render` first. Whatever fails is a flag here, so that it is asked again.
+    """
+    rules = red_flags if red_flags is not None else AnyOf()
+    guard = _Guard(parse, _takes_message(parse), key, validate, rules, None, compares=False)
 
     def read(answer: Any, state: Any) -> Verdict:
-        said = AIMessage(answer) if whole and isinstance(answer, str) else answer
-        as_vote = parse if isinstance(answer, str) else lambda vote: vote
-        return _Guard(as_vote, whole, key, validate, AnyOf(), None, compares=False).read(
-            said, state, key_function(key, {})
-        )
+        try:
+            text = answer if isinstance(answer, str) else render(answer)
+            message = AIMessage(text)
+            if flag := guard.flag(message, text):
+                return _flagged(flag)
+            return guard.read(message if guard.whole else text, state, key_function(key, {}))
+        except Exception as error:  # noqa: BLE001 - a task is not written for what a human may say
+            return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
 
     return read
 

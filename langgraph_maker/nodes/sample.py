@@ -150,6 +150,7 @@ class _Sample:
     def plan(self, state: VotingState) -> _Round:
         """What to issue: the samples that were lost, and those that each open ballot lacks."""
         ballots, begun = _ballots(state)
+        ballots = [self.ladder.fitting(ballot) for ballot in ballots]
         owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
         if state.get("draining"):

@@ -130,7 +130,8 @@ class MakerOutput(TypedDict, total=False):
 class MakerState(MakerOutput, total=False):
     """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps.
 
-    `asked` are the questions that came up in this round, which are told once they are in the journal.
+    `asked` are the questions that came up in this round, which are told once they are in the journal, `answered` those
+    whose answers were used.
     """
 
     begun: str
@@ -141,6 +142,7 @@ class MakerState(MakerOutput, total=False):
     stride: int
     answers: Answers
     asked: list[str]
+    answered: list[str]
     subtasks: list[Subtask]
     ballots: list[BallotState]
     draining: bool

@@ -66,7 +66,7 @@ class _Update:
         position, entries = self.commit(state, {})
         self.tell(self.events(state, position, entries, {}))
         acted = [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]
-        return {**position, "asked": [], "acted": acted}
+        return {**position, "asked": [], "answered": [], "acted": acted}
 
     def journalled(self, state: MakerState, store: BaseStore) -> Plan[dict[str, Any]]:
         run_id, last = state["begun"], known(store, state["begun"])
@@ -89,6 +89,7 @@ class _Update:
             for ballot in position["ballots"]
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
+        ops += [records.put_answer(run_id, int(name), None) for name in state.get("answered") or ()]
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
@@ -96,7 +97,7 @@ class _Update:
             remember(store, run_id, position)
         if alarms := self.tell(self.events(state, position, entries, held)):
             yield from _keep(run_id, alarms)
-        return {**position, "asked": []}
+        return {**position, "asked": [], "answered": []}
 
     def events(
         self, state: MakerState, position: Position, entries: list[Entry], held: Mapping[int, Entry]
