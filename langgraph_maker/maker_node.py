@@ -9,7 +9,9 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langgraph.config import get_store
 from langgraph.graph import START, StateGraph
+from langgraph.store.base import BaseStore
 
+from langgraph_maker import journal
 from langgraph_maker.context import MakerContext
 from langgraph_maker.errors import UnsolvedError
 from langgraph_maker.hosts import (
@@ -22,6 +24,7 @@ from langgraph_maker.hosts import (
     saves_at_exit,
     write_to,
 )
+from langgraph_maker.nodes.decompose import MOST_ACTIONS
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState
 from langgraph_maker.voting_graph import default_durability
@@ -46,7 +49,8 @@ def create_maker_node(
 
     Args:
         maker: What `create_maker` made; or from the host's state to that, where it says what the task is.
-        write: From the host's state and the run's output (see `nodes.state.MakerOutput`) to the host's update.
+        write: From the host's state and the run's output (see `nodes.state.MakerOutput`) to the host's update. Its
+            `actions` are there with a store too, up to 4,096 steps; of a longer run `journal.read` has them.
         read: From the host's state to the run's input, such as `{"run_id": …}` to name the run yourself: visits with
             one run id are one run.
         on_unresolved: "raise" an `UnsolvedError` unless the run ends as solved, or "write" how it stands, whose
@@ -89,14 +93,24 @@ def create_maker_node(
     def solve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
         reopen(run, inside, _again)
-        return finish(state, run.invoke(given(state), inside), config)
+        return finish(state, _with_actions(run.invoke(given(state), inside), get_store()), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
         await areopen(run, inside, _again)
-        return finish(state, await run.ainvoke(given(state), inside), config)
+        output = await run.ainvoke(given(state), inside)
+        return finish(state, await asyncio.to_thread(_with_actions, output, get_store()), config)
 
     return Node("maker", solve, asolve, shows=[fixed] if fixed else [])
+
+
+def _with_actions(output: dict[str, Any], store: BaseStore | None) -> dict[str, Any]:
+    """The output with the actions that the journal has, where the graph's own state has none."""
+    if store is None or output.get("actions") is not None:
+        return output
+    few = output["steps"] <= MOST_ACTIONS
+    actions = [entry["vote"]["action"] for entry in journal.read(store, output["run_id"])] if few else None
+    return {**output, "actions": actions}
 
 
 def _compiled(maker: object) -> Compiled:

@@ -309,3 +309,18 @@ def test_the_picture_shows_the_roles_inside_the_host() -> None:
     assert {"count:decompose", "count:vote", "count:update"} <= set(host(Dict, node).compile().get_graph(xray=1).nodes)
     nodes = host(Dict, node).compile().get_graph(xray=True).nodes
     assert {"count:vote:sample", "count:vote:guard", "count:vote:tally"} <= set(nodes)
+
+
+@pytest.mark.parametrize("store", [None, "memory"])
+async def test_the_actions_are_there_with_a_store_and_without(store: str | None) -> None:
+    node = create_maker_node(create_maker(Counting(3), Scripted(right)), write=lambda _, run: {"moves": run["actions"]})
+    graph = StateGraph(Moves).add_node("count", node).add_edge(START, "count")
+    app: Any = graph.compile(store=InMemoryStore() if store else None)
+    assert app.invoke({"moves": []})["moves"] == ["add"] * 3
+    assert (await app.ainvoke({"moves": []}))["moves"] == ["add"] * 3
+
+
+class Moves(TypedDict):
+    """A host that wants to know what was done."""
+
+    moves: list[Any]

@@ -41,9 +41,9 @@ from langgraph_maker.plans import Plan
 from langgraph_maker.state import BallotState
 from langgraph_maker.task import Cuttable, Task
 
-__all__ = ["SEGMENT_ENDED", "decompose_node"]
+__all__ = ["MOST_ACTIONS", "SEGMENT_ENDED", "decompose_node"]
 
-_MOST_ACTIONS_IN_STATE = 4096
+MOST_ACTIONS = 4096
 SEGMENT_ENDED = (
     "the recursion limit is near: call the graph again with {} on the same thread (it needs a checkpointer or a store),"
     " or give a larger recursion_limit; one of less than 12 leaves no room for any round"
@@ -157,9 +157,9 @@ class _Decompose:
         limit = self.terms["limit"]
         acted = state.get("acted")
         if (here := self.here(state, run_id)) is None:
-            if limit > _MOST_ACTIONS_IN_STATE:
+            if limit > MOST_ACTIONS:
                 raise ValueError(
-                    f"{self.task.name} may take {limit:,} steps; above {_MOST_ACTIONS_IN_STATE:,} the actions go to a"
+                    f"{self.task.name} may take {limit:,} steps; above {MOST_ACTIONS:,} the actions go to a"
                     " store: compile the graph with store=…, such as langgraph.store.memory.InMemoryStore()"
                 )
             here, acted = begin(self.task, self.terms), []
