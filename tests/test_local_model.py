@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from runpy import run_path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from langgraph_maker import RedFlag
@@ -51,10 +54,53 @@ def test_a_missing_extra_is_named(weights: str, monkeypatch: pytest.MonkeyPatch)
         EXAMPLE["weights_of"](weights)
 
 
+def test_a_file_of_weights_that_is_not_whole_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def assemble(*, overwrite: bool = False) -> str:
+        if not overwrite:
+            raise FileExistsError
+        return "whole"
+
+    there = EXAMPLE["weights_of"].__globals__
+    monkeypatch.setitem(there, "find_spec", lambda name: name)
+    monkeypatch.setitem(there, "import_module", lambda _: SimpleNamespace(assemble=assemble))
+    assert EXAMPLE["weights_of"]("gemma") == Path("whole")
+
+
 @pytest.mark.local
 @pytest.mark.parametrize("weights", ["gemma", "smollm2"])
-def test_the_model_counts(weights: str) -> None:
-    command = [sys.executable, "-m", "examples.local_model", "--to", "12", "--calibrate", "4", "--weights", weights]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_a_real_model_counts(weights: str) -> None:
+    command = ["-m", "examples.local_model", "--to", "12", "--calibrate", "4", "--weights", weights]
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    *_, all_wordings = done.stdout.splitlines()
+    *_, alone, one, varied = done.stdout.splitlines()
+    assert re.match(r"alone, temperature 0: (no error|\d+ of 12 wrong, the first: after \d+ it says)", alone)
+    assert re.match(r"one wording, k = 3: (solved|unresolved)", one)
+    assert re.match(r"\d wordings, k = 3: (solved|unresolved)", varied)
+    assert weights != "gemma" or "solved, 12 steps" in varied
+    assert weights != "gemma" or "no error" in varied
+
+
+@pytest.mark.local
+def test_the_server_ends_with_its_parent_however_that_ends() -> None:
+    code = (
+        "from examples.local_model import serving, weights_of\n"
+        "with serving(weights_of('gemma')) as url:\n"
+        "    print(url, flush=True)\n"
+        "    input()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        models = f"{parent.stdout.readline().strip()}/models"
+        assert answers(models)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while answers(models):
+        assert time.monotonic() < deadline
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
