@@ -1,5 +1,9 @@
 """Alarms: assumptions of a run that no longer hold, each seen without truth at hand, each with its remedy.
 
+Steps count once they are decided, with all that happened to them. Hard steps are decided late, so where lanes end what
+comes last are hard ones: lost votes, flags and drift are looked at until the first lane has ended, and held against
+the beginning of a run only once four times as many steps are decided as are open.
+
 Every one is a sequential test with a probability of at most 0.1 % to be wrong in a whole run, and those that have
 nothing to go by but the run's own beginning as much again for taking that too low: together less than 1 % of runs.
 """
@@ -24,6 +28,7 @@ ALPHA = 0.001
 """Probability of a false alarm of one kind in a whole run."""
 
 _FIRST = 200  # steps that stand for all, where there is no calibration
+_SETTLED = 4  # times as many steps as are open
 _EXACT_UP_TO = 10_000
 _TOLERATED = 1.1  # of the projected cost
 _LEAST_STEPS = 50
@@ -96,7 +101,8 @@ class Alarms:
         self.p = expected.p
         self.k = max(begin["k"] or 0, begin["raised"])
         self.last = begin["totals"]
-        self.seen = _seen(self.last, begin["open"])
+        self.seen = _seen(self.last)
+        self.lanes = 0
         self.raises = 0
         self.tests = {
             "p": Rising(ALPHA),
@@ -106,15 +112,17 @@ class Alarms:
             "audit": Rising(ALPHA, (4.0, 16.0, 64.0, 256.0)),
         }
         self.first = {name: _First() for name in ("p", "flags", "drift")}
+        self.usual = _mean(self.last["margins"])
         self.silent: set[str] = set()
         self.longest: tuple[float, int, int] | None = None
         for name, events in (("p", 1), ("flags", 2), ("drift", 3)):
-            self.first[name].add(self.seen[0], self.seen[events])
+            self.first[name].add(self.seen[0], self.seen[events], begin["open"]["ballots"], 0)
 
     def see(self, event: Round) -> list[Alarm]:
         """What the round shows."""
         totals, still = event["totals"], event["open"]
-        now = _seen(totals, still)
+        now = _seen(totals)
+        self.lanes = max(self.lanes, event["lanes"])
         steps, contested, flagged, drifted, pairs, alike = (
             after - before for after, before in zip(now, self.seen, strict=True)
         )
@@ -126,10 +134,17 @@ class Alarms:
             self.k = max(k for k, count in enumerate(margins) if count)
         audited = totals["audits"] - self.last["audits"], totals["disagreed"] - self.last["disagreed"]
         self.seen, self.last = now, totals
+        if all(first.bound is None for first in self.first.values()):
+            self.usual = _mean(totals["margins"])
+        of_steps: list[Alarm | None] = []
+        if event["lanes"] == self.lanes or self.lanes <= 1:
+            of_steps = [
+                self.of_p(steps, contested, totals, margins if any(margins) else [0] * self.k + [1], still),
+                self.of_flags(steps, flagged, totals, _mean(margins), still),
+                self.of_drift(steps, drifted, totals, _mean(margins), still),
+            ]
         found = [
-            self.of_p(steps, contested, totals, margins if any(margins) else [0] * self.k + [1]),
-            self.of_flags(steps, flagged, totals),
-            self.of_drift(steps, drifted, totals),
+            *of_steps,
             self.of_repeats(pairs, alike, totals),
             self.of_votes(event),
             self.of_cost(event),
@@ -137,12 +152,13 @@ class Alarms:
         ]
         return [alarm for alarm in found if alarm is not None]
 
-    def of_p(self, steps: int, contested: int, totals: Totals, margins: Sequence[int]) -> Alarm | None:
+    def of_p(self, steps: int, contested: int, totals: Totals, margins: Sequence[int], still: Open) -> Alarm | None:
         """Steps with a lost vote, of which few are to be expected at the least p, however unevenly errors fall."""
         if "p" in self.silent or self.k <= 1:
             return None
         if self.p is None:
-            if (share := self.first["p"].share(steps, contested)) is not None:
+            share = self.first["p"].share(steps, contested, still["ballots"], still["contested"])
+            if share is not None:
                 self.p = _p_of_contested(share, totals["margins"])
             return None
         test, null = self.tests["p"], _contested(self.p, margins)
@@ -174,14 +190,16 @@ class Alarms:
         self.longest = None
         return alarm
 
-    def of_flags(self, steps: int, flagged: int, totals: Totals) -> Alarm | None:
-        """Steps with a flagged sample."""
+    def of_flags(self, steps: int, flagged: int, totals: Totals, margin: float, still: Open) -> Alarm | None:
+        """Steps with a flagged sample, of which a larger margin has more."""
         if "flags" in self.silent:
             return None
-        if self.expected.flagged is None or not totals["steps"]:
-            null = self.first["flags"].share(steps, flagged)
+        share = self.first["flags"].share(steps, flagged, still["ballots"], still["flagged_steps"])
+        if self.expected.flagged is None:
+            null = None if share is None else _scaled(share, margin / self.usual if self.usual else 1.0)
         else:
-            null = 1 - (1 - self.expected.flagged) ** (totals["votes"] / totals["steps"])
+            led = sum(k * count for k, count in enumerate(totals["margins"]))
+            null = _scaled(self.expected.flagged, margin * totals["votes"] / led) if led and margin else None
         if null is None or not self.tests["flags"].see(steps, flagged, null):
             return None
         most = max(totals["flags"], key=totals["flags"].__getitem__, default="flagged")
@@ -194,9 +212,12 @@ class Alarms:
             totals,
         )
 
-    def of_drift(self, steps: int, drifted: int, totals: Totals) -> Alarm | None:
-        """Steps with a vote for the winner's action and another next state."""
-        null = None if "drift" in self.silent else self.first["drift"].share(steps, drifted)
+    def of_drift(self, steps: int, drifted: int, totals: Totals, margin: float, still: Open) -> Alarm | None:
+        """Steps with a vote for the winner's action and another next state, of which a larger margin has more."""
+        if "drift" in self.silent:
+            return None
+        share = self.first["drift"].share(steps, drifted, still["ballots"], still["drifted"])
+        null = None if share is None else _scaled(share, margin / self.usual if self.usual else 1.0)
         if null is None or not self.tests["drift"].see(steps, drifted, null):
             return None
         test = self.tests["drift"]
@@ -228,11 +249,12 @@ class Alarms:
         """A ballot that takes more votes than any step of the run should."""
         if "votes" in self.silent or self.p is None or self.p <= _HALF:
             return None
-        if self.longest is None or self.longest[:2] != (self.p, self.k):
+        k = max(self.k, len(event["totals"]["margins"]) - 1)  # of any step so far
+        if self.longest is None or self.longest[:2] != (self.p, k):
             bound = ALPHA / max(1, self.limit)
-            law = enumerate(undecided(self.p, self.k, 10 * self.k**2))
-            votes = next((j for j, share in law if share < bound), 10 * self.k**2)
-            self.longest = (self.p, self.k, votes)
+            law = enumerate(undecided(self.p, k, 10 * k**2))
+            votes = next((j for j, share in law if share < bound), 10 * k**2)
+            self.longest = (self.p, k, votes)
         votes, totals = self.longest[2], event["totals"]
         most = max(event["open"]["most_votes"], len(totals["votes_per_step"]) - 1)
         if most <= votes:
@@ -307,30 +329,41 @@ class _First:
         self.trials = self.events = 0
         self.bound: float | None = None
 
-    def add(self, trials: int, events: int) -> None:
+    def add(self, trials: int, events: int, still: int, pending: int) -> None:
+        """Count steps; of those that are `still` open, so many are `pending` events, and count as such."""
         self.trials += trials
         self.events += events
-        if self.trials >= _FIRST:
-            self.bound = _scaled_bound(self.events, self.trials, 1 - ALPHA)
+        if self.trials >= max(_FIRST, _SETTLED * still):
+            self.bound = _scaled_bound(self.events + pending, self.trials, 1 - ALPHA)
 
-    def share(self, trials: int, events: int) -> float | None:
+    def share(self, trials: int, events: int, still: int, pending: int) -> float | None:
         """The bound, None until these steps are there; those given are the first until then."""
         if self.bound is None:
-            self.add(trials, events)
+            self.add(trials, events, still, pending)
             return None
         return self.bound
 
 
-def _seen(totals: Totals, still: Open) -> Sequence[int]:
-    """Steps begun, of them contested, flagged and drifted ones; pairs of answers, of them alike ones."""
+def _seen(totals: Totals) -> Sequence[int]:
+    """Steps decided, of them contested, flagged and drifted ones; pairs of answers, of them alike ones."""
     return (
-        totals["steps"] + still["ballots"],
-        sum(totals["contested"]) + still["contested"],
-        totals["flagged_steps"] + still["flagged_steps"],
-        totals["drifted"] + still["drifted"],
+        totals["steps"] - totals["by_human"],
+        sum(totals["contested"]),
+        totals["flagged_steps"],
+        totals["drifted"],
         totals["alike"] + totals["unlike"],
         totals["alike"],
     )
+
+
+def _mean(margins: Sequence[int]) -> float:
+    """The mean margin of so many steps by margin; 0 where there is none."""
+    return sum(k * count for k, count in enumerate(margins)) / sum(margins) if any(margins) else 0.0
+
+
+def _scaled(share: float, times: float) -> float:
+    """The probability of an event in so many times as many draws."""
+    return float(1 - (1 - share) ** max(times, 0.0))
 
 
 def _scaled_bound(events: int, trials: int, confidence: float) -> float:

@@ -260,8 +260,8 @@ class Done(TypedDict):
 Event: TypeAlias = Begin | Round | Step | RedFlags | Climbed | Asked | Undecided | Alarm | Done
 """Anything that is told; `event` says which."""
 
-Observer: TypeAlias = Callable[[Event], Iterable[Alarm]]
-"""Is given each event as it happens; the alarms that it returns go out after it."""
+Observer: TypeAlias = Callable[[Event], Iterable[Alarm] | None]
+"""Is given each event as it happens; the alarms that it returns, if it does, go out after it."""
 
 
 def check_detail(detail: object) -> bool:

@@ -228,6 +228,8 @@ async def _prepared(
     on_progress: Callable[[Progress], None] | None,
 ) -> _Begun | Run:
     """What both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
+    if not isinstance(target, (int, float)) or isinstance(target, bool) or not 0 < target < 1:
+        raise ValueError(f"target, the wanted probability of zero errors, is above 0 and below 1, not {target!r}")
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     options["stop"] = in_time(deadline, options.get("stop"))
@@ -289,7 +291,7 @@ def _monitor(
     monitor, other = Monitor(expected, k=Raised(k), planned=task.steps), options.get("observer")
 
     def observe(event: Event) -> list[Alarm]:
-        return [*monitor(event), *(other(event) if other is not None else ())]
+        return [*monitor(event), *((other(event) or ()) if other is not None else ())]
 
     options["observer"] = observe
     return monitor

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from random import Random
 from typing import Any
 
 import pytest
@@ -198,3 +200,42 @@ def test_a_cost_that_leads_beyond_what_may_be_spent() -> None:
     assert run.outlook is not None
     assert [alarm["what"] for alarm in run.outlook.alarms] == ["cost"]
     assert run.outlook.alarms[0]["steps"] < 250
+
+
+class TestNoFalseAlarms:
+    """Constant models, in the ways in which a run can be uneven all the same."""
+
+    @staticmethod
+    def raised(run: Run) -> list[str]:
+        assert run.outlook is not None
+        return [alarm["finding"] for alarm in run.outlook.alarms]
+
+    @pytest.mark.parametrize("hedge", [0, 1])
+    def test_answers_that_arrive_one_by_one_in_many_lanes(self, hedge: int) -> None:
+        task, random = TowersOfHanoi(10), Random(1)
+        inner = simulated_sampler("sim:error=0.1,flag=0.05,seed=1", task)
+
+        async def slow(requests: Sequence[Request]) -> Sequence[AIMessage | Exception]:
+            async def one(request: Request) -> AIMessage | Exception:
+                await asyncio.sleep(random.expovariate(200))
+                return (await inner([request]))[0]
+
+            return await asyncio.gather(*map(one, requests))
+
+        run = solve(task, slow, k=5, lanes=256, hedge=hedge)
+        assert (run.status, self.raised(run)) == ("solved", [])
+
+    def test_many_flags_in_many_lanes(self) -> None:
+        run = solve(TowersOfHanoi(11), "sim:error=0.1,flag=0.4", k=5, lanes=512)
+        assert self.raised(run) == []
+
+    @pytest.mark.parametrize("k", [lambda step: 3 if step < 300 else 9, lambda step: 9 if step < 300 else 3])
+    def test_a_margin_that_changes(self, k: Callable[[int], int]) -> None:
+        run = solve(TowersOfHanoi(9), "sim:error=0.05,flag=0.03", k=k)
+        assert (run.status, self.raised(run)) == ("solved", [])
+
+
+def test_an_observer_need_not_answer() -> None:
+    seen: list[Any] = []
+    assert solve(TowersOfHanoi(3), "sim:error=0.01", observer=seen.append).status == "solved"
+    assert seen[-1]["event"] == "maker.done"

@@ -187,4 +187,5 @@ def _most(counts: Mapping[str, int]) -> str:
 
 
 def _why(ballot: BallotState, climb: Climb) -> str:
-    return in_words(ballot["samples"] - climb["drawn"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
+    flags = {} if climb["flagged"] else ballot["flags"]  # of the whole ballot, which has been in other tiers
+    return in_words(ballot["samples"] - climb["drawn"], flags, ballot["last_flag"], ballot["counts"].values())

@@ -26,7 +26,7 @@ def who_listens(observer: Observer | None) -> Tell:
         for event in events:
             write(event)
             if observer is not None:
-                answered = list(observer(event))
+                answered = list(observer(event) or ())
                 for alarm in answered:
                     write(alarm)
                 alarms += answered
