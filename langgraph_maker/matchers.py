@@ -1,6 +1,7 @@
 """Matchers: which votes are equal.
 
-A key function, from a vote to a text, makes votes with equal texts equal: an equivalence, whatever it does. A
+A key function, from a vote to a text, makes votes with equal texts equal: an equivalence, whatever it does. One that
+cannot place a vote raises a `RedFlag`, and so discards it; what else a matcher raises is a bug in it, and surfaces. A
 tolerance is none: 1.0 is close to 1.4, and 1.4 to 1.8, but 1.0 is not close to 1.8. So what compares votes in pairs is
 a `Pairwise` relation, which each ballot checks on the votes that it sees. Either goes where a `key=` is asked for, and
 the winner is handed back as it was first cast.
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph_maker.ballot import Key, Relation, canonical
+from langgraph_maker.ballot import Key, Relation, canonical, key_of
 from langgraph_maker.red_flags import RedFlag
 
 __all__ = ["Pairwise", "alike", "canonical", "exact", "fields", "sets", "text", "within"]
@@ -218,7 +219,7 @@ def sets(of: Key = canonical) -> Key:
 def _key_function(key: Key) -> Callable[[Any], str]:
     if isinstance(key, Relation):
         raise TypeError(f"{key!r} compares votes in pairs, where a key function is needed")
-    return key
+    return lambda vote: key_of(vote, key)
 
 
 def _is_number(value: object) -> bool:

@@ -202,6 +202,20 @@ class TestBadInput:
         with pytest.raises(RedFlag, match="malformed: the matcher .*compares"):
             key(vote)
 
+    @pytest.mark.parametrize("raised", [ValueError, TypeError, RecursionError])
+    def test_whatever_a_matcher_raises_surfaces_but_flags(self, raised: type[Exception]) -> None:
+        def key(vote: Any) -> str:
+            raise RedFlag("unclear") if vote == 1 else raised("a bug")
+
+        with pytest.raises(raised, match="a bug") as caught:
+            TestInGraphs().decide(script("2"), key=key)
+        assert "raised by key, which says which votes are equal, for the vote 2" in caught.value.__notes__
+        assert TestInGraphs().decide(script("1"), key=key, max_samples=3)["flags"] == {"unclear": 3}
+
+    def test_a_vote_whose_keys_are_one_when_normalised_is_a_flag(self) -> None:
+        decision = TestInGraphs().decide(script('{"\u00e9": 1, "e\u0301": 2}', "1"), k=1)
+        assert (decision["flags"], decision["vote"]) == ({"malformed": 1}, 1)
+
     @pytest.mark.parametrize("key", [lambda vote: vote["x"], Pairwise(lambda one, other: one["x"] == other["x"])])
     def test_a_matcher_that_raises_says_on_which_vote(self, key: Any) -> None:
         with pytest.raises(KeyError) as caught:
@@ -211,6 +225,21 @@ class TestBadInput:
     def test_a_key_is_a_text(self) -> None:
         with pytest.raises(TypeError, match="key returned 3 for the vote 1: it returns a text"):
             TestInGraphs().decide(script("1"), key=lambda _: 3)
+
+    @pytest.mark.parametrize(
+        ("key", "vote"),
+        [
+            (lambda _: None, 1),
+            (fields(v=lambda _: None), {"v": 1}),
+            (fields(v=lambda _: None, w=within(1)), {"v": 1, "w": 1}),
+            (sets(of=lambda _: None), [1]),  # type: ignore[arg-type,return-value]
+        ],
+    )
+    def test_a_matcher_without_a_text_makes_no_votes_equal(self, key: Any, vote: Any) -> None:
+        with pytest.raises(TypeError, match="key returned None for the vote 1: it returns a text"):
+            alike(key, vote, vote)
+        with pytest.raises(TypeError, match="key returned None for the vote 1: it returns a text"):
+            Ballot(3, key=key).cast(vote)
 
     def test_a_task_journals_keys(self) -> None:
         class Close(Counting):

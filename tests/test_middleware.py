@@ -410,6 +410,10 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             VotingMiddleware(**options)
 
+    def test_a_key_without_a_text(self) -> None:
+        with pytest.raises(TypeError, match="key returned None for the vote 'Paris': it returns a text"):
+            agent(says("Paris", "Rome"), voting=VotingMiddleware(k=2, key=lambda _: None)).invoke(QUESTION)  # type: ignore[arg-type,return-value]
+
     def test_a_model_without_tool_calling(self) -> None:
         with pytest.raises(TypeError, match="FakeListChatModel cannot call tools: give the agent a model that can"):
             agent(FakeListChatModel(responses=["4"]), [Ran().add]).invoke(QUESTION)
