@@ -20,7 +20,8 @@ class MakerContext(TypedDict, total=False):
     or `temperature` had better call it otherwise, or hold it one level down.
 
     Attributes:
-        k: The margin, for every step. A run that goes on is held to the one that it was begun with.
+        k: The margin, for every step. A run that goes on is held to the one that it was begun with, and a vote takes no
+            smaller one.
         first_temperature: Of each ballot's first sample.
         temperature: Of all later samples.
         max_samples: Samples a ballot may use, at least k.

@@ -411,8 +411,9 @@ class TestBadInput:
             VotingMiddleware(**options)
 
     def test_a_key_without_a_text(self) -> None:
+        key: Any = {}.get
         with pytest.raises(TypeError, match="key returned None for the vote 'Paris': it returns a text"):
-            agent(says("Paris", "Rome"), voting=VotingMiddleware(k=2, key=lambda _: None)).invoke(QUESTION)  # type: ignore[arg-type,return-value]
+            agent(says("Paris", "Rome"), voting=VotingMiddleware(k=2, key=key)).invoke(QUESTION)
 
     def test_a_model_without_tool_calling(self) -> None:
         with pytest.raises(TypeError, match="FakeListChatModel cannot call tools: give the agent a model that can"):

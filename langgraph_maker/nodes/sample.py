@@ -14,7 +14,7 @@ from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.ladder.climbing import Ladder, Rung
 from langgraph_maker.loops import run_at_once, run_sync
-from langgraph_maker.margins import Margin
+from langgraph_maker.margins import Margin, margins
 from langgraph_maker.nodes.ask import check_can_ask
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
@@ -150,6 +150,9 @@ class _Sample:
     def plan(self, state: VotingState) -> _Round:
         """What to issue: the samples that were lost, and those that each open ballot lacks."""
         ballots, begun = _ballots(state)
+        if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
+            own = margins(self.k, self.max_samples, overrides())
+            ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
         owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
         if state.get("draining"):
