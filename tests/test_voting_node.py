@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 from scripted import Recording, Scripted, script
 from typing_extensions import TypedDict
@@ -144,6 +145,14 @@ class TestUnresolved:
                 await run(given, budget)
         assert await run(None, 20) == {"question": "?", "answer": "A", "samples": 7}
         assert [request.number for batch in model.batches for request in batch] == list(range(7))
+
+    def test_the_default_retry_policy_does_not_vote_until_it_comes_out(self) -> None:
+        model = Scripted(lambda request: "AB"[request.number % 2])
+        node = voted(model, max_samples=8)
+        builder = StateGraph(Dict).add_node("vote", node, retry_policy=RetryPolicy(initial_interval=0.0))
+        with pytest.raises(UnresolvedError):
+            builder.add_edge(START, "vote").compile(checkpointer=InMemorySaver()).invoke({"question": "?"}, THREAD)
+        assert model.drawn <= 8
 
     def test_or_writes_what_there_is(self) -> None:
         node = voted(
