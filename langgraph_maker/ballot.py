@@ -25,6 +25,7 @@ __all__ = [
     "Relation",
     "canonical",
     "canonical_bytes",
+    "check_key",
     "check_margin",
     "key_function",
     "key_of",
@@ -43,6 +44,16 @@ class Relation(Protocol):
 
 Key: TypeAlias = Callable[[Any], str] | Relation
 """Which votes are equal: those for which a function returns equal strings, or as a relation has it, see `matchers`."""
+
+
+def check_key(key: object) -> None:
+    """Refuse what says of no votes that they are equal.
+
+    Raises:
+        TypeError: With what to give instead.
+    """
+    if not callable(key) and not isinstance(key, Relation):
+        raise TypeError(f"key is a function from a vote to a text, or one of matchers, not {key!r}")
 
 
 def key_function(key: Key, known: dict[str, str]) -> Callable[[Any], str]:

@@ -96,4 +96,7 @@ def overrides() -> MakerContext:
 
 
 def _value(context: Any, name: str) -> Any:
-    return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+    try:
+        return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+    except Exception as error:
+        raise ValueError(f"the runtime context cannot be asked for {name}: {type(error).__name__}: {error}") from error

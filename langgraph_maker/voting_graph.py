@@ -87,7 +87,7 @@ def create_voting_graph(
 
     Raises:
         ValueError: For an option out of range or an unknown model.
-        TypeError: For a model that is none.
+        TypeError: For a model that is none, and for a `prompt`, `parse` or `key` that is none.
 
     Example:
         >>> from langchain_core.language_models import FakeListChatModel
@@ -98,7 +98,7 @@ def create_voting_graph(
         >>> decision["vote"], decision["counts"]
         (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
     """
-    prompts = [prompt] if callable(prompt) else list(prompt)
+    prompts = [prompt] if callable(prompt) else [*(prompt or ())]
     rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)

@@ -15,7 +15,16 @@ from pydantic import BaseModel
 
 from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.hosts import NO_LIMIT, areopen, check_on_unresolved, read_from, reopen, saves_at_exit, write_to
+from langgraph_maker.hosts import (
+    NO_LIMIT,
+    areopen,
+    check_callable,
+    check_on_unresolved,
+    read_from,
+    reopen,
+    saves_at_exit,
+    write_to,
+)
 from langgraph_maker.ladder import Audit, LadderLike
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import Model, chat_model, each_chat_model
@@ -95,8 +104,8 @@ def create_voting_node(
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
             `read` asks for a key that the host's state does not have, or the runtime context has a bad setting.
-        TypeError: For a `schema` that is no pydantic model, or a model that is none; while running, when `write`
-            returns no update.
+        TypeError: For a `schema` that is no pydantic model, or a model or function that is none; while running, when
+            `write` returns no update.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 
@@ -115,6 +124,8 @@ def create_voting_node(
     if (parse is None) == (schema is None):
         raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
     check_on_unresolved(on_unresolved)
+    check_callable("read", read)
+    check_callable("write", write)
     if schema is not None:
         model, parse = structured(model, schema), _reader(schema)
         red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), one_answer(schema))

@@ -216,3 +216,13 @@ def test_a_vote_under_way_takes_no_smaller_k(at: str) -> None:
     with pytest.raises(ValueError, match="the vote 'a' was begun with k = 3 and cannot go on with less, 1: leave k"):
         graph.invoke(None, THREAD, context={"k": 1})
     graph.invoke(asked, {"configurable": {"thread_id": "another"}}, context={"k": 1})
+
+
+def test_a_context_that_fails_says_at_which_setting() -> None:
+    class Broken:
+        @property
+        def k(self) -> int:
+            raise RuntimeError("no database")
+
+    with pytest.raises(ValueError, match="the runtime context cannot be asked for k: RuntimeError: no database"):
+        host(script("A")).invoke({"question": "?"}, context=Broken())

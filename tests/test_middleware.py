@@ -429,12 +429,18 @@ class TestBadInput:
             ({"k": 5, "max_samples": 4}, "max_samples"),
             ({"temperature": -1}, "temperature"),
             ({"hedge": -1}, "hedge"),
+            ({"call_timeout": 0}, "call_timeout"),
             ({"on_unresolved": "write"}, 'on_unresolved is "raise" or "end"'),
         ],
     )
     def test_options(self, options: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             VotingMiddleware(**options)
+
+    @pytest.mark.parametrize("key", [None, "text"])
+    def test_a_key_that_is_none(self, key: Any) -> None:
+        with pytest.raises(TypeError, match="key is a function"):
+            VotingMiddleware(key=key)
 
     def test_a_key_without_a_text(self) -> None:
         key: Any = {}.get

@@ -195,6 +195,32 @@ class TestBadInput:
         with pytest.raises(ValueError, match="not both"):
             voted(script("A"), schema=Model)
 
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"read": None}, TypeError, "read is a function"),
+            ({"write": None}, TypeError, "write is a function"),
+            ({"prompt": None}, TypeError, "prompt is a function"),
+            ({"prompt": []}, TypeError, "prompt is a function"),
+            ({"prompt": "Is it?"}, TypeError, "prompt is a function"),
+            ({"parse": "x"}, TypeError, "parse is a function"),
+            ({"key": None}, TypeError, "key is a function"),
+            ({"key": "x"}, TypeError, "key is a function"),
+            ({"call_timeout": 0}, ValueError, "call_timeout is above 0"),
+        ],
+    )
+    def test_options_are_refused_when_the_node_is_made(self, options: Any, error: Any, message: str) -> None:
+        with pytest.raises(error, match=message):
+            voted(script("A"), **options)
+
+    @pytest.mark.parametrize(
+        ("read", "said"),
+        [(lambda state: state["question"][5], "IndexError"), (lambda state: state["question"] + 1, "TypeError")],
+    )
+    def test_whatever_read_does_not_find_is_blamed_on_it(self, read: Any, said: str) -> None:
+        with pytest.raises(ValueError, match=f"read failed with {said} .*question"):
+            host(Dict, voted(script("A"), read=read)).compile().invoke({"question": "?"})
+
     def test_on_unresolved(self) -> None:
         with pytest.raises(ValueError, match="on_unresolved"):
             voted(script("A"), on_unresolved="ignore")

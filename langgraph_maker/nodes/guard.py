@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker import prices
-from langgraph_maker.ballot import Key, canonical, key_function, key_of, plain
+from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
 from langgraph_maker.errors import NotJSONError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
@@ -54,7 +54,13 @@ def guard_node(
         price: What the tokens cost; None for the list price of the model that a response names.
         compares: Whether to note which of a ballot's first answers are the same text, as an alarm asks: only where
             they are asked by the same prompt.
+
+    Raises:
+        TypeError: For a `parse` or `key` that is none.
     """
+    if not callable(parse):
+        raise TypeError(f"parse is a function from a response's text, or from the message, to a vote, not {parse!r}")
+    check_key(key)
     rules = red_flags if red_flags is not None else AnyOf()
     role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares)
     return Node("guard", role.guard)

@@ -68,15 +68,19 @@ def sample_node(
 
     Raises:
         ValueError: For a bad `k`, `max_samples`, `hedge` or temperature; while running, for subtasks with equal ids.
+        TypeError: For a `prompt` that is none.
         SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
+    prompts = [prompt] if callable(prompt) else [*(prompt or ())]
+    if not prompts or not all(map(callable, prompts)):
+        raise TypeError(f"prompt is a function from a state to messages or a text, or a list of such, not {prompt!r}")
     check_temperatures(first_temperature, temperature)
     if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
         raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
-        prompts=[prompt] if callable(prompt) else list(prompt),
+        prompts=prompts,
         k=k,
         max_samples=max_samples,
         terms=terms(k, max_samples, ladder),

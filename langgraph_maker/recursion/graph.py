@@ -120,7 +120,7 @@ def create_recursive_maker(
         return flag
 
     sampler = Asking(model, stages, token_allowance(red_flags))
-    longest = float("inf") if limits.deadline is None else limits.deadline
+    longest = float("inf") if limits.deadline is None else max(limits.deadline, 0.001)
     pool = Pool(
         sampler,
         max_concurrency=max_concurrency,
