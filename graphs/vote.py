@@ -87,12 +87,18 @@ def read(state: State) -> dict[str, Any]:
     """The question with its answers, if it has any.
 
     Raises:
-        ValueError: When there is no question, or the model that is to be asked is none or lacks its key.
+        ValueError: When there is no question, the answers are no texts that differ, or the model that is to be asked is
+            none or lacks its key.
     """
-    if not state.get("question", "").strip():
-        raise ValueError("there is no question: fill in what to ask")
+    question, answers = state.get("question"), state.get("answers") or []
+    if not isinstance(question, str) or not question.strip():
+        raise ValueError("there is no question: fill in what to ask, a text")
+    if not isinstance(answers, list) or not all(isinstance(one, str) and key(one) for one in answers):
+        raise ValueError(f"answers is a list of texts to choose from, or empty, not {answers!r}")
+    if len({key(one) for one in answers}) < len(answers):
+        raise ValueError(f"two of the answers {answers!r} are one, but for case, spaces or a full stop at the end")
     sampler(settings().model, settings().token_limit)
-    return {"question": state["question"], "answers": state.get("answers") or []}
+    return {"question": question, "answers": answers}
 
 
 def prompt(asked: dict[str, Any]) -> str:
@@ -102,8 +108,8 @@ def prompt(asked: dict[str, Any]) -> str:
 
 
 def key(answer: str) -> str:
-    """Answers that differ in case, spaces or a full stop are one."""
-    return " ".join(answer.casefold().strip(" .\n").split())
+    """Answers that differ in case, spaces or a full stop at the end are one."""
+    return " ".join(answer.casefold().split()).removesuffix(".").rstrip()
 
 
 def validate(asked: dict[str, Any], answer: str) -> RedFlag | None:

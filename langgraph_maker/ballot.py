@@ -17,8 +17,20 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 import orjson
 
 from langgraph_maker.errors import NotJSONError
+from langgraph_maker.red_flags import RedFlag
 
-__all__ = ["Ballot", "Key", "Relation", "canonical", "canonical_bytes", "check_margin", "key_function", "plain"]
+__all__ = [
+    "Ballot",
+    "Key",
+    "Relation",
+    "canonical",
+    "canonical_bytes",
+    "check_key",
+    "check_margin",
+    "key_function",
+    "key_of",
+    "plain",
+]
 
 
 @runtime_checkable
@@ -34,9 +46,38 @@ Key: TypeAlias = Callable[[Any], str] | Relation
 """Which votes are equal: those for which a function returns equal strings, or as a relation has it, see `matchers`."""
 
 
+def check_key(key: object) -> None:
+    """Refuse what says of no votes that they are equal.
+
+    Raises:
+        TypeError: With what to give instead.
+    """
+    if not callable(key) and not isinstance(key, Relation):
+        raise TypeError(f"key is a function from a vote to a text, or one of matchers, not {key!r}")
+
+
 def key_function(key: Key, known: dict[str, str]) -> Callable[[Any], str]:
     """The key function of one ballot; a relation remembers in `known` which votes it has seen."""
     return key.classes(known) if isinstance(key, Relation) else key
+
+
+def key_of(vote: Any, key: Callable[[Any], str]) -> str:
+    """The text under which a key function puts a vote.
+
+    Raises:
+        TypeError: When it returns something else, as one without a `return` does: all votes would be equal.
+    """
+    try:
+        if isinstance(found := key(vote), str):
+            return found
+    except RedFlag:
+        raise
+    except Exception as error:
+        error.add_note(f"raised by key, which says which votes are equal, for the vote {vote!r}")
+        raise
+    raise TypeError(
+        f"key returned {found!r} for the vote {vote!r}: it returns a text, and votes with equal ones are equal"
+    )
 
 
 class Ballot:
@@ -83,13 +124,14 @@ class Ballot:
 
         Raises:
             ValueError: When the vote is not JSON (see `canonical`).
+            TypeError: When the key function returns no text.
             RedFlag: When a relation is no equivalence on the votes cast and this one.
             RuntimeError: When the ballot is decided: a vote cast then could be mistaken for one that counted.
         """
         if self.deficit == 0:
             raise RuntimeError(f"this ballot is decided (ahead by {self.k}); a further vote cannot count")
         if key is None:
-            key, vote = self._key(vote), deepcopy(vote)
+            key, vote = key_of(vote, self._key), deepcopy(vote)
         self._counts[key] = self._counts.get(key, 0) + 1
         self._votes.setdefault(key, vote)
 
@@ -190,7 +232,7 @@ def plain(value: Any) -> Any:
 
     Raises:
         ValueError: For what databases and checkpoints cannot hold: integers beyond 64 bits, lone surrogates, nesting
-            beyond 250 levels, NaN and infinities.
+            beyond 250 levels, NaN and infinities, and keys that become equal when normalised.
         NotJSONError: For what is not JSON.
 
     Example:
@@ -198,7 +240,8 @@ def plain(value: Any) -> Any:
         [1, {'a': None}]
     """
     try:
-        if (copy := orjson.loads(orjson.dumps(value))) == value:
+        text = orjson.dumps(value)
+        if text.isascii() and (copy := orjson.loads(text)) == value:
             return copy
     except TypeError:
         pass

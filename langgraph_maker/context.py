@@ -20,9 +20,10 @@ class MakerContext(TypedDict, total=False):
     or `temperature` had better call it otherwise, or hold it one level down.
 
     Attributes:
-        k: The margin, for every step. A run that goes on is held to the one that it was begun with.
-        first_temperature: Of each ballot's first sample.
-        temperature: Of all later samples.
+        k: The margin, for every step. A run that goes on is held to the one that it was begun with, and a vote takes no
+            smaller one.
+        first_temperature: Of each ballot's first sample, at most 2.
+        temperature: Of all later samples, at most 2.
         max_samples: Samples a ballot may use, at least k.
     """
 
@@ -31,7 +32,7 @@ class MakerContext(TypedDict, total=False):
     k: Annotated[
         int,
         Field(
-            description="Votes by which an answer must lead every other.",
+            description="Votes by which an answer must lead every other; the graph's own if left open.",
             ge=1,
             le=1000,
             json_schema_extra={"langgraph_nodes": ["vote"]},
@@ -40,8 +41,9 @@ class MakerContext(TypedDict, total=False):
     first_temperature: Annotated[
         float,
         Field(
-            description="Temperature of the first sample of each step.",
+            description="Temperature of the first sample of each step; the graph's own if left open.",
             ge=0,
+            le=2,
             allow_inf_nan=False,
             json_schema_extra={"langgraph_nodes": ["vote"]},
         ),
@@ -49,8 +51,9 @@ class MakerContext(TypedDict, total=False):
     temperature: Annotated[
         float,
         Field(
-            description="Temperature of all later samples.",
+            description="Temperature of all later samples; the graph's own if left open.",
             ge=0,
+            le=2,
             allow_inf_nan=False,
             json_schema_extra={"langgraph_nodes": ["vote"]},
         ),
@@ -95,4 +98,7 @@ def overrides() -> MakerContext:
 
 
 def _value(context: Any, name: str) -> Any:
-    return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+    try:
+        return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+    except Exception as error:
+        raise ValueError(f"the runtime context cannot be asked for {name}: {type(error).__name__}: {error}") from error

@@ -31,8 +31,12 @@ __all__ = [
 ]
 
 
-class MakerError(Exception):
-    """Base of the package's own exceptions."""
+class MakerError(RuntimeError):
+    """Base of the package's own exceptions.
+
+    As `RuntimeError`s they are none that LangGraph's default retry policy tries again: model calls were made again
+    already, and a vote is not to be held until it comes out.
+    """
 
 
 class NotJSONError(TypeError, ValueError):

@@ -16,6 +16,7 @@ __all__ = [
     "Again",
     "Compiled",
     "areopen",
+    "check_callable",
     "check_on_unresolved",
     "read_from",
     "reopen",
@@ -35,11 +36,11 @@ def read_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any
     """What `read`, an argument of that `name`, finds in the host's state.
 
     Raises:
-        ValueError: When it asks for a key or an attribute that is not there, with those that are.
+        ValueError: When it asks for a key, an attribute or an item that is not there, with the keys that are.
     """
     try:
         return read(state)
-    except (KeyError, AttributeError) as error:
+    except (LookupError, AttributeError, TypeError) as error:
         kind = type(state)
         fields = sorted(state if isinstance(state, dict) else getattr(kind, "__annotations__", ()))
         failure = f"{type(error).__name__} {error}"
@@ -86,6 +87,16 @@ async def areopen(graph: Compiled, config: RunnableConfig, again: Again) -> None
         return
     if (update := _update(snapshot, again)) is not None:
         await graph.aupdate_state(config, *update)
+
+
+def check_callable(name: str, value: object) -> None:
+    """Refuse what is no function.
+
+    Raises:
+        TypeError: With the name of the argument.
+    """
+    if not callable(value):
+        raise TypeError(f"{name} is a function of the host's state, not {value!r}")
 
 
 def check_on_unresolved(value: object) -> None:

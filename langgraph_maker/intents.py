@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from langgraph_maker.ballot import Key, Relation, canonical
+from langgraph_maker.ballot import Key, Relation, canonical, check_key, key_of
 from langgraph_maker.matchers import Pairwise, alike
 from langgraph_maker.red_flags import RedFlag, Rule
 
@@ -49,7 +49,12 @@ def intent_of(response: AIMessage, answer: Check | None = None) -> dict[str, Any
 
 
 def intents_by(key: Key) -> Key:
-    """The matcher of votes {"intent": …}: calls are compared by `canonical`, answers by `key`."""
+    """The matcher of votes {"intent": …}: calls are compared by `canonical`, answers by `key`.
+
+    Raises:
+        TypeError: For a `key` that is none.
+    """
+    check_key(key)
 
     def equal(one: Any, other: Any) -> bool:
         ours, theirs = one["intent"], other["intent"]
@@ -60,7 +65,7 @@ def intents_by(key: Key) -> Key:
     if isinstance(key, Relation):
         return Pairwise(equal)
     return lambda vote: (
-        f"answer {key(vote['intent']['answer'])}" if "answer" in vote["intent"] else canonical(vote["intent"])
+        f"answer {key_of(vote['intent']['answer'], key)}" if "answer" in vote["intent"] else canonical(vote["intent"])
     )
 
 

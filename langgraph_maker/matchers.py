@@ -1,6 +1,7 @@
 """Matchers: which votes are equal.
 
-A key function, from a vote to a text, makes votes with equal texts equal: an equivalence, whatever it does. A
+A key function, from a vote to a text, makes votes with equal texts equal: an equivalence, whatever it does. One that
+cannot place a vote raises a `RedFlag`, and so discards it; what else a matcher raises is a bug in it, and surfaces. A
 tolerance is none: 1.0 is close to 1.4, and 1.4 to 1.8, but 1.0 is not close to 1.8. So what compares votes in pairs is
 a `Pairwise` relation, which each ballot checks on the votes that it sees. Either goes where a `key=` is asked for, and
 the winner is handed back as it was first cast.
@@ -19,9 +20,10 @@ import json
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from langgraph_maker.ballot import Key, Relation, canonical
+from langgraph_maker.ballot import Key, Relation, canonical, key_of
 from langgraph_maker.red_flags import RedFlag
 
 __all__ = ["Pairwise", "alike", "canonical", "exact", "fields", "sets", "text", "within"]
@@ -115,7 +117,7 @@ def exact(vote: Any) -> str:
 
 
 def text(vote: Any) -> str:
-    r"""Texts are equal but for case, white space and Unicode's compatible forms.
+    r"""Texts are equal but for case, white space and Unicode's compatible forms; 10² is not 102, nor is ① 1.
 
     Raises:
         RedFlag: For a vote that is no text.
@@ -126,13 +128,14 @@ def text(vote: Any) -> str:
     """
     if not isinstance(vote, str):
         raise _malformed(f"the matcher text compares texts, not {vote!r}")
-    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", vote).casefold()).split())
+    return " ".join(_compatible(_compatible(vote).casefold()).split())
 
 
 def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
     """Numbers are equal that differ by at most `absolute`, or by at most the share `relative` of the larger one.
 
-    So are lists and objects with such numbers in the same places; all else is compared as by `canonical`.
+    So are lists and objects with such numbers in the same places; all else is compared as by `canonical`. Numbers are
+    taken as they are written: 1.1 differs from 1 by 0.1 and no more.
 
     Raises:
         ValueError: When neither tolerance is above 0, or one is no finite number of at least 0.
@@ -149,11 +152,15 @@ def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
 
     def close(one: Any, other: Any) -> bool:
         if _is_number(one) and _is_number(other):
-            return bool(abs(one - other) <= max(absolute, relative * max(abs(one), abs(other))))
+            ours, theirs = _written(one), _written(other)
+            return abs(ours - theirs) <= max(_written(absolute), _written(relative) * max(abs(ours), abs(theirs)))
         if isinstance(one, list) and isinstance(other, list):
             return len(one) == len(other) and all(map(close, one, other))
         if isinstance(one, dict) and isinstance(other, dict):
-            return one.keys() == other.keys() and all(close(one[name], other[name]) for name in one)
+            named = [{canonical(name): value for name, value in each.items()} for each in (one, other)]
+            return named[0].keys() == named[1].keys() and all(
+                close(named[0][name], named[1][name]) for name in named[0]
+            )
         return canonical(one) == canonical(other)
 
     return Pairwise(close)
@@ -218,11 +225,29 @@ def sets(of: Key = canonical) -> Key:
 def _key_function(key: Key) -> Callable[[Any], str]:
     if isinstance(key, Relation):
         raise TypeError(f"{key!r} compares votes in pairs, where a key function is needed")
-    return key
+    return lambda vote: key_of(vote, key)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _written(number: float) -> Fraction:
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(float(number)))
+
+
+def _compatible(said: str) -> str:
+    """The text in Unicode's form NFKC, but for characters that would read as others then, as 10² as 102."""
+    return said if said.isascii() else unicodedata.normalize("NFC", "".join(map(_compatible_character, said)))
+
+
+def _compatible_character(character: str) -> str:
+    folded = unicodedata.normalize("NFKC", character)
+    digits = not character.isdecimal() and any(map(str.isdecimal, folded))
+    return character if digits or unicodedata.decomposition(character).startswith(_OTHER) else folded
+
+
+_OTHER = ("<super>", "<sub>", "<circle>")
 
 
 def _flag(detail: str) -> RedFlag:

@@ -30,7 +30,8 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
     The intent of a message is the tools that it calls, in order, with their arguments as canonical JSON, or its final
     answer. So a tool runs once, for the call that won. Structured output counts as the call or the JSON that it is.
     Red flags beside `red_flags` are calls of unknown tools, arguments that the tool would not take, calls that could
-    not be read, answers where a call was asked for (`tool_choice`), and empty messages.
+    not be read, integers beyond 64 bits in them, answers where a call was asked for (`tool_choice`), and empty
+    messages.
 
     What earlier middleware chooses, the model, tools, prompt, settings or form of the answer, is what is voted with. A
     `ModelFallbackMiddleware` before this one asks the next model where a vote stays unresolved. Samples stay out of
@@ -52,7 +53,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
 
     Raises:
         ValueError: For an option out of range.
-        TypeError: While running, for a model that cannot call the agent's tools.
+        TypeError: For a `key` that is none; while running, for a model that cannot call the agent's tools.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 

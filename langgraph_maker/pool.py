@@ -54,6 +54,8 @@ class Pool:
         for name, value in (("call_timeout", call_timeout), ("outage_limit", outage_limit)):
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
                 raise ValueError(f"{name} is a number of seconds, not {value!r}")
+        if call_timeout == 0:
+            raise ValueError("call_timeout is above 0, or no call could be answered in time")
         if max_concurrency is None:
             max_concurrency = getattr(sampler, "max_concurrency", None)
         elif not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:

@@ -149,15 +149,29 @@ class Truncated(Rule):
     def __call__(self, response: AIMessage) -> RedFlag | None:
         """Return a `truncated` flag when the finish reason is one of a cut-off response."""
         metadata = response.response_metadata
-        reason = metadata.get("finish_reason") or metadata.get("stop_reason") or metadata.get("done_reason")
+        reason = next((metadata[name] for name in _SAID_IN if metadata.get(name)), None)
+        if metadata.get("status") == "incomplete":
+            return RedFlag("truncated", f"incomplete: {metadata.get('incomplete_details')}")
         if isinstance(reason, str) and reason.lower() in _CUT_OFF:
             return RedFlag("truncated", f"finish reason {reason}")
         return None
 
 
-# OpenAI and Ollama: length; Anthropic and Google: max_tokens; filters cut text off as well.
+# Most; Anthropic; Ollama; Bedrock's Converse. OpenAI's Responses have a status with details.
+_SAID_IN = ("finish_reason", "stop_reason", "done_reason", "stopReason")
+
+# OpenAI and Ollama: length; Anthropic, Google and Bedrock: max_tokens; filters cut text off as well.
 _CUT_OFF = frozenset(
-    {"length", "max_tokens", "model_length", "content_filter", "safety", "model_context_window_exceeded"}
+    {
+        "length",
+        "max_tokens",
+        "model_length",
+        "content_filter",
+        "content_filtered",
+        "guardrail_intervened",
+        "safety",
+        "model_context_window_exceeded",
+    }
 )
 
 

@@ -119,8 +119,8 @@ class BallotState(TypedDict):
     in `records.Entry`, where the first three samples came together; `known` is as in `matchers.Pairwise.classes`, where
     votes are compared in pairs. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
-    rounds. `climb` is there once it left the first tier or was audited, `human` once a human has answered. One that is
-    "asking" waits for that.
+    rounds. `k` is the margin that the ballot was begun with, where no journal keeps it. `climb` is there once it left
+    the first tier or was audited, `human` once a human has answered. One that is "asking" waits for that.
     """
 
     id: str
@@ -135,6 +135,7 @@ class BallotState(TypedDict):
     flags: dict[str, int]
     last_flag: str
     rounds: int
+    k: NotRequired[int]
     alike: NotRequired[int]
     climb: NotRequired[Climb]
     human: NotRequired[Verdict]

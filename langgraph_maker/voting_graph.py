@@ -23,6 +23,7 @@ from langgraph_maker.nodes.ask import ask_node, waiting_for
 from langgraph_maker.nodes.closing import closing
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, reader
 from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.position import reopened
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import (
     VotingInput,
@@ -35,7 +36,7 @@ from langgraph_maker.red_flags import RedFlag, RuleLike
 from langgraph_maker.sampling import token_allowance
 from langgraph_maker.several import sampler_of
 
-__all__ = ["create_voting_graph", "default_durability", "subgraph_node", "voting_round"]
+__all__ = ["create_voting_graph", "default_durability", "subgraph_node", "vote_again", "voting_round"]
 
 
 def create_voting_graph(
@@ -86,7 +87,7 @@ def create_voting_graph(
 
     Raises:
         ValueError: For an option out of range or an unknown model.
-        TypeError: For a model that is none.
+        TypeError: For a model that is none, and for a `prompt`, `parse` or `key` that is none.
 
     Example:
         >>> from langchain_core.language_models import FakeListChatModel
@@ -97,7 +98,7 @@ def create_voting_graph(
         >>> decision["vote"], decision["counts"]
         (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
     """
-    prompts = [prompt] if callable(prompt) else list(prompt)
+    prompts = [prompt] if callable(prompt) else [*(prompt or ())]
     rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
@@ -144,6 +145,13 @@ def _after_escalate(state: VotingState) -> Any:
     if _goes_on(state) == "sample" or not (questions := waiting_for(state["ballots"])):
         return _goes_on(state)
     return [Send("ask", question) for question in questions]
+
+
+def vote_again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
+    """What was given up is tried again with what it counted, if the budget now allows."""
+    if all(ballot["status"] == "decided" for ballot in ended["ballots"]):
+        return None
+    return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
 
 
 def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:

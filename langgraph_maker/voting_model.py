@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -14,9 +15,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, patch_config
 from pydantic import Field
+from pydantic_core import to_json
 
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.hosts import NO_LIMIT
+from langgraph_maker.hosts import NO_LIMIT, areopen, reopen, saves_at_exit
 from langgraph_maker.intents import Check, OneOfTools, checks_of, intent_of, json_check
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import model_name
@@ -24,7 +26,7 @@ from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.red_flags import AnyOf, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.state import Decision, Request, Sampler
-from langgraph_maker.voting_graph import create_voting_graph
+from langgraph_maker.voting_graph import create_voting_graph, default_durability, vote_again
 
 __all__ = ["Voting", "VotingModel", "summary"]
 
@@ -58,7 +60,7 @@ class Voting:
         """The graph of one vote."""
 
         def parse(response: AIMessage) -> Any:
-            return {"intent": intent_of(response, answer), "message": response.model_dump_json()}
+            return {"intent": intent_of(response, answer), "message": _kept(response)}
 
         return create_voting_graph(
             sampler,
@@ -114,6 +116,7 @@ class VotingModel(BaseChatModel):
         """The message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
         try:
+            reopen(graph, self._config(config), vote_again)
             return _winner(graph.invoke(subtasks, self._config(config)))
         except _OtherQuestionError:
             return _winner(graph.invoke(subtasks, self._config(config)))
@@ -122,6 +125,7 @@ class VotingModel(BaseChatModel):
         """The message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
         try:
+            await areopen(graph, self._config(config), vote_again)
             return _winner(await graph.ainvoke(subtasks, self._config(config)))
         except _OtherQuestionError:
             return _winner(await graph.ainvoke(subtasks, self._config(config)))
@@ -168,7 +172,22 @@ class VotingModel(BaseChatModel):
         return self.answers.get(described.get("name", "")) or json_check(described.get("schema") or {})
 
     def _config(self, config: RunnableConfig | None) -> RunnableConfig:
-        return patch_config(ensure_config(config), recursion_limit=NO_LIMIT)
+        config = ensure_config(config)
+        if saves_at_exit(config):
+            config = default_durability(config)
+        return patch_config(config, recursion_limit=NO_LIMIT)
+
+
+def _kept(response: AIMessage) -> str:
+    """The message as JSON, without what of its metadata is none, such as a client's own objects."""
+    with suppress(ValueError):
+        return _json(response)
+    return _json(response.model_copy(update={"response_metadata": {}, "additional_kwargs": {}}))
+
+
+def _json(response: AIMessage) -> str:
+    said = to_json(response.model_dump(), bytes_mode="base64", inf_nan_mode="constants", fallback=lambda _: None)
+    return said.decode()
 
 
 class _OtherQuestionError(Exception):

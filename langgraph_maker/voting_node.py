@@ -15,19 +15,27 @@ from pydantic import BaseModel
 
 from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.hosts import NO_LIMIT, areopen, check_on_unresolved, read_from, reopen, saves_at_exit, write_to
+from langgraph_maker.hosts import (
+    NO_LIMIT,
+    areopen,
+    check_callable,
+    check_on_unresolved,
+    read_from,
+    reopen,
+    saves_at_exit,
+    write_to,
+)
 from langgraph_maker.ladder import Audit, LadderLike
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import reopened
 from langgraph_maker.nodes.sample import Prompt
-from langgraph_maker.nodes.state import VotingInput, VotingState
+from langgraph_maker.nodes.state import VotingInput
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.state import Decision
-from langgraph_maker.voting_graph import create_voting_graph, default_durability
+from langgraph_maker.voting_graph import create_voting_graph, default_durability, vote_again
 
 __all__ = ["create_voting_node", "one_answer", "structured"]
 
@@ -58,6 +66,10 @@ def create_voting_node(
     on_unresolved: Literal["raise", "write"] = "raise",
 ) -> Runnable[Any, Any]:
     """A node for any graph: reads the host's state, votes on one question, writes the decision back.
+
+    A vote that broke off or stayed unresolved goes on with what it counted when the host's thread does. A
+    `RetryPolicy` of the node takes every attempt for another vote, which begins afresh and buys its samples again; the
+    default one leaves `UnresolvedError` and `SamplingError` alone, and what retries them is better told not to.
 
     The vote is checkpointed with the host's own checkpointer, if it has one: a run that broke off in mid-vote goes
     on without buying the counted votes again, and so does one whose vote was unresolved, under a larger `max_samples`.
@@ -92,8 +104,8 @@ def create_voting_node(
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
             `read` asks for a key that the host's state does not have, or the runtime context has a bad setting.
-        TypeError: For a `schema` that is no pydantic model, or a model that is none; while running, when `write`
-            returns no update.
+        TypeError: For a `schema` that is no pydantic model, or a model or function that is none; while running, when
+            `write` returns no update.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 
@@ -112,6 +124,8 @@ def create_voting_node(
     if (parse is None) == (schema is None):
         raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
     check_on_unresolved(on_unresolved)
+    check_callable("read", read)
+    check_callable("write", write)
     if schema is not None:
         model, parse = structured(model, schema), _reader(schema)
         red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), one_answer(schema))
@@ -154,21 +168,14 @@ def create_voting_node(
         return patch_config(config, recursion_limit=NO_LIMIT)
 
     def vote(state: Any, config: RunnableConfig) -> Any:
-        reopen(graph, inside(config), _again)
+        reopen(graph, inside(config), vote_again)
         return finish(state, graph.invoke(subtasks(state), inside(config)), config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
-        await areopen(graph, inside(config), _again)
+        await areopen(graph, inside(config), vote_again)
         return finish(state, await graph.ainvoke(subtasks(state), inside(config)), config)
 
     return Node("vote", vote, avote, shows=[graph])
-
-
-def _again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
-    """What was given up is tried again with what it counted, if the budget now allows."""
-    if all(ballot["status"] == "decided" for ballot in ended["ballots"]):
-        return None
-    return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
 
 
 def structured(model: Model, schema: type[BaseModel]) -> Model:

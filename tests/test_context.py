@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker import MakerContext, create_maker, create_maker_node, create_voting_graph, create_voting_node
 from langgraph_maker.errors import JournalError, SamplingError, UnresolvedError
+from langgraph_maker.nodes.position import reopened
 from langgraph_maker.records import HEADERS
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -188,3 +189,40 @@ def test_a_vote_that_broke_off_goes_on_under_a_larger_k() -> None:
         graph.invoke({"question": "?"}, THREAD, context={"k": 2})
     failing[0] = False
     assert graph.invoke(None, THREAD, context={"k": 4})["samples"] == 4
+
+
+@pytest.mark.parametrize("at", ["outage", "unresolved", "sample", "guard"])
+def test_a_vote_under_way_takes_no_smaller_k(at: str) -> None:
+    failing = [at == "outage"]
+
+    def answers(request: Any) -> Any:
+        return OSError("gone") if failing[0] and request.number > 3 else "AB"[request.number % 2]
+
+    graph: Any = create_voting_graph(
+        Scripted(answers), prompt=str, parse=str, outage_limit=0, max_samples=7 if at == "unresolved" else None
+    ).compile(checkpointer=InMemorySaver())
+    asked = {"subtasks": [{"id": "a", "state": "?"}]}
+    if at == "outage":
+        with pytest.raises(SamplingError):
+            graph.invoke(asked, THREAD)
+    elif at == "unresolved":
+        [decision] = graph.invoke(asked, THREAD)["decisions"]
+        assert decision["status"] == "unresolved"
+        ended = graph.get_state(THREAD).values
+        graph.update_state(THREAD, {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally")
+    else:
+        graph.invoke(asked, THREAD, interrupt_after=[at])
+    failing[0] = False
+    with pytest.raises(ValueError, match="the vote 'a' was begun with k = 3 and cannot go on with less, 1: leave k"):
+        graph.invoke(None, THREAD, context={"k": 1})
+    graph.invoke(asked, {"configurable": {"thread_id": "another"}}, context={"k": 1})
+
+
+def test_a_context_that_fails_says_at_which_setting() -> None:
+    class Broken:
+        @property
+        def k(self) -> int:
+            raise RuntimeError("no database")
+
+    with pytest.raises(ValueError, match="the runtime context cannot be asked for k: RuntimeError: no database"):
+        host(script("A")).invoke({"question": "?"}, context=Broken())

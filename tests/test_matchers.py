@@ -15,6 +15,7 @@ from langgraph_maker import Ballot, RedFlag, create_maker, create_voting_graph
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.matchers import Pairwise, alike, canonical, exact, fields, sets, text, within
 
+NO_TEXT: Any = {}.get
 INVOICE = {"vendor": "ACME Ltd", "total": 9.99, "lines": ["b", "a"]}
 
 
@@ -26,7 +27,13 @@ class TestEqual:
             (canonical, {"a": 1, "b": 2.0}, {"b": 2, "a": 1.0}),
             (text, "Straße  9", "STRASSE 9\n"),
             (text, "ﬁ\u00a0x", "FI x"),
+            (text, "\uff14\uff12 m", "42 M"),
+            (text, "e\u0301", "\u00c9"),
             (within(0.5), 1, 1.5),
+            (within(0.1), 1.0, 1.1),
+            (within(0.05), 10.05, 10.0),
+            (within(relative=0.1), 1.0, 0.9),
+            (within(0.1), {"\u00e9": 1}, {"e\u0301": 1}),
             (within(0.5), {"a": [1, "x"]}, {"a": [1.2, "x"]}),
             (within(relative=0.1), 100, 109),
             (fields("vendor"), INVOICE, {"vendor": "ACME Ltd"}),
@@ -47,6 +54,13 @@ class TestEqual:
             (exact, "\u00e9", "e\u0301"),
             (exact, {"a": 1, "b": 2}, {"b": 2, "a": 1}),
             (text, "5", "-5"),
+            (text, "10²", "102"),
+            (text, "x₁", "x1"),
+            (text, "①", "1"),
+            (text, "1½", "11\u20442"),
+            (text, "m2", "㎡"),
+            (text, "3⒈", "31."),
+            (within(0.1), 1.0, 1.1000000000000003),
             (within(0.5), 1, 1.6),
             (within(2), 0, True),
             (within(2), 0, "0"),
@@ -202,6 +216,20 @@ class TestBadInput:
         with pytest.raises(RedFlag, match="malformed: the matcher .*compares"):
             key(vote)
 
+    @pytest.mark.parametrize("raised", [ValueError, TypeError, RecursionError])
+    def test_whatever_a_matcher_raises_surfaces_but_flags(self, raised: type[Exception]) -> None:
+        def key(vote: Any) -> str:
+            raise RedFlag("unclear") if vote == 1 else raised("a bug")
+
+        with pytest.raises(raised, match="a bug") as caught:
+            TestInGraphs().decide(script("2"), key=key)
+        assert "raised by key, which says which votes are equal, for the vote 2" in caught.value.__notes__
+        assert TestInGraphs().decide(script("1"), key=key, max_samples=3)["flags"] == {"unclear": 3}
+
+    def test_a_vote_whose_keys_are_one_when_normalised_is_a_flag(self) -> None:
+        decision = TestInGraphs().decide(script('{"\u00e9": 1, "e\u0301": 2}', "1"), k=1)
+        assert (decision["flags"], decision["vote"]) == ({"malformed": 1}, 1)
+
     @pytest.mark.parametrize("key", [lambda vote: vote["x"], Pairwise(lambda one, other: one["x"] == other["x"])])
     def test_a_matcher_that_raises_says_on_which_vote(self, key: Any) -> None:
         with pytest.raises(KeyError) as caught:
@@ -211,6 +239,21 @@ class TestBadInput:
     def test_a_key_is_a_text(self) -> None:
         with pytest.raises(TypeError, match="key returned 3 for the vote 1: it returns a text"):
             TestInGraphs().decide(script("1"), key=lambda _: 3)
+
+    @pytest.mark.parametrize(
+        ("key", "vote"),
+        [
+            (NO_TEXT, 1),
+            (fields(v=NO_TEXT), {"v": 1}),
+            (fields(v=NO_TEXT, w=within(1)), {"v": 1, "w": 1}),
+            (sets(of=NO_TEXT), [1]),
+        ],
+    )
+    def test_a_matcher_without_a_text_makes_no_votes_equal(self, key: Any, vote: Any) -> None:
+        with pytest.raises(TypeError, match="key returned None for the vote 1: it returns a text"):
+            alike(key, vote, vote)
+        with pytest.raises(TypeError, match="key returned None for the vote 1: it returns a text"):
+            Ballot(3, key=key).cast(vote)
 
     def test_a_task_journals_keys(self) -> None:
         class Close(Counting):

@@ -22,6 +22,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.prebuilt import InjectedState
 from pydantic import BaseModel, SecretStr, field_validator
 
+from langgraph_maker import MakerContext
 from langgraph_maker.errors import SamplingError, UnresolvedError
 from langgraph_maker.matchers import canonical, text, within
 from langgraph_maker.middleware import VotingMiddleware
@@ -111,6 +112,15 @@ class TestVote:
         answer = agent(says(first, "4")).invoke(QUESTION)["messages"][-1]
         same = ("content", "id", "additional_kwargs", "usage_metadata", "tool_calls")
         assert [getattr(answer, name) for name in same] == [getattr(first, name) for name in same]
+
+    @pytest.mark.parametrize(
+        "raw", [object(), b"\xff", float("-inf"), {1: {2}}, "\ud800", {("a",): 1}], ids=lambda raw: type(raw).__name__
+    )
+    def test_metadata_that_is_no_json_costs_no_vote(self, raw: Any) -> None:
+        first = add()
+        first.response_metadata, first.additional_kwargs = {"raw": raw}, {"raw": raw}
+        called = agent(says(first, add(), "4"), [Ran().add]).invoke(QUESTION)["messages"][1]
+        assert (vote_of(called)["samples"], called.tool_calls) == (2, first.tool_calls)
 
     def test_all_that_was_drawn_is_on_the_bill_once(self) -> None:
         usage: Any = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
@@ -370,6 +380,22 @@ class TestGuest:
         messages = graph.invoke(None, THREAD, durability=durability)["messages"]
         assert (vote_of(messages[1])["samples"], len(model.calls)) == (4, 7)
 
+    @pytest.mark.parametrize("durability", ["sync", "exit"])
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    async def test_an_unresolved_vote_goes_on_with_a_larger_budget(self, kind: str, durability: Any) -> None:
+        async def run(given: Any, budget: int) -> Any:
+            context = {"max_samples": budget}
+            if kind == "async":
+                return await graph.ainvoke(given, THREAD, context=context, durability=durability)
+            return graph.invoke(given, THREAD, context=context, durability=durability)
+
+        model = says("4", "5", "4", "5", "4", "4")
+        graph = agent(model, voting=VotingMiddleware(k=2), checkpointer=InMemorySaver(), context_schema=MakerContext)
+        for given in (QUESTION, None):
+            with pytest.raises(UnresolvedError, match="after 2 samples"):
+                await run(given, 3)
+        assert vote_of((await run(None, 20))["messages"][-1])["samples"] == len(model.calls) == 6
+
     def test_votes_on_another_question_do_not_count(self) -> None:
         asked = ["Be brief."]
         model = says("4", "5", ConnectionError("gone"), "4")
@@ -403,12 +429,23 @@ class TestBadInput:
             ({"k": 5, "max_samples": 4}, "max_samples"),
             ({"temperature": -1}, "temperature"),
             ({"hedge": -1}, "hedge"),
+            ({"call_timeout": 0}, "call_timeout"),
             ({"on_unresolved": "write"}, 'on_unresolved is "raise" or "end"'),
         ],
     )
     def test_options(self, options: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             VotingMiddleware(**options)
+
+    @pytest.mark.parametrize("key", [None, "text"])
+    def test_a_key_that_is_none(self, key: Any) -> None:
+        with pytest.raises(TypeError, match="key is a function"):
+            VotingMiddleware(key=key)
+
+    def test_a_key_without_a_text(self) -> None:
+        key: Any = {}.get
+        with pytest.raises(TypeError, match="key returned None for the vote 'Paris': it returns a text"):
+            agent(says("Paris", "Rome"), voting=VotingMiddleware(k=2, key=key)).invoke(QUESTION)
 
     def test_a_model_without_tool_calling(self) -> None:
         with pytest.raises(TypeError, match="FakeListChatModel cannot call tools: give the agent a model that can"):

@@ -36,17 +36,33 @@ class TestTokenLimit:
 
 class TestTruncated:
     @pytest.mark.parametrize(
-        "metadata", [{"finish_reason": "length"}, {"stop_reason": "max_tokens"}, {"finish_reason": "MAX_TOKENS"}]
+        "metadata",
+        [
+            {"finish_reason": "length"},
+            {"stop_reason": "max_tokens"},
+            {"finish_reason": "MAX_TOKENS"},
+            {"stopReason": "max_tokens"},
+            {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+            {"status": "incomplete", "incomplete_details": None},
+        ],
     )
-    def test_cut_off(self, metadata: dict[str, str]) -> None:
+    def test_cut_off(self, metadata: dict[str, Any]) -> None:
         flag = Truncated()(AIMessage("x", response_metadata=metadata))
         assert flag is not None
         assert flag.reason == "truncated"
 
     @pytest.mark.parametrize(
-        "metadata", [{}, {"finish_reason": "stop"}, {"finish_reason": None}, {"stop_reason": "end_turn"}]
+        "metadata",
+        [
+            {},
+            {"finish_reason": "stop"},
+            {"finish_reason": None},
+            {"stop_reason": "end_turn"},
+            {"stopReason": "end_turn"},
+            {"status": "completed", "incomplete_details": None},
+        ],
     )
-    def test_whole(self, metadata: dict[str, str]) -> None:
+    def test_whole(self, metadata: dict[str, Any]) -> None:
         assert Truncated()(AIMessage("x", response_metadata=metadata)) is None
 
 

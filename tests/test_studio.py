@@ -78,7 +78,7 @@ class TestForms:
         assert schemas["input_schema"]["required"] == ["question"]
         assert {"answer", "status", "counts"} <= set(schemas["output_schema"]["properties"])
 
-    @pytest.mark.parametrize("graph", sorted(GRAPHS - {"recursive"}))
+    @pytest.mark.parametrize("graph", sorted(GRAPHS))
     def test_every_setting_is_described_and_belongs_to_a_node(self, client: Any, graph: str) -> None:
         settings = client.assistants.get_schemas(assistant(client, graph))["context_schema"]["properties"]
         assert {"k", "temperature", "first_temperature", "max_samples"} <= set(settings)

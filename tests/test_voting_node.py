@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 from scripted import Recording, Scripted, script
 from typing_extensions import TypedDict
@@ -145,6 +146,14 @@ class TestUnresolved:
         assert await run(None, 20) == {"question": "?", "answer": "A", "samples": 7}
         assert [request.number for batch in model.batches for request in batch] == list(range(7))
 
+    def test_the_default_retry_policy_does_not_vote_until_it_comes_out(self) -> None:
+        model = Scripted(lambda request: "AB"[request.number % 2])
+        node = voted(model, max_samples=8)
+        builder = StateGraph(Dict).add_node("vote", node, retry_policy=RetryPolicy(initial_interval=0.0))
+        with pytest.raises(UnresolvedError):
+            builder.add_edge(START, "vote").compile(checkpointer=InMemorySaver()).invoke({"question": "?"}, THREAD)
+        assert model.drawn <= 8
+
     def test_or_writes_what_there_is(self) -> None:
         node = voted(
             script("B", "A"),
@@ -185,6 +194,32 @@ class TestBadInput:
             voted(script("A"), parse=None)
         with pytest.raises(ValueError, match="not both"):
             voted(script("A"), schema=Model)
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"read": None}, TypeError, "read is a function"),
+            ({"write": None}, TypeError, "write is a function"),
+            ({"prompt": None}, TypeError, "prompt is a function"),
+            ({"prompt": []}, TypeError, "prompt is a function"),
+            ({"prompt": "Is it?"}, TypeError, "prompt is a function"),
+            ({"parse": "x"}, TypeError, "parse is a function"),
+            ({"key": None}, TypeError, "key is a function"),
+            ({"key": "x"}, TypeError, "key is a function"),
+            ({"call_timeout": 0}, ValueError, "call_timeout is above 0"),
+        ],
+    )
+    def test_options_are_refused_when_the_node_is_made(self, options: Any, error: Any, message: str) -> None:
+        with pytest.raises(error, match=message):
+            voted(script("A"), **options)
+
+    @pytest.mark.parametrize(
+        ("read", "said"),
+        [(lambda state: state["question"][5], "IndexError"), (lambda state: state["question"] + 1, "TypeError")],
+    )
+    def test_whatever_read_does_not_find_is_blamed_on_it(self, read: Any, said: str) -> None:
+        with pytest.raises(ValueError, match=f"read failed with {said} .*question"):
+            host(Dict, voted(script("A"), read=read)).compile().invoke({"question": "?"})
 
     def test_on_unresolved(self) -> None:
         with pytest.raises(ValueError, match="on_unresolved"):

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker import prices
-from langgraph_maker.ballot import Key, canonical, key_function, plain
+from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
 from langgraph_maker.errors import NotJSONError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
@@ -40,10 +40,11 @@ def guard_node(
 ) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
-    A `RedFlag` that `parse`, `validate`, `key` or a rule raises or returns is data. So is a `ValueError` of `parse`,
-    `validate` or `key` (JSON and validation errors among them) and a text nested too deeply for them:
-    reason "malformed", and a vote that cannot be kept (see `ballot.plain`). Any other exception is a bug there and
-    surfaces, a vote of a type that is not JSON among them.
+    A `RedFlag` that `parse`, `validate` or a rule raises or returns, or that `key` raises, is data. So is a
+    `ValueError` of `parse` or `validate` (JSON and validation errors among them) and a text nested too deeply for them:
+    reason "malformed", and a vote that cannot be kept (see `ballot.plain`), such as one with an integer beyond 64 bits.
+    Any other exception is a bug there and surfaces, any but a `RedFlag` of `key` and a vote of a type that is not JSON
+    among them.
 
     Args:
         parse: ψ, from a response's text to a vote, any JSON value. One whose argument is annotated `AIMessage` gets
@@ -54,7 +55,13 @@ def guard_node(
         price: What the tokens cost; None for the list price of the model that a response names.
         compares: Whether to note which of a ballot's first answers are the same text, as an alarm asks: only where
             they are asked by the same prompt.
+
+    Raises:
+        TypeError: For a `parse` or `key` that is none.
     """
+    if not callable(parse):
+        raise TypeError(f"parse is a function from a response's text, or from the message, to a vote, not {parse!r}")
+    check_key(key)
     rules = red_flags if red_flags is not None else AnyOf()
     role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares)
     return Node("guard", role.guard)
@@ -153,26 +160,19 @@ class _Guard:
     def read(self, answer: Any, state: Any, key: Callable[[Any], str]) -> Verdict:
         try:
             vote = self.parse(answer)
-            flag = vote if isinstance(vote, RedFlag) else self.validate and _checked(self.validate(state, vote))
-            return _flagged(flag) if flag else {"vote": (kept := plain(vote)), "key": _key_of(kept, key)}
+            if flag := vote if isinstance(vote, RedFlag) else self.validate and _checked(self.validate(state, vote)):
+                return _flagged(flag)
+            kept = plain(vote)
         except RedFlag as flag:
             return _flagged(flag)
         except NotJSONError as error:
             raise TypeError(f"parse returned what is no vote: {error}") from error
         except (ValueError, RecursionError) as error:
             return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
-
-
-def _key_of(vote: Any, key: Callable[[Any], str]) -> str:
-    try:
-        if isinstance(found := key(vote), str):
-            return found
-    except Exception as error:
-        error.add_note(f"raised by key, which says which votes are equal, for the vote {vote!r}")
-        raise
-    raise TypeError(
-        f"key returned {found!r} for the vote {vote!r}: it returns a text, and votes with equal ones are equal"
-    )
+        try:
+            return {"vote": kept, "key": key_of(kept, key)}
+        except RedFlag as flag:
+            return _flagged(flag)
 
 
 _COMPARED = 3

@@ -14,7 +14,7 @@ from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.ladder.climbing import Ladder, Rung
 from langgraph_maker.loops import run_at_once, run_sync
-from langgraph_maker.margins import Margin
+from langgraph_maker.margins import Margin, margins
 from langgraph_maker.nodes.ask import check_can_ask
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
@@ -68,15 +68,19 @@ def sample_node(
 
     Raises:
         ValueError: For a bad `k`, `max_samples`, `hedge` or temperature; while running, for subtasks with equal ids.
+        TypeError: For a `prompt` that is none.
         SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
+    prompts = [prompt] if callable(prompt) else [*(prompt or ())]
+    if not prompts or not all(map(callable, prompts)):
+        raise TypeError(f"prompt is a function from a state to messages or a text, or a list of such, not {prompt!r}")
     check_temperatures(first_temperature, temperature)
     if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
         raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
-        prompts=[prompt] if callable(prompt) else list(prompt),
+        prompts=prompts,
         k=k,
         max_samples=max_samples,
         terms=terms(k, max_samples, ladder),
@@ -151,6 +155,9 @@ class _Sample:
         """What to issue: the samples that were lost, and those that each open ballot lacks."""
         ballots, begun = _ballots(state)
         ballots = [self.ladder.fitting(ballot) for ballot in ballots]
+        if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
+            own = margins(self.k, self.max_samples, overrides())
+            ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
         owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
         if state.get("draining"):

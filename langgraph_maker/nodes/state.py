@@ -104,7 +104,7 @@ class MakerInput(TypedDict, total=False):
     `answers` are to its `questions`.
     """
 
-    run_id: str
+    run_id: Annotated[str, Field(description="Names the run; the thread's id does if left open.")]
     answers: Answers
 
 

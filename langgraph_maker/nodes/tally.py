@@ -93,13 +93,21 @@ def terms(k: Margin, max_samples: int | None, ladder: Ladder | None = None, give
     What is `given` stands in place of the others, but no k that was raised is lowered.
 
     Raises:
-        ValueError: See `margins`.
+        ValueError: See `margins`; while running, for less than the k that a ballot was begun with.
     """
     own = margins(k, max_samples, given)
-    if ladder is None or ladder.plain:
-        return lambda ballot: own(ballot["id"])
     budget = (given or {}).get("max_samples", max_samples)
-    return lambda ballot: ladder.terms(ballot, own(ballot["id"])[0], budget)
+
+    def of(ballot: BallotState) -> tuple[int, int]:
+        margin, most = own(ballot["id"])
+        if margin < ballot.get("k", 0):
+            raise ValueError(
+                f"the vote {ballot['id']!r} was begun with k = {ballot['k']} and cannot go on with less, {margin}:"
+                " leave k as it was, or begin another vote, as on another thread"
+            )
+        return (margin, most) if ladder is None or ladder.plain else ladder.terms(ballot, margin, budget)
+
+    return of
 
 
 def _tell(ballots: Sequence[BallotState]) -> None:

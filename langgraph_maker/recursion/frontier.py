@@ -12,6 +12,7 @@ from langgraph.config import get_store, get_stream_writer
 
 from langgraph_maker import plans
 from langgraph_maker.ballot import plain
+from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.limits import overspent, run_id_of
@@ -79,8 +80,11 @@ class _Frontier:
         counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
         return {"tree": planted(problem), "ballots": [], "counts": counts}
 
+    def margin(self) -> int:
+        return overrides().get("k", self.k)
+
     def fixed(self, tree: Tree) -> dict[str, Any]:
-        return {"problem": tree[ROOT]["problem"], "k": self.k}
+        return {"problem": tree[ROOT]["problem"], "k": self.margin()}
 
     def here(self, state: RecursiveState, run_id: str) -> Held | None:
         """Where the graph's own state has the run."""
@@ -90,7 +94,7 @@ class _Frontier:
         return {"tree": state["tree"], "ballots": state["ballots"], "counts": state["counts"]}
 
     def check(self, what: str, state: RecursiveState, held: Mapping[str, Any]) -> None:
-        check_fixed(what, held, {"k": self.k, "problem": state.get("problem", held["problem"])})
+        check_fixed(what, held, {"k": self.margin(), "problem": state.get("problem", held["problem"])})
 
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
         here, begun = self.here(state, run_id), (yield from head(run_id))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from langgraph.graph import END, START, StateGraph
 
 from langgraph_maker.ballot import check_margin
+from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import check_cost
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
@@ -53,7 +54,7 @@ def create_recursive_maker(
     outage_limit: float = 600.0,
     price: Price | None = None,
     stop: Callable[[], bool | str] | None = None,
-) -> StateGraph[RecursiveState, None, RecursiveInput, RecursiveOutput]:
+) -> StateGraph[RecursiveState, MakerContext, RecursiveInput, RecursiveOutput]:
     """The graph that splits a problem until microagents can answer it, and composes their answers (MAKER, section 5).
 
     Each problem of the tree goes through stages, and each is decided by first-to-ahead-by-k: is it atomic? If so,
@@ -120,7 +121,7 @@ def create_recursive_maker(
         return flag
 
     sampler = Asking(model, stages, token_allowance(red_flags))
-    longest = float("inf") if limits.deadline is None else limits.deadline
+    longest = float("inf") if limits.deadline is None else max(limits.deadline, 0.001)
     pool = Pool(
         sampler,
         max_concurrency=max_concurrency,
@@ -128,7 +129,7 @@ def create_recursive_maker(
         outage_limit=min(outage_limit, longest),
     )
     vote = voting_round(
-        StateGraph(VotingState, input_schema=RoundInput, output_schema=RoundOutput),
+        StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
             prompt=json.dumps,
@@ -158,7 +159,7 @@ def create_recursive_maker(
         return "escalate" if any(ballot["status"] == "unresolved" for ballot in state["ballots"]) else "grow"
 
     return (
-        StateGraph(RecursiveState, input_schema=RecursiveInput, output_schema=RecursiveOutput)
+        StateGraph(RecursiveState, MakerContext, input_schema=RecursiveInput, output_schema=RecursiveOutput)
         .add_node("frontier", closing(pool, frontier_node(k=k, limits=limits)))
         .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
         .add_node("escalate", escalate_node())

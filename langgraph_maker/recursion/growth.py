@@ -12,6 +12,7 @@ from langgraph.config import get_store, get_stream_writer
 
 from langgraph_maker import plans
 from langgraph_maker.ballot import Ballot
+from langgraph_maker.context import overrides
 from langgraph_maker.margins import in_words
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, unanswered
@@ -102,7 +103,7 @@ class _Grow:
             ballot["state"]["stage"] in self.candidates_for
             and ballot["status"] == "open"
             and not unanswered(ballot)  # what is out is paid for
-            and sum(ballot["counts"].values()) >= self.proposals
+            and sum(ballot["counts"].values()) >= max(self.proposals, overrides().get("k", 1))
         )
 
 

@@ -34,7 +34,7 @@ class RecursiveInput(TypedDict, total=False):
     """`run_id` names the run; without it the thread's id does, or a fresh one."""
 
     problem: Annotated[str, Field(description="What to solve, in words; leave it out to go on with a run.")]
-    run_id: str
+    run_id: Annotated[str, Field(description="Names the run; the thread's id does if left open.")]
 
 
 class RecursiveOutput(TypedDict, total=False):

@@ -525,3 +525,22 @@ def test_a_model_that_calls_tools_is_made_to() -> None:
     result = run(Tools(answer=str, calls=[]), "ab")
     assert (result["status"], result["answer"]) == ("solved", "ba")
     assert set(bound) == {"Atomic", "Answer", "Decomposition", "Choice", "Check"}
+
+
+@pytest.mark.parametrize("where", ["store", "checkpointer"])
+def test_a_k_of_the_runtime_context_is_the_runs(where: str) -> None:
+    stopping = [True]
+    graph: Any = create_recursive_maker(
+        simulated_multiplication(), k=3, stop=lambda: stopping[0] and "the test says so"
+    ).compile(
+        store=InMemoryStore() if where == "store" else None,
+        checkpointer=InMemorySaver() if where == "checkpointer" else None,
+    )
+    named = {"problem": "12 * 34", "run_id": "r"}
+    assert graph.invoke(named, THREAD, context={"k": 5})["status"] == "stopped"
+    with pytest.raises(JournalError, match="was begun with k 5, not 1"):
+        graph.invoke(named, THREAD, context={"k": 1})
+    stopping[0] = False
+    assert graph.invoke(named, THREAD, context={"k": 5})["answer"] == "408"
+    settings = graph.get_context_jsonschema()["properties"]
+    assert set(settings) == {"k", "first_temperature", "temperature", "max_samples"}
