@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -12,6 +12,7 @@ from langgraph.config import get_store, get_stream_writer
 
 from langgraph_maker import plans
 from langgraph_maker.ballot import plain
+from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.limits import overspent, run_id_of
@@ -60,16 +61,20 @@ class _Frontier:
     limits: Limits
 
     def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
-            return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
-        return plans.drive(self.journalled(state, run_id), store)
+            return role.go_on(state, run_id, role.here(state, run_id) or role.begin(state))
+        return plans.drive(role.journalled(state, run_id), store)
 
     async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
-            return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
-        return await plans.adrive(self.journalled(state, run_id), store)
+            return role.go_on(state, run_id, role.here(state, run_id) or role.begin(state))
+        return await plans.adrive(role.journalled(state, run_id), store)
+
+    def asked(self) -> _Frontier:
+        """As the runtime context has it."""
+        return replace(self, k=overrides().get("k", self.k))
 
     def begin(self, state: RecursiveState) -> Held:
         problem = state.get("problem")

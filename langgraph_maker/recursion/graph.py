@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 
-from langgraph_maker.ballot import check_margin
 from langgraph_maker.graph import check_cost
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
@@ -148,7 +147,7 @@ def create_recursive_maker(
     grow = grow_node(
         stages,
         candidates_for={"propose"} if comparable else {"propose", "solve", "compose"},
-        proposals=max(whole("proposals", proposals), check_margin(k)),
+        proposals=whole("proposals", proposals),
     )
 
     def after_frontier(state: RecursiveState) -> Literal["vote", "__end__"]:

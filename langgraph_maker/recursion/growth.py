@@ -78,7 +78,7 @@ class _Grow:
             candidates = 0
             if ballot["status"] == "decided":
                 after = grow(tree, node["id"], vote := decision(ballot)["vote"], self.stages.key)
-            elif self.enough(ballot):
+            elif self.enough(ballot, state["fixed"]["k"]):
                 vote, candidates = None, len(ballot["votes"])
                 after = offer(tree, node["id"], ballot["votes"].values())
             else:
@@ -96,13 +96,13 @@ class _Grow:
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
         return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events
 
-    def enough(self, ballot: BallotState) -> bool:
+    def enough(self, ballot: BallotState, k: int) -> bool:
         """Whether a question whose answers are candidates has as many as were asked for."""
         return (
             ballot["state"]["stage"] in self.candidates_for
             and ballot["status"] == "open"
             and not unanswered(ballot)  # what is out is paid for
-            and sum(ballot["counts"].values()) >= self.proposals
+            and sum(ballot["counts"].values()) >= max(self.proposals, k)
         )
 
 

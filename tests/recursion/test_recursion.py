@@ -91,6 +91,16 @@ class TestSolving:
         assert {one["margin"] for one in decided} == {k}
         assert sum(one["samples"] for one in decided) == sum(result["samples"].values()) == model.drawn
 
+    @pytest.mark.parametrize("k", [1, 5])
+    def test_a_runtime_context_may_begin_a_run_with_another_k(self, k: int) -> None:
+        result = create_recursive_maker(Staged()).compile().invoke(WORD, context={"k": k})
+        assert {one["margin"] for node in result["tree"].values() for one in node["decided"]} == {k}
+
+    def test_a_larger_k_of_the_context_takes_as_many_proposals(self) -> None:
+        model = TestChoosing().proposing(lambda shown: shown.index(TestChoosing.SPLITS[0]) + 1)
+        result = create_recursive_maker(model).compile().invoke(WORD, context={"k": 7})
+        assert [one["samples"] for one in result["tree"]["1"]["decided"][1:3]] == [7, 7]
+
     async def test_async_is_the_same(self) -> None:
         graph = create_recursive_maker(Staged()).compile()
         result = await graph.ainvoke(WORD)
@@ -428,6 +438,22 @@ class TestTheJournal:
         create_recursive_maker(Staged()).compile(**keep).invoke(WORD, THREAD)
         with pytest.raises(JournalError, match=said):
             create_recursive_maker(Staged(), k=k).compile(**keep).invoke({"problem": problem}, THREAD)
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_no_runtime_context_undercuts_the_k_of_a_run(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        create_recursive_maker(Staged(), max_total_samples=20).compile(**keep).invoke(WORD, THREAD)
+        graph = create_recursive_maker(Staged()).compile(**keep)
+        with pytest.raises(JournalError, match="begun with k 3, not 1"):
+            graph.invoke({}, THREAD, context={"k": 1})
+        assert graph.invoke({}, THREAD)["status"] == "solved"
+
+    def test_what_the_context_asks_for_is_what_the_journal_says(self) -> None:
+        store = InMemoryStore()
+        create_recursive_maker(Staged()).compile(store=store).invoke(NAMED, context={"k": 1})
+        head = store.get(records.tree("r"), "head")
+        assert head is not None
+        assert json.loads(head.value["record"])["fixed"]["k"] == 1
 
     @pytest.mark.parametrize("key", ["head", "node-1", "node-1.2"])
     @pytest.mark.parametrize("change", [lambda text: text.replace("abcd", "abce"), lambda _: "{", lambda _: 7])
