@@ -21,7 +21,7 @@ from langgraph_maker.nodes.position import check_fixed, reopened
 from langgraph_maker.nodes.state import RunStatus
 from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.growth import in_short
-from langgraph_maker.recursion.record import Counts, Held, counted, fetch, head, sums, written
+from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, sums, written
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.recursion.state import RecursiveState, TreeDone, Unsettled
 from langgraph_maker.recursion.tree import ROOT, Node, Tree, ask, depth, place, planted, waiting
@@ -113,6 +113,8 @@ class _Frontier:
             if here is None or at < journalled:
                 here = yield from fetch(run_id, begun)
                 here["ballots"] = reopened(here["ballots"])
+            else:
+                alone(run_id, begun, at, here["tree"])
         update = self.go_on(state, run_id, here)
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
@@ -225,6 +227,6 @@ def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:
 _SUPERSTEPS_TO_FINISH = 6  # frontier, vote and its own, escalate, grow, frontier: a round must have room to end
 _SUPERSTEPS_TO_DRAIN = 5
 _AHEAD = (
-    "the checkpoint is at round {at} of run {run_id!r}, ahead of its journal ({why}): use the store that the run was"
-    " written to, or begin a new run id"
+    "the graph's state is at round {at} of run {run_id!r}, ahead of its journal ({why}): use the store that the run was"
+    " written to, let one process at a time write it, or begin a new run id"
 )

@@ -16,7 +16,7 @@ from langgraph_maker.margins import in_words
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, unanswered
 from langgraph_maker.plans import Plan
-from langgraph_maker.recursion.record import Held, counted, written
+from langgraph_maker.recursion.record import Held, alone, counted, head, written
 from langgraph_maker.recursion.stages import Stages
 from langgraph_maker.recursion.state import Grown, RecursiveState, Unsettled
 from langgraph_maker.recursion.tree import Decided, Node, Tree, grow, offer, place, settle, told
@@ -63,6 +63,8 @@ class _Grow:
         return self.tell(held, events)
 
     def journalled(self, state: RecursiveState, held: Held) -> Plan[None]:
+        begun = yield from head(state["begun"])
+        alone(state["begun"], begun, state["counts"]["rounds"], state["tree"])
         yield written(state["begun"], state["fixed"], held, state["tree"])
 
     def tell(self, held: Held, events: list[Grown]) -> dict[str, Any]:

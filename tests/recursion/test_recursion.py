@@ -455,6 +455,38 @@ class TestTheJournal:
         assert head is not None
         assert json.loads(head.value["record"])["fixed"]["k"] == 1
 
+    def test_two_processes_at_one_run_are_found_out(self) -> None:
+        """The second begins while the first has decided nothing, and would split the problem elsewhere."""
+
+        def elsewhere(question: Question, _: int) -> Any:
+            root = question["stage"] == "propose" and not question["above"]
+            return {"subproblems": ["abc", "defgh"], "compose": "{2}{1}"} if root else None
+
+        store = InMemoryStore()
+        first, second = (
+            create_recursive_maker(model).compile(store=store).stream(NAMED, stream_mode="updates")
+            for model in (Staged(), Staged(elsewhere))
+        )
+        next(first)
+        next(second)
+        with pytest.raises(JournalError, match="another process writes this run too"):
+            for _ in zip(first, second, strict=True):
+                pass
+        result = create_recursive_maker(Staged(elsewhere)).compile(store=store).invoke({"run_id": "r"})
+        assert (result["status"], result["answer"]) == ("solved", "hgfedcba")
+
+    def test_records_of_two_trees_are_no_tree(self) -> None:
+        """As two processes leave them that write at the same instant."""
+        one, other = InMemoryStore(), InMemoryStore()
+        for store, parts in ((one, ["abcd", "efgh"]), (other, ["abc", "defgh"])):
+            model = proposing({"subproblems": parts, "compose": "{2}{1}"})
+            create_recursive_maker(model, max_total_samples=20).compile(store=store).invoke(NAMED)
+        record = other.get(records.tree("r"), "node-1.1")
+        assert record is not None
+        one.put(records.tree("r"), "node-1.1", record.value)
+        with pytest.raises(JournalError, match=r"'r' are not those of one tree: process .* wrote it last"):
+            create_recursive_maker(Staged()).compile(store=one).invoke({"run_id": "r"})
+
     @pytest.mark.parametrize("key", ["head", "node-1", "node-1.2"])
     @pytest.mark.parametrize("change", [lambda text: text.replace("abcd", "abce"), lambda _: "{", lambda _: 7])
     def test_what_was_altered_is_an_error(self, key: str, change: Any) -> None:
