@@ -122,11 +122,16 @@ class Ledger(Task):
         return {"action": decision, "next_state": balances}
 
     def validate(self, state: State, vote: Vote) -> RedFlag | None:
-        """Flag balances of other accounts than those of the transaction; what they amount to is left to the vote."""
+        """Flag balances of other accounts than those of the transaction, and what is declined and changes them.
+
+        What the balances amount to is left to the vote.
+        """
         named = _named(state["transaction"])
-        if vote["next_state"].keys() == set(named):
-            return None
-        return RedFlag("wrong_accounts", f"{list(vote['next_state'])[:3]} in place of {named}")
+        if vote["next_state"].keys() != set(named):
+            return RedFlag("wrong_accounts", f"{list(vote['next_state'])[:3]} in place of {named}")
+        if vote["action"] == "declined" and any(vote["next_state"][one] != state["balances"][one] for one in named):
+            return RedFlag("contradiction", "it is declined, and a balance changes")
+        return None
 
     def advance(self, state: State, vote: Vote) -> State:
         """The balances that the vote chose among the others, and the next transaction."""

@@ -69,6 +69,34 @@ def test_numbers_are_texts_and_words_are_no_truth_values() -> None:
         STAGES.read("atomic", '{"atomic": "yes"}')
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"answer": "1", "answer": "2"}',
+        '{"reasoning": "", "answer": "1", "reasoning": "", "answer": "1"}',
+        '{"answer": NaN}',
+        '{"answer": Infinity}',
+        '{"answer": 1e400}',
+        '{"answer": -1e400}',
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_no_answer(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        STAGES.read("solve", text)
+
+
+@pytest.mark.parametrize("stage", ["solve", "compose"])
+@pytest.mark.parametrize(("answer", "empty"), [("", True), (" \n", True), ("\u200b", True), ("\0", True), ("0", False)])
+def test_an_answer_says_something(stage: str, answer: str, empty: bool) -> None:
+    flag = STAGES.validate({"stage": stage, "problem": "p"}, {"answer": answer})
+    assert (flag and flag.reason) == ("empty_answer" if empty else None)
+
+
+def test_white_space_in_a_subproblem_makes_no_other_split() -> None:
+    one, other = split("a b", "c"), split(" a  b\n", "c")
+    assert STAGES.vote_key(one) == STAGES.vote_key(other) != STAGES.vote_key(split("c", "a b"))
+
+
 def test_white_space_around_an_answer_makes_no_other_answer() -> None:
     votes = [STAGES.read("solve", json.dumps({"answer": text})) for text in ("a b", " a b\n", "a  b")]
     assert votes[1] == {"answer": " a b\n"}
