@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 
+from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import check_cost
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
@@ -52,7 +53,7 @@ def create_recursive_maker(
     outage_limit: float = 600.0,
     price: Price | None = None,
     stop: Callable[[], bool | str] | None = None,
-) -> StateGraph[RecursiveState, None, RecursiveInput, RecursiveOutput]:
+) -> StateGraph[RecursiveState, MakerContext, RecursiveInput, RecursiveOutput]:
     """The graph that splits a problem until microagents can answer it, and composes their answers (MAKER, section 5).
 
     Each problem of the tree goes through stages, and each is decided by first-to-ahead-by-k: is it atomic? If so,
@@ -157,7 +158,9 @@ def create_recursive_maker(
         return "escalate" if any(ballot["status"] == "unresolved" for ballot in state["ballots"]) else "grow"
 
     return (
-        StateGraph(RecursiveState, input_schema=RecursiveInput, output_schema=RecursiveOutput)
+        StateGraph(
+            RecursiveState, context_schema=MakerContext, input_schema=RecursiveInput, output_schema=RecursiveOutput
+        )
         .add_node("frontier", closing(pool, frontier_node(k=k, limits=limits)))
         .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
         .add_node("escalate", escalate_node())
