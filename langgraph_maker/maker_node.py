@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
@@ -23,19 +23,20 @@ from langgraph_maker.hosts import (
     write_to,
 )
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState
+from langgraph_maker.nodes.state import MakerInput, MakerState
+from langgraph_maker.recursion.state import RecursiveInput
 from langgraph_maker.voting_graph import default_durability
 
 __all__ = ["create_maker_node"]
 
-Maker: TypeAlias = StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]
+Maker: TypeAlias = StateGraph[Any, MakerContext, Any, Any]
 
 
 def create_maker_node(
     maker: Maker | Callable[[Any], Maker],
     *,
-    write: Callable[[Any, MakerOutput], Any],
-    read: Callable[[Any], MakerInput] = lambda _: {},
+    write: Callable[[Any, Any], Any],
+    read: Callable[[Any], MakerInput | RecursiveInput] = lambda _: {},
     on_unresolved: Literal["raise", "write"] = "raise",
 ) -> Runnable[Any, Any]:
     """A node for any graph that solves a task in it, and touches no key of the host's but those that `write` gives.
@@ -45,7 +46,8 @@ def create_maker_node(
     host's thread and the visit, so that loops, `Send`, other nodes and other hosts on the same store do not mix.
 
     Args:
-        maker: What `create_maker` made; or from the host's state to that, where it says what the task is.
+        maker: What `create_maker` or `create_recursive_maker` made; or from the host's state to that, where it says
+            what the task is.
         write: From the host's state and the run's output (see `nodes.state.MakerOutput`) to the host's update.
         read: From the host's state to the run's input, such as `{"run_id": …}` to name the run yourself: visits with
             one run id are one run.
@@ -75,9 +77,10 @@ def create_maker_node(
 
     def given(state: Any) -> MakerInput:
         found = read_from(state, read)
-        if not isinstance(found, dict) or not found.keys() <= MakerInput.__annotations__.keys():
+        if not isinstance(found, dict) or not found.keys() <= _INPUT:
             raise TypeError(
-                f'read returned {found!r}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own'
+                f'read returned {found!r}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own; for a'
+                ' recursive maker {"problem": …} as well'
             )
         return cast("MakerInput", found)
 
@@ -97,6 +100,9 @@ def create_maker_node(
         return finish(state, await run.ainvoke(given(state), inside), config)
 
     return Node("maker", solve, asolve, shows=[fixed] if fixed else [])
+
+
+_INPUT: Final = MakerInput.__annotations__.keys() | RecursiveInput.__annotations__.keys()
 
 
 def _compiled(maker: object) -> Compiled:

@@ -184,7 +184,7 @@ class _Frontier:
         for node in tree.values():
             if node["stage"] == "refuted":
                 check: Node = {**node, "stage": "check"}
-                blocked.append(self.unasked(tree, check, f"the answer {node['answer']!r} was voted wrong"))
+                blocked.append(self.unasked(tree, check, f"the answer {node['answer']!r} was voted wrong" + _FINAL))
             elif node["stage"] == "propose" and node["depth"] >= limits.max_depth:
                 why = f"it is not atomic, and max_depth = {limits.max_depth} allows no further split"
                 blocked.append(self.unasked(tree, node, why))
@@ -224,6 +224,7 @@ def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:
     return {**held, "ballots": ballots, "counts": counted(held["counts"], lost)}
 
 
+_FINAL = ": no larger limit mends this, begin a new run id"
 _SUPERSTEPS_TO_FINISH = 6  # frontier, vote and its own, escalate, grow, frontier: a round must have room to end
 _SUPERSTEPS_TO_DRAIN = 5
 _AHEAD = (

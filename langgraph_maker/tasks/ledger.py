@@ -48,8 +48,8 @@ class Ledger(Task):
             well of kind "transfer".
 
     Raises:
-        ValueError: For a ledger without transactions, an unknown account or kind, an amount below 1, a transfer to
-            the same account, or two transactions of one id.
+        ValueError: For a ledger without transactions, a name that cannot be printed, an unknown account or kind, an
+            amount below 1, a transfer to the same account, or two transactions of one id.
     """
 
     name = "ledger"
@@ -62,6 +62,8 @@ class Ledger(Task):
         self.accounts = dict(accounts)
         self.transactions = [dict(transaction) for transaction in transactions]
         for name, balance in self.accounts.items():
+            if not isinstance(name, str) or not name.isprintable():
+                raise ValueError(f"the name of an account is a text of printable characters, not {name!r}")
             if not _whole(balance, -_LARGEST):
                 raise ValueError(f"the balance of account {name!r} is a whole number of cents, not {balance!r}")
         if not self.transactions:

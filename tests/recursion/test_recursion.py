@@ -17,7 +17,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Recording
 from staged import Staged, question_in, reversal
 
-from langgraph_maker import RedFlag, create_recursive_maker, records
+from langgraph_maker import RedFlag, create_maker_node, create_recursive_maker, records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.prices import Price
 from langgraph_maker.recursion import read_tree
@@ -216,7 +216,10 @@ class TestBadInput:
 
         result = run(Staged(answer))
         assert (result["status"], result["answer"]) == ("unresolved", None)
-        assert result["reason"] == "node 1.1 (abcd): check: the answer 'ba' was voted wrong"
+        assert (
+            result["reason"]
+            == "node 1.1 (abcd): check: the answer 'ba' was voted wrong: no larger limit mends this, begin a new run id"
+        )
         assert result["unsettled"][0]["question"]["stage"] == "check"
 
     def test_a_check_of_the_users_own_keeps_wrong_answers_out_of_the_vote(self) -> None:
@@ -253,9 +256,28 @@ class TestBadInput:
         with pytest.raises(ValueError, match=said):
             create_recursive_maker(Staged(), **options)
 
+    @pytest.mark.parametrize("options", [{"stages": 3}, {"stages": False}, {"check": 3}, {"comparable": "x"}])
+    def test_options_of_another_type(self, options: Any) -> None:
+        with pytest.raises(TypeError, match=next(iter(options))):
+            create_recursive_maker(Staged(), **options)
+
     def test_a_simulated_model_of_a_task_is_none_of_this(self) -> None:
         with pytest.raises(ValueError, match="give a Sampler that answers the stages"):
             create_recursive_maker("sim:gpt-4.1-mini")
+
+
+def test_a_host_graph_holds_a_recursive_maker() -> None:
+    node = create_maker_node(
+        create_recursive_maker(Staged()),
+        read=lambda host: {"problem": host["word"]},
+        write=lambda _, run: {"backwards": run["answer"]},
+    )
+    assert node.invoke({"word": "abcd"}) == {"backwards": "dcba"}
+
+
+@pytest.mark.parametrize("problem", ["12 * 34", "12*34", "what is 12 x 34?", "What is 12 × 34 ?", "012 * 34"])
+def test_the_simulated_model_reads_a_product_as_people_write_it(problem: str) -> None:
+    assert run(simulated_multiplication(), problem)["answer"] == "408"
 
 
 class TestLimits:

@@ -105,3 +105,9 @@ def test_what_is_declined_and_changes_a_balance_is_a_flag(decision: str, ann: in
 def test_an_account_given_two_balances_is_a_flag() -> None:
     with pytest.raises(RedFlag, match="bad_balances"):
         ledger().parse('decision = "applied"\nbalances = {"ann": 1, "bob": 2, "ann": 490}')
+
+
+@pytest.mark.parametrize("name", [7, None, "\ud800", "a\nb"])
+def test_an_account_has_a_name_that_can_be_shown(name: Any) -> None:
+    with pytest.raises(ValueError, match="the name of an account is a text of printable characters"):
+        Ledger({name: 5}, [{"id": "t", "kind": "deposit", "account": name, "amount": 5}])
