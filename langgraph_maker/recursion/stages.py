@@ -228,7 +228,12 @@ _LEAST: Final = 2
 _PLACE: Final = re.compile(r"\{(\d{1,6})\}")
 _SIBLING: Final = re.compile(
     r"\{\d{1,6}\}|\b(?:sub-?problem|answer|result)s? (?:of |from |to )?(?:#|no\. ?|number )?\d"
-    r"|\b(?:other|previous|preceding|first|second|third|last) (?:sub-?problem|answer|result)",
+    r"|\b(?:answer|result|solution|output|value)s? (?:of|from|to) (?:sub-?problem|part|step|question) (?:#|no\. ?)?\d"
+    r"|\b(?:sub-?problem|part|step|question) \d{1,6}['’]s? (?:answer|result|solution|output|value)"  # noqa: RUF001
+    r"|\b(?:other|previous|preceding|first|second|third|last) (?:sub-?problem|answer|result)s?"
+    r"(?= ?(?:$|[^\w\s]|(?:and|or|plus|minus|times|by|to|from|with|of|as|is|are)\b))"
+    r"|\bwhat the (?:other|previous|first|second|third|last) (?:one|part|step)s? (?:give|gave|yield|return|make|say)"
+    r"|^\W{0,9}(?:multiply|divide|double|triple|halve|negate|square|reverse) (?:that|it)\b",
     re.IGNORECASE,
 )
 """A subproblem that speaks of another one's answer; what the problem itself says may be repeated."""

@@ -129,10 +129,21 @@ class TestADecomposition:
             "Double the previous result",
             "The sum of the other answers",
             "Take result #2 and negate it",
+            "Double what the other one gives",
+            "Twice the solution of part 1",
+            "Add 3 to step 1's output",
+            "Multiply that by 3",
+            "The first answer and 3",
         ],
     )
     def test_has_no_part_that_refers_to_another(self, part: str) -> None:
         assert flag(split("Who won?", part)) == "sibling"
+
+    @pytest.mark.parametrize(
+        "part", ["the first answer sheet: ab", "Step 1 of the recipe", "Multiply 3 by 4", "The other half of the apple"]
+    )
+    def test_may_speak_of_other_things(self, part: str) -> None:
+        assert flag(split("Who won?", part)) is None
 
     def test_may_repeat_what_the_problem_says(self) -> None:
         problem = "What was the previous result, and when?"
