@@ -15,6 +15,7 @@ from langgraph_maker.answers import CanWrite
 from langgraph_maker.ballot import Relation
 from langgraph_maker.context import MakerContext
 from langgraph_maker.events import Detail, Observer
+from langgraph_maker.grouping import Grouped
 from langgraph_maker.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import (
@@ -27,7 +28,7 @@ from langgraph_maker.nodes import (
 )
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.closing import closing
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, reader
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import (
     MakerInput,
@@ -56,6 +57,7 @@ def create_maker(
     *,
     k: int | Callable[[int], int] | Raised = 3,
     lanes: int = 1,
+    steps_per_subtask: int = 1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
@@ -86,6 +88,8 @@ def create_maker(
         k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. A run that
             goes on is held to it, where it has a store: no step that is done was decided by less than k asks for.
         lanes: Stretches of the chain that advance side by side, where the task knows where they begin (`Cuttable`).
+        steps_per_subtask: Steps that a microagent does in one response, as `Grouped` has it; the default token limit
+            is so many times as large.
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
         first_temperature: Of each step's first sample; None leaves the model's own.
         temperature: Of all later samples.
@@ -121,6 +125,9 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
+    if steps_per_subtask != 1:
+        task = Grouped(task, steps_per_subtask)
+        red_flags = default_red_flags(steps_per_subtask) if red_flags is DEFAULT_RED_FLAGS else red_flags
     if isinstance(task.vote_key, Relation):
         raise TypeError(
             f"vote_key of {task.name} is a function, as steps are journalled under its keys; a tolerance is not"

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage
 
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import Checkable, State, Task, Vote
+from langgraph_maker.task import Checkable, State, Task, Typed, Varied, Vote
 
 __all__ = ["Grouped", "headed"]
 
@@ -23,7 +23,8 @@ class Grouped(Task):
     fewer steps than m.
 
     It takes tasks whose prompt shows all that the steps to come need, such as TowersOfHanoi. A microagent that is shown
-    no more than its own step needs cannot do two.
+    no more than its own step needs cannot do two. Of a `Checkable` task that is seen here and refused; of
+    another it cannot be told, and steps from the second on would be guesses. Its `variants` and `step_type` are kept.
 
     A response is up to m times as long as one to a single step: give a token limit of m times as much.
 
@@ -55,6 +56,10 @@ class Grouped(Task):
         self.task, self.m = task, m
         if isinstance(task, Checkable):  # then so is this
             self._truth, self.oracle, self.read_state = task.oracle, self._oracle, task.read_state
+        if isinstance(task, Varied):
+            self.variants = task.variants
+        if isinstance(task, Typed):
+            self.step_type = task.step_type
         self.steps = None if task.steps is None else -(-task.steps // m)
 
     @property
@@ -77,9 +82,9 @@ class Grouped(Task):
         """Whether the chain is."""
         return self.task.is_done(state)
 
-    def prompt(self, state: State) -> list[BaseMessage]:
-        """φ: the chain's prompt, and how many steps are wanted."""
-        *before, last = self.task.prompt(state)
+    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+        """φ: the chain's prompt, in one of its ways, and how many steps are wanted."""
+        *before, last = self.task.prompt(state, variant) if isinstance(self.task, Varied) else self.task.prompt(state)
         return [*before, last.model_copy(update={"content": f"{last.text}\n\n{_ASKED.format(self.m)}"})]
 
     def parse(self, text: str) -> Vote:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
@@ -27,19 +27,20 @@ from langgraph_maker.hosts import (
 )
 from langgraph_maker.nodes.decompose import MOST_ACTIONS
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState
+from langgraph_maker.nodes.state import MakerInput, MakerState
+from langgraph_maker.recursion.state import RecursiveInput
 from langgraph_maker.voting_graph import default_durability
 
 __all__ = ["create_maker_node"]
 
-Maker: TypeAlias = StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]
+Maker: TypeAlias = StateGraph[Any, MakerContext, Any, Any]
 
 
 def create_maker_node(
     maker: Maker | Callable[[Any], Maker],
     *,
-    write: Callable[[Any, MakerOutput], Any],
-    read: Callable[[Any], MakerInput] = lambda _: {},
+    write: Callable[[Any, Any], Any],
+    read: Callable[[Any], MakerInput | RecursiveInput] = lambda _: {},
     on_unresolved: Literal["raise", "write"] = "raise",
 ) -> Runnable[Any, Any]:
     """A node for any graph that solves a task in it, and touches no key of the host's but those that `write` gives.
@@ -49,8 +50,9 @@ def create_maker_node(
     host's thread and the visit, so that loops, `Send`, other nodes and other hosts on the same store do not mix.
 
     Args:
-        maker: What `create_maker` made; or from the host's state to that, where it says what the task is.
-        write: From the host's state and the run's output (see `nodes.state.MakerOutput`) to the host's update. Its
+        maker: What `create_maker` or `create_recursive_maker` made; or from the host's state to that, where it says
+            what the task is.
+        write: From the host's state and the run's output (see `nodes.state.MakerOutput`) to the host's update. A task's
             `actions` are there with a store too, up to 4,096 steps; of a longer run `journal.read` has them.
         read: From the host's state to the run's input, such as `{"run_id": …}` to name the run yourself: visits with
             one run id are one run.
@@ -80,9 +82,10 @@ def create_maker_node(
 
     def given(state: Any) -> MakerInput:
         found = read_from(state, read)
-        if not isinstance(found, dict) or not found.keys() <= MakerInput.__annotations__.keys():
+        if not isinstance(found, dict) or not found.keys() <= _INPUT:
             raise TypeError(
-                f'read returned {found!r}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own'
+                f'read returned {found!r}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own; for a'
+                ' recursive maker {"problem": …} as well'
             )
         return cast("MakerInput", found)
 
@@ -94,24 +97,34 @@ def create_maker_node(
     def solve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
         reopen(run, inside, _again)
-        return finish(state, _with_actions(run.invoke(given(state), inside), get_store()), config)
+        return finish(state, _with_actions(run.invoke(given(state), inside), _store()), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
         run, inside = graph(state), _inside(config)
         await areopen(run, inside, _again)
         output = await run.ainvoke(given(state), inside)
-        return finish(state, await asyncio.to_thread(_with_actions, output, get_store()), config)
+        return finish(state, await asyncio.to_thread(_with_actions, output, _store()), config)
 
     return Node("maker", solve, asolve, shows=[fixed] if fixed else [])
 
 
+def _store() -> BaseStore | None:
+    try:
+        return get_store()
+    except RuntimeError:  # the node is called by itself
+        return None
+
+
 def _with_actions(output: dict[str, Any], store: BaseStore | None) -> dict[str, Any]:
     """The output with the actions that the journal has, where the graph's own state has none."""
-    if store is None or output.get("actions") is not None:
+    if store is None or output.get("actions") is not None or "steps" not in output:  # a recursive run has none
         return output
     few = output["steps"] <= MOST_ACTIONS
     actions = [entry["vote"]["action"] for entry in journal.read(store, output["run_id"])] if few else None
     return {**output, "actions": actions}
+
+
+_INPUT: Final = MakerInput.__annotations__.keys() | RecursiveInput.__annotations__.keys()
 
 
 def _compiled(maker: object) -> Compiled:

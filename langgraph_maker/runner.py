@@ -19,11 +19,13 @@ from langgraph_maker.alarms import Expected
 from langgraph_maker.calibration import Calibration
 from langgraph_maker.events import Alarm, Detail, Event, Observer
 from langgraph_maker.graph import create_maker
+from langgraph_maker.grouping import Grouped
 from langgraph_maker.ladder import Audit, LadderLike
 from langgraph_maker.lock import ahold, hold
 from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.models import Model
 from langgraph_maker.monitor import Monitor
+from langgraph_maker.nodes.guard import default_red_flags
 from langgraph_maker.pool import aabandon, abandon
 from langgraph_maker.prices import Price
 from langgraph_maker.raising import Raised
@@ -41,6 +43,7 @@ class Options(TypedDict, total=False):
     """What `solve` passes on to `create_maker`, which documents it."""
 
     lanes: int
+    steps_per_subtask: int
     red_flags: RuleLike | None
     first_temperature: float | None
     temperature: float | None
@@ -232,6 +235,9 @@ async def _prepared(
         raise ValueError(f"target, the wanted probability of zero errors, is above 0 and below 1, not {target!r}")
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
+    if (together := options.pop("steps_per_subtask", 1)) != 1:
+        task = Grouped(task, together)
+        options.setdefault("red_flags", default_red_flags(together))
     options["stop"] = in_time(deadline, options.get("stop"))
     found = None
     if k == "auto":

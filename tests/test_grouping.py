@@ -12,12 +12,12 @@ import pytest
 from scripted import Counting, script
 from typer.testing import CliRunner, Result
 
-from langgraph_maker import Ballot, Grouped, RedFlag, calibrate, solve, theory
+from langgraph_maker import Ballot, Grouped, RedFlag, calibrate, create_maker, solve, theory
 from langgraph_maker.calibration import Calibration
 from langgraph_maker.cli import app
 from langgraph_maker.grouping import headed
 from langgraph_maker.simulation import SimulatedChatModel
-from langgraph_maker.task import Checkable
+from langgraph_maker.task import Checkable, Varied
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
 
 SIX = TowersOfHanoi(6)
@@ -180,3 +180,28 @@ def test_the_command_line_groups_and_lengthens_the_token_limit(tmp_path: Path) -
     refused = invoke("sorting")
     assert refused.exit_code == 2
     assert "only a task whose prompt shows the whole state can be grouped" in refused.stderr
+
+
+@pytest.mark.parametrize("length", [200, 400])
+def test_steps_per_subtask_is_an_option_and_the_default_token_limit_grows_with_it(length: int) -> None:
+    """A response to four steps of 400 tokens is beyond the limit of one step."""
+    model = f"sim:error=0.01,output_tokens={length},length_spread=0"
+    run = solve(SIX, model, steps_per_subtask=4)
+    assert (run.status, run.steps) == ("solved", 16)
+    assert run.digest == solve(Grouped(SIX, 4), model, red_flags=None).digest
+    made = create_maker(SIX, model, steps_per_subtask=4).compile().invoke({})
+    assert (made["status"], made["steps"], made["flagged"]) == ("solved", 16, run.flagged)
+
+
+def test_an_option_of_no_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="steps per subtask"):
+        solve(SIX, "sim:", steps_per_subtask=0)
+
+
+def test_the_chains_variants_and_step_types_are_kept() -> None:
+    task = Grouped(SIX, 2)
+    assert isinstance(task, Varied)
+    state = SIX.initial_state()
+    assert len({task.prompt(state, one)[0].text for one in range(task.variants)}) == SIX.variants
+    assert solve(task, "sim:error=0.01", decorrelate="variants", red_flags=None).status == "solved"
+    assert not isinstance(Grouped(Counting(5), 2), Varied)

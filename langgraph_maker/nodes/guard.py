@@ -17,15 +17,22 @@ from langgraph_maker.errors import NotJSONError
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.prices import Price
-from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike, TokenLimit, Truncated
+from langgraph_maker.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated
 from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
 
-__all__ = ["DEFAULT_RED_FLAGS", "Parse", "guard_node", "reader"]
+__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "reader"]
 
 Parse = Callable[[Any], Any]
 """ψ: from a response's text, or from the whole `AIMessage`, to a vote."""
 
 DEFAULT_RED_FLAGS = TokenLimit(750) | Truncated()
+
+
+def default_red_flags(steps: int) -> Rule:
+    """`DEFAULT_RED_FLAGS` of a response with so many steps: it may be so many times as long."""
+    return TokenLimit(750 * steps) | Truncated()
+
+
 """The paper's cap of 750 output tokens (section 4.3), and responses that were cut off."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -21,7 +21,7 @@ from langgraph_maker.nodes.position import check_fixed, reopened
 from langgraph_maker.nodes.state import RunStatus
 from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.growth import in_short
-from langgraph_maker.recursion.record import Counts, Held, counted, fetch, head, sums, written
+from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, sums, written
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.recursion.state import RecursiveState, TreeDone, Unsettled
 from langgraph_maker.recursion.tree import ROOT, Node, Tree, ask, depth, place, planted, waiting
@@ -61,16 +61,20 @@ class _Frontier:
     limits: Limits
 
     def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
-            return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
-        return plans.drive(self.journalled(state, run_id), store)
+            return role.go_on(state, run_id, role.here(state, run_id) or role.begin(state))
+        return plans.drive(role.journalled(state, run_id), store)
 
     async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
-        run_id, store = run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
-            return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
-        return await plans.adrive(self.journalled(state, run_id), store)
+            return role.go_on(state, run_id, role.here(state, run_id) or role.begin(state))
+        return await plans.adrive(role.journalled(state, run_id), store)
+
+    def asked(self) -> _Frontier:
+        """As the runtime context has it."""
+        return replace(self, k=overrides().get("k", self.k))
 
     def begin(self, state: RecursiveState) -> Held:
         problem = state.get("problem")
@@ -80,11 +84,8 @@ class _Frontier:
         counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
         return {"tree": planted(problem), "ballots": [], "counts": counts}
 
-    def margin(self) -> int:
-        return overrides().get("k", self.k)
-
     def fixed(self, tree: Tree) -> dict[str, Any]:
-        return {"problem": tree[ROOT]["problem"], "k": self.margin()}
+        return {"problem": tree[ROOT]["problem"], "k": self.k}
 
     def here(self, state: RecursiveState, run_id: str) -> Held | None:
         """Where the graph's own state has the run."""
@@ -94,7 +95,7 @@ class _Frontier:
         return {"tree": state["tree"], "ballots": state["ballots"], "counts": state["counts"]}
 
     def check(self, what: str, state: RecursiveState, held: Mapping[str, Any]) -> None:
-        check_fixed(what, held, {"k": self.margin(), "problem": state.get("problem", held["problem"])})
+        check_fixed(what, held, {"k": self.k, "problem": state.get("problem", held["problem"])})
 
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
         here, begun = self.here(state, run_id), (yield from head(run_id))
@@ -112,6 +113,8 @@ class _Frontier:
             if here is None or at < journalled:
                 here = yield from fetch(run_id, begun)
                 here["ballots"] = reopened(here["ballots"])
+            else:
+                alone(run_id, begun, at, here["tree"])
         update = self.go_on(state, run_id, here)
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
@@ -181,7 +184,7 @@ class _Frontier:
         for node in tree.values():
             if node["stage"] == "refuted":
                 check: Node = {**node, "stage": "check"}
-                blocked.append(self.unasked(tree, check, f"the answer {node['answer']!r} was voted wrong"))
+                blocked.append(self.unasked(tree, check, f"the answer {node['answer']!r} was voted wrong" + _FINAL))
             elif node["stage"] == "propose" and node["depth"] >= limits.max_depth:
                 why = f"it is not atomic, and max_depth = {limits.max_depth} allows no further split"
                 blocked.append(self.unasked(tree, node, why))
@@ -221,9 +224,10 @@ def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:
     return {**held, "ballots": ballots, "counts": counted(held["counts"], lost)}
 
 
+_FINAL = ": no larger limit mends this, begin a new run id"
 _SUPERSTEPS_TO_FINISH = 6  # frontier, vote and its own, escalate, grow, frontier: a round must have room to end
 _SUPERSTEPS_TO_DRAIN = 5
 _AHEAD = (
-    "the checkpoint is at round {at} of run {run_id!r}, ahead of its journal ({why}): use the store that the run was"
-    " written to, or begin a new run id"
+    "the graph's state is at round {at} of run {run_id!r}, ahead of its journal ({why}): use the store that the run was"
+    " written to, let one process at a time write it, or begin a new run id"
 )

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 
-from langgraph_maker.ballot import check_margin
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import check_cost
 from langgraph_maker.models import Model, model_name
@@ -75,7 +74,8 @@ def create_recursive_maker(
             that differ: by their numbers, shown to each vote in another order.
         max_depth: How many times a problem may be split along one branch.
         max_children: Parts that a problem may be split into.
-        max_nodes: Problems in the tree; checkpoints are as large as the tree.
+        max_nodes: Problems in the tree beyond which the run ends as unresolved; what the round that passes it has split
+            stays. Checkpoints are as large as the tree.
         red_flags: Which responses to discard, see `red_flags`.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
@@ -92,7 +92,7 @@ def create_recursive_maker(
 
     Raises:
         ValueError: For an option out of range or an unknown model; while running, for an input without a problem.
-        TypeError: For a model that is none.
+        TypeError: For a model that is none, or `stages`, `check` or `comparable` of another type.
         JournalError: While running, when the run was begun with another problem or k, or its journal is not sound.
 
     Example:
@@ -102,7 +102,13 @@ def create_recursive_maker(
         >>> result["status"], result["answer"], result["depth"]
         ('solved', '408', 2)
     """
-    stages = stages or Stages()
+    stages = Stages() if stages is None else stages
+    if not isinstance(stages, Stages):
+        raise TypeError(f"stages is a recursion.Stages, or one of a subclass of yours, not {stages!r}")
+    if check is not None and not callable(check):
+        raise TypeError(f"check is a function from a problem and an answer to a RedFlag or None, not {check!r}")
+    if not isinstance(comparable, bool):
+        raise TypeError(f"comparable is True or False, not {comparable!r}")
     check_cost(max_cost, price, model_name(model))
     limits = Limits(
         max_depth=whole("max_depth", max_depth, 0),
@@ -149,7 +155,7 @@ def create_recursive_maker(
     grow = grow_node(
         stages,
         candidates_for={"propose"} if comparable else {"propose", "solve", "compose"},
-        proposals=max(whole("proposals", proposals), check_margin(k)),
+        proposals=whole("proposals", proposals),
     )
 
     def after_frontier(state: RecursiveState) -> Literal["vote", "__end__"]:

@@ -12,12 +12,11 @@ from langgraph.config import get_store, get_stream_writer
 
 from langgraph_maker import plans
 from langgraph_maker.ballot import Ballot
-from langgraph_maker.context import overrides
 from langgraph_maker.margins import in_words
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, unanswered
 from langgraph_maker.plans import Plan
-from langgraph_maker.recursion.record import Held, counted, written
+from langgraph_maker.recursion.record import Held, alone, counted, head, written
 from langgraph_maker.recursion.stages import Stages
 from langgraph_maker.recursion.state import Grown, RecursiveState, Unsettled
 from langgraph_maker.recursion.tree import Decided, Node, Tree, grow, offer, place, settle, told
@@ -64,6 +63,8 @@ class _Grow:
         return self.tell(held, events)
 
     def journalled(self, state: RecursiveState, held: Held) -> Plan[None]:
+        begun = yield from head(state["begun"])
+        alone(state["begun"], begun, state["counts"]["rounds"], state["tree"])
         yield written(state["begun"], state["fixed"], held, state["tree"])
 
     def tell(self, held: Held, events: list[Grown]) -> dict[str, Any]:
@@ -79,7 +80,7 @@ class _Grow:
             candidates = 0
             if ballot["status"] == "decided":
                 after = grow(tree, node["id"], vote := decision(ballot)["vote"], self.stages.key)
-            elif self.enough(ballot):
+            elif self.enough(ballot, state["fixed"]["k"]):
                 vote, candidates = None, len(ballot["votes"])
                 after = offer(tree, node["id"], ballot["votes"].values())
             else:
@@ -97,13 +98,13 @@ class _Grow:
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
         return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events
 
-    def enough(self, ballot: BallotState) -> bool:
+    def enough(self, ballot: BallotState, k: int) -> bool:
         """Whether a question whose answers are candidates has as many as were asked for."""
         return (
             ballot["state"]["stage"] in self.candidates_for
             and ballot["status"] == "open"
             and not unanswered(ballot)  # what is out is paid for
-            and sum(ballot["counts"].values()) >= max(self.proposals, overrides().get("k", 1))
+            and sum(ballot["counts"].values()) >= max(self.proposals, k)
         )
 
 

@@ -147,6 +147,8 @@ class Multiplication(Task):
 
 
 _WAYS: Final = 3
+_TEN: Final = 10
+_PRODUCT: Final = re.compile(r"(?:what is )?\s*([0-9]{1,1000})\s*[*x×]\s*([0-9]{1,1000})\s*[?=]?\s*", re.IGNORECASE)
 _SUM: Final = re.compile(r"\{1\}(?: \* (10*))? \+ \{2\}")
 
 
@@ -164,12 +166,13 @@ def _question(messages: Sequence[BaseMessage]) -> Question:
 
 
 def _factors(problem: str) -> tuple[int, int]:
-    a, b = problem.split(" * ")
-    return int(a), int(b)
+    if (found := _PRODUCT.fullmatch(problem)) is None:
+        raise ValueError(f"{problem[:80]!r} is no product of two whole numbers")
+    return int(found[1]), int(found[2])
 
 
 def _small(problem: str) -> bool:
-    return all(len(factor) == 1 for factor in problem.split(" * "))
+    return max(_factors(problem)) < _TEN
 
 
 def _split(a: str, b: str, way: int) -> dict[str, Any]:

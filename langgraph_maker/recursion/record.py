@@ -1,7 +1,8 @@
 """How a tree is laid out in a store: a head that says what the run is and how far it is, and a record a node.
 
 What a round has decided and counted is written in one batch before it is in the graph's state, so that the store is
-never behind; a record holds the node's open ballot too.
+never behind; a record holds the node's open ballot too. The head has a mark of the whole tree and names its writer, so
+that two processes that write one run are found out, and their trees never mixed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.tree import ROOT, Tree
 from langgraph_maker.state import BallotState, Usage, total_usage
 
-__all__ = ["Counts", "Held", "counted", "fetch", "head", "read_tree", "sums", "written"]
+__all__ = ["Counts", "Held", "alone", "counted", "fetch", "head", "read_tree", "sums", "written"]
 
 
 class Counts(TypedDict):
@@ -57,7 +58,10 @@ def sums(counts: Counts, ballots: Iterable[BallotState]) -> tuple[dict[str, int]
 
 
 def head(run_id: str) -> Plan[dict[str, Any] | None]:
-    """What the run is, as its store has it: `fixed`, `counts` and `outcome`; None where it was never begun."""
+    """What the run is, as its store has it: `fixed`, `counts`, `outcome`, and of its tree the mark and the writer.
+
+    None where it was never begun.
+    """
     [item] = yield [GetOp(records.tree(run_id), _HEAD, refresh_ttl=False)]
     return None if item is None else _read(item, run_id, _HEAD)
 
@@ -76,7 +80,26 @@ def fetch(run_id: str, begun: Mapping[str, Any]) -> Plan[Held]:
             tree[node["id"]] = node
             ballots += [record["ballot"]] if record["ballot"] else []
             ahead += node["children"]
+    if records.mark(tree) != begun["tree"]:
+        raise JournalError(
+            f"the records of run {run_id!r} are not those of one tree: process {begun['writer']} wrote it last, and"
+            " another at the same time; give another run id, and let one process at a time write it"
+        )
     return {"tree": tree, "ballots": ballots, "counts": begun["counts"]}
+
+
+def alone(run_id: str, begun: Mapping[str, Any] | None, rounds: int, tree: Tree) -> None:
+    """Refuse to write where the store has the run otherwise than this process last saw it.
+
+    Raises:
+        JournalError: With both writers named.
+    """
+    if begun is None or begun["counts"]["rounds"] != rounds or begun["tree"] != records.mark(tree):
+        there = "is gone" if begun is None else f"is at round {begun['counts']['rounds']} of {begun['writer']}"
+        raise JournalError(
+            f"the journal of run {run_id!r} {there}, where process {records.writer()} was at round {rounds}: another"
+            " process writes this run too, and one at a time can; once it has ended, the same run id goes on"
+        )
 
 
 def read_tree(store: BaseStore, run_id: str) -> Tree:
@@ -95,10 +118,11 @@ def written(
 ) -> list[Op]:
     """Writes the run, of its tree what is not as `before` or has an open ballot."""
     open_now = {ballot["id"].partition(":")[0]: ballot for ballot in held["ballots"]}
+    stamp = {"tree": records.mark(held["tree"]), "writer": records.writer()}
     changed = [one for one, node in held["tree"].items() if node is not before.get(one) or one in open_now]
     return [
         *_puts(run_id, ((f"node-{one}", {"node": held["tree"][one], "ballot": open_now.get(one)}) for one in changed)),
-        *_puts(run_id, [(_HEAD, {"fixed": fixed, "counts": held["counts"], "outcome": outcome})]),
+        *_puts(run_id, [(_HEAD, {"fixed": fixed, "counts": held["counts"], "outcome": outcome, **stamp})]),
     ]
 
 

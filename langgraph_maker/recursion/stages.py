@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.strict import check_one_reading
 
 __all__ = [
     "INSTRUCTIONS",
@@ -164,11 +165,21 @@ class Stages:
 
     def read(self, stage: Stage, text: str) -> Any:
         """ψ: from a response's text to a vote; a `RedFlag` or a `ValueError` where there is none."""
-        return self.schema(stage).model_validate_json(text).model_dump(mode="json", exclude={"reasoning"})
+        vote = self.schema(stage).model_validate_json(text)
+        check_one_reading(text)
+        return vote.model_dump(mode="json", exclude={"reasoning"})
 
     def vote_key(self, vote: Any) -> str:
-        """Which votes are equal: those with equal keys. The default ignores white space around an answer."""
-        return canonical({name: value.strip() if isinstance(value, str) else value for name, value in vote.items()})
+        """Which votes are equal: those with equal keys.
+
+        The default ignores white space around an answer, and of subproblems what `key` does.
+        """
+        return canonical({name: self._plain(value) for name, value in vote.items()})
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.key(one) for one in value]
+        return value.strip() if isinstance(value, str) else value
 
     def key(self, problem: str) -> str:
         """Which problems are equal: those with equal keys. The default ignores white space alone."""
@@ -180,6 +191,8 @@ class Stages:
 
     def validate(self, question: Question, vote: Any) -> RedFlag | None:
         """A flag for an answer that cannot be one, whatever the truth is."""
+        if question["stage"] in {"solve", "compose"} and not _says_something(vote["answer"]):
+            return RedFlag("empty_answer", repr(vote["answer"][:80]))
         return self._decomposition(question, vote) if question["stage"] == "propose" else None
 
     def _decomposition(self, question: Question, vote: Any) -> RedFlag | None:
@@ -196,7 +209,7 @@ class Stages:
 
     def _part(self, question: Question, part: str) -> RedFlag | None:
         problem = question["problem"]
-        if not part.strip():
+        if not _says_something(part):
             return RedFlag("empty_subproblem")
         if self.key(part) in {self.key(one) for one in (*question["above"], problem)}:
             return RedFlag("cycle", f"{part!r} is being split already")
@@ -207,11 +220,20 @@ class Stages:
         return None
 
 
+def _says_something(text: str) -> bool:
+    return any(char.isprintable() and not char.isspace() for char in text)
+
+
 _LEAST: Final = 2
 _PLACE: Final = re.compile(r"\{(\d{1,6})\}")
 _SIBLING: Final = re.compile(
     r"\{\d{1,6}\}|\b(?:sub-?problem|answer|result)s? (?:of |from |to )?(?:#|no\. ?|number )?\d"
-    r"|\b(?:other|previous|preceding|first|second|third|last) (?:sub-?problem|answer|result)",
+    r"|\b(?:answer|result|solution|output|value)s? (?:of|from|to) (?:sub-?problem|part|step|question) (?:#|no\. ?)?\d"
+    r"|\b(?:sub-?problem|part|step|question) \d{1,6}['’]s? (?:answer|result|solution|output|value)"  # noqa: RUF001
+    r"|\b(?:other|previous|preceding|first|second|third|last) (?:sub-?problem|answer|result)s?"
+    r"(?= ?(?:$|[^\w\s]|(?:and|or|plus|minus|times|by|to|from|with|of|as|is|are)\b))"
+    r"|\bwhat the (?:other|previous|first|second|third|last) (?:one|part|step)s? (?:give|gave|yield|return|make|say)"
+    r"|^\W{0,9}(?:multiply|divide|double|triple|halve|negate|square|reverse) (?:that|it)\b",
     re.IGNORECASE,
 )
 """A subproblem that speaks of another one's answer; what the problem itself says may be repeated."""

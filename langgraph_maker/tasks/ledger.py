@@ -48,8 +48,8 @@ class Ledger(Task):
             well of kind "transfer".
 
     Raises:
-        ValueError: For a ledger without transactions, an unknown account or kind, an amount below 1, a transfer to
-            the same account, or two transactions of one id.
+        ValueError: For a ledger without transactions, a name that cannot be printed, an unknown account or kind, an
+            amount below 1, a transfer to the same account, or two transactions of one id.
     """
 
     name = "ledger"
@@ -62,6 +62,8 @@ class Ledger(Task):
         self.accounts = dict(accounts)
         self.transactions = [dict(transaction) for transaction in transactions]
         for name, balance in self.accounts.items():
+            if not isinstance(name, str) or not name.isprintable():
+                raise ValueError(f"the name of an account is a text of printable characters, not {name!r}")
             if not _whole(balance, -_LARGEST):
                 raise ValueError(f"the balance of account {name!r} is a whole number of cents, not {balance!r}")
         if not self.transactions:
@@ -122,11 +124,16 @@ class Ledger(Task):
         return {"action": decision, "next_state": balances}
 
     def validate(self, state: State, vote: Vote) -> RedFlag | None:
-        """Flag balances of other accounts than those of the transaction; what they amount to is left to the vote."""
+        """Flag balances of other accounts than those of the transaction, and what is declined and changes them.
+
+        What the balances amount to is left to the vote.
+        """
         named = _named(state["transaction"])
-        if vote["next_state"].keys() == set(named):
-            return None
-        return RedFlag("wrong_accounts", f"{list(vote['next_state'])[:3]} in place of {named}")
+        if vote["next_state"].keys() != set(named):
+            return RedFlag("wrong_accounts", f"{list(vote['next_state'])[:3]} in place of {named}")
+        if vote["action"] == "declined" and any(vote["next_state"][one] != state["balances"][one] for one in named):
+            return RedFlag("contradiction", "it is declined, and a balance changes")
+        return None
 
     def advance(self, state: State, vote: Vote) -> State:
         """The balances that the vote chose among the others, and the next transaction."""

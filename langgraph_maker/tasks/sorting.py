@@ -105,6 +105,13 @@ class Sorting(Task):
             raise RedFlag("bad_number", f"{str(number)[:80]} is no whole number of 64 bits")
         return {"action": take, "next_state": number}
 
+    def validate(self, state: State, vote: Vote) -> RedFlag | None:
+        """Flag a number other than that of the side it is said to be taken from; which side is left to the vote."""
+        [left, *_], [right, *_], *_ = state["runs"]
+        if vote["next_state"] == (left if vote["action"] == "left" else right):
+            return None
+        return RedFlag("contradiction", f"{vote['next_state']} is not the number on the {vote['action']}")
+
     def advance(self, state: State, vote: Vote) -> State:
         """The run that the vote took from is shorter, and the number that it wrote is merged."""
         left, right, *rest = state["runs"]
@@ -140,7 +147,7 @@ class Sorting(Task):
         return {"runs": [[left], [right]], "merged": []}
 
     def wrong_votes(self, state: State) -> list[Vote]:
-        """Likely slips, for simulation: the larger number, a number miscopied, the wrong side for it."""
+        """Likely slips, for simulation: the larger number; and, to be flagged, one miscopied or of the other side."""
         [left, *_], [right, *_], *_ = state["runs"]
         right_vote = self.oracle(state)
         smaller, larger = min(left, right), max(left, right)

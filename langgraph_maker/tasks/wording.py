@@ -18,6 +18,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.strict import check_one_reading
 
 __all__ = ["asked", "fingerprint", "said", "shown", "written"]
 
@@ -69,7 +70,7 @@ def said(text: str, *names: str) -> list[Any]:
     A malformed last line is not made good by an earlier one.
 
     Raises:
-        RedFlag: `no_NAME` where there is no such line, `bad_NAME` where what it says is no JSON.
+        RedFlag: `no_NAME` where there is no such line, `bad_NAME` where what it says is no JSON, or two things.
 
     Example:
         >>> said("digit = 1\ndigit = 07", "digit")
@@ -81,9 +82,10 @@ def said(text: str, *names: str) -> list[Any]:
         found = _line(name).findall(text)
         if not found:
             raise RedFlag(f"no_{name}", f"the text ends {text[-80:]!r}")
-        value = found[-1].strip(_MARKS)
+        value = found[-1].strip(_MARKS)[:_LONGEST]
         try:
-            values.append(orjson.loads(value[:_LONGEST]))
+            values.append(orjson.loads(value))
+            check_one_reading(value)
         except ValueError:
             raise RedFlag(f"bad_{name}", repr(value[:80])) from None
     return values

@@ -17,7 +17,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Recording
 from staged import Staged, question_in, reversal
 
-from langgraph_maker import RedFlag, create_recursive_maker, records
+from langgraph_maker import RedFlag, create_maker_node, create_recursive_maker, records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.prices import Price
 from langgraph_maker.recursion import read_tree
@@ -90,6 +90,16 @@ class TestSolving:
         assert {one["stage"] for one in decided} == {"atomic", "propose", "solve", "compose", "check"}
         assert {one["margin"] for one in decided} == {k}
         assert sum(one["samples"] for one in decided) == sum(result["samples"].values()) == model.drawn
+
+    @pytest.mark.parametrize("k", [1, 5])
+    def test_a_runtime_context_may_begin_a_run_with_another_k(self, k: int) -> None:
+        result = create_recursive_maker(Staged()).compile().invoke(WORD, context={"k": k})
+        assert {one["margin"] for node in result["tree"].values() for one in node["decided"]} == {k}
+
+    def test_a_larger_k_of_the_context_takes_as_many_proposals(self) -> None:
+        model = TestChoosing().proposing(lambda shown: shown.index(TestChoosing.SPLITS[0]) + 1)
+        result = create_recursive_maker(model).compile().invoke(WORD, context={"k": 7})
+        assert [one["samples"] for one in result["tree"]["1"]["decided"][1:3]] == [7, 7]
 
     async def test_async_is_the_same(self) -> None:
         graph = create_recursive_maker(Staged()).compile()
@@ -206,7 +216,10 @@ class TestBadInput:
 
         result = run(Staged(answer))
         assert (result["status"], result["answer"]) == ("unresolved", None)
-        assert result["reason"] == "node 1.1 (abcd): check: the answer 'ba' was voted wrong"
+        assert (
+            result["reason"]
+            == "node 1.1 (abcd): check: the answer 'ba' was voted wrong: no larger limit mends this, begin a new run id"
+        )
         assert result["unsettled"][0]["question"]["stage"] == "check"
 
     def test_a_check_of_the_users_own_keeps_wrong_answers_out_of_the_vote(self) -> None:
@@ -243,9 +256,28 @@ class TestBadInput:
         with pytest.raises(ValueError, match=said):
             create_recursive_maker(Staged(), **options)
 
+    @pytest.mark.parametrize("options", [{"stages": 3}, {"stages": False}, {"check": 3}, {"comparable": "x"}])
+    def test_options_of_another_type(self, options: Any) -> None:
+        with pytest.raises(TypeError, match=next(iter(options))):
+            create_recursive_maker(Staged(), **options)
+
     def test_a_simulated_model_of_a_task_is_none_of_this(self) -> None:
         with pytest.raises(ValueError, match="give a Sampler that answers the stages"):
             create_recursive_maker("sim:gpt-4.1-mini")
+
+
+def test_a_host_graph_holds_a_recursive_maker() -> None:
+    node = create_maker_node(
+        create_recursive_maker(Staged()),
+        read=lambda host: {"problem": host["word"]},
+        write=lambda _, run: {"backwards": run["answer"]},
+    )
+    assert node.invoke({"word": "abcd"}) == {"backwards": "dcba"}
+
+
+@pytest.mark.parametrize("problem", ["12 * 34", "12*34", "what is 12 x 34?", "What is 12 × 34 ?", "012 * 34"])
+def test_the_simulated_model_reads_a_product_as_people_write_it(problem: str) -> None:
+    assert run(simulated_multiplication(), problem)["answer"] == "408"
 
 
 class TestLimits:
@@ -428,6 +460,54 @@ class TestTheJournal:
         create_recursive_maker(Staged()).compile(**keep).invoke(WORD, THREAD)
         with pytest.raises(JournalError, match=said):
             create_recursive_maker(Staged(), k=k).compile(**keep).invoke({"problem": problem}, THREAD)
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_no_runtime_context_undercuts_the_k_of_a_run(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        create_recursive_maker(Staged(), max_total_samples=20).compile(**keep).invoke(WORD, THREAD)
+        graph = create_recursive_maker(Staged()).compile(**keep)
+        with pytest.raises(JournalError, match="begun with k 3, not 1"):
+            graph.invoke({}, THREAD, context={"k": 1})
+        assert graph.invoke({}, THREAD)["status"] == "solved"
+
+    def test_what_the_context_asks_for_is_what_the_journal_says(self) -> None:
+        store = InMemoryStore()
+        create_recursive_maker(Staged()).compile(store=store).invoke(NAMED, context={"k": 1})
+        head = store.get(records.tree("r"), "head")
+        assert head is not None
+        assert json.loads(head.value["record"])["fixed"]["k"] == 1
+
+    def test_two_processes_at_one_run_are_found_out(self) -> None:
+        """The second begins while the first has decided nothing, and would split the problem elsewhere."""
+
+        def elsewhere(question: Question, _: int) -> Any:
+            root = question["stage"] == "propose" and not question["above"]
+            return {"subproblems": ["abc", "defgh"], "compose": "{2}{1}"} if root else None
+
+        store = InMemoryStore()
+        first, second = (
+            create_recursive_maker(model).compile(store=store).stream(NAMED, stream_mode="updates")
+            for model in (Staged(), Staged(elsewhere))
+        )
+        next(first)
+        next(second)
+        with pytest.raises(JournalError, match="another process writes this run too"):
+            for _ in zip(first, second, strict=True):
+                pass
+        result = create_recursive_maker(Staged(elsewhere)).compile(store=store).invoke({"run_id": "r"})
+        assert (result["status"], result["answer"]) == ("solved", "hgfedcba")
+
+    def test_records_of_two_trees_are_no_tree(self) -> None:
+        """As two processes leave them that write at the same instant."""
+        one, other = InMemoryStore(), InMemoryStore()
+        for store, parts in ((one, ["abcd", "efgh"]), (other, ["abc", "defgh"])):
+            model = proposing({"subproblems": parts, "compose": "{2}{1}"})
+            create_recursive_maker(model, max_total_samples=20).compile(store=store).invoke(NAMED)
+        record = other.get(records.tree("r"), "node-1.1")
+        assert record is not None
+        one.put(records.tree("r"), "node-1.1", record.value)
+        with pytest.raises(JournalError, match=r"'r' are not those of one tree: process .* wrote it last"):
+            create_recursive_maker(Staged()).compile(store=one).invoke({"run_id": "r"})
 
     @pytest.mark.parametrize("key", ["head", "node-1", "node-1.2"])
     @pytest.mark.parametrize("change", [lambda text: text.replace("abcd", "abce"), lambda _: "{", lambda _: 7])

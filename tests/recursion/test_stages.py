@@ -69,6 +69,34 @@ def test_numbers_are_texts_and_words_are_no_truth_values() -> None:
         STAGES.read("atomic", '{"atomic": "yes"}')
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"answer": "1", "answer": "2"}',
+        '{"reasoning": "", "answer": "1", "reasoning": "", "answer": "1"}',
+        '{"answer": NaN}',
+        '{"answer": Infinity}',
+        '{"answer": 1e400}',
+        '{"answer": -1e400}',
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_no_answer(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        STAGES.read("solve", text)
+
+
+@pytest.mark.parametrize("stage", ["solve", "compose"])
+@pytest.mark.parametrize(("answer", "empty"), [("", True), (" \n", True), ("\u200b", True), ("\0", True), ("0", False)])
+def test_an_answer_says_something(stage: str, answer: str, empty: bool) -> None:
+    flag = STAGES.validate({"stage": stage, "problem": "p"}, {"answer": answer})
+    assert (flag and flag.reason) == ("empty_answer" if empty else None)
+
+
+def test_white_space_in_a_subproblem_makes_no_other_split() -> None:
+    one, other = split("a b", "c"), split(" a  b\n", "c")
+    assert STAGES.vote_key(one) == STAGES.vote_key(other) != STAGES.vote_key(split("c", "a b"))
+
+
 def test_white_space_around_an_answer_makes_no_other_answer() -> None:
     votes = [STAGES.read("solve", json.dumps({"answer": text})) for text in ("a b", " a b\n", "a  b")]
     assert votes[1] == {"answer": " a b\n"}
@@ -101,10 +129,21 @@ class TestADecomposition:
             "Double the previous result",
             "The sum of the other answers",
             "Take result #2 and negate it",
+            "Double what the other one gives",
+            "Twice the solution of part 1",
+            "Add 3 to step 1's output",
+            "Multiply that by 3",
+            "The first answer and 3",
         ],
     )
     def test_has_no_part_that_refers_to_another(self, part: str) -> None:
         assert flag(split("Who won?", part)) == "sibling"
+
+    @pytest.mark.parametrize(
+        "part", ["the first answer sheet: ab", "Step 1 of the recipe", "Multiply 3 by 4", "The other half of the apple"]
+    )
+    def test_may_speak_of_other_things(self, part: str) -> None:
+        assert flag(split("Who won?", part)) is None
 
     def test_may_repeat_what_the_problem_says(self) -> None:
         problem = "What was the previous result, and when?"

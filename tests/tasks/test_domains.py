@@ -70,8 +70,10 @@ def test_answers_read_back_and_wrong_ones_are_other_votes(make: Any) -> None:
         assert len(set(keys)) == len(keys)
         for one in (vote, *wrong):
             assert task.parse(task.render(one)) == one
-            assert task.validate(state, one) is None
             task.advance(state, one)
+        assert [task.validate(state, one) for one in (vote, wrong[0])] == [None, None]
+        flags = {flag.reason for one in wrong if (flag := task.validate(state, one)) is not None}
+        assert flags <= ({"contradiction"} if isinstance(task, Sorting) else set())
 
 
 @each_domain

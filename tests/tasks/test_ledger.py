@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from domains import end_of
 
+from langgraph_maker import RedFlag
 from langgraph_maker.tasks import Ledger
 
 ACCOUNTS = {"ann": 1000, "bob": 0}
@@ -90,3 +91,23 @@ def test_what_the_model_wrote_is_handed_on() -> None:
     task = ledger()
     state = task.advance(task.initial_state(), {"action": "declined", "next_state": {"ann": 7, "bob": 9}})
     assert state["balances"] == {"ann": 7, "bob": 9}
+
+
+@pytest.mark.parametrize(
+    ("decision", "ann", "flagged"), [("declined", 1000, False), ("declined", 490, True), ("applied", 1000, False)]
+)
+def test_what_is_declined_and_changes_a_balance_is_a_flag(decision: str, ann: int, flagged: bool) -> None:
+    task = ledger()
+    flag = task.validate(task.initial_state(), {"action": decision, "next_state": {"ann": ann, "bob": 0}})
+    assert (flag and flag.reason) == ("contradiction" if flagged else None)
+
+
+def test_an_account_given_two_balances_is_a_flag() -> None:
+    with pytest.raises(RedFlag, match="bad_balances"):
+        ledger().parse('decision = "applied"\nbalances = {"ann": 1, "bob": 2, "ann": 490}')
+
+
+@pytest.mark.parametrize("name", [7, None, "\ud800", "a\nb"])
+def test_an_account_has_a_name_that_can_be_shown(name: Any) -> None:
+    with pytest.raises(ValueError, match="the name of an account is a text of printable characters"):
+        Ledger({name: 5}, [{"id": "t", "kind": "deposit", "account": name, "amount": 5}])

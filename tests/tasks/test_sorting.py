@@ -51,6 +51,16 @@ def test_the_number_that_the_model_wrote_is_handed_on() -> None:
     assert state == {"runs": [[2], [11, 3]], "merged": []}
 
 
+@pytest.mark.parametrize(
+    ("take", "number", "flagged"),
+    [("left", 3, False), ("right", 1, False), ("left", 1, True), ("right", 3, True), ("left", 4, True)],
+)
+def test_a_number_that_is_not_on_the_side_taken_is_a_flag(take: str, number: int, flagged: bool) -> None:
+    task = Sorting([3, 1, 2])
+    flag = task.validate(task.initial_state(), {"action": take, "next_state": number})
+    assert (flag and flag.reason) == ("contradiction" if flagged else None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_500_numbers(seed: int) -> None:
