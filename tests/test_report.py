@@ -6,6 +6,7 @@ import gc
 import json
 import random
 import sqlite3
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,10 +20,11 @@ from typer.testing import CliRunner, Result
 
 from langgraph_maker import RedFlag, Vote, create_maker, journal, records, solve
 from langgraph_maker.cli import app
-from langgraph_maker.errors import JournalError
+from langgraph_maker.errors import JournalError, SamplingError
 from langgraph_maker.report import Numbers, numbers, page
 from langgraph_maker.report.charts import EDGES, NODES
 from langgraph_maker.report.moves import FRAMES, hanoi
+from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&\u2028\u202e"
@@ -429,6 +431,39 @@ class TestCommandLine:
         assert "there is no folder" in self.refused("run", "hanoi", "--disks", "2", "--db", db, "--report", nowhere)
         assert not Path(db).exists()
         assert "cannot be written" in self.refused("report", "--db", db, "--run-id", "r", "--out", str(tmp_path))
+
+    @pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-0123456789abcdef.lock"])
+    def test_no_journal_is_overwritten(self, db: str, tmp_path: Path, beside: str) -> None:
+        started = ("run", "hanoi", "--disks", "2", "--db", db, "--run-id", "r")
+        assert "which would be lost" in self.refused(*started, "--report", db + beside)
+        assert not Path(db).exists()
+        assert self.called(*started).exit_code == 0
+        link = tmp_path / "link"
+        link.hardlink_to(db)
+        for file in (db + beside, str(link)):
+            assert "which would be lost" in self.refused("report", "--db", db, "--run-id", "r", "--out", file)
+            other = ("--db", str(tmp_path / "other.sqlite"), "--samples", "5", "--out", file)
+            assert "which would be lost" in self.refused("calibrate", "hanoi", "--disks", "2", *other)
+        with open_store(db) as store:
+            assert journal.verify(store, "r") == []
+
+    def test_a_disk_that_is_full(self, db: str) -> None:
+        said = self.refused("run", "hanoi", "--disks", "2", "--db", db, "--report", "/dev/full")
+        assert "/dev/full cannot be written: " in said
+        assert "line " not in said
+
+    def test_a_run_that_ends_with_an_error_has_its_page_too(
+        self, db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def failing(*arguments: Any, **options: Any) -> Any:
+            solve(*arguments, **{**options, "max_total_samples": 12})
+            raise SamplingError("the model is gone")
+
+        monkeypatch.setattr(sys.modules["langgraph_maker.cli.run"], "solve", failing)
+        file = tmp_path / "r.html"
+        said = self.refused("run", "hanoi", "--disks", "4", "--db", db, "--report", str(file))
+        assert "the model is gone" in said
+        assert "of 15 steps" in Read(file.read_text()).text
 
 
 def test_a_script_of_models_has_no_say(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def report(
     db = db or default_db()
     with told(USAGE):
         check_id(run_id)
-        check_file(file)
+        check_file(file, db)
         if not is_postgres(db) and not Path(db).is_file():
             raise ValueError(f"there is no database {db}: name the one that the run was written to, with --db")
     gc.freeze()  # as in `run`: what is loaded by now stays, and need not be looked through again and again
