@@ -21,12 +21,15 @@ from typer.testing import CliRunner, Result
 from langgraph_maker import RedFlag, Vote, create_maker, journal, records, solve
 from langgraph_maker.cli import app
 from langgraph_maker.errors import JournalError, SamplingError
+from langgraph_maker.ladder import AskHuman, Tier
+from langgraph_maker.outlook import refuted
 from langgraph_maker.report import Numbers, numbers, page
 from langgraph_maker.report.charts import EDGES, NODES
 from langgraph_maker.report.moves import FRAMES, hanoi
 from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
 
+LADDER = [Tier(samples=4, variants=[0]), Tier(variants=[1, 2])]
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&\u2028\u202e"
 
 
@@ -187,7 +190,56 @@ class TestHowItStands:
     def test_all_steps_done_and_the_task_not(self) -> None:
         store = InMemoryStore()
         solve(Counting(4, goal=9), Scripted(right), store=store, run_id="r")
-        assert "all steps are done, and the task is not" in Read(page(numbers(store, "r"))).text
+        found = numbers(store, "r")
+        assert "all steps are done, and the task is not" in Read(page(found)).text
+
+    def test_a_run_that_is_certainly_wrong_guarantees_nothing(self) -> None:
+        store = InMemoryStore()
+        run = solve(Counting(4, goal=9), Scripted(right), store=store, run_id="r")
+        found = numbers(store, "r")
+        assert run.guarantee.startswith("at least one step is wrong")
+        assert (run.guarantee, "probability" in found["guarantee"]) == (found["guarantee"], False)
+        longer = solve(Counting(None, goal=9), Scripted(right), store=store, run_id="s", max_steps=4)
+        assert longer.guarantee.startswith("not known: the task is not done")
+        assert numbers(store, "s")["guarantee"] == longer.guarantee
+
+    def test_a_seam_that_is_open_is_a_step_that_is_wrong(self) -> None:
+        assert refuted("seam: the lane that ends before step 5 ended in another state", 9).startswith("at least one")
+
+    def test_steps_that_a_human_decided_are_said(self) -> None:
+        def answer(request: Any) -> str:
+            number = int(request.messages[0].text)
+            return str(number + 1 + (request.number % 2 if number == 1 else 0))
+
+        store, options = InMemoryStore(), {"ladder": [Tier(samples=6), AskHuman()]}
+        solve(Counting(3), Scripted(answer), store=store, run_id="r", **options)  # type: ignore[arg-type]
+        waits = numbers(store, "r")
+        assert (waits["status"], [one["id"] for one in waits["questions"]]) == ("waiting", ["1"])
+        text = Read(page(waits)).text
+        assert "1 of 3 steps decided" in text
+        assert "a step waits for a human's answer" in text
+        assert "langgraph-maker answer 1 --run-id r --pick 0" in text
+        run = solve(
+            *(Counting(3), Scripted(answer)),
+            **{"store": store, "run_id": "r", "answers": {"1": {"pick": 0}}, **options},  # type: ignore[arg-type]
+        )
+        done = numbers(store, "r")
+        assert (run.status, done["questions"]) == ("solved", [])
+        text = Read(page(done)).text
+        assert "All 3 steps decided, 1 by a human and each other by a lead of at least 3 votes" in text
+        assert "but for those that a human decided" in text
+        assert "by a human" in run.guarantee
+        assert run.guarantee == done["guarantee"]
+
+    def test_what_climbed_and_what_audits_found_is_said(self) -> None:
+        store = InMemoryStore()
+        solve(TowersOfHanoi(5), "sim:error=0.2", ladder=LADDER, audit=0.5, k=2, store=store, run_id="r")
+        found = numbers(store, "r")
+        totals, text = found["totals"], Read(page(found)).text
+        assert totals["audits"] > 0
+        assert f"asked again in another way{totals['audits']}" in text
+        assert "audits, disagreed" in text
+        assert "of which the line knows but one" in text
 
     def test_of_a_task_of_unknown_length_nothing_is_projected(self) -> None:
         store = InMemoryStore()

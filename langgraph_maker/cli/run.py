@@ -206,10 +206,11 @@ def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: 
     ended = result.status == "solved" and result.steps != task.steps  # earlier than it could have
     whole = "" if task.steps is None or ended else f" of {task.steps:,}"
     steps = f"{result.steps:,}{whole}"
-    by = _margin(k, result)
+    human = result.outlook.by_human if result.outlook else 0
+    by = f"{f'{human:,} of them by a human, each other' if human else 'each'} by a margin of {_margin(k, result)}"
     sure = textwrap.fill(result.guarantee, 90, subsequent_indent=" " * 11)
     lines = [
-        f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, each by a margin of {by}",
+        f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, {by}",
         f"  model    {escape(model)}{simulated}",
         f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
         f"  tokens   {_tokens(result)}",
