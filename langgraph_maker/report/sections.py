@@ -303,7 +303,11 @@ def settings(found: Numbers) -> Child:
             ("raised to", str(found["raised"] or "–")),
             *((markup.shown(name, 60), markup.shown(value, 120)) for name, value in found["parameters"].items()),
         ),
-        table(["process begun", "lanes", *(name.replace("_", " ") for name in names)], rows),
+        table(["process begun", "lanes", *(_LABELS.get(name, name.replace("_", " ")) for name in names)], rows),
         note(f"The last {len(rows)} of {found['begun']:,} processes.") if left_out else "",
         note(f"Fingerprint of what was decided: {found['digest']}") if found["digest"] else "",
     )
+
+
+_LABELS = {"max_samples": "max samples a step", "max_total_samples": "max samples in all", "max_cost": "max cost, $"}
+"""What settings are called whose names do not say it."""
