@@ -168,6 +168,11 @@ def test_the_models_of_an_experiment_fit_a_budget_in_dollars(tmp_path: Path) -> 
         experiment("calibration", out=tmp_path / "own", models=["sim:error=0.1"], disks=[3], samples=3, max_cost=1.0)
 
 
+def test_disks_given_twice_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="given twice"):
+        experiment("calibration", out=tmp_path, disks=[4, 6, 4])
+
+
 def test_flags_remove_collisions_and_a_limit_is_recommended(found: dict[str, Any]) -> None:
     [line] = found["red-flags"].lines
     rules = {(rule["parser"], rule["limit"]): rule for rule in line["rules"]}

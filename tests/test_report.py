@@ -467,7 +467,13 @@ class TestCommandLine:
 
     def test_a_database_that_is_not_there_is_not_made(self, db: str) -> None:
         assert "there is no database" in self.refused("report", "--db", db, "--run-id", "r")
+        assert "there is no database" in self.refused("answer", "--db", db, "--run-id", "r")
         assert not Path(db).exists()
+        Path(db).touch()
+        for command in ("report", "answer"):
+            assert "there is no database" in self.refused(command, "--db", db, "--run-id", "r")
+        assert "the file is empty" in self.called("runs", "--db", db).output
+        assert Path(db).stat().st_size == 0
 
     def test_a_foreign_database(self, db: str, tmp_path: Path) -> None:
         with sqlite3.connect(db) as connection:

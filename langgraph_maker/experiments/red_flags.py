@@ -278,7 +278,7 @@ def _trade(axes: Axes, line: Line) -> None:
             ms=11,
             mfc="none",
             color=COLOURS[2],
-            label="recommended",
+            label=f"recommended: {best['limit']:,} tokens",
         )
     axes.set(title="Right answers lost against collisions avoided", xlabel="right answers lost (% of samples)")
     axes.set_ylabel("collisions avoided (steps)")

@@ -231,6 +231,8 @@ def _settings(
     given = tuple(kind.disks if disks is None else disks)
     if len(given) != 1 and (len(kind.disks) == 1 or not given):
         raise ValueError(f"{kind.name} takes one number of disks, not {len(given)}")
+    if len(set(given)) < len(given):
+        raise ValueError(f"a number of disks is given twice: {', '.join(map(str, given))}")
     for one in given:
         TowersOfHanoi(one)
     size = kind.samples if samples is None else samples
