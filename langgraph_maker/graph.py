@@ -41,7 +41,7 @@ from langgraph_maker.nodes.state import (
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.raising import Raised
-from langgraph_maker.red_flags import RedFlag, RuleLike
+from langgraph_maker.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.sampling import token_allowance
 from langgraph_maker.several import sampler_of
 from langgraph_maker.state import Verdict
@@ -196,7 +196,17 @@ def create_maker(
                     lanes=lanes,
                     max_steps=max_steps,
                     max_samples=max_samples,
-                    settings={"model": model_name(model), "hedge": hedge, **rungs.described},
+                    settings={
+                        "model": model_name(model),
+                        "hedge": hedge,
+                        "first_temperature": first_temperature,
+                        "temperature": temperature,
+                        "red_flags": [_described(rule) for rule in each_rule(red_flags)],
+                        "max_total_samples": max_total_samples,
+                        "max_cost": max_cost,
+                        "max_concurrency": max_concurrency,
+                        **rungs.described,
+                    },
                     asks=rungs.human,
                     max_total_samples=max_total_samples,
                     max_cost=max_cost,
@@ -224,6 +234,11 @@ def create_maker(
         .add_edge("update", "decompose")
     )
     return builder.add_node("ask", ask_node()).add_edge("ask", "decompose") if rungs.human else builder
+
+
+def _described(rule: RuleLike) -> str:
+    """A red flag for the record; a function by its name, as its repr is another in each process."""
+    return str(getattr(rule, "__name__", None) or repr(rule)[:200])
 
 
 def _prompts(task: Task) -> list[Prompt]:

@@ -11,7 +11,7 @@ from langgraph_maker.estimates import upper_bound
 from langgraph_maker.events import Alarm, Open, Totals
 from langgraph_maker.inference import Estimate, log_all_right, p_from_ballots, undecided_steps, valid_rate
 
-__all__ = ["NONE_OPEN", "Outlook", "outlook", "sure"]
+__all__ = ["NONE_OPEN", "Outlook", "outlook", "refuted", "sure"]
 
 NONE_OPEN: Open = {
     "ballots": 0,
@@ -88,19 +88,27 @@ class Outlook:
         if not self.steps:
             return "no step is decided yet"
         if self.p.value is None or self.so_far is None or self.so_far_low is None:
-            return "not known: with k = 1 no vote is ever lost, and ballots tell nothing of p; k = 2 or more does"
+            why = (
+                "with k = 1 no vote is ever lost, and ballots tell nothing of p; k = 2 or more does"
+                if self.by_human < self.steps
+                else "no step was decided by a vote"
+            )
+            return f"not known: {why}{self.besides}"
         if self.p.low <= _HALF:
-            return "not known yet: by its ballots the model may be wrong as often as right"
-        said = f"no error in {self.steps:,} steps with probability {sure(self.so_far, self.so_far_low)}"
-        if self.to_the_end is not None and self.to_the_end_low is not None and self.planned != self.steps:
-            said += f", in all {self.planned:,} {sure(self.to_the_end, self.to_the_end_low)}"
+            return f"not known yet: by its ballots the model may be wrong as often as right{self.besides}"
+        voted = f"the {self.steps - self.by_human:,} voted" if self.by_human else f"{self.steps:,}"
+        said = f"no error in {voted} steps with probability {sure(self.so_far, self.so_far_low)}"
+        if self.to_the_end is not None and self.to_the_end_low is not None and self.planned not in {None, self.steps}:
+            whole = (self.planned or 0) - self.by_human
+            said += f", in all {whole:,} {sure(self.to_the_end, self.to_the_end_low)}"
         condition = "if samples err independently, equally often at every step, and less often than not"
         return f"{said}, bounds of 95 %, {condition}{self.besides}"
 
     @property
     def besides(self) -> str:
         """What audits and humans add to the guarantee."""
-        said = f"; {self.by_human:,} of the steps were decided by a human" if self.by_human else ""
+        were = "was" if self.by_human == 1 else "were"
+        said = f"; {self.by_human:,} of the steps {were} decided by a human" if self.by_human else ""
         if self.repeated_high is not None:
             said += (
                 f"; of {self.audits:,} steps asked again in another way {self.disagreed:,} did not agree: errors repeat"
@@ -190,6 +198,22 @@ def _right(p: float | None, margins: Any) -> float | None:
 
 def _both(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one * other
+
+
+def refuted(reason: str, planned: int | None) -> str:
+    """What the end of a run says against all its ballots; nothing where its `reason` is another.
+
+    Example:
+        >>> refuted("wrong_end", 31), refuted("step 3: no answer led", 31)
+        ('at least one step is wrong: all are done, and the task is not', '')
+    """
+    if reason == "wrong_end" and planned is None:
+        return "not known: the task is not done after as many steps as it may take, so one is wrong, or it takes more"
+    if reason == "wrong_end":
+        return "at least one step is wrong: all are done, and the task is not"
+    if reason.startswith("seam: "):
+        return f"at least one step is wrong, or where a lane begins: {reason.removeprefix('seam: ')}"
+    return ""
 
 
 def sure(value: float, low: float) -> str:

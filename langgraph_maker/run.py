@@ -14,7 +14,7 @@ from langgraph_maker.calibration import Calibration
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
 from langgraph_maker.ladder import Question
-from langgraph_maker.outlook import Outlook
+from langgraph_maker.outlook import Outlook, refuted
 from langgraph_maker.state import Usage
 
 __all__ = ["Progress", "Run"]
@@ -63,8 +63,11 @@ class Run:
 
     @property
     def guarantee(self) -> str:
-        """How sure the result is, in one line, with what that is conditional on (see `Outlook`)."""
-        return "no step is decided yet" if self.outlook is None else self.outlook.guarantee
+        """How sure the result is, in one line, with what that is conditional on (see `Outlook`), or that it is not."""
+        if self.outlook is None:
+            return "no step is decided yet"
+        wrong = refuted(self.reason, self.outlook.planned)
+        return f"{wrong}{self.outlook.besides}" if wrong else self.outlook.guarantee
 
     def actions(self) -> Iterator[Any]:
         """The voted action of each decided step, in order, read from the journal.

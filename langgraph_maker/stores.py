@@ -12,7 +12,7 @@ from filelock import FileLock
 from langgraph.store.base import BaseStore
 from platformdirs import user_data_path
 
-__all__ = ["default_db", "is_postgres", "open_store", "shown"]
+__all__ = ["check_there", "default_db", "is_postgres", "open_store", "shown"]
 
 
 def default_db() -> str:
@@ -23,6 +23,16 @@ def default_db() -> str:
 def is_postgres(db: str) -> bool:
     """Whether `db` is a Postgres URL rather than a path."""
     return db.startswith(("postgresql://", "postgres://"))
+
+
+def check_there(db: str) -> None:
+    """Refuse a file that holds no database yet, for what only reads one: opening it would make one.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    if not is_postgres(db) and (not Path(db).is_file() or not Path(db).stat().st_size):
+        raise ValueError(f"there is no database {db}: name the one that the run was written to, with --db")
 
 
 def shown(db: str) -> str:

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from langgraph_maker import journal, solve
 from langgraph_maker.cli import app
+from langgraph_maker.cli.shell import same_command
 from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
@@ -481,6 +482,13 @@ class TestContradictions:
                 done = maker(*command)
                 assert done.returncode == 2
                 assert "hush" not in done.stdout + done.stderr
+
+    def test_nor_are_keys_in_the_query_of_a_url(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "argv", ["x", "run", "--base-url=http://me:hush@h:1/v1?api_key=hush&x=hush", "--k=2"])
+        said = same_command("db", "r")
+        assert "hush" not in said
+        assert "--base-url=http://me:***@h:1/v1?api_key=***&x=***" in said
+        assert "--k=2" in said
 
     @pytest.mark.parametrize("arguments", [["--run-id", ""], ["--db", ":memory:"], ["--k", "9" * 20]])
     def test_values_that_cannot_be(self, arguments: list[str]) -> None:

@@ -154,12 +154,32 @@ def test_convergence_names_the_hardest_steps(found: dict[str, Any]) -> None:
     assert f"step {step:,} ({most} samples)" in found["convergence"].sentences[-1]
 
 
+def test_where_no_answer_is_valid_no_limit_is_recommended(tmp_path: Path) -> None:
+    done = experiment("red-flags", out=tmp_path, models=["sim:flag=1"], disks=[4], samples=3)
+    assert any("no limit is recommended" in sentence for sentence in done.sentences)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_models_of_an_experiment_fit_a_budget_in_dollars(tmp_path: Path) -> None:
+    done = experiment("calibration", out=tmp_path, disks=[3], samples=3, max_cost=1.0)
+    [line] = [line for line in done.lines if line["model"] == "sim:llama-3.2-3b"]
+    assert line["spent"] > 0
+    with pytest.raises(ValueError, match="give its price"):
+        experiment("calibration", out=tmp_path / "own", models=["sim:error=0.1"], disks=[3], samples=3, max_cost=1.0)
+
+
+def test_disks_given_twice_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="given twice"):
+        experiment("calibration", out=tmp_path, disks=[4, 6, 4])
+
+
 def test_flags_remove_collisions_and_a_limit_is_recommended(found: dict[str, Any]) -> None:
     [line] = found["red-flags"].lines
     rules = {(rule["parser"], rule["limit"]): rule for rule in line["rules"]}
     assert rules["repairing", 2048]["p_value"] < 0.01  # 30 hard steps of 300 fail together
     assert rules["flagging", 750]["collisions"] < rules["repairing", 2048]["collisions"]
     best = recommended(line)
+    assert best is not None
     assert best["parser"] == "flagging"
     assert best["p_value"] >= 0.05
     assert best["limit"] < 1000

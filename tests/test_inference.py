@@ -81,6 +81,7 @@ def test_with_k_1_ballots_say_nothing() -> None:
     totals = totals_of(np.full(1000, 1), 1)
     assert p_from_ballots(totals) == Estimate(None, 0.5, 1.0)
     assert "not known" in outlook(totals, planned=1000).guarantee
+    assert "7 of the steps were decided by a human" in outlook({**totals, "by_human": 7}, planned=1000).guarantee
 
 
 def test_lost_votes_beyond_any_p_are_p_one_half() -> None:

@@ -6,6 +6,7 @@ import gc
 import json
 import random
 import sqlite3
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,12 +20,16 @@ from typer.testing import CliRunner, Result
 
 from langgraph_maker import RedFlag, Vote, create_maker, journal, records, solve
 from langgraph_maker.cli import app
-from langgraph_maker.errors import JournalError
+from langgraph_maker.errors import JournalError, SamplingError
+from langgraph_maker.ladder import AskHuman, Tier
+from langgraph_maker.outlook import refuted
 from langgraph_maker.report import Numbers, numbers, page
 from langgraph_maker.report.charts import EDGES, NODES
 from langgraph_maker.report.moves import FRAMES, hanoi
+from langgraph_maker.stores import open_store
 from langgraph_maker.tasks import TowersOfHanoi
 
+LADDER = [Tier(samples=4, variants=[0]), Tier(variants=[1, 2])]
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&\u2028\u202e"
 
 
@@ -185,7 +190,56 @@ class TestHowItStands:
     def test_all_steps_done_and_the_task_not(self) -> None:
         store = InMemoryStore()
         solve(Counting(4, goal=9), Scripted(right), store=store, run_id="r")
-        assert "all steps are done, and the task is not" in Read(page(numbers(store, "r"))).text
+        found = numbers(store, "r")
+        assert "all steps are done, and the task is not" in Read(page(found)).text
+
+    def test_a_run_that_is_certainly_wrong_guarantees_nothing(self) -> None:
+        store = InMemoryStore()
+        run = solve(Counting(4, goal=9), Scripted(right), store=store, run_id="r")
+        found = numbers(store, "r")
+        assert run.guarantee.startswith("at least one step is wrong")
+        assert (run.guarantee, "probability" in found["guarantee"]) == (found["guarantee"], False)
+        longer = solve(Counting(None, goal=9), Scripted(right), store=store, run_id="s", max_steps=4)
+        assert longer.guarantee.startswith("not known: the task is not done")
+        assert numbers(store, "s")["guarantee"] == longer.guarantee
+
+    def test_a_seam_that_is_open_is_a_step_that_is_wrong(self) -> None:
+        assert refuted("seam: the lane that ends before step 5 ended in another state", 9).startswith("at least one")
+
+    def test_steps_that_a_human_decided_are_said(self) -> None:
+        def answer(request: Any) -> str:
+            number = int(request.messages[0].text)
+            return str(number + 1 + (request.number % 2 if number == 1 else 0))
+
+        store, options = InMemoryStore(), {"ladder": [Tier(samples=6), AskHuman()]}
+        solve(Counting(3), Scripted(answer), store=store, run_id="r", **options)  # type: ignore[arg-type]
+        waits = numbers(store, "r")
+        assert (waits["status"], [one["id"] for one in waits["questions"]]) == ("waiting", ["1"])
+        text = Read(page(waits)).text
+        assert "1 of 3 steps decided" in text
+        assert "a step waits for a human's answer" in text
+        assert "langgraph-maker answer 1 --run-id r --pick 0" in text
+        run = solve(
+            *(Counting(3), Scripted(answer)),
+            **{"store": store, "run_id": "r", "answers": {"1": {"pick": 0}}, **options},  # type: ignore[arg-type]
+        )
+        done = numbers(store, "r")
+        assert (run.status, done["questions"]) == ("solved", [])
+        text = Read(page(done)).text
+        assert "All 3 steps decided, 1 by a human and each other by a lead of at least 3 votes" in text
+        assert "but for those that a human decided" in text
+        assert "by a human" in run.guarantee
+        assert run.guarantee == done["guarantee"]
+
+    def test_what_climbed_and_what_audits_found_is_said(self) -> None:
+        store = InMemoryStore()
+        solve(TowersOfHanoi(5), "sim:error=0.2", ladder=LADDER, audit=0.5, k=2, store=store, run_id="r")
+        found = numbers(store, "r")
+        totals, text = found["totals"], Read(page(found)).text
+        assert totals["audits"] > 0
+        assert f"asked again in another way{totals['audits']}" in text
+        assert "audits, disagreed" in text
+        assert "of which the line knows but one" in text
 
     def test_of_a_task_of_unknown_length_nothing_is_projected(self) -> None:
         store = InMemoryStore()
@@ -413,7 +467,13 @@ class TestCommandLine:
 
     def test_a_database_that_is_not_there_is_not_made(self, db: str) -> None:
         assert "there is no database" in self.refused("report", "--db", db, "--run-id", "r")
+        assert "there is no database" in self.refused("answer", "--db", db, "--run-id", "r")
         assert not Path(db).exists()
+        Path(db).touch()
+        for command in ("report", "answer"):
+            assert "there is no database" in self.refused(command, "--db", db, "--run-id", "r")
+        assert "the file is empty" in self.called("runs", "--db", db).output
+        assert Path(db).stat().st_size == 0
 
     def test_a_foreign_database(self, db: str, tmp_path: Path) -> None:
         with sqlite3.connect(db) as connection:
@@ -429,6 +489,39 @@ class TestCommandLine:
         assert "there is no folder" in self.refused("run", "hanoi", "--disks", "2", "--db", db, "--report", nowhere)
         assert not Path(db).exists()
         assert "cannot be written" in self.refused("report", "--db", db, "--run-id", "r", "--out", str(tmp_path))
+
+    @pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-0123456789abcdef.lock"])
+    def test_no_journal_is_overwritten(self, db: str, tmp_path: Path, beside: str) -> None:
+        started = ("run", "hanoi", "--disks", "2", "--db", db, "--run-id", "r")
+        assert "which would be lost" in self.refused(*started, "--report", db + beside)
+        assert not Path(db).exists()
+        assert self.called(*started).exit_code == 0
+        link = tmp_path / "link"
+        link.hardlink_to(db)
+        for file in (db + beside, str(link)):
+            assert "which would be lost" in self.refused("report", "--db", db, "--run-id", "r", "--out", file)
+            other = ("--db", str(tmp_path / "other.sqlite"), "--samples", "5", "--out", file)
+            assert "which would be lost" in self.refused("calibrate", "hanoi", "--disks", "2", *other)
+        with open_store(db) as store:
+            assert journal.verify(store, "r") == []
+
+    def test_a_disk_that_is_full(self, db: str) -> None:
+        said = self.refused("run", "hanoi", "--disks", "2", "--db", db, "--report", "/dev/full")
+        assert "/dev/full cannot be written: " in said
+        assert "line " not in said
+
+    def test_a_run_that_ends_with_an_error_has_its_page_too(
+        self, db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def failing(*arguments: Any, **options: Any) -> Any:
+            solve(*arguments, **{**options, "max_total_samples": 12})
+            raise SamplingError("the model is gone")
+
+        monkeypatch.setattr(sys.modules["langgraph_maker.cli.run"], "solve", failing)
+        file = tmp_path / "r.html"
+        said = self.refused("run", "hanoi", "--disks", "4", "--db", db, "--report", str(file))
+        assert "the model is gone" in said
+        assert "of 15 steps" in Read(file.read_text()).text
 
 
 def test_a_script_of_models_has_no_say(tmp_path: Path) -> None:

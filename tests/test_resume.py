@@ -216,7 +216,17 @@ class TestSolveAgain:
         store = InMemoryStore()
         solve(Counting(5), Scripted(right), store=store, run_id="r", stop=lambda: True)
         header = journal.header(store, "r")
-        assert header["sessions"][0]["settings"] == {"model": "Scripted", "max_samples": 100, "hedge": 0}
+        assert header["sessions"][0]["settings"] == {
+            "model": "Scripted",
+            "max_samples": 100,
+            "hedge": 0,
+            "first_temperature": 0.0,
+            "temperature": 0.1,
+            "red_flags": ["TokenLimit(limit=750)", "Truncated()"],
+            "max_total_samples": None,
+            "max_cost": None,
+            "max_concurrency": None,
+        }
         model = Recording(answer=lambda text: str(int(text) + 1))
         assert solve(Counting(5), model, store=store, run_id="r", max_samples=50).status == "solved"
 

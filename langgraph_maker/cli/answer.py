@@ -13,7 +13,7 @@ from langgraph_maker import journal
 from langgraph_maker.cli.shell import USAGE, app, out, told
 from langgraph_maker.ladder import AskHuman, Form, LadderLike, Question, Tier
 from langgraph_maker.lock import hold
-from langgraph_maker.stores import default_db, open_store, shown
+from langgraph_maker.stores import check_there, default_db, open_store, shown
 
 __all__ = ["answer", "asked_in_words", "read_tiers"]
 
@@ -34,6 +34,8 @@ def answer(  # noqa: PLR0917 - typer reads the options from the signature
     db = db or default_db()
     given: dict[str, Any] = {"pick": pick, "answer": text, "retry": retry or None, "abort": abort or None}
     form = {name: value for name, value in given.items() if value is not None}
+    with told(USAGE):
+        check_there(db)
     with told(USAGE), open_store(db) as store:
         if step is None:
             if form:

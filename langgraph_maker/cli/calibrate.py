@@ -31,7 +31,7 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.cli.tables import columns, dollars, interval, paragraph, share
-from langgraph_maker.cli.writing import check_file
+from langgraph_maker.cli.writing import check_file, write
 from langgraph_maker.prices import Price
 from langgraph_maker.progress import follow_samples
 from langgraph_maker.records import check_id
@@ -117,7 +117,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
         }
         if len(asked) < len(names):
             raise ValueError(f"a --model is given twice: {', '.join(names)}")
-        check_file(file)
+        check_file(file, db)
     command = same_command(db, run_id)
     with told(USAGE, command), open_store(db) as store:
         with follow_samples(err) as on_progress, stopping(stop):
@@ -125,7 +125,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             found = compare(chosen, asked, for_steps=steps, prices=given, **kept)
         with told(ERROR), to_stdout():
             if file is not None:
-                file.write_text(json.dumps([asdict(one) for one in found.calibrations], indent=1), "utf-8")
+                write(file, json.dumps([asdict(one) for one in found.calibrations], indent=1))
             if as_json:
                 print(json.dumps(asdict(found)))  # noqa: T201
             else:

@@ -53,7 +53,10 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
         typer.Option(metavar="NAME=IN,OUT[,CACHED]", help="dollars per million tokens of a model (repeatable)"),
     ] = None,
     max_samples: Annotated[int | None, typer.Option(help="samples after which it stops")] = None,
-    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which it stops")] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="dollars after which it stops; input without a list price is free"),
+    ] = None,
     max_concurrency: Annotated[
         int | None, typer.Option(help="model calls at a time", show_default="256 to a chat model")
     ] = None,

@@ -11,7 +11,7 @@ import typer
 from langgraph_maker.cli.shell import ERROR, USAGE, app, told
 from langgraph_maker.cli.writing import check_file, write_report
 from langgraph_maker.records import check_id
-from langgraph_maker.stores import default_db, is_postgres, open_store
+from langgraph_maker.stores import check_there, default_db, open_store
 
 __all__ = ["report"]
 
@@ -33,9 +33,8 @@ def report(
     db = db or default_db()
     with told(USAGE):
         check_id(run_id)
-        check_file(file)
-        if not is_postgres(db) and not Path(db).is_file():
-            raise ValueError(f"there is no database {db}: name the one that the run was written to, with --db")
+        check_file(file, db)
+        check_there(db)
     gc.freeze()  # as in `run`: what is loaded by now stays, and need not be looked through again and again
     gc.set_threshold(50_000, 20, 20)
     with told(USAGE), open_store(db) as store, told(ERROR):

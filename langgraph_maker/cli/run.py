@@ -34,7 +34,7 @@ from langgraph_maker.cli.shell import (
     to_stdout,
     told,
 )
-from langgraph_maker.cli.writing import check_file, write_report
+from langgraph_maker.cli.writing import check_file, reported
 from langgraph_maker.graph import create_maker
 from langgraph_maker.grouping import Grouped
 from langgraph_maker.models import Model, model_name
@@ -142,7 +142,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         }
         due = None if deadline is None else seconds(deadline)
         check_id(run_id)
-        check_file(report)
+        check_file(report, db)
         chosen = load_task(task, arguments(disks, settings or []))
         if steps_per_subtask != 1:
             chosen = Grouped(chosen, steps_per_subtask)
@@ -153,7 +153,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             raise ValueError("--target and --calibrate-samples go with --k auto")
         create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
     command = same_command(db, run_id)
-    with told(USAGE), open_store(db) as store, told(ERROR, command):
+    with told(USAGE), open_store(db) as store, reported(store, run_id, report), told(ERROR, command):
         with follow(err) as on_progress, stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             gc.set_threshold(50_000, 20, 20)  # lanes hold many small things, of which few are garbage
@@ -175,8 +175,6 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 print(json.dumps(_as_json(result)))  # noqa: T201
             else:
                 out.print(_summary(chosen, model, asked_k, db, result, asked=asked))
-        if report is not None:
-            write_report(store, run_id, report)
     if result.status == "stopped":
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
         err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")
@@ -208,10 +206,11 @@ def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: 
     ended = result.status == "solved" and result.steps != task.steps  # earlier than it could have
     whole = "" if task.steps is None or ended else f" of {task.steps:,}"
     steps = f"{result.steps:,}{whole}"
-    by = _margin(k, result)
+    human = result.outlook.by_human if result.outlook else 0
+    by = f"{f'{human:,} of them by a human, each other' if human else 'each'} by a margin of {_margin(k, result)}"
     sure = textwrap.fill(result.guarantee, 90, subsequent_indent=" " * 11)
     lines = [
-        f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, each by a margin of {by}",
+        f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, {by}",
         f"  model    {escape(model)}{simulated}",
         f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
         f"  tokens   {_tokens(result)}",

@@ -27,6 +27,9 @@ def runs(
     if not is_postgres(db) and not Path(db).exists():
         out.print(f"no runs in {escape(db)}: there is no such file")
         return
+    if not is_postgres(db) and Path(db).is_file() and not Path(db).stat().st_size:
+        out.print(f"no runs in {escape(db)}: the file is empty")
+        return
     with told(USAGE), open_store(db) as store, told(ERROR):
         table = Table("run", "task", "k", "status", "steps", "begun")
         for header in journal.runs(store):

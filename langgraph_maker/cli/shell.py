@@ -121,7 +121,7 @@ def _notes(error: BaseException) -> str:
 
 
 def same_command(db: str, run_id: str) -> str:
-    """The command line as given, with what makes it go on; a database's password is left out."""
+    """The command line as given, with what makes it go on; left out are a URL's password and its query's values."""
     arguments = list(sys.argv[1:])
     if "--run-id" not in arguments and not any(argument.startswith("--run-id=") for argument in arguments):
         arguments += ["--run-id", run_id]
@@ -130,12 +130,17 @@ def same_command(db: str, run_id: str) -> str:
     return shlex.join(
         [
             "langgraph-maker",
-            *(_PASSWORD.sub("***", argument) if "://" in argument else argument for argument in arguments),
+            *(_unsecret(argument) if "://" in argument else argument for argument in arguments),
         ]
     )
 
 
-_PASSWORD = re.compile(r"(?<=:)[^/@:]+(?=@)|(?<=[?&]password=)[^&]*")
+def _unsecret(url: str) -> str:
+    place, mark, query = _PASSWORD.sub("***", url).partition("?")
+    return place + mark + _VALUE.sub("=***", query)
+
+
+_PASSWORD, _VALUE = re.compile(r"(?<=:)[^/@:]+(?=@)"), re.compile(r"=[^&]*")
 
 
 def fail(code: int, error: object) -> NoReturn:

@@ -4,28 +4,77 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import typer
 from langgraph.store.base import BaseStore
 
-from langgraph_maker.cli.shell import err, to_stdout
+from langgraph_maker.cli.shell import ERROR, err, fail, to_stdout
+from langgraph_maker.errors import MakerError
 from langgraph_maker.report import numbers, page
 
-__all__ = ["check_file", "write_report"]
+__all__ = ["check_file", "reported", "write", "write_report"]
+
+_BESIDE = re.compile(r"(-wal|-shm|-journal|-[0-9a-f]{16}\.(lock|holder)|\.opening)$")
+"""What SQLite and the lock of a run put beside a database."""
 
 
-def check_file(file: Path | None) -> None:
-    """Refuse a file that cannot be written, before anything is worked out.
+def check_file(file: Path | None, db: str) -> None:
+    """Refuse a file that cannot be written, or is a journal or belongs to one, before anything is worked out.
 
     Raises:
         ValueError: With the reason.
     """
-    if file is not None and not file.parent.is_dir():
+    if file is None:
+        return
+    if not file.parent.is_dir():
         raise ValueError(f"{file}: there is no folder {file.parent}; make it first")
-    if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise ValueError(f"{file} cannot be written")
+    real = file.resolve()
+    database = real.with_name(_BESIDE.sub("", real.name))
+    if database == Path(db).resolve() or _is_sqlite(database) or (file.exists() and _same(file, Path(db))):
+        raise ValueError(f"{file} is a database or belongs to one, which would be lost: name another file")
+
+
+def _is_sqlite(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(16) == b"SQLite format 3\0"
+
+
+def _same(file: Path, db: Path) -> bool:
+    return db.exists() and file.samefile(db)
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file, or say in one line that it cannot be."""
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        fail(ERROR, f"{file} cannot be written: {error}")
+
+
+@contextmanager
+def reported(store: BaseStore, run_id: str, file: Path | None) -> Iterator[None]:
+    """Write the report of a run when the block ends, also one that ends with an error."""
+    try:
+        yield
+    except typer.Exit:
+        try:
+            if file is not None:
+                write_report(store, run_id, file)
+        except MakerError as error:
+            err.print(f"no report: {error}", markup=False)
+        raise
+    if file is not None:
+        write_report(store, run_id, file)
 
 
 def write_report(store: BaseStore, run_id: str, file: Path | None, form: Literal["html", "json"] = "html") -> None:
@@ -37,7 +86,7 @@ def write_report(store: BaseStore, run_id: str, file: Path | None, form: Literal
     found = numbers(store, run_id)
     text = page(found) if form == "html" else json.dumps(found)
     if file is not None:
-        file.write_text(text, "utf-8")
+        write(file, text)
         err.print(f"written: {file}", markup=False)
         return
     with to_stdout():

@@ -98,6 +98,9 @@ class RedFlags(Experiment):
                 f"repairing parser, 2,048 tokens: {loose['collisions']} collisions in {loose['pairs']:,} steps,"
                 f" where independent errors make {loose['expected']:.2f}"
             )
+            if best is None:
+                said.append("no limit is recommended: no step got two valid answers under any with the flagging parser")
+                continue
             why = "at which errors do not cluster" if best["p_value"] >= SIGNIFICANT else "with the fewest collisions"
             said.append(
                 f"recommended: flagging parser, {best['limit']:,} tokens, the limit {why} that loses the fewest right"
@@ -121,15 +124,18 @@ class RedFlags(Experiment):
                 _trade(axes[3], line)
 
 
-def recommended(line: Line) -> Line:
+def recommended(line: Line) -> Line | None:
     """The rule of the flagging parser under which errors do not cluster and the fewest right answers are lost.
 
-    Where they cluster under all of them, that with the fewest collisions.
+    Where they cluster under all of them, that with the fewest collisions; none where no step got two valid answers.
+
+    Example:
+        >>> recommended({"rules": [{"parser": "flagging", "limit": 600, "pairs": 0}]})
     """
-    rules = [rule for rule in line["rules"] if rule["parser"] == "flagging" and rule["pairs"]]
+    rules: list[Line] = [rule for rule in line["rules"] if rule["parser"] == "flagging" and rule["pairs"]]
     if sound := [rule for rule in rules if rule["p_value"] >= SIGNIFICANT]:
         return min(sound, key=lambda rule: (rule["right_lost"], rule["limit"]))
-    return min(rules, key=lambda rule: (rule["collisions"], rule["limit"]))
+    return min(rules, key=lambda rule: (rule["collisions"], rule["limit"]), default=None)
 
 
 def _read(answer: Answer, truth: str) -> _Read:
@@ -241,7 +247,8 @@ def _by_limit(axes: Axes, line: Line, what: str, title: str, unit: str) -> None:
             axes.plot(
                 limits, [rule["expected"] for rule in rules], ":", color=colour, label=f"{parser}, if independent"
             )
-    axes.axvline(recommended(line)["limit"], color=COLOURS[2], linewidth=1, linestyle="--", label="recommended limit")
+    if best := recommended(line):
+        axes.axvline(best["limit"], color=COLOURS[2], linewidth=1, linestyle="--", label="recommended limit")
     axes.set(title=title, xlabel="length limit (output tokens)")
     axes.set_ylabel(unit)
     if what == "collisions":
@@ -263,16 +270,16 @@ def _trade(axes: Axes, line: Line) -> None:
                 textcoords="offset points",
                 fontsize=7.5,
             )
-    best = recommended(line)
-    axes.plot(
-        100 * best["right_lost"],
-        most - best["collisions"],
-        "o",
-        ms=11,
-        mfc="none",
-        color=COLOURS[2],
-        label="recommended",
-    )
+    if best := recommended(line):
+        axes.plot(
+            100 * best["right_lost"],
+            most - best["collisions"],
+            "o",
+            ms=11,
+            mfc="none",
+            color=COLOURS[2],
+            label=f"recommended: {best['limit']:,} tokens",
+        )
     axes.set(title="Right answers lost against collisions avoided", xlabel="right answers lost (% of samples)")
     axes.set_ylabel("collisions avoided (steps)")
     axes.legend(loc="center right")

@@ -102,7 +102,8 @@ def experiment(
         seed: Of the choice of steps, and of simulated models.
         prices: By model name, where they are not known, or yours differ.
         max_samples: Samples after which it stops, those of earlier sessions included.
-        max_cost: Dollars, likewise.
+        max_cost: Dollars, likewise. Of the experiment's own models, one without a published price for input counts by
+            its output alone.
         max_concurrency: Model calls at a time; None for 256 to a chat model.
         stop: Asked before each batch; True, or why, ends it.
         on_progress: Told which model was asked, and how many samples were drawn so far.
@@ -130,6 +131,8 @@ def experiment(
     drawn, spent = sum(line["drawn"] for line in done), sum(line["spent"] or 0.0 for line in done)
     missing = [point for point in points if _of(data.found, point) is None]
     priced = {model: asked.settings.prices.get(model) or known_price(named[model]) for model in named}
+    if max_cost is not None and models is None:
+        priced = {model: price or _price_of_output(model) for model, price in priced.items()}
     for model in named:
         check_cost(max_cost, priced[model], model)
     bench = Bench(
@@ -228,6 +231,8 @@ def _settings(
     given = tuple(kind.disks if disks is None else disks)
     if len(given) != 1 and (len(kind.disks) == 1 or not given):
         raise ValueError(f"{kind.name} takes one number of disks, not {len(given)}")
+    if len(set(given)) < len(given):
+        raise ValueError(f"a number of disks is given twice: {', '.join(map(str, given))}")
     for one in given:
         TowersOfHanoi(one)
     size = kind.samples if samples is None else samples
@@ -276,6 +281,11 @@ def _too_little(asked: Experiment, bench: Bench, missing: list[Line]) -> str:
             f"the next point ({what}) takes at least {least:,} samples, about ${dollars:.4g}, and the budget is {left}"
         )
     return ""
+
+
+def _price_of_output(name: str) -> Price | None:
+    price = read_spec(name)[0].output_price
+    return None if price is None else Price(0.0, price)
 
 
 def _least_cost(asked: Experiment, price: Price | None, name: str) -> float:

@@ -37,23 +37,32 @@ def head(found: Numbers) -> Html:
 
 
 def _outcome(found: Numbers) -> str:
-    status, lead, reason = found["status"], found["least_margin"], _reason(found)
+    status, led, reason = found["status"], _led(found), _reason(found)
     steps = (
         counted(found["steps"], "step")
         if found["planned"] is None
         else f"{found['steps']:,} of {found['planned']:,} steps"
     )
-    led = "" if lead is None else f", each by a lead of at least {counted(lead, 'vote')}"
     if status == "solved":
         return f"All {counted(found['steps'], 'step')} decided{led}, and the task is done."
     if status == "unresolved":
         return f"The run ended after {steps}{led}. Nothing was guessed: {reason}"
     if status == "stopped":
         return f"The run is unfinished: it stopped after {steps}{led}. {reason}"
+    if status == "waiting":
+        return f"The run is unfinished: {steps} decided{led}. {reason}"
     return (
         f"The run is unfinished: so far {steps} decided{led}. It goes on as this is written, or broke off without a"
         " word; the command that began it goes on with it."
     )
+
+
+def _led(found: Numbers) -> str:
+    lead, human = found["least_margin"], found["totals"]["by_human"]
+    if lead is None:
+        return ", by a human" if human else ""
+    each = f"{human:,} by a human and each other" if human else "each"
+    return f", {each} by a lead of at least {counted(lead, 'vote')}"
 
 
 def _reason(found: Numbers) -> str:
@@ -91,8 +100,9 @@ def _guarantee(found: Numbers) -> Html:
         if found["lanes"] > 1
         else ""
     )
+    human = ", but for those that a human decided" if found["totals"]["by_human"] else ""
     return note(
-        f"{asked}{raised} over every other answer decides a step; no step is decided by less. Flagged responses never"
-        " vote. No known solution was consulted. Errors that repeat are not corrected: where a model gives the same"
-        f" wrong answer more often than the right one, voting confirms it.{lanes}"
+        f"{asked}{raised} over every other answer decides a step; no step is decided by less{human}. Flagged responses"
+        " never vote. No known solution was consulted. Errors that repeat are not corrected: where a model gives the"
+        f" same wrong answer more often than the right one, voting confirms it.{lanes}"
     )

@@ -15,9 +15,10 @@ from typing_extensions import TypedDict
 from langgraph_maker import auto, journal, records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm, Open, Totals
+from langgraph_maker.ladder.questions import Question, asked_about
 from langgraph_maker.nodes.telling import under_way
 from langgraph_maker.nodes.totals import add, nothing
-from langgraph_maker.outlook import outlook
+from langgraph_maker.outlook import outlook, refuted
 from langgraph_maker.records import Entry, Header, Session
 from langgraph_maker.report.moves import Moves, hanoi
 from langgraph_maker.state import BallotState, Usage, VoteCount, total_usage
@@ -68,7 +69,8 @@ class Numbers(TypedDict):
         run_id: The run's name in the journal.
         task: The task's name.
         parameters: Its parameters.
-        status: "solved", "unresolved" or "stopped", or "unfinished" for a run that goes on, or broke off unsaid.
+        status: "solved", "unresolved", "stopped" or "waiting", or "unfinished" for a run that goes on, or broke off
+            unsaid.
         reason: Why, where it is not solved.
         planned: Steps of the task, or as many as it may have; None where that is not known.
         guarantee: How sure the result is, with what that is conditional on.
@@ -90,6 +92,7 @@ class Numbers(TypedDict):
         digest: A fingerprint of what was decided, once the run has ended.
         open: What the ballots under way amount to.
         open_ballots: Those of them that took most samples.
+        questions: What the run waits to have answered by a human.
         outlook: Estimates, see `outlook.Outlook`; its alarms stand under `alarms`.
         hardest: The journal's entries of the steps that took most samples.
         alarms: All that were journalled, see `events.Alarm`.
@@ -123,6 +126,7 @@ class Numbers(TypedDict):
     digest: str | None
     open: Open
     open_ballots: list[OpenBallot]
+    questions: list[Question]
     outlook: dict[str, Any]
     hardest: list[Entry]
     alarms: list[Alarm]
@@ -154,6 +158,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
     ahead = max(k, lifted) if isinstance(k, int) else None
     found = outlook(totals, planned=totals["steps"] if current == "solved" else planned, still=still, k=ahead)
     outcome = head["outcome"] if current != "unfinished" else {}
+    wrong = refuted(outcome.get("reason", ""), planned)
     calibration = auto.stored(store, run_id)
     return {
         "run_id": run_id,
@@ -162,7 +167,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         "status": current,
         "reason": outcome.get("reason", ""),
         "planned": planned,
-        "guarantee": found.guarantee,
+        "guarantee": f"{wrong}{found.besides}" if wrong else found.guarantee,
         "simulated": _simulated(head["sessions"]),
         "k": k,
         "raised": lifted,
@@ -184,6 +189,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         "digest": outcome.get("digest"),
         "open": still,
         "open_ballots": _shown(ballots),
+        "questions": [asked_about(ballot) for ballot in ballots if ballot["status"] == "asking"],
         "outlook": {name: value for name, value in asdict(found).items() if name != "alarms"},
         "hardest": _entries(store, head, [step for _, step in totals["hardest"]]),
         "alarms": journal.alarms(store, run_id),

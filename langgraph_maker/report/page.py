@@ -7,6 +7,7 @@ from importlib.metadata import version
 from importlib.resources import files
 
 from langgraph_maker.report import markup
+from langgraph_maker.report.escalated import ladder, questions
 from langgraph_maker.report.head import head
 from langgraph_maker.report.markup import Child, Html, h
 from langgraph_maker.report.numbers import Numbers
@@ -53,6 +54,7 @@ def _moves(found: Numbers) -> Child:
 
 _SECTIONS: list[tuple[str, str, Callable[[Numbers], Child]]] = [
     ("Alarms", "full", alarms),
+    ("What a human is asked", "full", questions),
     ("Steps under way", "full", under_way),
     ("The moves", "full", _moves),
     ("The graph", "half", graph),
@@ -60,6 +62,7 @@ _SECTIONS: list[tuple[str, str, Callable[[Numbers], Child]]] = [
     ("Votes per step", "half", votes),
     ("Undecided after j samples", "half", undecided),
     ("The hardest steps", "full", hardest),
+    ("Ladder and audits", "full", ladder),
     ("Red flags", "half", flags),
     ("Tokens and money", "half", money),
     ("Time", "full", times),

@@ -84,10 +84,17 @@ def graph(found: Numbers) -> Child:
             "sample": f"{found['samples']:,} drawn",
             "guard": f"{found['flagged']:,} flagged",
             "tally": counted(found["samples"] - found["flagged"], "vote"),
-            "escalate": f"{int(found['status'] == 'unresolved')} unresolved",
+            "escalate": _escalated(found),
             "update": f"{found['steps']:,} decided",
         }
     )
+
+
+def _escalated(found: Numbers) -> str:
+    totals = found["totals"]
+    if found["status"] == "unresolved" or not (totals["climbed"] or totals["audits"]):
+        return f"{int(found['status'] == 'unresolved')} unresolved"
+    return f"{totals['climbed']:,} climbed" if totals["climbed"] else f"{totals['audits']:,} audited"
 
 
 def rates(found: Numbers) -> Child:
@@ -163,9 +170,16 @@ def undecided(found: Numbers) -> Child:
     expected = (
         " The line is what one p and one v for all steps let expect: dots well above it are hard steps." if law else ""
     )
+    totals = found["totals"]
+    several = (
+        " Steps that climbed the ladder, were audited or decided by a human count with the samples of all their votes,"
+        " of which the line knows but one."
+        if law and (totals["climbed"] or totals["audits"] or totals["by_human"])
+        else ""
+    )
     return (
         curve(counts, law, "samples drawn for a step (j)"),
-        note(f"Decided steps that took more than j samples, flagged ones included.{expected}"),
+        note(f"Decided steps that took more than j samples, flagged ones included.{expected}{several}"),
     )
 
 
@@ -173,8 +187,10 @@ def hardest(found: Numbers) -> Child:
     """The steps that took most samples, with their ballots as the journal has them."""
     if not found["hardest"]:
         return ""
+    climbs = any(entry["tier"] or entry["audits"] or entry["human"] for entry in found["hardest"])
+    columns = {**_COLUMNS, **(_CLIMBING if climbs else {})}
     return (
-        table(list(_COLUMNS), [[column(entry) for column in _COLUMNS.values()] for entry in found["hardest"]]),
+        table(list(columns), [[column(entry) for column in columns.values()] for entry in found["hardest"]]),
         note(
             (
                 h("i", class_="a"),
@@ -203,6 +219,13 @@ _COLUMNS: Mapping[str, Callable[[Entry], Child]] = {
     "decided": lambda entry: h("code", markup.shown(entry["vote"].get("action"), 120)),
 }
 """What is shown of a journal entry."""
+
+_CLIMBING: Mapping[str, Callable[[Entry], Child]] = {
+    "tier, from 0": lambda entry: f"{entry['tier']:,}",
+    "audits, disagreed": lambda entry: f"{entry['audits']:,}, {entry['disagreed']:,}",
+    "by": lambda entry: "a human" if entry["human"] else "vote",
+}
+"""What more is shown where there is a ladder or an audit."""
 
 
 def _flagged(flags: dict[str, int]) -> str:
@@ -280,7 +303,11 @@ def settings(found: Numbers) -> Child:
             ("raised to", str(found["raised"] or "–")),
             *((markup.shown(name, 60), markup.shown(value, 120)) for name, value in found["parameters"].items()),
         ),
-        table(["process begun", "lanes", *(name.replace("_", " ") for name in names)], rows),
+        table(["process begun", "lanes", *(_LABELS.get(name, name.replace("_", " ")) for name in names)], rows),
         note(f"The last {len(rows)} of {found['begun']:,} processes.") if left_out else "",
         note(f"Fingerprint of what was decided: {found['digest']}") if found["digest"] else "",
     )
+
+
+_LABELS = {"max_samples": "max samples a step", "max_total_samples": "max samples in all", "max_cost": "max cost, $"}
+"""What settings are called whose names do not say it."""
