@@ -280,7 +280,7 @@ def solved_over_bad_http(disks: int, lanes: int) -> None:
     rates = "429=0.1,retry_after=0.1,500=0.05,reset=0.03,truncated=0.03,timeout=0.02"
     provider = Provider(task, "sim:error=0.01,flag=0.02", faults=rates, seed=disks)
     with provider.running() as url:
-        run = solve(task, chat(url), k=4, lanes=lanes, call_timeout=2)
+        run = solve(task, chat(url), k=4, lanes=lanes, call_timeout=2 if disks < 10 else 10)
     assert run.status == "solved"
     assert list(run.actions()) == list(solve(task, "sim:error=0").actions())
     assert set(provider.stats.faults) == {"429", "500", "reset", "truncated", "timeout"}
