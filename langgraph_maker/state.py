@@ -120,7 +120,8 @@ class BallotState(TypedDict):
     votes are compared in pairs. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
     rounds. `k` is the margin that the ballot was begun with, where no journal keeps it. `climb` is there once it left
-    the first tier or was audited, `human` once a human has answered. One that is "asking" waits for that.
+    the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
+    "asking" waits for that.
     """
 
     id: str

@@ -147,6 +147,13 @@ class TestClimbing:
         [entry] = journal.read(store, "a")
         assert (entry["tier"], entry["margin"], entry["votes"]) == (1, 5, 5)
 
+    def test_so_is_that_of_a_single_tier(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(2), Scripted(right), k=3, store=store, run_id="a", ladder=[Tier(k=5)])
+        assert [entry["margin"] for entry in journal.read(store, "a")] == [5, 5]
+        run = solve(Counting(2), Scripted(level(0)), k=3, ladder=[Tier(samples=6)])
+        assert (run.status, run.samples) == ("unresolved", 5)
+
     def test_hedges_of_a_tier_that_was_left_do_not_count_in_the_next(self) -> None:
         async def model(requests: Sequence[Request]) -> list[AIMessage]:
             return [AIMessage("7" if request.temperature == 0.9 else str(request.number % 2)) for request in requests]
@@ -478,6 +485,17 @@ class TestVotingNode:
         done = app.invoke(Command(resume={"answer": "YES"}), config)
         assert (done["verdict"], done["log"]) == ("yes", ["by human: True"])
         assert model.drawn == drawn, "votes counted before the interrupt are not bought again"
+
+    def test_what_is_given_up_is_not_asked_again_while_another_vote_goes_on(self) -> None:
+        model = Scripted(lambda request: str(request.number % 2) if request.number < 6 else "7")
+        graph = create_voting_graph(model, prompt=str, parse=int, **ASKING).compile(checkpointer=InMemorySaver())
+        config: Any = {"configurable": {"thread_id": "a"}}
+        asked = graph.invoke({"subtasks": [{"id": "a", "state": 0}, {"id": "b", "state": 0}]}, config)
+        forms = {"a": {"abort": True}, "b": {"retry": True}}
+        answers = {one.id: forms[one.value["id"]] for one in asked["__interrupt__"]}
+        done = graph.invoke(Command(resume=answers), config)
+        assert "__interrupt__" not in done
+        assert [(one["status"], one["vote"]) for one in done["decisions"]] == [("unresolved", None), ("decided", 7)]
 
     def test_prompts_in_turns(self) -> None:
         model = Scripted(lambda request: "yes" if "please" in str(request.messages[0].content) else "no")

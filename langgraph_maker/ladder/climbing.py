@@ -13,7 +13,7 @@ from langgraph_maker.margins import check_budget, in_words
 from langgraph_maker.models import Model
 from langgraph_maker.state import BallotState, Climb
 
-__all__ = ["DISAGREED", "START", "Ladder", "Rung", "restarted"]
+__all__ = ["DISAGREED", "PLAIN", "START", "Ladder", "Rung", "restarted"]
 
 
 class Rung(NamedTuple):
@@ -28,6 +28,10 @@ class Rung(NamedTuple):
     def turn(self, vote: int) -> tuple[int, int]:
         """Which prompt and which model the vote of this number has, counted from where the ballot began here."""
         return self.turns[vote % len(self.turns)]
+
+
+PLAIN = Rung([(0, 0)], None, 1, None, carry=False)
+"""Asks as the run does, and takes the run's margin and samples."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Ladder:
     @property
     def plain(self) -> bool:
         """Whether there is nothing but one tier that asks as the run does."""
-        return len(self.rungs) == 1 and not self.human and self.audit is None and not self.varied
+        return [*self.rungs] == [PLAIN] and not self.human and self.audit is None
 
     @property
     def varied(self) -> bool:
@@ -95,7 +99,7 @@ class Ladder:
         What a higher tier decides is not audited: it was asked in another way already.
         """
         if ballot["status"] != "decided" or "human" in ballot:
-            return ballot["status"] == "unresolved"
+            return ballot["status"] == "unresolved" and "human" not in ballot
         climb = ballot.get("climb") or START
         if climb["held"] is not None or self.audit is None:
             return climb["held"] is not None
@@ -175,7 +179,9 @@ def _afresh(ballot: BallotState, climb: Climb, *, carry: bool = False) -> Ballot
         "problem": "",
     }
     counts, votes = (ballot["counts"], ballot["votes"]) if carry else ({}, {})
-    return {**ballot, "counts": counts, "votes": votes, "status": "open", "climb": began}
+    after: BallotState = {**ballot, "counts": counts, "votes": votes, "status": "open", "climb": began}
+    after.pop("human", None)
+    return after
 
 
 def _both(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

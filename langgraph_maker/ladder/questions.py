@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypeAlias, cast
 from typing_extensions import TypedDict
 
 from langgraph_maker.ladder.climbing import START, restarted
-from langgraph_maker.state import BallotState, Verdict, VoteCount
+from langgraph_maker.state import BallotState, Flag, Verdict, VoteCount
 
 __all__ = ["Form", "Question", "Read", "answered", "asked_about", "check_form"]
 
@@ -85,7 +85,8 @@ def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:
     if "retry" in form:
         return restarted(ballot)
     if "abort" in form:
-        return {**ballot, "status": "unresolved"}
+        flag: Flag = {"reason": "aborted", "detail": "a human gave it up"}
+        return {**ballot, "status": "unresolved", "human": {"flag": flag}}
     verdict = _picked(ballot, form["pick"]) if "pick" in form else _read(ballot, form["answer"], read)
     if "flag" not in verdict:
         return {**ballot, "status": "decided", "human": verdict}

@@ -54,7 +54,7 @@ def read_ladder(
     rungs: list[Rung] = []
     for place, tier in enumerate(tier for tier in tiers if isinstance(tier, Tier)):
         rung = _rung(tier, f"tier {place}", models, k, prompts)
-        if rungs and _alike(rungs[-1], rung):
+        if rungs and _alike(rungs[-1], rung, k or 1):
             raise ValueError(
                 f"tier {place} of the ladder asks as the one before it does, which did not settle: give it other"
                 " variants, another model, temperature or k"
@@ -117,11 +117,12 @@ def _rung(tier: Tier, name: str, models: list[Model], k: int | None, prompts: in
         raise ValueError(f"{name} has temperature={heat!r}: it is a finite number")
     if tier.carry not in {True, False}:
         raise ValueError(f"{name} has carry={tier.carry!r}: it is True or False")
-    return Rung(_turns(tier, name, models, prompts), heat, tier.k or k or 1, tier.samples, tier.carry)
+    return Rung(_turns(tier, name, models, prompts), heat, tier.k or 1, tier.samples, tier.carry)
 
 
-def _alike(one: Rung, other: Rung) -> bool:
-    return {*one.turns} == {*other.turns} and (one.temperature, one.k) == (other.temperature, other.k)
+def _alike(one: Rung, other: Rung, k: int) -> bool:
+    same_margin = max(one.k, k) == max(other.k, k)
+    return {*one.turns} == {*other.turns} and one.temperature == other.temperature and same_margin
 
 
 def _turns(tier: Tier | Audit, name: str, models: list[Model], prompts: int) -> list[tuple[int, int]]:

@@ -57,11 +57,7 @@ class _Escalate:
             else ballot
             for ballot in state["ballots"]
         ]
-        given_up = [new["id"] for old, new in zip(state["ballots"], ballots, strict=True) if _given_up(old, new)]
-        after = [
-            self.ladder.next(ballot) if ballot["id"] not in given_up and self.ladder.concerns(ballot) else ballot
-            for ballot in ballots
-        ]
+        after = [self.ladder.next(ballot) if self.ladder.concerns(ballot) else ballot for ballot in ballots]
         self.tell(self.events(state.get("begun", ""), state["ballots"], after))
         update: dict[str, Any] = {"ballots": after}
         if answers:
@@ -75,9 +71,7 @@ class _Escalate:
             if new["status"] == "asking" and new is not old
         ]
         if failed := [ballot for ballot in after if ballot["status"] == "unresolved"]:
-            first = failed[0]
-            why = "a human gave it up" if first["id"] in given_up else in_full(first)
-            update |= {"status": "unresolved", "reason": f"step {first['id']}: {why}"}
+            update |= {"status": "unresolved", "reason": f"step {failed[0]['id']}: {in_full(failed[0])}"}
         return update
 
     @staticmethod
@@ -112,16 +106,14 @@ class _Escalate:
 
 def in_full(ballot: BallotState) -> str:
     """Why a ballot did not settle, over all tiers."""
+    if (human := ballot.get("human")) is not None:
+        return human["flag"]["detail"]
     climb = ballot.get("climb")
     why = in_words(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
     if climb is None:
         return why
     tiers = f" in {climb['tier'] + 1} tiers" if climb["tier"] else ""
     return f"{climb['why'] or why}; {ballot['samples']} samples{tiers}"
-
-
-def _given_up(before: BallotState, after: BallotState) -> bool:
-    return before["status"] == "asking" and after["status"] == "unresolved"
 
 
 def _no_answers(answer: Any, state: Any) -> Any:  # noqa: ARG001 - a reader

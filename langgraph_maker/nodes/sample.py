@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
-from langgraph_maker.ladder.climbing import Ladder, Rung
+from langgraph_maker.ladder.climbing import PLAIN, Ladder
 from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.margins import Margin, margins
 from langgraph_maker.nodes.ask import check_can_ask
@@ -84,7 +84,7 @@ def sample_node(
         k=k,
         max_samples=max_samples,
         terms=terms(k, max_samples, ladder),
-        ladder=ladder or Ladder([_PLAIN], []),
+        ladder=ladder or Ladder([PLAIN], []),
         first_temperature=first_temperature,
         temperature=temperature,
         hedge=0 if getattr(sampler, "never_waits", False) else hedge,
@@ -297,9 +297,6 @@ class _Round:
 
 _SHARE = 8
 """One in so many open ballots must be ripe, or a pause come in their stream, before what arrived is counted."""
-
-
-_PLAIN = Rung([(0, 0)], None, 1, None, carry=False)
 
 
 def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:

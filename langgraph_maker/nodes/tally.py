@@ -122,7 +122,7 @@ def decision(ballot: BallotState) -> Decision:
     """The closed ballot as its `Decision`."""
     ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
     decided, human = ballot["status"] == "decided", ballot.get("human")
-    won = human["vote"] if human else ballot["votes"][ranking[0][0]] if decided else None
+    won = human["vote"] if human and decided else ballot["votes"][ranking[0][0]] if decided else None
     return {
         "subtask_id": ballot["id"],
         "status": "decided" if decided else "unresolved",
