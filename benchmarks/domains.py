@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 from langgraph_maker import solve, theory
@@ -20,14 +21,18 @@ DOMAINS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def without_error(task: Any) -> tuple[list[Any], Any]:
-    """What a run without an error decides, and the state that it ends in."""
-    state, actions = task.initial_state(), []
+def without_error(task: Any, right: float) -> tuple[list[Any], Any, float]:
+    """What a run without an error decides, the state that it ends in, and how likely it is.
+
+    A step is `right` with that probability, and for certain where its wrong answer is one that is flagged.
+    """
+    state, actions, likely = task.initial_state(), [], 1.0
     while not task.is_done(state):
+        likely *= fmean(right if task.validate(state, wrong) is None else 1 for wrong in task.wrong_votes(state))
         vote = task.oracle(state)
         actions.append(vote["action"])
         state = task.advance(state, vote)
-    return actions, state
+    return actions, state, likely
 
 
 def main() -> None:
@@ -39,10 +44,10 @@ def main() -> None:
         flawless, predicted = 0, 0.0
         for seed in range(runs):
             task = make(seed)
-            right, end = without_error(task)
+            actions, end, likely = without_error(task, theory.p_correct(1 - error, k))
             run = solve(task, f"sim:error={error},seed={seed}", k=k, first_temperature=0.1)
-            flawless += run.final_state == end and list(run.actions()) == right
-            predicted += theory.p_full(1 - error, k, len(right)) / runs
+            flawless += run.final_state == end and list(run.actions()) == actions
+            predicted += likely / runs
         low, high = exact_interval(flawless, runs)
         observed = f"{flawless} of {runs} ({low:.3f} to {high:.3f})"
         print(f"{name}: without an error {observed}, predicted {predicted:.3f}", flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import e, exp, log, log1p
+from typing import Any
 
 __all__ = ["Rising", "above"]
 
@@ -50,6 +52,15 @@ class Rising:
         most = max(self.stakes)
         total = most + log(sum(exp(stake - most) for stake in self.stakes) / len(self.odds))
         return total >= -log(self.alpha)
+
+    def keep(self) -> dict[str, Any]:
+        """How the test stands, as plain values."""
+        return {"rounds": self.rounds, "stakes": self.stakes, "courses": self.courses, "since": self.since}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """Take up a test where it stood."""
+        self.rounds, self.stakes, self.courses = kept["rounds"], list(kept["stakes"]), list(kept["courses"])
+        self.since = [(trials, events) for trials, events in kept["since"]]
 
     @property
     def trials_since(self) -> int:

@@ -19,7 +19,7 @@ beside them. Events are to be read, not changed: `totals` is the graph's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NotRequired, TypeAlias
+from typing import Any, Literal, NotRequired, Protocol, TypeAlias, runtime_checkable
 
 from typing_extensions import TypedDict
 
@@ -34,6 +34,7 @@ __all__ = [
     "Detail",
     "Done",
     "Event",
+    "Keeper",
     "Observer",
     "Open",
     "RedFlags",
@@ -123,7 +124,8 @@ class Open(TypedDict):
 class Begin(TypedDict):
     """A process begins work on a run, or goes on with it: `totals` and `open` are what the journal holds.
 
-    `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did.
+    `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did. `kept` is what
+    the observer last had kept in the journal, see `Keeper`.
     """
 
     event: Literal["maker.begin"]
@@ -134,6 +136,7 @@ class Begin(TypedDict):
     limit: int
     totals: Totals
     open: Open
+    kept: dict[str, Any] | None
 
 
 class Round(TypedDict):
@@ -261,7 +264,20 @@ Event: TypeAlias = Begin | Round | Step | RedFlags | Climbed | Asked | Undecided
 """Anything that is told; `event` says which."""
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm] | None]
-"""Is given each event as it happens; the alarms that it returns, if it does, go out after it."""
+"""Is given each event as it happens; the alarms that it returns, if it does, go out after it. See `Keeper` too."""
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """An observer that a run's interruptions are not to begin anew."""
+
+    def keep(self) -> dict[str, Any] | None:
+        """What the journal is to keep, as JSON values, or None for what it has; the next `Begin` brings it back.
+
+        Asked for before each round of voting is journalled, so that it is of the events up to the round before; and
+        again after a round that brought alarms.
+        """
+        ...
 
 
 def check_detail(detail: object) -> bool:

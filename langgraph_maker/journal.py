@@ -246,7 +246,8 @@ def delete(store: BaseStore, run_id: str) -> None:
             store.batch([records.put_answer(run_id, step, None) for step in batch])
     where = records.calibration(run_id)
     store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
-    store.batch([records.put_raised(run_id, None), records.put_alarms(run_id, None), records.drop_header(run_id)])
+    rest = [records.put_raised(run_id, None), records.put_alarms(run_id, None), records.put_kept(run_id, None)]
+    store.batch([*rest, records.drop_header(run_id)])
     forget(store, run_id)
 
 

@@ -16,14 +16,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Final
 
-from langgraph_maker.alarms import Alarms, Expected
-from langgraph_maker.events import Alarm, Event, Open, Totals
+from langgraph_maker.alarms import Alarms
+from langgraph_maker.events import Alarm, Event, Observer, Open, Totals
+from langgraph_maker.expected import Expected
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.outlook import NONE_OPEN, Outlook, outlook
 from langgraph_maker.raising import Raised
 
 __all__ = ["Monitor"]
+
+_LONGER: Final = 65 / 64
 
 
 class Monitor:
@@ -34,10 +38,16 @@ class Monitor:
         k: The margin that an alarm raises, where `expected.raise_k` is set, and that is raised again when a run goes
             on; the `k` of the graph.
         planned: Steps in the whole task, for projections; None where that is not known.
+        then: Another observer, whose alarms come after its own; only its own tests are kept.
     """
 
     def __init__(
-        self, expected: Expected | None = None, *, k: Raised | None = None, planned: int | None = None
+        self,
+        expected: Expected | None = None,
+        *,
+        k: Raised | None = None,
+        planned: int | None = None,
+        then: Observer | None = None,
     ) -> None:
         self.expected = expected or Expected()
         self.k = k
@@ -49,21 +59,37 @@ class Monitor:
         self.began = time.monotonic()
         self.earlier = 0
         self.alarms: Alarms | None = None
+        self.kept = 0
+        self.then = then
 
     def __call__(self, event: Event) -> list[Alarm]:
         """Take an event in; returns the alarms that it sets off."""
+        return [*self.see(event), *((self.then(event) or ()) if self.then else ())]
+
+    def see(self, event: Event) -> list[Alarm]:
+        """The monitor's own alarms."""
         if event["event"] == "maker.begin":
             if self.k is not None:
                 self.k.up_to(event["raised"])
             self.margin = max(event["k"], event["raised"]) if event["k"] else None
             self.totals, self.still, self.earlier = event["totals"], event["open"], event["totals"]["steps"]
-            self.alarms = Alarms(event, self.expected)
+            try:
+                self.alarms = Alarms(event, self.expected)
+            except (KeyError, TypeError, ValueError):  # what was kept is none of ours: the tests begin anew
+                self.alarms = Alarms({**event, "kept": None}, self.expected)
         elif event["event"] == "maker.round":
             self.totals, self.still = event["totals"], event["open"]
             return self.alarmed([] if self.alarms is None else self.alarms.see(event))
         elif event["event"] == "maker.done" and event["status"] == "solved" and self.planned is not None:
             self.planned = event["totals"]["steps"]  # a task may need fewer than there can be
         return []
+
+    def keep(self) -> dict[str, Any] | None:
+        """How the tests of the alarms stand, after each alarm and each time that the run has become a 64th longer."""
+        if self.alarms is None or self.totals["steps"] <= self.kept * _LONGER:
+            return None
+        self.kept = self.totals["steps"]
+        return self.alarms.keep()
 
     def alarmed(self, alarms: list[Alarm]) -> list[Alarm]:
         """Keep the alarms, and raise k where they ask for it."""
@@ -72,6 +98,8 @@ class Monitor:
                 self.k.up_to(k)
                 self.margin = k if self.margin is not None else None
         self.raised += alarms
+        if alarms:
+            self.kept = 0  # they are not to come again
         return alarms
 
     def outlook(self) -> Outlook:

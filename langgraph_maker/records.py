@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -36,6 +36,7 @@ __all__ = [
     "get_answer",
     "get_entries",
     "get_header",
+    "get_kept",
     "get_open",
     "get_raised",
     "mark",
@@ -44,12 +45,14 @@ __all__ = [
     "put_answer",
     "put_entry",
     "put_header",
+    "put_kept",
     "put_open",
     "put_raised",
     "read_alarms",
     "read_answer",
     "read_entry",
     "read_header",
+    "read_kept",
     "read_open",
     "read_raised",
     "tree",
@@ -282,6 +285,28 @@ def read_answer(item: Item | None) -> Any:
         return None if item is None else json.loads(item.value["form"])
     except (TypeError, KeyError, ValueError, RecursionError):
         return None
+
+
+def get_kept(run_id: str) -> GetOp:
+    """Asks for what an observer had kept."""
+    return GetOp(namespace(run_id), _KEPT, refresh_ttl=False)
+
+
+def put_kept(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
+    """Writes what an observer wants kept, or removes it."""
+    return PutOp(namespace(run_id), _KEPT, None if kept is None else {"kept": json.dumps(kept)}, index=False)
+
+
+def read_kept(item: Item | None) -> dict[str, Any] | None:
+    """What the store returned; None where there is nothing that can be read, so that the observer begins anew."""
+    try:
+        kept = None if item is None else json.loads(item.value["kept"])
+    except (TypeError, KeyError, ValueError, RecursionError):
+        return None
+    return kept if isinstance(kept, dict) else None
+
+
+_KEPT: Final = "kept"
 
 
 def get_alarms(run_id: str) -> GetOp:

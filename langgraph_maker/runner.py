@@ -15,9 +15,9 @@ from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker import auto, records
-from langgraph_maker.alarms import Expected
 from langgraph_maker.calibration import Calibration
-from langgraph_maker.events import Alarm, Detail, Event, Observer
+from langgraph_maker.events import Detail, Observer
+from langgraph_maker.expected import Expected
 from langgraph_maker.graph import create_maker
 from langgraph_maker.grouping import Grouped
 from langgraph_maker.ladder import Audit, LadderLike
@@ -294,10 +294,6 @@ def _monitor(
         steps=task.steps,
         audit_k=None if audit is None else audit.k if isinstance(audit, Audit) else Audit().k,
     )
-    monitor, other = Monitor(expected, k=Raised(k), planned=task.steps), options.get("observer")
-
-    def observe(event: Event) -> list[Alarm]:
-        return [*monitor(event), *((other(event) or ()) if other is not None else ())]
-
-    options["observer"] = observe
+    monitor = Monitor(expected, k=Raised(k), planned=task.steps, then=options.get("observer"))
+    options["observer"] = monitor
     return monitor

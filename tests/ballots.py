@@ -58,6 +58,7 @@ def begun(k: int, limit: int) -> Begin:
         "limit": limit,
         "totals": nothing(),
         "open": NONE_OPEN,
+        "kept": None,
     }
 
 

@@ -9,9 +9,10 @@ import pytest
 from ballots import Votes, begun, round_of, rounds, totals_of, voted
 
 from langgraph_maker import theory
-from langgraph_maker.alarms import Alarms, Expected
+from langgraph_maker.alarms import Alarms
 from langgraph_maker.detectors import Rising, above
 from langgraph_maker.events import Alarm
+from langgraph_maker.expected import Expected
 
 STEPS, EACH, K = 2000, 50, 3
 
@@ -171,3 +172,11 @@ def test_the_bounds_of_a_sum_hold_at_all_times() -> None:
     sums = random.normal(size=(1000, 500)).cumsum(axis=1)
     fired = sum(any(above(total, n + 1, 0.05, 50) for n, total in enumerate(run)) for run in sums.tolist())
     assert fired <= 71
+
+
+@pytest.mark.parametrize(
+    "bad", [{"p": 1.2}, {"p": float("nan")}, {"flagged": -0.1}, {"target": 7}, {"raise_k": 1}, {"max_k": 0}]
+)
+def test_expectations_that_are_none_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Expected(**bad)

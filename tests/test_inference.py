@@ -51,6 +51,27 @@ def test_p_is_unbiased_and_its_interval_holds_it(p: float, k: int, steps: int) -
     assert too_high + too_low <= MOST_MISSES
 
 
+@pytest.mark.parametrize(
+    ("p", "k", "v", "steps"), [(0.99, 3, 0.95, 300), (0.9, 3, 0.7, 200), (0.8, 5, 0.99, 200), (0.65, 6, 0.3, 100)]
+)
+def test_p_and_v_lie_in_their_intervals_side_by_side(p: float, k: int, v: float, steps: int) -> None:
+    """A ballot ends with a vote, so that flags come before votes, as many as they will."""
+    random = np.random.default_rng(6)
+    votes = voted(random, p, k, (RUNS, steps))
+    flagged = random.negative_binomial(votes.sum(axis=1), v)
+    totals = [
+        totals_of(run, k, samples=int(run.sum() + flags), flagged=int(flags))
+        for run, flags in zip(votes, flagged, strict=True)
+    ]
+    for truth, found in (
+        (v, [valid_rate(one) for one in totals]),
+        (p, [p_from_ballots(one) for one in totals]),
+    ):
+        too_high, too_low = sum(one.low > truth for one in found), sum(one.high < truth for one in found)
+        assert max(too_high, too_low) <= MOST_A_SIDE
+        assert too_high + too_low <= MOST_MISSES
+
+
 def test_the_mean_share_of_ballots_is_no_estimate() -> None:
     votes = voted(np.random.default_rng(2), 0.7, 3, (20_000,))
     winners = (votes + 3) / 2

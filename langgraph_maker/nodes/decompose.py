@@ -163,7 +163,7 @@ class _Decompose:
                     " store: compile the graph with store=…, such as langgraph.store.memory.InMemoryStore()"
                 )
             here, acted = begin(self.task, self.terms), []
-            self.tell([self.begin(run_id, here, 0)])
+            self.tell([self.begin(run_id, here, 0, None)])
         elif acted is None:
             raise JournalError(f"run {run_id!r} was begun with a store: compile the graph with that store")
         actions = [action for _, action in sorted(acted, key=itemgetter(0))]
@@ -180,8 +180,8 @@ class _Decompose:
                 yield [records.put_answer(run_id, int(name), form) for name, form in given.items()]
             kept = yield from kept_answers(run_id, last["ballots"])
             state = {**state, "answers": {**kept, **given}}
-            [raised] = yield [records.get_raised(run_id)]
-            self.tell([self.begin(run_id, last, records.read_raised(raised, run_id))])
+            raised, kept = yield [records.get_raised(run_id), records.get_kept(run_id)]
+            self.tell([self.begin(run_id, last, records.read_raised(raised, run_id), records.read_kept(kept))])
         remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
@@ -191,7 +191,7 @@ class _Decompose:
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
-    def begin(self, run_id: str, position: Position, raised: int) -> Begin:
+    def begin(self, run_id: str, position: Position, raised: int, kept: dict[str, Any] | None) -> Begin:
         k = self.terms["fixed"]["k"]
         return {
             "event": "maker.begin",
@@ -202,6 +202,7 @@ class _Decompose:
             "limit": self.terms["limit"],
             "totals": position["totals"],
             "open": under_way(position["ballots"]),
+            "kept": kept,
         }
 
     def here(self, state: MakerState, run_id: str) -> Position | None:

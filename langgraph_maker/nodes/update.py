@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import plans, records
 from langgraph_maker.ballot import Ballot
-from langgraph_maker.events import Alarm, Detail, Event, Observer, check_detail
+from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
@@ -44,7 +44,8 @@ def update_node(task: Task, *, detail: Detail = "round", observer: Observer | No
         ValueError: For another `detail`; while running, when the task's next state cannot be kept (see `ballot.plain`).
         JournalError: While running, when the store failed for too long, or holds an entry that does not fit.
     """
-    role = _Update(task, check_detail(detail), who_listens(observer))
+    keep = observer.keep if isinstance(observer, Keeper) else _nothing
+    role = _Update(task, check_detail(detail), who_listens(observer), keep)
     return Node("update", role.update, role.aupdate)
 
 
@@ -53,6 +54,7 @@ class _Update:
     task: Task
     detailed: bool
     tell: Tell
+    keep: Callable[[], dict[str, Any] | None]
 
     def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         store = get_store()
@@ -77,12 +79,7 @@ class _Update:
                 if (entry := records.read_entry(item, run_id, step)) is not None:
                     held[step] = entry
         position, entries = self.commit(state, held)
-        ops: list[Op] = []
-        for entry in entries:
-            if entry["step"] not in held:
-                ops.append(records.put_entry(run_id, entry, state["stride"]))
-                if entry["rounds"] > 1 or entry["tier"] or entry["human"]:
-                    ops.append(records.put_open(run_id, entry["step"], None))
+        ops = [op for entry in entries if entry["step"] not in held for op in _written(run_id, entry, state["stride"])]
         written = {} if last is None else {ballot["id"]: _stand(ballot) for ballot in last["ballots"]}
         ops += [
             records.put_open(run_id, int(ballot["id"]), ballot)
@@ -90,13 +87,15 @@ class _Update:
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
         ops += [records.put_answer(run_id, int(name), None) for name in state.get("answered") or ()]
+        if (kept := self.keep()) is not None:
+            ops.append(records.put_kept(run_id, kept))
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
         if not held:
             remember(store, run_id, position)
         if alarms := self.tell(self.events(state, position, entries, held)):
-            yield from _keep(run_id, alarms)
+            yield from _keep_alarms(run_id, alarms, self.keep())
         return {**position, "asked": [], "answered": []}
 
     def events(
@@ -141,11 +140,24 @@ class _Update:
         return {"lanes": lanes, "totals": totals, "ballots": still_open, "stride": state["stride"]}, entries
 
 
-def _keep(run_id: str, alarms: list[Alarm]) -> Plan[None]:
-    if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
-        yield [records.put_raised(run_id, raised)]
+def _written(run_id: str, entry: Entry, stride: int) -> Iterator[Op]:
+    yield records.put_entry(run_id, entry, stride)
+    if entry["rounds"] > 1 or entry["tier"] or entry["human"]:  # it was open after some round
+        yield records.put_open(run_id, entry["step"], None)
+
+
+def _nothing() -> None:
+    """What is kept for an observer that is no `Keeper`."""
+
+
+def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> Plan[None]:
     [before] = yield [records.get_alarms(run_id)]
-    yield [records.put_alarms(run_id, [*records.read_alarms(before, run_id), *alarms])]
+    ops: list[Op] = [records.put_alarms(run_id, [*records.read_alarms(before, run_id), *alarms])]
+    if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
+        ops.append(records.put_raised(run_id, raised))
+    if kept is not None:
+        ops.append(records.put_kept(run_id, kept))
+    yield ops
 
 
 def _stand(ballot: BallotState) -> tuple[int, str, Any]:

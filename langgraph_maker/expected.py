@@ -1,0 +1,79 @@
+"""What a run is held against while it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from langgraph_maker.calibration.findings import Calibration, no_better
+from langgraph_maker.estimates import exact_interval
+
+__all__ = ["TOLERATED", "Expected"]
+
+TOLERATED: Final = 1.1
+"""What a step may cost, of what is projected, before that is an alarm."""
+_LARGEST_MARGIN: Final = 1000
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run is held against.
+
+    Attributes:
+        p: The least that p may be; None to hold it against the run's own first 200 steps.
+        flagged: The largest share of flagged samples; None likewise.
+        cost_per_step: Dollars; None for no projection.
+        target: Wanted probability of zero errors, by which a k to raise to is chosen.
+        raise_k: Whether k is raised when p is found to have fallen.
+        max_k: Up to which k.
+        audit_k: The margin of the second votes that a share of the steps get.
+
+    Raises:
+        ValueError: For a probability or rate that is none, a k below 1, or a `raise_k` that is neither True nor False.
+    """
+
+    p: float | None = None
+    flagged: float | None = None
+    cost_per_step: float | None = None
+    target: float = 0.95
+    raise_k: bool = False
+    max_k: int = _LARGEST_MARGIN
+    audit_k: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, rate in (("p", self.p), ("flagged", self.flagged), ("target", self.target)):
+            if rate is not None and not 0 <= rate <= 1:
+                raise ValueError(f"{name} is from 0 to 1, not {rate!r}")
+        if not isinstance(self.raise_k, bool):
+            raise ValueError(f"raise_k is True or False, not {self.raise_k!r}")  # noqa: TRY004 - as all bad values
+        for name, k in (("max_k", self.max_k), ("audit_k", self.audit_k)):
+            if k is not None and k < 1:
+                raise ValueError(f"{name} is at least 1, not {k!r}")
+
+    @classmethod
+    def of(
+        cls,
+        found: Calibration | None,
+        *,
+        target: float,
+        raise_k: bool,
+        max_k: int | None,
+        max_cost: float | None,
+        steps: int | None,
+        audit_k: int | None = None,
+    ) -> Expected:
+        """By a calibration where there is one, else by what the run may cost."""
+        top = _LARGEST_MARGIN if max_k is None else min(max_k, _LARGEST_MARGIN)
+        if found is None:
+            paid = None if max_cost is None or steps is None else max_cost / steps / TOLERATED
+            return cls(cost_per_step=paid, target=target, raise_k=raise_k, max_k=top, audit_k=audit_k)
+        cost = None if found.expected_cost is None or not found.steps else found.expected_cost / found.steps
+        return cls(
+            p=no_better(found.p_low, found.p_first_low) or found.p_low,
+            flagged=1 - exact_interval(found.valid, found.samples).low,
+            cost_per_step=cost,
+            target=found.target,
+            raise_k=raise_k,
+            max_k=top,
+            audit_k=audit_k,
+        )
