@@ -177,10 +177,10 @@ def _measured(found: Calibration) -> _Rates:
 
 def _with_budget(planned: Plan, rates: _Rates, budget: float) -> Plan:
     cost = rates.cost
-    if cost is None:
-        raise ValueError("a budget needs a cost: give cost_per_sample, in dollars")
     if not 0 <= budget < float("inf"):
         raise ValueError(f"budget is a number of dollars, 0 or more, not {budget}")
+    if cost is None:
+        raise ValueError("a budget needs a cost: give cost_per_sample, in dollars")
     return replace(
         planned,
         k_for_budget=_largest(LARGEST_MARGIN, lambda k: rates.samples(k, planned.steps) * cost <= budget),

@@ -122,13 +122,12 @@ def test_the_report_says_what_its_figures_rest_on(report: str) -> None:
 
 
 def test_models_that_cannot_be_used_say_why() -> None:
-    words = " ".join(
-        call(
-            "calibrate", "hanoi", "--disks", "6", "--model", "sim:llama-3.2-3b", "--model", "sim:flag=1"
-        ).stdout.split()
-    )
+    done = call("calibrate", "hanoi", "--disks", "6", "--model", "sim:llama-3.2-3b", "--model", "sim:flag=1")
+    words = " ".join(done.stdout.split())
     assert "sim:llama-3.2-3b cannot be used: p is at most" in words
     assert "sim:flag=1 cannot be used: all of 63 samples were flagged, most often as bad_state" in words
+    assert done.exit_code == 3
+    assert call("calibrate", "hanoi", "--disks", "6", "--model", "sim:flag=1", "--model", "sim:error=0").exit_code == 0
 
 
 def test_a_limit_that_leaves_nothing_valid_is_said_to_be_the_reason() -> None:

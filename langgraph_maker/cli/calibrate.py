@@ -20,6 +20,7 @@ from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, 
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
+    UNRESOLVED,
     USAGE,
     app,
     err,
@@ -86,7 +87,8 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
 ) -> None:
     """Measure models on single steps before a run: how often they are right, the k they need, what that costs.
 
-    The same command with the printed --run-id goes on, and buys no answer twice.
+    The same command with the printed --run-id goes on, and buys no answer twice. If no model can be used it
+    exits with 3.
     """
     run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
     stop = threading.Event()
@@ -136,6 +138,8 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
     if stop.is_set():
         err.print(f"stopped; this goes on: {escape(command)}")
         raise typer.Exit(STOPPED)
+    if all(row.problem for row in found.rows):
+        raise typer.Exit(UNRESOLVED)
 
 
 def _steps(task: Task, for_disks: int | None, for_steps: int | None) -> int | None:
