@@ -138,7 +138,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
     if stop.is_set():
         err.print(f"stopped; this goes on: {escape(command)}")
         raise typer.Exit(STOPPED)
-    if all(row.problem for row in found.rows):
+    if all(one.problem and one.interval == "exact" for one in found.calibrations):  # more samples would not help
         raise typer.Exit(UNRESOLVED)
 
 
