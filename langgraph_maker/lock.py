@@ -239,5 +239,6 @@ def _busy(run_id: str, pid: int | str | None, host: str | None, since: datetime 
     who = f"process {pid} on {host}" if pid else "another process"
     when = f" since {since.isoformat(timespec='seconds')}" if since else ""
     return RunBusyError(
-        f"run {run_id!r} is being written by {who}{when}: wait for it to end, stop it, or give another --run-id"
+        f"run {run_id!r} is being written by {who}{when}: wait for it to end, stop it, or write elsewhere (another run"
+        " id, another folder)"
     )

@@ -106,7 +106,7 @@ def test_a_second_process_is_told_who_holds_the_run(database: str) -> None:
         message = refused(store, "a")
         who = re.fullmatch(
             r"run 'a' is being written by process (\d+) on (\S+) since (\S+):"
-            r" wait for it to end, stop it, or give another --run-id",
+            r" wait for it to end, stop it, or write elsewhere \(another run id, another folder\)",
             message,
         )
         assert who, message
