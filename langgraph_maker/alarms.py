@@ -347,7 +347,7 @@ class _First:
 def _seen(totals: Totals) -> Sequence[int]:
     """Steps decided, of them contested, flagged and drifted ones; pairs of answers, of them alike ones."""
     return (
-        totals["steps"] - totals["by_human"],
+        totals["steps"] - totals["by_human"] - totals["by_split"],
         sum(totals["contested"]),
         totals["flagged_steps"],
         totals["drifted"],

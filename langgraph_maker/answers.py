@@ -210,9 +210,9 @@ class GroupedSimulation:
     def __init__(self, task: Grouped, profile: Profile, seed: int = 0) -> None:
         self.task, self.single, self.profile = task, Simulation(task.task, profile, seed), profile
 
-    def ask(self, messages: Sequence[BaseMessage]) -> GroupedQuestion:
-        """Read a prompt, as `Simulation.ask` does."""
-        return GroupedQuestion(self, messages)
+    def ask(self, messages: Sequence[BaseMessage]) -> GroupedQuestion | Question:
+        """Read a prompt, as `Simulation.ask` does; one that does not ask for several steps is answered with one."""
+        return GroupedQuestion(self, messages) if self.task.asks(messages) else self.single.ask(messages)
 
 
 class GroupedQuestion:

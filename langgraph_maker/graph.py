@@ -28,7 +28,7 @@ from langgraph_maker.nodes import (
 )
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.closing import closing
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader, validating
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import (
     MakerInput,
@@ -143,10 +143,11 @@ def create_maker(
         steps=task.steps or max_steps,
         decorrelate=decorrelate,
         audit=audit,
+        task=task,
     )
     sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
-    validate = _validating(task)
+    validate = validating(task)
     check_cost(max_cost, price, model_name(model))
     vote = voting_round(
         StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
@@ -170,6 +171,7 @@ def create_maker(
             red_flags=red_flags,
             price=price,
             compares=not rungs.varied,
+            splitting=rungs.splitting,
         ),
         tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, ladder=rungs, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
@@ -263,22 +265,6 @@ def _reading(task: Task, red_flags: RuleLike | None) -> Callable[[Any, Any], Ver
 
     render = task.render if isinstance(task, CanWrite) else json.dumps
     return reader(parse=task.parse, key=task.vote_key, validate=validate, red_flags=red_flags, render=render)
-
-
-def _validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
-    """What `task.validate` says of a vote; one that the task cannot be moved on by is flagged before it is counted."""
-
-    def validate(state: Any, vote: Any) -> RedFlag | None:
-        if (flag := task.validate(state, vote)) is None:
-            try:
-                task.advance(state, vote)
-            except (RedFlag, ValueError):
-                raise
-            except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
-                return None
-        return flag
-
-    return validate
 
 
 def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:

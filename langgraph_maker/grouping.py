@@ -20,7 +20,8 @@ class Grouped(Task):
 
     A sample is right when all of its steps are: with probability p^m, and voting on it costs more the larger m is, by
     Eq 17 as p^-m. The vote's action and next state are lists with an item for each step. The last subtask may have
-    fewer steps than m.
+    fewer steps than m. It is `Splittable`: with the tier `ladder.Split` the chain goes on step by step where
+    the steps of one response do not settle.
 
     It takes tasks whose prompt shows all that the steps to come need, such as TowersOfHanoi. A microagent that is shown
     no more than its own step needs cannot do two. Of a `Checkable` task that is seen here and refused; of
@@ -87,6 +88,10 @@ class Grouped(Task):
         *before, last = self.task.prompt(state, variant) if isinstance(self.task, Varied) else self.task.prompt(state)
         return [*before, last.model_copy(update={"content": f"{last.text}\n\n{_ASKED.format(self.m)}"})]
 
+    def asks(self, messages: Sequence[BaseMessage]) -> bool:
+        """Whether a prompt asks for m steps, and not for one."""
+        return messages[-1].text.endswith(_ASKED.format(self.m))
+
     def parse(self, text: str) -> Vote:
         """ψ: the answers to up to m steps, each below its heading and read by the chain's own parser.
 
@@ -124,6 +129,14 @@ class Grouped(Task):
             state = self.task.advance(state, one)
         return state
 
+    def split(self, state: State) -> Task:
+        """The next m steps of the chain, one by one."""
+        return _Stretch(self.task, state, self.m)
+
+    def join(self, state: State, votes: Sequence[Vote]) -> Vote:  # noqa: ARG002 - the votes say it all
+        """Their votes, one after another."""
+        return _joined(votes)
+
     def _oracle(self, state: State) -> Vote:
         """The right answers to the next m steps."""
         votes = list[Vote]()
@@ -131,6 +144,50 @@ class Grouped(Task):
             votes.append(self._truth(state))
             state = self.task.advance(state, votes[-1])
         return _joined(votes)
+
+
+class _Stretch(Task):
+    """Up to m steps of a chain from `start` on; a state is the chain's, and how many steps are left."""
+
+    def __init__(self, task: Task, start: State, m: int) -> None:
+        self.task, self.start, self.steps = task, start, m
+        if isinstance(task, Checkable):
+            self._truth, self._read, self.oracle, self.read_state = task.oracle, task.read_state, self._oracle, self._in
+        if isinstance(task, Varied):
+            self.variants = task.variants
+
+    @property
+    def name(self) -> str:
+        return f"{self.steps} steps of {self.task.name}"
+
+    def initial_state(self) -> State:
+        return {"left": self.steps, "state": self.start}
+
+    def is_done(self, state: State) -> bool:
+        return state["left"] == 0 or self.task.is_done(state["state"])
+
+    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+        own = state["state"]
+        return self.task.prompt(own, variant) if isinstance(self.task, Varied) else self.task.prompt(own)
+
+    def parse(self, text: str) -> Vote:
+        return self.task.parse(text)
+
+    def vote_key(self, vote: Vote) -> str:
+        return self.task.vote_key(vote)
+
+    def validate(self, state: State, vote: Vote) -> RedFlag | None:
+        return self.task.validate(state["state"], vote)
+
+    def advance(self, state: State, vote: Vote) -> State:
+        return {"left": state["left"] - 1, "state": self.task.advance(state["state"], vote)}
+
+    def _oracle(self, state: State) -> Vote:
+        return self._truth(state["state"])
+
+    def _in(self, messages: Sequence[BaseMessage]) -> State:
+        """A prompt does not say how many steps are left, and no answer depends on it."""
+        return {"left": self.steps, "state": self._read(messages)}
 
 
 def headed(answers: Sequence[str]) -> str:

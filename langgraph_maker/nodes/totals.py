@@ -31,6 +31,7 @@ def nothing() -> Totals:
         "lost_times_votes": 0,
         "climbed": 0,
         "by_human": 0,
+        "by_split": 0,
         "audits": 0,
         "disagreed": 0,
         "drifted": 0,
@@ -73,6 +74,8 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
             _add_flags(totals, entry["flags"])
         if entry["human"]:  # no vote of a model decided it
             totals["by_human"] += 1
+        elif entry["finer"]:  # votes on other steps did
+            totals["by_split"] += 1
         else:
             totals["votes"] += votes
             _count(totals["votes_per_step"], votes)
