@@ -14,14 +14,14 @@ from hashlib import blake2b
 from math import exp, log
 from statistics import NormalDist
 from struct import Struct
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from langchain_core.messages import BaseMessage
 
 from langgraph_maker.grouping import Grouped, headed
 from langgraph_maker.profiles import Profile
 from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import Checkable, State, Task, Vote
+from langgraph_maker.task import Checkable, Splittable, State, Task, Vote
 
 __all__ = [
     "LONG",
@@ -31,7 +31,9 @@ __all__ = [
     "GroupedQuestion",
     "GroupedSimulation",
     "Question",
+    "Simulated",
     "Simulation",
+    "SplitSimulation",
     "simulate",
 ]
 
@@ -239,9 +241,37 @@ class GroupedQuestion:
         return Answer(headed(texts), tokens)
 
 
-def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulation | GroupedSimulation:
+class SplitSimulation:
+    """The answers to a task's own prompts, and to those of its subtasks' finer steps (`task.Splittable`)."""
+
+    def __init__(self, task: Task, finer: Task, profile: Profile, seed: int = 0) -> None:
+        self.task: Any = task
+        self.whole, self.finer, self.profile = Simulation(task, profile, seed), simulate(finer, profile, seed), profile
+
+    def ask(self, messages: Sequence[BaseMessage]) -> Question | GroupedQuestion:
+        """Read a prompt, which is a finer step's unless it is word for word one of the task's."""
+        try:
+            state = self.task.read_state(messages)
+            ways = [self.task.prompt(state)]
+            ways += [self.task.prompt(state, variant) for variant in range(1, getattr(self.task, "variants", 1))]
+        except ValueError:
+            ways = []
+        return self.whole.ask(messages) if list(messages) in ways else self.finer.ask(messages)
+
+
+Simulated: TypeAlias = Simulation | GroupedSimulation | SplitSimulation
+
+
+def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulated:
     """The answer function of a task, see `Simulation`."""
-    return GroupedSimulation(task, profile, seed) if isinstance(task, Grouped) else Simulation(task, profile, seed)
+    if isinstance(task, Grouped):
+        return GroupedSimulation(task, profile, seed)
+    if isinstance(task, Splittable):
+        try:
+            return SplitSimulation(task, task.split(task.initial_state()), profile, seed)
+        except (RedFlag, ValueError, TypeError):  # the first subtask has no finer steps, or none that can be simulated
+            pass
+    return Simulation(task, profile, seed)
 
 
 def _lengths(profile: Profile) -> list[int]:

@@ -96,8 +96,8 @@ def create_maker(
         max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100.
         max_steps: For a task of unknown length: steps after which it must be done.
-        ladder: What to do about a step that does not settle: `Tier`s to climb, a human to ask on top, see `ladder`;
-            "default" needs no settings. None reports it unresolved.
+        ladder: What to do about a step that does not settle: `Tier`s to climb, `Split` to do it in finer
+            steps, a human to ask on top, see `ladder`; "default" needs no settings. None reports it unresolved.
         decorrelate: "variants" lets the votes of a step take the prompt variants of the task in turns (`Varied`), so
             that an answer must win across prompts: what one of them repeats is outvoted.
         audit: An `Audit`, or a share of the steps that get a second vote in another way before they count as done.
@@ -116,7 +116,8 @@ def create_maker(
     Raises:
         ValueError: For an option out of range, an unknown model, a `max_cost` without a price, or a ladder that makes
             no sense, with what to give instead; while running, for an answer to a question that is not open.
-        TypeError: For a model that is none, or a `task.vote_key` that compares votes in pairs.
+        TypeError: For a model that is none, a `task.vote_key` that compares votes in pairs, or a ladder with `Split`
+            for a task that is not `Splittable`.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi

@@ -33,8 +33,8 @@ from langgraph_maker.answers import (
     CanErr,
     CanWrite,
     GroupedQuestion,
-    GroupedSimulation,
     Question,
+    Simulated,
     Simulation,
     simulate,
 )
@@ -99,7 +99,7 @@ class SimulatedChatModel(BaseChatModel):
     temperature: float | None = None
     max_tokens: int | None = None
 
-    _simulation: Simulation | GroupedSimulation = PrivateAttr()
+    _simulation: Simulated = PrivateAttr()
     _calls: OrderedDict[bytes, int] = PrivateAttr(default_factory=OrderedDict)
     _lock: Lock = PrivateAttr(default_factory=Lock)
 

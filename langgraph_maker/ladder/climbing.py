@@ -123,10 +123,9 @@ class Ladder:
         """
         if self.audit is None and ballot.get("climb", START)["held"] is not None:
             return restarted(ballot)
-        splits, finer = "climb" in ballot and self.rung(ballot).splits, ballot.get("finer")
-        if finer is None:
-            return restarted(ballot) if splits and ballot["status"] == "open" else ballot
-        if not splits:
+        if (finer := ballot.get("finer")) is None:
+            return ballot
+        if not self.rung(ballot).splits:
             return restarted(_left(ballot))
         if finer["winners"] and finer["margin"] < margin:
             return self.split(_afresh(_left(ballot), ballot["climb"], carry=True))
@@ -193,7 +192,7 @@ class Ladder:
 
     def climbed(self, ballot: BallotState, climb: Climb, *, carries: bool = True) -> BallotState:
         """A ballot that goes on in the next tier, waits for a human, or stays unresolved."""
-        if climb["tier"] == len(self.rungs) - 1:
+        if climb["tier"] >= len(self.rungs) - 1:
             return {**ballot, "climb": climb, "status": "asking" if self.human else "unresolved"}
         rung = self.rungs[climb["tier"] + 1]
         after = _afresh(ballot, {**climb, "tier": climb["tier"] + 1}, carry=rung.splits or (rung.carry and carries))
