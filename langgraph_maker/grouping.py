@@ -12,7 +12,7 @@ from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.task import Checkable, State, Task, Typed, Varied, Vote
 
-__all__ = ["Grouped", "headed"]
+__all__ = ["Grouped", "headed", "steps_asked"]
 
 
 class Grouped(Task):
@@ -87,10 +87,6 @@ class Grouped(Task):
         """φ: the chain's prompt, in one of its ways, and how many steps are wanted."""
         *before, last = self.task.prompt(state, variant) if isinstance(self.task, Varied) else self.task.prompt(state)
         return [*before, last.model_copy(update={"content": f"{last.text}\n\n{_ASKED.format(self.m)}"})]
-
-    def asks(self, messages: Sequence[BaseMessage]) -> bool:
-        """Whether a prompt asks for m steps, and not for one."""
-        return messages[-1].text.endswith(_ASKED.format(self.m))
 
     def parse(self, text: str) -> Vote:
         """ψ: the answers to up to m steps, each below its heading and read by the chain's own parser.
@@ -195,6 +191,21 @@ def headed(answers: Sequence[str]) -> str:
     return "\n\n".join(f"Step {number}:\n{answer}" for number, answer in enumerate(answers, 1))
 
 
+def steps_asked(messages: Sequence[BaseMessage]) -> int:
+    """For how many steps a prompt of `Grouped` asks; 0 for one that is of another task.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> steps_asked([HumanMessage("Go on. " + _ASKED.format(3))]), steps_asked([HumanMessage("Go on.")])
+        (3, 0)
+    """
+    text = messages[-1].content
+    if not isinstance(text, str) or not text.endswith(_ASKED_END):
+        return 0
+    asked = text.rpartition(_ASKED_BEGIN)[2].partition(" ")[0]
+    return int(asked) if asked.isdecimal() and text.endswith(_ASKED.format(asked)) else 0
+
+
 def _joined(votes: Sequence[Vote]) -> Vote:
     return {"action": [vote["action"] for vote in votes], "next_state": [vote["next_state"] for vote in votes]}
 
@@ -209,3 +220,4 @@ _ASKED: Final = """\
 You are asked for {} steps, and not for one. Carry them out one after another, each from what the step before it led \
 to, and stop earlier only when nothing is left to do. Answer each step as described, below a heading of its own: \
 "Step 1:" on a line before the first answer, "Step 2:" before the second, and so on. Write no other headings."""
+_ASKED_BEGIN, _ASKED_END = _ASKED.split("{}")

@@ -34,8 +34,8 @@ from langgraph_maker.answers import (
     CanWrite,
     GroupedQuestion,
     Question,
-    Simulated,
     Simulation,
+    SplitSimulation,
     simulate,
 )
 from langgraph_maker.profiles import PROFILES, Profile, read_spec
@@ -99,7 +99,7 @@ class SimulatedChatModel(BaseChatModel):
     temperature: float | None = None
     max_tokens: int | None = None
 
-    _simulation: Simulated = PrivateAttr()
+    _simulation: Simulation | SplitSimulation = PrivateAttr()
     _calls: OrderedDict[bytes, int] = PrivateAttr(default_factory=OrderedDict)
     _lock: Lock = PrivateAttr(default_factory=Lock)
 
