@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -266,6 +267,22 @@ class TestGranularities:
         assert (found.verdict, found.saved) == ("no", [])
         assert [(one.m, one.rival) for one in found.blocking[0].tried] == [(1, 20), (2, 20), (3, 20)]
 
+    def test_each_step_has_finer_steps_of_its_own(self) -> None:
+        found = diagnose(Tens(), lost_in("20 and 10", "30 and 10", "24 and 1"))
+        assert ([one.step for one in found.blocking], [one.step for one in found.saved]) == ([2], [3])
+        assert found.drawn == 4 + 2 * (3 + 20 + 10 * 20)
+
+    def test_a_step_that_lost_by_chance_is_not_tried_otherwise(self) -> None:
+        seen: Counter[str] = Counter()
+
+        def answer(request: Request) -> str:
+            text = str(request.messages[0].content)
+            seen[text] += 1
+            return "99" if text == "20 and 10" and seen[text] <= 4 else str(int(text.split(maxsplit=1)[0]) + 10)
+
+        found = diagnose(Tens(), Scripted(answer))
+        assert (found.verdict, found.drawn) == ("yes", 4 + 3 + 20)
+
     def test_only_steps_that_are_lost_cost_more(self) -> None:
         plain = diagnose(Tens(), lost_in())
         assert (plain.drawn, plain.verdict) == (4, "yes")
@@ -323,9 +340,11 @@ class TestGranularities:
 
 
 class TestCommandLineOfGranularities:
-    def invoke(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Scripted, *arguments: str) -> Result:
+    def invoke(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Scripted, *arguments: str, task: Any = None
+    ) -> Result:
         monkeypatch.setattr("langgraph_maker.cli.diagnose.load_model", lambda *_: model)
-        monkeypatch.setattr("langgraph_maker.cli.diagnose.load_task", lambda *_: Units())
+        monkeypatch.setattr("langgraph_maker.cli.diagnose.load_task", lambda *_: task or Units())
         return CliRunner().invoke(app, ["diagnose", "hanoi", *arguments, "--db", str(tmp_path / "db.sqlite")])
 
     def test_it_names_what_saves_a_step_and_how(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -341,6 +360,25 @@ class TestCommandLineOfGranularities:
         assert "as it is, way 0: 0 right, 20 alike and wrong, 0 flagged of 20" in said
         assert "2 steps in one response get past 1 of 3: --steps-per-subtask of a run" in said
         assert "3 steps in one response get past 3 of 3" in said
+
+    def test_of_the_ways_to_ask_it_names_the_best(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        class TwoWays(Units):
+            variants = 2
+
+            def prompt(self, state: Any, variant: int = 0) -> list[BaseMessage]:
+                return [HumanMessage(f"{state} and 1{' !' * variant}")]
+
+        lost, other = lost_in("25 and 1", "24 and 1"), lost_in("25 and 1")
+        for best, marked in enumerate(("1\n", "!\n")):  # how the first line of that way ends
+
+            def answer(request: Request, marked: str = marked) -> Any:
+                better = request.number % 5 == 0 and marked in str(request.messages[0].content)
+                return (other if better else lost).answers(request)
+
+            model = Scripted(answer)
+            options = "--steps-per-subtask", "2", "--run-id", str(best)
+            said = " ".join(self.invoke(monkeypatch, tmp_path, model, *options, task=TwoWays()).stdout.split())
+            assert f"2 steps in one response, best in way {best}: 4 right, 16 alike and wrong" in said
 
     def test_or_that_none_does(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         result = self.invoke(monkeypatch, tmp_path, lost_in("24 and 1"), "--steps-per-subtask", "2,3")
