@@ -235,7 +235,8 @@ class SplitSimulation:
 
     def __init__(self, task: Task, finer: Task, profile: Profile, seed: int = 0) -> None:
         self.task: Any = task
-        self.whole, self.finer, self.profile = Simulation(task, profile, seed), simulate(finer, profile, seed), profile
+        self.whole, self.profile = Simulation(task, profile, seed), profile
+        self.finer = Simulation(finer.task if isinstance(finer, Grouped) else finer, profile, seed)
 
     def ask(self, messages: Sequence[BaseMessage]) -> Question | GroupedQuestion:
         """Read a prompt, which is a finer step's unless it is word for word one of the task's."""

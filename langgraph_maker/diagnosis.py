@@ -38,7 +38,7 @@ from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
-from langgraph_maker.task import Checkable, Splittable, State, Task, Typed
+from langgraph_maker.task import Checkable, State, Task, Typed
 
 __all__ = ["Diagnosis", "Options", "adiagnose", "diagnose"]
 
@@ -148,11 +148,10 @@ async def adiagnose(
     places = _by_type(task, zip(chosen.steps or [], chosen.states, strict=True), samples)
     grouped, store = others(task, granularities), store if store is not None else InMemoryStore()
     variants: int = getattr(task, "variants", 1)
-    tried = [1, *(one.m for one in grouped), *([FINER] if isinstance(task, Splittable) else [])]
 
     def ways(asked: Any, m: int, kept_as: str = "") -> list[Trials]:
         flags = lengthened(red_flags, m) if m > 1 and red_flags is not None else red_flags
-        share = 1 if m != FINER else len(course.lost)
+        parts = variants * (1 + len(finer.wanted)) * (len(course.lost) if m == FINER else 1)
         pool = Pool(
             as_sampler(model, task=task if m == FINER else asked, max_tokens=token_allowance(flags)),
             max_concurrency=max_concurrency,
@@ -168,7 +167,7 @@ async def adiagnose(
                 temperatures=(temperature, temperature),
                 seed=seed,
                 price=price,
-                max_cost=None if max_cost is None else max_cost / (variants * len(tried) * share),
+                max_cost=None if max_cost is None else max_cost / parts,
                 stop=stop or (lambda: False),
                 on_progress=partial(on_progress, name) if on_progress is not None else lambda _: None,
                 store=store,
@@ -195,7 +194,7 @@ async def adiagnose(
             await course.run(about)
         except Ended as why:
             notes.append(f"sampling ended early: {why}")
-    return course.found(name, run_id, tried, notes)
+    return course.found(name, run_id, [1, *finer.wanted], notes)
 
 
 _Places: TypeAlias = dict[str, list[tuple[int, State]]]
@@ -300,7 +299,8 @@ class _Course:
         return any(one.cleared for one in self.as_it_is(step))
 
     def tried(self, step: int) -> list[Tried]:
-        return [*self.as_it_is(step), *self.others.tried(step)]
+        others = [] if self.cleared(step) else self.others.tried(step)
+        return [*self.as_it_is(step), *others]
 
     def as_it_is(self, step: int) -> list[Tried]:
         return [

@@ -68,7 +68,7 @@ class Totals(TypedDict):
         by_split: Steps decided in finer steps (`ladder.Split`); neither are the votes on these, nor their margins.
         audits: Second votes made, of which `disagreed` did not confirm the first.
         drifted: Steps with a vote for the winner's action and another next state.
-        flagged_steps: Steps with a flagged sample.
+        flagged_steps: Steps with a flagged sample, but for those decided in finer steps.
         alike: Steps whose second and third answers were the same text, and another than the first one's.
         unlike: Steps whose first and second answers were the same text, and another than the third one's.
         votes_per_step: Histogram of votes.

@@ -321,6 +321,14 @@ class TestGranularities:
         assert (found.verdict, found.complete) == ("unclear", False)
         assert found.spent is not None
         assert found.spent <= 60
+        assert found.saved == [], "what was not drawn saves nothing"
+
+    @pytest.mark.parametrize("after", range(0, 60, 6))
+    def test_what_was_not_tried_is_held_against_no_step(self, after: int) -> None:
+        """Stopped after so many samples."""
+        model = lost_in("10 and 1", "20 and 10", "24 and 1")
+        found = diagnose(Tens(), model, stop=lambda: model.drawn > after, max_concurrency=6)
+        assert (found.verdict, found.blocking, found.complete) == ("unclear", [], False)
 
     @pytest.mark.parametrize("bad", [0, -1, True, 1.5])
     def test_a_granularity_is_a_number_of_steps(self, bad: Any) -> None:

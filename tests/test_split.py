@@ -10,10 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted
 from typer.testing import CliRunner
@@ -297,6 +298,19 @@ class TestHonest:
         assert "1 in finer steps and each other by a lead of at least 3 votes" in text
         assert "10 finer steps, with all their votes" in text
 
+    def test_flags_of_its_many_samples_are_no_alarm(self) -> None:
+        run = solve(
+            TowersOfHanoi(9),
+            "sim:error=0.1,flag=0.02,seed=1",
+            k=4,
+            steps_per_subtask=4,
+            first_temperature=0.1,
+            ladder=[Tier(samples=4), Split()],
+        )
+        assert run.outlook is not None
+        assert run.outlook.by_split > 60
+        assert "flags" not in {alarm["what"] for alarm in run.outlook.alarms}
+
     def test_alone_it_says_nothing_of_p(self) -> None:
         run = solve(Tens(1), Scripted(level(0)), k=3, ladder=LADDER)
         assert run.guarantee.startswith("not known: no step was decided by a vote")
@@ -422,6 +436,16 @@ class TestPaidFor:
         assert (run.status, run.samples, model.drawn) == ("solved", 41, 41)
         assert journal.verify(store, "a") == []
 
+    @pytest.mark.parametrize("limit", range(9, 38, 7))
+    def test_a_checkpoint_keeps_it_too(self, limit: int) -> None:
+        """Without a store; each thread is left at another finer step."""
+        model, saver, config = Scripted(level(10)), InMemorySaver(), cast("Any", {"configurable": {"thread_id": "a"}})
+        options: dict[str, Any] = {"k": 3, "ladder": LADDER}
+        part = create_maker(Tens(), model, max_total_samples=limit, **options).compile(checkpointer=saver)
+        assert part.invoke({}, config)["status"] == "stopped"
+        whole = create_maker(Tens(), model, **options).compile(checkpointer=saver).invoke({}, config)
+        assert (whole["status"], whole["samples"], model.drawn) == ("solved", 41, 41)
+
     @pytest.mark.parametrize("kills", [[19], pytest.param([7, 13, 13], marks=pytest.mark.slow)])
     def test_killed_at_any_moment(self, tmp_path: Path, kills: list[int]) -> None:
         """Each process is killed while it draws the given sample; no other is bought again."""
@@ -511,6 +535,8 @@ class TestBadInput:
             create_maker(Tens(), Scripted(level()), ladder=[Tier(), Split(), Tier(k=9), Split()])
         with pytest.raises(ValueError, match="AskHuman stands on top"):
             create_maker(Tens(), Scripted(level()), ladder=[Tier(), AskHuman(), Split()])
+        with pytest.raises(ValueError, match=r"carry=True above Split\(\), whose votes are on other steps"):
+            create_maker(Tens(), Scripted(level()), ladder=[Tier(), Split(), Tier(k=9, carry=True)])
         with pytest.raises(ValueError, match="asks as the one before it does"):
             create_maker(Tens(), Scripted(level()), ladder=[Tier(), Split(), Tier()])
 

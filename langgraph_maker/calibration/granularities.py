@@ -66,6 +66,7 @@ class Granularities:
     def __init__(self, task: Any, grouped: Sequence[Grouped], ways: Ways, looks: int, first: int) -> None:
         self.task, self.grouped, self.ways = task, grouped, ways
         self.numbers = range(first, first + looks)
+        self.wanted = [*(one.m for one in grouped), *([FINER] if isinstance(task, Splittable) else [])]
         self.attempts: dict[int, list[_Attempt]] = {}
         self.trials: list[Trials] = []
         self.notes: list[str] = []
@@ -77,29 +78,35 @@ class Granularities:
             Ended: When the budget is spent, or a stop is asked for.
             SamplingError: When a call fails for good.
         """
-        self.attempts = {step: [] for step, _ in steps}
+        asked: list[tuple[Sequence[Trials], list[tuple[int, State]]]] = []
+        attempts: dict[int, list[_Attempt]] = {step: [] for step, _ in steps}
         for task in self.grouped:
             ways = self.ways(task, task.m, f"by {task.m} ")
             starts = states_at(self.task, [step - step % task.m for step, _ in steps])
+            asked.append((ways, [*starts.items()]))
             for step, _ in steps:
                 start = step - step % task.m
-                self.attempts[step].append(_attempt(task, task.m, ways, [(start, starts[start])]))
-            await self._draw(about, ways, [*starts.items()])
+                attempts[step].append(_attempt(task, task.m, ways, [(start, starts[start])]))
         for step, state in steps if isinstance(self.task, Splittable) else []:
             if (attempt := self._finer(step, state)) is not None:
-                self.attempts[step].append(attempt)
-                await self._draw(about, attempt.ways, attempt.places)
-
-    async def _draw(self, about: dict[str, Any], ways: Sequence[Trials], places: Sequence[tuple[int, State]]) -> None:
-        for way in ways:
-            self.trials.append(way)
-            await way.load(about)
-            await way.draw([(draw, state) for at, state in places for draw in self._fresh(at)])
+                attempts[step].append(attempt)
+                asked.append((attempt.ways, attempt.places))
+        self.attempts = attempts
+        for ways, places in asked:
+            for way in ways:
+                self.trials.append(way)
+                await way.load(about)
+                await way.draw([(draw, state) for at, state in places for draw in self._fresh(at)])
 
     def tried(self, step: int) -> list[Tried]:
-        """What was drawn in the place of a step, in each granularity and way; of several subtasks the worst."""
+        """What was drawn in the place of a step, in each granularity and way; of several subtasks the worst.
+
+        Where it did not come to that there are no samples, so that nothing is held against the step.
+        """
+        if step not in self.attempts:
+            return [Tried(0, 0, 0, 0, 0, m) for m in self.wanted]
         found = []
-        for one in self.attempts.get(step, []):
+        for one in self.attempts[step]:
             for variant, way in enumerate(one.ways):
                 each = [
                     Tried(variant, *counted(way, truth, self._fresh(at)), one.m, at if one.m == FINER else 0)

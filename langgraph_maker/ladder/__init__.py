@@ -2,8 +2,8 @@
 
 A ladder is a list of `Tier`s, each a way to ask: other prompts, other models, another temperature, a larger margin. A
 ballot begins in the first and climbs when it cannot settle; `Split` does its subtask in finer steps, and on top may
-stand `AskHuman`. An `Audit` gives a share of
-the steps a second vote under another prompt or model before they count as done.
+stand `AskHuman`. An `Audit` gives a share of the steps a second vote under another prompt or model before they count as
+done.
 
     >>> from langgraph_maker import solve
     >>> from langgraph_maker.tasks import TowersOfHanoi

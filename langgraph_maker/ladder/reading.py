@@ -63,6 +63,8 @@ def read_ladder(
             rungs.append(rungs[0]._replace(samples=None, carry=False, splits=True))
             continue
         rung = _rung(tier, f"tier {place}", models, k, prompts)
+        if rung.carry and rungs and rungs[-1].splits:
+            raise ValueError(f"tier {place} has carry=True above Split(), whose votes are on other steps")
         if (below := [one for one in rungs if not one.splits]) and _alike(below[-1], rung, k or 1):
             raise ValueError(
                 f"tier {place} of the ladder asks as the one before it does, which did not settle: give it other"

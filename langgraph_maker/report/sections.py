@@ -247,6 +247,7 @@ def flags(found: Numbers) -> Child:
         rows.append((f"{len(reasons) - _ROWS:,} other reasons", sum(count for _, count in reasons[_ROWS:])))
     share = percent(found["flagged"], found["samples"])
     hit = counted(found["totals"]["flagged_steps"] + found["open"]["flagged_steps"], "step")
+    hit += " and those done in finer steps" if found["totals"]["by_split"] else ""
     return (
         bars(rows, of=found["flagged"], named=True),
         note(f"{counted(found['flagged'], 'sample')}, {share} of all, in {hit}."),
