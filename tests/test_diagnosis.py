@@ -282,6 +282,7 @@ class TestGranularities:
 
         found = diagnose(Tens(), Scripted(answer))
         assert (found.verdict, found.drawn) == ("yes", 4 + 3 + 20)
+        assert [suspect.tried for one in found.types for suspect in one.suspects] == [[Tried(0, 20, 20, 0, 0)]]
 
     def test_only_steps_that_are_lost_cost_more(self) -> None:
         plain = diagnose(Tens(), lost_in())

@@ -298,18 +298,13 @@ class TestHonest:
         assert "1 in finer steps and each other by a lead of at least 3 votes" in text
         assert "10 finer steps, with all their votes" in text
 
-    def test_flags_of_its_many_samples_are_no_alarm(self) -> None:
-        run = solve(
-            TowersOfHanoi(9),
-            "sim:error=0.1,flag=0.02,seed=1",
-            k=4,
-            steps_per_subtask=4,
-            first_temperature=0.1,
-            ladder=[Tier(samples=4), Split()],
-        )
-        assert run.outlook is not None
-        assert run.outlook.by_split > 60
-        assert "flags" not in {alarm["what"] for alarm in run.outlook.alarms}
+    def test_flags_of_its_many_samples_raise_no_alarm(self) -> None:
+        """The alarm counts steps with a flag, of which a step that takes ten votes has more."""
+        told: list[Any] = []
+        flagged = level(10, fine=lambda request: "flag" if request.temperature == 0 else str(number(request) + 1))
+        run = solve(Tens(), Scripted(flagged), k=3, ladder=LADDER, observer=told.append)
+        assert (run.status, run.flagged) == ("solved", 10)
+        assert told[-1]["totals"]["flagged_steps"] == 0
 
     def test_alone_it_says_nothing_of_p(self) -> None:
         run = solve(Tens(1), Scripted(level(0)), k=3, ladder=LADDER)
