@@ -15,11 +15,12 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, script
 from typer.testing import CliRunner, Result
 
-from langgraph_maker import Grouped, RedFlag, Vote
+from langgraph_maker import Grouped, RedFlag, Split, Vote, solve
 from langgraph_maker.calibration.diagnosed import FINER, Tried
 from langgraph_maker.cli import app
 from langgraph_maker.diagnosis import diagnose
 from langgraph_maker.grouping import headed, steps_asked
+from langgraph_maker.ladder import Tier
 from langgraph_maker.prices import Price
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
@@ -389,11 +390,20 @@ class TestCommandLineOfGranularities:
             said = " ".join(self.invoke(monkeypatch, tmp_path, model, *options, task=TwoWays()).stdout.split())
             assert f"2 steps in one response, best in way {best}: 4 right, 16 alike and wrong" in said
 
+    def test_finer_steps_are_to_be_the_tasks_own(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Nothing climbs to `Split` where a wrong answer wins."""
+        model = lost_in("20 and 10")
+        said = " ".join(self.invoke(monkeypatch, tmp_path, model, task=Tens()).stdout.split())
+        assert "saved by finer steps, best in way 0, the worst of them number 0: 20 right" in said
+        assert "Finer steps get past 1 of 1: as steps of the task itself" in said
+        run = solve(Tens(), lost_in("20 and 10"), ladder=[Tier(), Split()])
+        assert (run.status, run.final_state) == ("unresolved", 109)
+
     def test_or_that_none_does(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         result = self.invoke(monkeypatch, tmp_path, lost_in("24 and 1"), "--steps-per-subtask", "2,3")
         said = " ".join(result.stdout.split())
         assert result.exit_code == 3
-        assert "None of 2 steps in one response and 3 steps in one response gets past them." in said
+        assert "Of no use to them: 2 steps in one response, 3 steps in one response." in said
         assert "3 steps in one response, best in way 0: 0 right, 20 alike and wrong, 0 flagged of 20" in said
 
     @pytest.mark.parametrize("bad", ["2,x", "", "0"])

@@ -181,10 +181,11 @@ def _evidence(found: Diagnosis) -> list[str]:
     if len(blocking) > _LISTED:
         said.append(f"And {len(blocking) - _LISTED:,} more.")
     if blocking:
-        tried = [m for m in found.granularities if m != 1]
-        none = f" None of {_listed([_at(m) for m in tried])} gets past them." if tried else ""
+        tried = [m for m in found.granularities if m != 1 and all(m in [at.m for at in one.tried] for one in blocking)]
+        if tried:
+            said.append(f"Of no use to them: {', '.join(map(_at, tried))}.")
         finer = "" if FINER in tried else " a finer decomposition of these steps,"
-        said.append(f"{none.strip()} Another prompt or variant,{finer} or another model may get past them.".strip())
+        said.append(f"Another prompt or variant,{finer} or another model may get past them.")
     said += [
         f"Step {one.step:,} ({one.type}) blocks as it is, and is saved by {_each(one.saved_by)}; as it is,"
         f" {_each([tried for tried in one.tried if tried.m == 1])}."
@@ -202,7 +203,7 @@ def _evidence(found: Diagnosis) -> list[str]:
 
 _HOW = (
     ": --steps-per-subtask of a run, whose other steps were not sampled so",
-    ": Split() in a ladder, --tier split of a run",
+    ": as steps of the task itself, for Split() in a ladder is for what does not settle, and a wrong answer may win",
 )
 
 
@@ -223,7 +224,3 @@ def _way(one: Tried) -> str:
 
 def _at(m: int) -> str:
     return "finer steps" if m == FINER else f"{m} steps in one response"
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

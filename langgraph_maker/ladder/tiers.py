@@ -44,7 +44,8 @@ class Split:
 
     Each finer step is asked as the first tier asks, takes its margin or the run's if that is larger, and has the run's
     samples; one that does not settle lets the subtask climb on. The votes that won are joined to one, which decides
-    the subtask once the task accepts it.
+    the subtask once the task accepts it. It is for subtasks that do not settle: one on which a wrong answer wins does
+    not climb, but for an `Audit`.
     """
 
 
