@@ -14,6 +14,7 @@ from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import create_maker
 from langgraph_maker.grouping import Grouped
+from langgraph_maker.ladder import Split
 from langgraph_maker.maker_node import create_maker_node
 from langgraph_maker.recursion import create_recursive_maker
 from langgraph_maker.red_flags import RedFlag
@@ -33,6 +34,7 @@ __all__ = [
     "Progress",
     "RedFlag",
     "Run",
+    "Split",
     "Task",
     "Vote",
     "acalibrate",

@@ -14,14 +14,14 @@ from hashlib import blake2b
 from math import exp, log
 from statistics import NormalDist
 from struct import Struct
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from langchain_core.messages import BaseMessage
 
-from langgraph_maker.grouping import Grouped, headed
+from langgraph_maker.grouping import Grouped, headed, steps_asked
 from langgraph_maker.profiles import Profile
 from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import Checkable, State, Task, Vote
+from langgraph_maker.task import Checkable, Splittable, State, Task, Vote
 
 __all__ = [
     "LONG",
@@ -29,9 +29,9 @@ __all__ = [
     "CanErr",
     "CanWrite",
     "GroupedQuestion",
-    "GroupedSimulation",
     "Question",
     "Simulation",
+    "SplitSimulation",
     "simulate",
 ]
 
@@ -89,6 +89,7 @@ class Simulation:
             raise TypeError(
                 f"{task!r} cannot be simulated: give it oracle(state) -> Vote and read_state(messages) -> State"
             )
+        self.task: Task = task
         self.profile = profile
         self.seed = str(seed).encode()
         self.oracle = task.oracle
@@ -104,13 +105,14 @@ class Simulation:
         """A digest that has read `text`, the beginning that prompts of one task share."""
         return blake2b(text.encode("utf-8", "surrogatepass"), key=self.key, digest_size=32)
 
-    def ask(self, messages: Sequence[BaseMessage]) -> Question:
-        """Read a prompt, so that answers to it can be drawn.
+    def ask(self, messages: Sequence[BaseMessage]) -> Question | GroupedQuestion:
+        """Read a prompt, so that answers to it can be drawn: to one step, or to several where it asks so (`Grouped`).
 
         Raises:
             ValueError: As `read_state` does, for what is no prompt of this task.
         """
-        return Question(self, messages)
+        steps = steps_asked(messages)
+        return GroupedQuestion(self, messages, steps) if steps else Question(self, messages)
 
     def _unmoved(self, state: State) -> Sequence[Vote]:
         return [{"action": self.oracle(state)["action"], "next_state": state}]
@@ -200,48 +202,63 @@ def _identity(profile: Profile) -> str:
     return said if profile.repeats else said.replace(f", repeats={profile.repeats!r}", "")  # as it drew without the key
 
 
-class GroupedSimulation:
-    """The answers to several steps at once: each step as the same model would answer it alone, from its own last state.
+class GroupedQuestion:
+    """A prompt for several steps: each is answered as the same model would answer it alone, from its own last state.
 
     A slip at one step says nothing about the others, so that all are right with probability p^m, and all but one given
     step with (1 - p) p^(m - 1): Eqs 10 and 11.
     """
 
-    def __init__(self, task: Grouped, profile: Profile, seed: int = 0) -> None:
-        self.task, self.single, self.profile = task, Simulation(task.task, profile, seed), profile
+    __slots__ = ("_simulation", "_state", "_steps", "digest")
 
-    def ask(self, messages: Sequence[BaseMessage]) -> GroupedQuestion:
-        """Read a prompt, as `Simulation.ask` does."""
-        return GroupedQuestion(self, messages)
-
-
-class GroupedQuestion:
-    """One prompt for several steps."""
-
-    __slots__ = ("_simulation", "_state", "digest")
-
-    def __init__(self, simulation: GroupedSimulation, messages: Sequence[BaseMessage]) -> None:
-        self._simulation, self._state = simulation, simulation.single.read_state(messages)
-        self.digest = simulation.single.ask(messages).digest
+    def __init__(self, simulation: Simulation, messages: Sequence[BaseMessage], steps: int) -> None:
+        self._simulation, self._state, self._steps = simulation, simulation.read_state(messages), steps
+        self.digest = Question(simulation, messages).digest
 
     def draw(self, number: int, temperature: float | None) -> Answer:
         """The answers of call `number`, up to the first that cannot be read."""
-        grouped, single, state = self._simulation.task, self._simulation.single, self._state
+        simulation, task, state = self._simulation, self._simulation.task, self._state
         texts, tokens = list[str](), 0
-        while len(texts) < grouped.m and not grouped.is_done(state):
-            answer = single.ask(grouped.task.prompt(state)).draw(number, temperature)
+        while len(texts) < self._steps and not task.is_done(state):
+            answer = Question(simulation, task.prompt(state)).draw(number, temperature)
             texts.append(answer.text)
             tokens += answer.tokens
             try:
-                state = grouped.task.advance(state, grouped.task.parse(answer.text))
+                state = task.advance(state, task.parse(answer.text))
             except (RedFlag, ValueError):
                 break
         return Answer(headed(texts), tokens)
 
 
-def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulation | GroupedSimulation:
+class SplitSimulation:
+    """The answers to a task's own prompts, and to those of its subtasks' finer steps (`task.Splittable`)."""
+
+    def __init__(self, task: Task, finer: Task, profile: Profile, seed: int = 0) -> None:
+        self.task: Any = task
+        self.whole, self.profile = Simulation(task, profile, seed), profile
+        self.finer = Simulation(finer.task if isinstance(finer, Grouped) else finer, profile, seed)
+
+    def ask(self, messages: Sequence[BaseMessage]) -> Question | GroupedQuestion:
+        """Read a prompt, which is a finer step's unless it is word for word one of the task's."""
+        try:
+            state = self.task.read_state(messages)
+            ways = [self.task.prompt(state)]
+            ways += [self.task.prompt(state, variant) for variant in range(1, getattr(self.task, "variants", 1))]
+        except ValueError:
+            ways = []
+        return self.whole.ask(messages) if list(messages) in ways else self.finer.ask(messages)
+
+
+def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulation | SplitSimulation:
     """The answer function of a task, see `Simulation`."""
-    return GroupedSimulation(task, profile, seed) if isinstance(task, Grouped) else Simulation(task, profile, seed)
+    if isinstance(task, Grouped):
+        return Simulation(task.task, profile, seed)
+    if isinstance(task, Splittable):
+        try:
+            return SplitSimulation(task, task.split(task.initial_state()), profile, seed)
+        except (RedFlag, ValueError, TypeError):  # the first subtask has no finer steps, or none that can be simulated
+            pass
+    return Simulation(task, profile, seed)
 
 
 def _lengths(profile: Profile) -> list[int]:

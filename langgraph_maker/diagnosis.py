@@ -11,7 +11,6 @@ blocks the whole task, and it takes another prompt, a finer decomposition or ano
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -25,7 +24,8 @@ from langgraph_maker import records
 from langgraph_maker.calibration import known_price
 from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.counting import Counts
-from langgraph_maker.calibration.diagnosed import Asked, Diagnosis, StepType, Suspect, Tried
+from langgraph_maker.calibration.diagnosed import FINER, Asked, Diagnosis, StepType, Suspect, Tried
+from langgraph_maker.calibration.granularities import Granularities, counted, lengthened, others
 from langgraph_maker.calibration.trials import Draw, Ended, Trials
 from langgraph_maker.estimates import confidence_sequence, exact_interval, upper_bound
 from langgraph_maker.graph import check_cost
@@ -52,6 +52,7 @@ class Options(TypedDict, total=False):
 
     samples: int
     looks: int
+    granularities: Sequence[int]
     temperature: float | None
     red_flags: RuleLike | None
     max_steps: int | None
@@ -78,6 +79,7 @@ async def adiagnose(
     *,
     samples: int = 100,
     looks: int = 20,
+    granularities: Sequence[int] = (),
     temperature: float | None = 0.1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     max_steps: int | None = None,
@@ -99,16 +101,22 @@ async def adiagnose(
     of which `looks` fresh samples are drawn in each way: it blocks the task where one wrong answer is as frequent as
     the right one in all of them, beyond chance.
 
+    Where that is so, other granularities are tried: the m steps of which it is one in one response (`Grouped`), and the
+    finer steps of a `Splittable` task. A suspect costs `looks` samples in each way to ask, at each of these
+    granularities, and for each finer step; there are about 200 suspects at most.
+
     Args:
         task: What to diagnose, a `Checkable` task; `Typed` if it tells types of steps apart.
         model: What to ask, see `models.Model`.
         samples: Steps to sample of each type; all where there are fewer.
         looks: Fresh samples of a suspect, in each way that it is asked.
+        granularities: How many steps in one response to try on suspects; 1, the task as it is, always comes first. Only
+            for tasks whose prompt shows the whole state. A token limit is so many times as large.
         temperature: Of all samples.
         red_flags: As in a run.
         max_steps: Of a task of unknown length, how many steps to look at.
         price: What tokens cost, see `calibrate`.
-        max_cost: Dollars to spend at most, an equal part for each way to ask.
+        max_cost: Dollars to spend at most, an equal part for each way to ask at each granularity.
         stop: Asked before each batch; True, or why, ends the sampling.
         on_progress: Told after each batch which model was asked, and how many samples there are of this way to ask.
         max_concurrency: Model calls at a time.
@@ -138,33 +146,37 @@ async def adiagnose(
     chosen = choose(task, _WIDER * samples, seed=seed, max_steps=max_steps)
     notes = [chosen.note] if chosen.note else []
     places = _by_type(task, zip(chosen.steps or [], chosen.states, strict=True), samples)
-    pool = Pool(
-        as_sampler(model, task=task, max_tokens=token_allowance(red_flags)),
-        max_concurrency=max_concurrency,
-        call_timeout=call_timeout,
-        outage_limit=outage_limit,
-    )
-    store = store if store is not None else InMemoryStore()
-    varied: Any = task
+    grouped, store = others(task, granularities), store if store is not None else InMemoryStore()
     variants: int = getattr(task, "variants", 1)
-    ways = [
-        Trials(
-            task=task,
-            pool=pool,
-            red_flags=red_flags,
-            lenient=None,
-            temperatures=(temperature, temperature),
-            seed=seed,
-            price=price,
-            max_cost=None if max_cost is None else max_cost / variants,
-            stop=stop or (lambda: False),
-            on_progress=partial(on_progress, name) if on_progress is not None else lambda _: None,
-            store=store,
-            run_id=f"{run_id} variant {variant}",
-            prompt=partial(varied.prompt, variant=variant) if variant else None,
+
+    def ways(asked: Any, m: int, kept_as: str = "") -> list[Trials]:
+        flags = lengthened(red_flags, m) if m > 1 and red_flags is not None else red_flags
+        parts = variants * (1 + len(finer.wanted)) * (len(course.lost) if m == FINER else 1)
+        pool = Pool(
+            as_sampler(model, task=task if m == FINER else asked, max_tokens=token_allowance(flags)),
+            max_concurrency=max_concurrency,
+            call_timeout=call_timeout,
+            outage_limit=outage_limit,
         )
-        for variant in range(variants)
-    ]
+        return [
+            Trials(
+                task=asked,
+                pool=pool,
+                red_flags=flags,
+                lenient=None,
+                temperatures=(temperature, temperature),
+                seed=seed,
+                price=price,
+                max_cost=None if max_cost is None else max_cost / parts,
+                stop=stop or (lambda: False),
+                on_progress=partial(on_progress, name) if on_progress is not None else lambda _: None,
+                store=store,
+                run_id=f"{run_id} {kept_as}variant {variant}",
+                prompt=partial(asked.prompt, variant=variant) if variant else None,
+            )
+            for variant in range(getattr(asked, "variants", 1))
+        ]
+
     about = {
         "task": task.name,
         "parameters": task.parameters(),
@@ -173,15 +185,16 @@ async def adiagnose(
         "seed": seed,
         "temperature": temperature,
     }
-    course = _Course(task, places, ways, looks)
+    finer = Granularities(task, grouped, ways, looks, _LOOK_SAMPLES)
+    course = _Course(task, places, ways(task, 1), finer, looks)
     async with ahold(store, f"diagnosis {run_id}"):
-        for way in ways:
+        for way in course.ways:
             await way.load(about)
         try:
-            await course.run()
+            await course.run(about)
         except Ended as why:
             notes.append(f"sampling ended early: {why}")
-    return course.found(name, run_id, notes)
+    return course.found(name, run_id, [1, *finer.wanted], notes)
 
 
 _Places: TypeAlias = dict[str, list[tuple[int, State]]]
@@ -199,8 +212,8 @@ def _by_type(task: Task, places: Any, samples: int) -> _Places:
 class _Course:
     """The course of one diagnosis."""
 
-    def __init__(self, task: Any, places: _Places, ways: Sequence[Trials], looks: int) -> None:
-        self.places, self.ways, self.looks = places, ways, looks
+    def __init__(self, task: Any, places: _Places, ways: Sequence[Trials], finer: Granularities, looks: int) -> None:
+        self.places, self.ways, self.others, self.looks = places, ways, finer, looks
         self.all = [place for steps in places.values() for place in steps]
         self.truths = {step: task.vote_key(task.oracle(state)) for step, state in self.all}
         self.lost: set[int] = set()
@@ -208,7 +221,7 @@ class _Course:
         self.looked: set[int] = set()
         self.complete = False
 
-    async def run(self) -> None:
+    async def run(self, about: dict[str, Any]) -> None:
         for way in self.ways:
             await way.draw([(Draw("sample", step, 0), state) for step, state in self.all])
         share = max(1, _SECOND_LOOKS // len(self.places))
@@ -227,6 +240,7 @@ class _Course:
             self.lost = self.lost - won
         for way in self.ways:
             await way.draw([(draw, state) for step, state in still for draw in self.fresh(step)])
+        await self.others.run(about, [place for place in still if not self.cleared(place[0])])
         self.complete = True
 
     def wrong(self, step: int) -> bool:
@@ -237,8 +251,9 @@ class _Course:
     def fresh(self, step: int) -> list[Draw]:
         return [Draw("again", step, _LOOK_SAMPLES + number) for number in range(self.looks)]
 
-    def found(self, model: str, run_id: str, notes: list[str]) -> Diagnosis:
-        spent = [way.used["cost"] for way in self.ways]
+    def found(self, model: str, run_id: str, granularities: list[int], notes: list[str]) -> Diagnosis:
+        drawn = [*self.ways, *self.others.trials]
+        spent = [way.used["cost"] for way in drawn]
         types = [self.type(name, [step for step, _ in steps]) for name, steps in self.places.items()]
         types.sort(key=lambda one: one.share_high, reverse=True)
         if model.startswith(("sim:", "Simulated")):
@@ -248,11 +263,12 @@ class _Course:
             model=model,
             run_id=run_id,
             variants=len(self.ways),
+            granularities=granularities,
             types=types,
             complete=self.complete,
-            drawn=sum(len(way.answers) for way in self.ways),
+            drawn=sum(len(way.answers) for way in drawn),
             spent=None if None in spent else sum(cost or 0.0 for cost in spent),
-            notes=notes,
+            notes=[*notes, *self.others.notes],
         )
 
     def type(self, name: str, steps: list[int]) -> StepType:
@@ -278,11 +294,15 @@ class _Course:
         p = counts.right / counts.valid if counts.valid else None
         return Asked(variant, counts.samples, counts.valid, counts.right, p, low, high)
 
+    def cleared(self, step: int) -> bool:
+        """Whether fresh samples show that a vote gets past the step as it is, in some way to ask."""
+        return any(one.cleared for one in self.as_it_is(step))
+
     def tried(self, step: int) -> list[Tried]:
-        tried = []
-        for variant, way in enumerate(self.ways):
-            keys = [way.key(way.answers[draw]) for draw in self.fresh(step) if draw in way.answers]
-            wrong = Counter(key for key in keys if key is not None and key != self.truths[step])
-            right, flagged = keys.count(self.truths[step]), keys.count(None)
-            tried.append(Tried(variant, len(keys), right, max(wrong.values(), default=0), flagged))
-        return tried
+        others = [] if self.cleared(step) else self.others.tried(step)
+        return [*self.as_it_is(step), *others]
+
+    def as_it_is(self, step: int) -> list[Tried]:
+        return [
+            Tried(variant, *counted(way, self.truths[step], self.fresh(step))) for variant, way in enumerate(self.ways)
+        ]

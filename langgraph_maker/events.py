@@ -66,9 +66,10 @@ class Totals(TypedDict):
         lost_times_votes: The sum over steps of a step's lost votes times its votes.
         climbed: Steps decided above the first tier of the ladder.
         by_human: Steps decided by a human; their votes are not among the votes here, nor their margins.
+        by_split: Steps decided in finer steps (`ladder.Split`); neither are the votes on these, nor their margins.
         audits: Second votes made, of which `disagreed` did not confirm the first.
         drifted: Steps with a vote for the winner's action and another next state.
-        flagged_steps: Steps with a flagged sample.
+        flagged_steps: Steps with a flagged sample, but for those decided in finer steps.
         alike: Steps whose second and third answers were the same text, and another than the first one's.
         unlike: Steps whose first and second answers were the same text, and another than the third one's.
         votes_per_step: Histogram of votes.
@@ -92,6 +93,7 @@ class Totals(TypedDict):
     lost_times_votes: int
     climbed: int
     by_human: int
+    by_split: int
     audits: int
     disagreed: int
     drifted: int
@@ -161,7 +163,8 @@ class Round(TypedDict):
 class Step(TypedDict):
     """One decided step, with `detail="ballots"`: `counts` are its ballot's, in the order in which answers came up.
 
-    They are empty for a step that the journal held already.
+    They are empty for a step that the journal held already. Of one that was done in `finer` steps they are what did not
+    settle it before, and `margin` is the least of these steps'.
     """
 
     event: Literal["maker.step"]
@@ -170,6 +173,7 @@ class Step(TypedDict):
     vote: Any
     counts: list[VoteCount]
     margin: int
+    finer: int
     samples: int
     flags: dict[str, int]
     rounds: int

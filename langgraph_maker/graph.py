@@ -28,7 +28,7 @@ from langgraph_maker.nodes import (
 )
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.closing import closing
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader, validating
 from langgraph_maker.nodes.sample import Prompt
 from langgraph_maker.nodes.state import (
     MakerInput,
@@ -96,8 +96,8 @@ def create_maker(
         max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100.
         max_steps: For a task of unknown length: steps after which it must be done.
-        ladder: What to do about a step that does not settle: `Tier`s to climb, a human to ask on top, see `ladder`;
-            "default" needs no settings. None reports it unresolved.
+        ladder: What to do about a step that does not settle: `Tier`s to climb, `Split` to do it in finer
+            steps, a human to ask on top, see `ladder`; "default" needs no settings. None reports it unresolved.
         decorrelate: "variants" lets the votes of a step take the prompt variants of the task in turns (`Varied`), so
             that an answer must win across prompts: what one of them repeats is outvoted.
         audit: An `Audit`, or a share of the steps that get a second vote in another way before they count as done.
@@ -116,7 +116,8 @@ def create_maker(
     Raises:
         ValueError: For an option out of range, an unknown model, a `max_cost` without a price, or a ladder that makes
             no sense, with what to give instead; while running, for an answer to a question that is not open.
-        TypeError: For a model that is none, or a `task.vote_key` that compares votes in pairs.
+        TypeError: For a model that is none, a `task.vote_key` that compares votes in pairs, or a ladder with `Split`
+            for a task that is not `Splittable`.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
@@ -143,10 +144,11 @@ def create_maker(
         steps=task.steps or max_steps,
         decorrelate=decorrelate,
         audit=audit,
+        task=task,
     )
     sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
-    validate = _validating(task)
+    validate = validating(task)
     check_cost(max_cost, price, model_name(model))
     vote = voting_round(
         StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
@@ -170,6 +172,7 @@ def create_maker(
             red_flags=red_flags,
             price=price,
             compares=not rungs.varied,
+            splitting=rungs.splitting,
         ),
         tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, ladder=rungs, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
@@ -263,22 +266,6 @@ def _reading(task: Task, red_flags: RuleLike | None) -> Callable[[Any, Any], Ver
 
     render = task.render if isinstance(task, CanWrite) else json.dumps
     return reader(parse=task.parse, key=task.vote_key, validate=validate, red_flags=red_flags, render=render)
-
-
-def _validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
-    """What `task.validate` says of a vote; one that the task cannot be moved on by is flagged before it is counted."""
-
-    def validate(state: Any, vote: Any) -> RedFlag | None:
-        if (flag := task.validate(state, vote)) is None:
-            try:
-                task.advance(state, vote)
-            except (RedFlag, ValueError):
-                raise
-            except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
-                return None
-        return flag
-
-    return validate
 
 
 def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:

@@ -12,7 +12,7 @@ from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.task import Checkable, State, Task, Typed, Varied, Vote
 
-__all__ = ["Grouped", "headed"]
+__all__ = ["Grouped", "headed", "steps_asked"]
 
 
 class Grouped(Task):
@@ -20,7 +20,8 @@ class Grouped(Task):
 
     A sample is right when all of its steps are: with probability p^m, and voting on it costs more the larger m is, by
     Eq 17 as p^-m. The vote's action and next state are lists with an item for each step. The last subtask may have
-    fewer steps than m.
+    fewer steps than m. It is `Splittable`: with the tier `ladder.Split` the chain goes on step by step where
+    the steps of one response do not settle.
 
     It takes tasks whose prompt shows all that the steps to come need, such as TowersOfHanoi. A microagent that is shown
     no more than its own step needs cannot do two. Of a `Checkable` task that is seen here and refused; of
@@ -124,6 +125,14 @@ class Grouped(Task):
             state = self.task.advance(state, one)
         return state
 
+    def split(self, state: State) -> Task:
+        """The next m steps of the chain, one by one."""
+        return _Stretch(self.task, state, self.m)
+
+    def join(self, state: State, votes: Sequence[Vote]) -> Vote:  # noqa: ARG002 - the votes say it all
+        """Their votes, one after another."""
+        return _joined(votes)
+
     def _oracle(self, state: State) -> Vote:
         """The right answers to the next m steps."""
         votes = list[Vote]()
@@ -133,9 +142,68 @@ class Grouped(Task):
         return _joined(votes)
 
 
+class _Stretch(Task):
+    """Up to m steps of a chain from `start` on; a state is the chain's, and how many steps are left."""
+
+    def __init__(self, task: Task, start: State, m: int) -> None:
+        self.task, self.start, self.steps = task, start, m
+        if isinstance(task, Checkable):
+            self._truth, self._read, self.oracle, self.read_state = task.oracle, task.read_state, self._oracle, self._in
+        if isinstance(task, Varied):
+            self.variants = task.variants
+
+    @property
+    def name(self) -> str:
+        return f"{self.steps} steps of {self.task.name}"
+
+    def initial_state(self) -> State:
+        return {"left": self.steps, "state": self.start}
+
+    def is_done(self, state: State) -> bool:
+        return state["left"] == 0 or self.task.is_done(state["state"])
+
+    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+        own = state["state"]
+        return self.task.prompt(own, variant) if isinstance(self.task, Varied) else self.task.prompt(own)
+
+    def parse(self, text: str) -> Vote:
+        return self.task.parse(text)
+
+    def vote_key(self, vote: Vote) -> str:
+        return self.task.vote_key(vote)
+
+    def validate(self, state: State, vote: Vote) -> RedFlag | None:
+        return self.task.validate(state["state"], vote)
+
+    def advance(self, state: State, vote: Vote) -> State:
+        return {"left": state["left"] - 1, "state": self.task.advance(state["state"], vote)}
+
+    def _oracle(self, state: State) -> Vote:
+        return self._truth(state["state"])
+
+    def _in(self, messages: Sequence[BaseMessage]) -> State:
+        """A prompt does not say how many steps are left, and no answer depends on it."""
+        return {"left": self.steps, "state": self._read(messages)}
+
+
 def headed(answers: Sequence[str]) -> str:
     """The answers to steps 1, 2, … below headings, as the prompt asks for them."""
     return "\n\n".join(f"Step {number}:\n{answer}" for number, answer in enumerate(answers, 1))
+
+
+def steps_asked(messages: Sequence[BaseMessage]) -> int:
+    """For how many steps a prompt of `Grouped` asks; 0 for one that is of another task.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> steps_asked([HumanMessage("Go on. " + _ASKED.format(3))]), steps_asked([HumanMessage("Go on.")])
+        (3, 0)
+    """
+    text = messages[-1].content
+    if not isinstance(text, str) or not text.endswith(_ASKED_END):
+        return 0
+    asked = text.rpartition(_ASKED_BEGIN)[2].partition(" ")[0]
+    return int(asked) if asked.isdecimal() and text.endswith(_ASKED.format(asked)) else 0
 
 
 def _joined(votes: Sequence[Vote]) -> Vote:
@@ -152,3 +220,4 @@ _ASKED: Final = """\
 You are asked for {} steps, and not for one. Carry them out one after another, each from what the step before it led \
 to, and stop earlier only when nothing is left to do. Answer each step as described, below a heading of its own: \
 "Step 1:" on a line before the first answer, "Step 2:" before the second, and so on. Write no other headings."""
+_ASKED_BEGIN, _ASKED_END = _ASKED.split("{}")

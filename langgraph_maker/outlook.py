@@ -53,6 +53,7 @@ class Outlook:
             p does not speak for.
         climbed: Steps decided above the first tier of the ladder.
         by_human: Steps decided by a human, of whom no probability here speaks.
+        by_split: Steps decided in finer steps (`ladder.Split`), of which none does either: their p is another.
         audits: Second votes asked in another way, of which `disagreed` had another winner, or none.
         repeated_high: Errors repeat under one prompt on at most this share of the steps; None without an audit.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
@@ -76,6 +77,7 @@ class Outlook:
     undecided_law: list[float]
     climbed: int
     by_human: int
+    by_split: int
     audits: int
     disagreed: int
     repeated_high: float | None
@@ -90,25 +92,35 @@ class Outlook:
         if self.p.value is None or self.so_far is None or self.so_far_low is None:
             why = (
                 "with k = 1 no vote is ever lost, and ballots tell nothing of p; k = 2 or more does"
-                if self.by_human < self.steps
+                if self.unvoted < self.steps
                 else "no step was decided by a vote"
             )
             return f"not known: {why}{self.besides}"
         if self.p.low <= _HALF:
             return f"not known yet: by its ballots the model may be wrong as often as right{self.besides}"
-        voted = f"the {self.steps - self.by_human:,} voted" if self.by_human else f"{self.steps:,}"
+        voted = f"the {self.steps - self.unvoted:,} voted" if self.unvoted else f"{self.steps:,}"
         said = f"no error in {voted} steps with probability {sure(self.so_far, self.so_far_low)}"
         if self.to_the_end is not None and self.to_the_end_low is not None and self.planned not in {None, self.steps}:
-            whole = (self.planned or 0) - self.by_human
+            whole = (self.planned or 0) - self.unvoted
             said += f", in all {whole:,} {sure(self.to_the_end, self.to_the_end_low)}"
         condition = "if samples err independently, equally often at every step, and less often than not"
         return f"{said}, bounds of 95 %, {condition}{self.besides}"
 
     @property
+    def unvoted(self) -> int:
+        """Steps that no vote on the step itself decided."""
+        return self.by_human + self.by_split
+
+    @property
     def besides(self) -> str:
-        """What audits and humans add to the guarantee."""
+        """What audits, humans and finer steps add to the guarantee."""
         were = "was" if self.by_human == 1 else "were"
         said = f"; {self.by_human:,} of the steps {were} decided by a human" if self.by_human else ""
+        if self.by_split:
+            were = "was" if self.by_split == 1 else "were"
+            said += (
+                f"; {self.by_split:,} {were} done in finer steps, each by a vote of its own, of which p says nothing"
+            )
         if self.repeated_high is not None:
             said += (
                 f"; of {self.audits:,} steps asked again in another way {self.disagreed:,} did not agree: errors repeat"
@@ -172,6 +184,7 @@ def outlook(
         undecided_law=_law(totals, p, valid),
         climbed=totals["climbed"],
         by_human=totals["by_human"],
+        by_split=totals["by_split"],
         audits=totals["audits"],
         disagreed=totals["disagreed"],
         repeated_high=upper_bound(totals["disagreed"], totals["audits"], 0.95) if totals["audits"] else None,

@@ -66,7 +66,7 @@ ONE_LANE: Final = 10**12
 
 The lanes of a run that began with several are a stride apart. Keys go by the place in the stride first, so that what
 lanes write side by side lies side by side in the database, which is then twice as fast."""
-FORMAT: Final = 6
+FORMAT: Final = 7
 """Of headers and entries; a journal of another format is not read."""
 
 
@@ -76,8 +76,9 @@ class Entry(TypedDict):
     `margin` is by how many of its `votes` it led, at least the k of its step; `winner_votes` were for it, and
     `drifted` for its action with another next state. `alike` is 1 where the second and the third answer were the same
     text and another than the first one's, -1 where the first two were and the third was another. `tier` is where on the
-    ladder it was decided; where `human`, a human said what the vote is, and `margin` is 0. Of its `audits` so many
-    `disagreed`.
+    ladder it was decided; where `human`, a human said what the vote is, and `margin` is 0. `finer` is the number of
+    finer steps that it was done in (`ladder.Split`), 0 if it was voted on as a whole; `votes` and `winner_votes` are
+    then sums over them, and `margin` is the least of theirs. Of its `audits` so many `disagreed`.
     `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
     """
 
@@ -94,6 +95,7 @@ class Entry(TypedDict):
     cancelled: int
     tier: int
     human: bool
+    finer: int
     audits: int
     disagreed: int
     input_tokens: int

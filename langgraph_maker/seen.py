@@ -24,7 +24,7 @@ _EXACT_UP_TO: Final = 10_000
 class Seen:
     """Decided steps, how many of them were contested, flagged, drifted; pairs of answers that were or were not alike.
 
-    Steps that a human decided are not among them. `margins` is a histogram.
+    Steps that a human or finer steps decided are not among them. `margins` is a histogram.
     """
 
     steps: int
@@ -41,7 +41,7 @@ class Seen:
     def of(cls, totals: Totals) -> Self:
         """What totals say."""
         return cls(
-            steps=totals["steps"] - totals["by_human"],
+            steps=totals["steps"] - totals["by_human"] - totals["by_split"],
             contested=sum(totals["contested"]),
             flags=totals["flagged_steps"],
             drift=totals["drifted"],

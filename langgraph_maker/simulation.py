@@ -33,9 +33,9 @@ from langgraph_maker.answers import (
     CanErr,
     CanWrite,
     GroupedQuestion,
-    GroupedSimulation,
     Question,
     Simulation,
+    SplitSimulation,
     simulate,
 )
 from langgraph_maker.profiles import PROFILES, Profile, read_spec
@@ -99,7 +99,7 @@ class SimulatedChatModel(BaseChatModel):
     temperature: float | None = None
     max_tokens: int | None = None
 
-    _simulation: Simulation | GroupedSimulation = PrivateAttr()
+    _simulation: Simulation | SplitSimulation = PrivateAttr()
     _calls: OrderedDict[bytes, int] = PrivateAttr(default_factory=OrderedDict)
     _lock: Lock = PrivateAttr(default_factory=Lock)
 

@@ -12,8 +12,10 @@ __all__ = [
     "BallotState",
     "Climb",
     "Decision",
+    "Finer",
     "Flag",
     "Held",
+    "Joined",
     "Request",
     "Sampler",
     "Subtask",
@@ -94,8 +96,8 @@ class Climb(TypedDict):
     """Where a ballot is on the ladder: in `tier`, or in the audit of the vote that is `held`.
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
-    `audits` were made, of which `disagreed` did not confirm; `why` the last vote did not settle, in words; `problem` is
-    what was wrong with a human's answer.
+    `audits` were made, of which `disagreed` did not confirm; `left` says why the vote before did not settle, `why` this
+    one does not; `problem` is what was wrong with a human's answer.
     """
 
     tier: int
@@ -105,8 +107,35 @@ class Climb(TypedDict):
     held: Held | None
     audits: int
     disagreed: int
+    left: str
     why: str
     problem: str
+
+
+class Finer(TypedDict):
+    """How far the finer chain of a subtask is, see `ladder.Split`: its next step starts from `state`.
+
+    `winners` are the votes that won its steps so far, by a lead of at least `margin`, with `votes` cast for them and
+    others; `held` is what the subtask's own votes came to.
+    """
+
+    state: Any
+    winners: list[Any]
+    margin: int
+    votes: int
+    winner_votes: int
+    held: Held
+
+
+class Joined(TypedDict):
+    """The vote that a finer chain of so many `steps` was joined to; the figures are those of `Finer`."""
+
+    key: str
+    vote: Any
+    steps: int
+    margin: int
+    votes: int
+    winner_votes: int
 
 
 class BallotState(TypedDict):
@@ -121,7 +150,8 @@ class BallotState(TypedDict):
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
     rounds. `k` is the margin that the ballot was begun with, where no journal keeps it. `climb` is there once it left
     the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
-    "asking" waits for that.
+    "asking" waits for that. While it has a `finer` chain, its votes are of a step of that; `joined` is there once that
+    has decided it.
     """
 
     id: str
@@ -140,6 +170,8 @@ class BallotState(TypedDict):
     alike: NotRequired[int]
     climb: NotRequired[Climb]
     human: NotRequired[Verdict]
+    finer: NotRequired[Finer]
+    joined: NotRequired[Joined]
     known: NotRequired[dict[str, str]]
     usage: Usage
     numbers: list[int]

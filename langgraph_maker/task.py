@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from langgraph_maker.ballot import canonical
 from langgraph_maker.red_flags import RedFlag
 
-__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "State", "Task", "Typed", "Varied", "Vote"]
+__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "Splittable", "State", "Task", "Typed", "Varied", "Vote"]
 
 JSON: TypeAlias = Any
 """A JSON value: dicts with string keys, lists, strings, finite numbers, booleans, None. Integers have 64 bits."""
@@ -141,6 +141,25 @@ class Checkable(Protocol):
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
         """The state that a prompt was written for, read back from its text."""
+        ...
+
+
+@runtime_checkable
+class Splittable(Protocol):
+    """A task whose subtasks can be done in finer steps, for the tier `ladder.Split` and for a diagnosis."""
+
+    def split(self, state: State) -> Task:
+        """A chain of up to 256 steps that does what the one subtask that starts from `state` does.
+
+        Equal states give equal chains. A `RedFlag` or a `ValueError` says that this subtask has no finer steps.
+        """
+        ...
+
+    def join(self, state: State, votes: Sequence[Vote]) -> Vote:
+        """The vote of the subtask that starts from `state`, made of the votes that won the finer steps, in order.
+
+        It is judged as an answer is, by `Task.validate` and `Task.advance`. Must be pure.
+        """
         ...
 
 

@@ -20,6 +20,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from numpy.typing import NDArray
 
 from langgraph_maker import simulation, theory
+from langgraph_maker.answers import GroupedQuestion
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.red_flags import RedFlag, TokenLimit, Truncated
 from langgraph_maker.simulation import (
@@ -52,16 +53,18 @@ PROMPTS = [TASK.prompt(state) for state in path(TASK)]
 START = PROMPTS[0]
 
 
-def questions(profile: Profile, task: Task = TASK, *, seed: int = 0, steps: int = 31) -> list[Question]:
+def questions(
+    profile: Profile, task: Task = TASK, *, seed: int = 0, steps: int = 31
+) -> list[Question | GroupedQuestion]:
     model = Simulation(task, profile, seed)
     return [model.ask(prompt) for prompt in PROMPTS[:steps]]
 
 
-def steps_of(profile: Profile) -> Iterable[tuple[Any, Question]]:
+def steps_of(profile: Profile) -> Iterable[tuple[Any, Question | GroupedQuestion]]:
     return zip(path(TASK), questions(profile), strict=True)
 
 
-def say(question: Question, number: int = 0, temperature: float | None = 0.1) -> AIMessage:
+def say(question: Question | GroupedQuestion, number: int = 0, temperature: float | None = 0.1) -> AIMessage:
     text, tokens = question.draw(number, temperature)
     return AIMessage(text, usage_metadata={"input_tokens": 1, "output_tokens": tokens, "total_tokens": tokens + 1})
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from langgraph_maker.task import Checkable, Cuttable, Segment, State, Task
 
-__all__ = ["Chosen", "choose"]
+__all__ = ["Chosen", "choose", "states_at"]
 
 _LANES_PER_SAMPLE = 16  # what is walked from a lane's start is then short
 _WALK = 100_000
@@ -60,7 +60,29 @@ def choose(task: Task, samples: int, *, seed: int, max_steps: int | None = None)
     return Chosen(None, [], "")
 
 
-def _followed(task: Any, steps: list[int], lanes: Sequence[Segment]) -> list[State]:
+def states_at(task: Any, steps: Sequence[int]) -> dict[int, State]:
+    """The state that each of these steps starts from, by the oracle; those that the chain does not have are left out.
+
+    Example:
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> states_at(TowersOfHanoi(20), [140891])[140891]["previous"]
+        [1, 2, 0]
+    """
+    wanted, total = {*steps}, task.steps
+    if isinstance(task, Cuttable) and total is not None and wanted:
+        lanes = task.segments(min(total, _LANES_PER_SAMPLE * len(wanted)))
+        return dict(zip(wanted, _followed(task, [*wanted], lanes), strict=True))
+    found, state = {}, task.initial_state()
+    for step in range(max(wanted, default=-1) + 1):
+        if task.is_done(state):
+            break
+        if step in wanted:
+            found[step] = state
+        state = task.advance(state, task.oracle(state))
+    return found
+
+
+def _followed(task: Any, steps: Sequence[int], lanes: Sequence[Segment]) -> list[State]:
     """The state of each step, by the oracle from the start of its lane on."""
     starts = [lane["step"] for lane in lanes]
     states = []

@@ -7,11 +7,11 @@ from typing import Final, Literal, TypeAlias
 
 from langgraph_maker.estimates import upper_bound
 
-__all__ = ["Asked", "Diagnosis", "StepType", "Suspect", "Tried", "Verdict"]
+__all__ = ["FINER", "Asked", "Diagnosis", "StepType", "Suspect", "Tried", "Verdict"]
 
 _HALF: Final = 0.5
 
-Verdict: TypeAlias = Literal["yes", "unclear", "no"]
+Verdict: TypeAlias = Literal["yes", "otherwise", "unclear", "no"]
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,25 @@ class Asked:
     p_high: float
 
 
+FINER: Final = 0
+"""The granularity of the finer steps of a `task.Splittable`; others are so many steps in one response."""
+
+
 @dataclass(frozen=True)
 class Tried:
-    """Fresh samples of one step, asked in one way: how many were right, flagged, or the likeliest wrong answer."""
+    """Fresh samples of one step, asked in one way: how many were right, flagged, or the likeliest wrong answer.
+
+    `m` is the granularity: the step itself at 1, beyond that the m steps of which it is one (`Grouped`), in one
+    response. At `FINER` it was done in finer steps, and these are the figures of the worst, which is number `part`.
+    """
 
     variant: int
     samples: int
     right: int
     rival: int
     flagged: int
+    m: int = 1
+    part: int = 0
 
     @property
     def lost(self) -> bool:
@@ -48,6 +58,15 @@ class Tried:
         both = self.right + self.rival
         return upper_bound(self.right, both) <= _HALF or (self.samples > 0 and self.flagged == self.samples)
 
+    @property
+    def cleared(self) -> bool:
+        """Whether right answers are the more frequent ones, beyond chance."""
+        return 1 - upper_bound(self.rival, self.right + self.rival) >= _HALF
+
+    def standing(self) -> tuple[bool, bool, int]:
+        """How near it is to being cleared: the least of several finer steps decides what becomes of all."""
+        return self.cleared, not (self.lost and self.surely), self.right - self.rival
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -59,13 +78,20 @@ class Suspect:
 
     @property
     def blocks(self) -> bool:
-        """Whether right answers are the rarer ones in every way it was asked, and that is no chance."""
+        """Whether right answers are the rarer ones at every granularity and in every way, and that is no chance."""
         return bool(self.tried) and all(one.lost and one.surely for one in self.tried)
 
     @property
     def cleared(self) -> bool:
-        """Whether in some way of asking right answers are the more frequent ones, beyond chance."""
-        return any(1 - upper_bound(one.rival, one.right + one.rival) >= _HALF for one in self.tried)
+        """Whether at some granularity and in some way right answers are the more frequent ones, beyond chance."""
+        return any(one.cleared for one in self.tried)
+
+    @property
+    def saved_by(self) -> list[Tried]:
+        """What gets past the step, where it is not cleared as it is: other granularities, each with its way."""
+        return (
+            [] if any(one.cleared for one in self.tried if one.m == 1) else [one for one in self.tried if one.cleared]
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +119,7 @@ class Diagnosis:
         model: The model's.
         run_id: What the answers are kept under.
         variants: In how many ways each step was asked.
+        granularities: At which it was tried where it was lost in all ways: 1 is as it is, see `Tried`.
         types: Step types, those with the worst bound first.
         complete: Whether all was drawn that was to be drawn.
         drawn: Samples in all; they cost `spent` dollars, None where the price is not known.
@@ -103,6 +130,7 @@ class Diagnosis:
     model: str
     run_id: str
     variants: int
+    granularities: list[int]
     types: list[StepType]
     complete: bool
     drawn: int
@@ -115,9 +143,19 @@ class Diagnosis:
         return [suspect for one in self.types for suspect in one.suspects if suspect.blocks]
 
     @property
+    def saved(self) -> list[Suspect]:
+        """The steps that block the task as it is, and not at another granularity."""
+        return [suspect for one in self.types for suspect in one.suspects if suspect.saved_by]
+
+    @property
     def verdict(self) -> Verdict:
-        """Whether the task can be decomposed as it is: "no" where a step blocks it, "unclear" where one may."""
+        """Whether the task can be decomposed: "yes" as it is, "otherwise" where some steps need another granularity.
+
+        It is "no" where a step blocks it at every granularity and in every way tried, "unclear" where one may.
+        """
         if self.blocking:
             return "no"
         cleared = all(suspect.cleared for one in self.types for suspect in one.suspects)
-        return "yes" if self.complete and cleared else "unclear"
+        if not self.complete or not cleared:
+            return "unclear"
+        return "otherwise" if self.saved else "yes"

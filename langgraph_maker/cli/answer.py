@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from langgraph_maker import journal
 from langgraph_maker.cli.shell import USAGE, app, out, told
-from langgraph_maker.ladder import AskHuman, Form, LadderLike, Question, Tier
+from langgraph_maker.ladder import AskHuman, Form, LadderLike, Question, Split, Tier
 from langgraph_maker.lock import hold
 from langgraph_maker.stores import check_there, default_db, open_store, shown
 
@@ -75,8 +75,8 @@ def read_tiers(name: Literal["none", "default", "human"], tiers: list[str]) -> L
         ValueError: For a tier that is none, or both kinds of ladder.
 
     Example:
-        >>> read_tiers("none", ["samples=30", "variants=0+1,temperature=0.8", "human"])[1:]
-        [Tier(k=None, samples=None, temperature=0.8, variants=[0, 1], model=None, carry=False), AskHuman()]
+        >>> read_tiers("none", ["samples=30", "variants=0+1,temperature=0.8", "split", "human"])[1:]
+        [Tier(k=None, samples=None, temperature=0.8, variants=[0, 1], model=None, carry=False), Split(), AskHuman()]
     """
     if name != "none" and tiers:
         raise ValueError(f"give either --ladder {name} or tiers of your own")
@@ -85,14 +85,16 @@ def read_tiers(name: Literal["none", "default", "human"], tiers: list[str]) -> L
     return [*map(_tier, tiers)] or None
 
 
-def _tier(text: str) -> Tier | AskHuman:
-    if text == "human":
-        return AskHuman()
+def _tier(text: str) -> Tier | Split | AskHuman:
+    if text in {"split", "human"}:
+        return Split() if text == "split" else AskHuman()
     given: dict[str, Any] = {}
     for setting in text.split(","):
         key, equals, value = setting.partition("=")
         if key not in _READ or key in given or not equals:
-            raise ValueError(f'a tier is "human", or KEY=VALUE,… with {", ".join(_READ)}, each once, not {text!r}')
+            raise ValueError(
+                f'a tier is "split", "human", or KEY=VALUE,… with {", ".join(_READ)}, each once, not {text!r}'
+            )
         try:
             given[key] = _READ[key](value)
         except ValueError:

@@ -77,7 +77,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     tier: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE,…", help='a tier of a ladder of your own, the last may be "human" (repeatable)'
+            metavar="KEY=VALUE,…",
+            help='a tier of a ladder of your own; "split" does a subtask in finer steps, as of --steps-per-subtask; the'
+            ' last may be "human" (repeatable)',
         ),
     ] = None,
     decorrelate: Annotated[bool, typer.Option("--decorrelate", help="votes take prompt variants in turns")] = False,  # noqa: FBT002
@@ -201,13 +203,19 @@ def _as_json(result: Run) -> dict[str, Any]:
     return asdict(result) | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
 
 
+def _others(result: Run) -> str:
+    """How many steps no vote on the step itself decided, before what is said of the others."""
+    human, split = (result.outlook.by_human, result.outlook.by_split) if result.outlook else (0, 0)
+    ways = [f"{human:,} of them by a human"] * (human > 0) + [f"{split:,} of them in finer steps"] * (split > 0)
+    return ", ".join([*ways, "each other" if ways else "each"])
+
+
 def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: Run, *, asked: Model) -> str:
     simulated = " (a simulated model)" if model.startswith("sim:") else ""
     ended = result.status == "solved" and result.steps != task.steps  # earlier than it could have
     whole = "" if task.steps is None or ended else f" of {task.steps:,}"
     steps = f"{result.steps:,}{whole}"
-    human = result.outlook.by_human if result.outlook else 0
-    by = f"{f'{human:,} of them by a human, each other' if human else 'each'} by a margin of {_margin(k, result)}"
+    by = f"{_others(result)} by a margin of {_margin(k, result)}"
     sure = textwrap.fill(result.guarantee, 90, subsequent_indent=" " * 11)
     lines = [
         f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, {by}",

@@ -1,8 +1,9 @@
 """What to do about a ballot that does not settle, and about one that settles on an error that repeats.
 
 A ladder is a list of `Tier`s, each a way to ask: other prompts, other models, another temperature, a larger margin. A
-ballot begins in the first and climbs when it cannot settle; on top may stand `AskHuman`. An `Audit` gives a share of
-the steps a second vote under another prompt or model before they count as done.
+ballot begins in the first and climbs when it cannot settle; `Split` does its subtask in finer steps, and on top may
+stand `AskHuman`. An `Audit` gives a share of the steps a second vote under another prompt or model before they count as
+done.
 
     >>> from langgraph_maker import solve
     >>> from langgraph_maker.tasks import TowersOfHanoi
@@ -15,6 +16,6 @@ from __future__ import annotations
 from langgraph_maker.ladder.climbing import Ladder, Rung
 from langgraph_maker.ladder.questions import Form, Question
 from langgraph_maker.ladder.reading import read_ladder
-from langgraph_maker.ladder.tiers import AskHuman, Audit, LadderLike, Tier
+from langgraph_maker.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier
 
-__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "Rung", "Tier", "read_ladder"]
+__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "Rung", "Split", "Tier", "read_ladder"]

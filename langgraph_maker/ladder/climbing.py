@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from langgraph_maker.ballot import canonical_bytes
 from langgraph_maker.climbing import gives_up
+from langgraph_maker.ladder.splitting import Splitting
 from langgraph_maker.margins import check_budget, in_words
 from langgraph_maker.models import Model
 from langgraph_maker.state import BallotState, Climb
@@ -17,13 +18,17 @@ __all__ = ["DISAGREED", "PLAIN", "START", "Ladder", "Rung", "restarted"]
 
 
 class Rung(NamedTuple):
-    """A tier as it is used: each vote is asked by the next of `turns`, pairs of a prompt and a model by number."""
+    """A tier as it is used: each vote is asked by the next of `turns`, pairs of a prompt and a model by number.
+
+    Where it `splits`, votes are on the steps of a finer chain.
+    """
 
     turns: Sequence[tuple[int, int]]
     temperature: float | None
     k: int
     samples: int | None
     carry: bool
+    splits: bool = False
 
     def turn(self, vote: int) -> tuple[int, int]:
         """Which prompt and which model the vote of this number has, counted from where the ballot began here."""
@@ -38,7 +43,8 @@ PLAIN = Rung([(0, 0)], None, 1, None, carry=False)
 class Ladder:
     """The rungs of a graph; `models` are those that they name, the run's first.
 
-    `error` is how often a step may be decided wrongly for its ballot not to climb, see `climbing.gives_up`.
+    `error` is how often a step may be decided wrongly for its ballot not to climb, see `climbing.gives_up`. `splitting`
+    knows the finer chains, where a rung asks for them.
     """
 
     rungs: Sequence[Rung]
@@ -48,6 +54,7 @@ class Ladder:
     share: float = 0.0
     error: float = 0.001
     described: Mapping[str, Any] = field(default_factory=dict)
+    splitting: Splitting | None = None
 
     @property
     def plain(self) -> bool:
@@ -96,8 +103,11 @@ class Ladder:
     def concerns(self, ballot: BallotState) -> bool:
         """Whether a ballot that was counted is not done with: it did not settle, or is to be audited.
 
-        What a higher tier decides is not audited: it was asked in another way already.
+        What a higher tier decides is not audited: it was asked in another way already. A finer step that is decided
+        is not yet the subtask.
         """
+        if "finer" in ballot:
+            return ballot["status"] in {"decided", "unresolved"}
         if ballot["status"] != "decided" or "human" in ballot:
             return ballot["status"] == "unresolved" and "human" not in ballot
         climb = ballot.get("climb") or START
@@ -106,9 +116,40 @@ class Ladder:
         confirmed = climb["audits"] > climb["disagreed"]
         return climb["tier"] == 0 and not confirmed and self.drawn_by_lot(ballot)
 
-    def fitting(self, ballot: BallotState) -> BallotState:
-        """The ballot, begun again where it is in an audit that is not asked for any more: no audit's vote decides."""
-        return restarted(ballot) if self.audit is None and ballot.get("climb", START)["held"] is not None else ballot
+    def fitting(self, ballot: BallotState, margin: int = 0) -> BallotState:
+        """The ballot, begun again where it is in what is not asked for any more, and its votes could not decide.
+
+        That is an audit, a finer chain, or one of which a step was decided by less than `margin`.
+        """
+        if self.audit is None and ballot.get("climb", START)["held"] is not None:
+            return restarted(ballot)
+        if (finer := ballot.get("finer")) is None:
+            return ballot
+        if not self.rung(ballot).splits:
+            return restarted(_left(ballot))
+        if finer["winners"] and finer["margin"] < margin:
+            return self.split(_afresh(_left(ballot), ballot["climb"], carry=True))
+        return ballot
+
+    def split(self, ballot: BallotState) -> BallotState:
+        """The ballot at the beginning of its finer chain, or above it where it has none."""
+        if self.splitting is None:
+            return ballot
+        finer = self.splitting.begin(ballot)
+        if isinstance(finer, str):
+            return self.climbed(ballot, self.place(ballot, finer))
+        return {**ballot, "finer": finer, "counts": {}, "votes": {}}
+
+    def stepped(self, ballot: BallotState) -> BallotState:
+        """What becomes of a ballot whose finer step is decided: the next step, the subtask decided, or given up."""
+        if self.splitting is None:
+            return ballot
+        after = self.splitting.after(ballot)
+        if isinstance(after, str):
+            return {**_left(ballot), "status": "unresolved", "climb": self.place(ballot, after)}
+        if "state" in after:
+            return {**_afresh(ballot, ballot["climb"]), "finer": after}  # type: ignore[typeddict-item]
+        return {**_left(ballot), "joined": after}
 
     def drawn_by_lot(self, ballot: BallotState) -> bool:
         """Whether a step is among those that are audited."""
@@ -121,8 +162,13 @@ class Ladder:
         It goes into an audit or comes out of it, climbs, waits for a human, or stays unresolved.
         """
         climb = ballot.get("climb") or START
-        if self.audit is None and climb["held"] is not None:
-            return self.fitting(ballot)
+        if (fitting := self.fitting(ballot)) is not ballot:
+            return fitting
+        if "finer" in ballot and ballot["status"] == "decided":
+            ballot = self.stepped(ballot)
+            if ballot["status"] != "unresolved":
+                return ballot
+            climb = ballot["climb"]
         if "climb" not in ballot and not self.has_more(ballot) and ballot["status"] == "unresolved":
             return ballot
         if ballot["status"] == "decided" and climb["held"] is None:
@@ -139,19 +185,29 @@ class Ladder:
             }
         elif not climb["why"]:
             climb = {**climb, "why": _why(ballot, climb)}
-        if climb["tier"] < len(self.rungs) - 1:
-            rung = self.rungs[climb["tier"] + 1]
-            return _afresh(ballot, {**climb, "tier": climb["tier"] + 1}, carry=rung.carry and held is None)
-        return {**ballot, "climb": climb, "status": "asking" if self.human else "unresolved"}
+        if (finer := ballot.get("finer")) is not None:
+            climb = {**climb, "why": f"finer step {len(finer['winners'])}: {climb['why']}"}
+            ballot = _left(ballot) if self.has_more(ballot) else ballot
+        return self.climbed(ballot, climb, carries=held is None)
+
+    def climbed(self, ballot: BallotState, climb: Climb, *, carries: bool = True) -> BallotState:
+        """A ballot that goes on in the next tier, waits for a human, or stays unresolved."""
+        if climb["tier"] >= len(self.rungs) - 1:
+            return {**ballot, "climb": climb, "status": "asking" if self.human else "unresolved"}
+        rung = self.rungs[climb["tier"] + 1]
+        after = _afresh(ballot, {**climb, "tier": climb["tier"] + 1}, carry=rung.splits or (rung.carry and carries))
+        return self.split(after) if rung.splits else after
 
 
 def restarted(ballot: BallotState) -> BallotState:
     """A ballot that begins again in the first tier, with what was drawn counted.
 
-    One that never left it goes on with its votes instead.
+    One that never left it goes on with its votes instead, and a finer chain from where it is.
     """
     if (climb := ballot.get("climb")) is None:
         return {**ballot, "status": "open"}
+    if "finer" in ballot:
+        return {**ballot, "status": "open", "climb": {**climb, "why": ""}}
     return _afresh(ballot, {**climb, "tier": 0, "held": None})
 
 
@@ -163,6 +219,7 @@ START: Climb = {
     "held": None,
     "audits": 0,
     "disagreed": 0,
+    "left": "",
     "why": "",
     "problem": "",
 }
@@ -175,6 +232,7 @@ def _afresh(ballot: BallotState, climb: Climb, *, carry: bool = False) -> Ballot
         "first": ballot["asked"],
         "drawn": ballot["samples"],
         "flagged": sum(ballot["flags"].values()),
+        "left": climb["why"],
         "why": "",
         "problem": "",
     }
@@ -182,6 +240,13 @@ def _afresh(ballot: BallotState, climb: Climb, *, carry: bool = False) -> Ballot
     after: BallotState = {**ballot, "counts": counts, "votes": votes, "status": "open", "climb": began}
     after.pop("human", None)
     return after
+
+
+def _left(ballot: BallotState) -> BallotState:
+    """The ballot without its finer chain, and with the votes that it had before."""
+    after = {**ballot, **ballot["finer"]["held"]}
+    del after["finer"]
+    return after  # type: ignore[return-value]
 
 
 def _both(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

@@ -9,9 +9,11 @@ from operator import index
 from typing import Any, Literal
 
 from langgraph_maker.ladder.climbing import Ladder, Rung
-from langgraph_maker.ladder.tiers import AskHuman, Audit, LadderLike, Tier, Variants
+from langgraph_maker.ladder.splitting import Splitting
+from langgraph_maker.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier, Variants
 from langgraph_maker.margins import check_budget
 from langgraph_maker.models import Model, model_name
+from langgraph_maker.task import Task
 
 __all__ = ["read_ladder"]
 
@@ -25,6 +27,7 @@ def read_ladder(
     steps: int | None = None,
     decorrelate: Literal["variants"] | None = None,
     audit: Audit | float | None = None,
+    task: Task | None = None,
 ) -> Ladder:
     """The rungs that a graph's options ask for.
 
@@ -38,11 +41,12 @@ def read_ladder(
         steps: How many steps it has, of which 95 % of runs are to get none wrong; None where that is not known.
         decorrelate: "variants" lets the votes of the first tier take all prompt variants in turns.
         audit: An `Audit`, or the share of steps that one is to see.
+        task: Whose subtasks a `Split` does in finer steps; None where there are none.
 
     Raises:
         ValueError: For an empty ladder, a tier like the one before, a variant that there is not, a k below the run's,
-            `AskHuman` below the top, or an audit that asks as the vote did.
-        TypeError: For what is no tier.
+            `AskHuman` below the top, a second `Split`, or an audit that asks as the vote did.
+        TypeError: For what is no tier, or a `Split` without a task that is `Splittable`.
     """
     tiers = _tiers(ladder, prompts, k)
     if decorrelate is not None:
@@ -50,11 +54,18 @@ def read_ladder(
     human = isinstance(tiers[-1], AskHuman)
     if any(isinstance(tier, AskHuman) for tier in tiers[:-1]):
         raise ValueError("AskHuman stands on top of a ladder: nothing comes after a human")
+    if sum(isinstance(tier, Split) for tier in tiers) > 1:
+        raise ValueError("Split() stands once in a ladder: the finer steps would be the same again")
     models: list[Model] = [model]
     rungs: list[Rung] = []
-    for place, tier in enumerate(tier for tier in tiers if isinstance(tier, Tier)):
+    for place, tier in enumerate(tier for tier in tiers if not isinstance(tier, AskHuman)):
+        if isinstance(tier, Split):  # as the first tier asks, and with the run's samples
+            rungs.append(rungs[0]._replace(samples=None, carry=False, splits=True))
+            continue
         rung = _rung(tier, f"tier {place}", models, k, prompts)
-        if rungs and _alike(rungs[-1], rung, k or 1):
+        if rung.carry and rungs and rungs[-1].splits:
+            raise ValueError(f"tier {place} has carry=True above Split(), whose votes are on other steps")
+        if (below := [one for one in rungs if not one.splits]) and _alike(below[-1], rung, k or 1):
             raise ValueError(
                 f"tier {place} of the ladder asks as the one before it does, which did not settle: give it other"
                 " variants, another model, temperature or k"
@@ -66,14 +77,15 @@ def read_ladder(
         second, share = _audit(audit, rungs[0], models, prompts), audit.share
     described = {"ladder": [_described(tier) for tier in tiers], "audit": share} if len(tiers) > 1 or audit else {}
     error = min(_ERROR, (1 - _TARGET) / steps) if steps else _ERROR
-    return Ladder(rungs, models, human, second, share, error, described)
+    splitting = Splitting(task) if any(rung.splits for rung in rungs) else None
+    return Ladder(rungs, models, human, second, share, error, described, splitting)
 
 
 _TARGET = 0.95
 _ERROR = 0.001
 
 
-def _spread(tiers: list[Tier | AskHuman], decorrelate: str, prompts: int) -> None:
+def _spread(tiers: list[Tier | Split | AskHuman], decorrelate: str, prompts: int) -> None:
     """Let the first tier take all prompts in turns, unless it says which."""
     if decorrelate != "variants":
         raise ValueError(f'decorrelate is "variants" or None, not {decorrelate!r}')
@@ -85,18 +97,20 @@ def _spread(tiers: list[Tier | AskHuman], decorrelate: str, prompts: int) -> Non
             del tiers[1]
 
 
-def _tiers(ladder: LadderLike, prompts: int, k: int | None) -> list[Tier | AskHuman]:
+def _tiers(ladder: LadderLike, prompts: int, k: int | None) -> list[Tier | Split | AskHuman]:
     if ladder is None:
         return [Tier()]
     if isinstance(ladder, str) and ladder in {"default", "human"}:
         return [*_default(prompts, k), *([AskHuman()] if ladder == "human" else [])]
     if isinstance(ladder, str) or not isinstance(ladder, Sequence):
-        raise TypeError(f'a ladder is a list of Tier(...) and AskHuman(), "default" or "human", not {ladder!r}')
+        raise TypeError(
+            f'a ladder is a list of Tier(...), Split() and AskHuman(), "default" or "human", not {ladder!r}'
+        )
     if not ladder:
         raise ValueError('the ladder is empty: give it a Tier, or take "default"')
     for tier in ladder:
-        if not isinstance(tier, (Tier, AskHuman)):
-            raise TypeError(f"a ladder holds Tier(...) and AskHuman(), not {tier!r}")
+        if not isinstance(tier, (Tier, Split, AskHuman)):
+            raise TypeError(f"a ladder holds Tier(...), Split() and AskHuman(), not {tier!r}")
     return [*ladder] if isinstance(ladder[0], Tier) else [Tier(), *ladder]
 
 
@@ -191,8 +205,10 @@ def _whole(value: object) -> bool:
     return not isinstance(value, bool)
 
 
-def _described(tier: Tier | AskHuman) -> dict[str, Any]:
+def _described(tier: Tier | Split | AskHuman) -> dict[str, Any]:
     """A tier for the record, models by their names."""
+    if isinstance(tier, Split):
+        return {"split": True}
     if isinstance(tier, AskHuman):
         return {"human": True}
     names = None if tier.model is None else [model_name(one) for one in _models(tier.model)]

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from langgraph_maker.models import Model
 
-__all__ = ["AskHuman", "Audit", "LadderLike", "Tier", "Variants"]
+__all__ = ["AskHuman", "Audit", "LadderLike", "Split", "Tier", "Variants"]
 
 Variants: TypeAlias = Literal["all"] | Sequence[int]
 """Prompt variants by number, taken in turns; variant 0 is the ordinary prompt."""
@@ -39,6 +39,17 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Split:
+    """Do the subtask in finer steps, which its task knows (`task.Splittable`), each decided by a vote of its own.
+
+    Each finer step is asked as the first tier asks, takes its margin or the run's if that is larger, and has the run's
+    samples; one that does not settle lets the subtask climb on. The votes that won are joined to one, which decides
+    the subtask once the task accepts it. It is for subtasks that do not settle: one on which a wrong answer wins does
+    not climb, but for an `Audit`.
+    """
+
+
+@dataclass(frozen=True)
 class AskHuman:
     """Ask a human, by LangGraph's `interrupt`. It stands on top of a ladder."""
 
@@ -62,6 +73,6 @@ class Audit:
     model: Model | Sequence[Model] | None = None
 
 
-LadderLike: TypeAlias = Sequence[Tier | AskHuman] | Literal["default", "human"] | None
+LadderLike: TypeAlias = Sequence[Tier | Split | AskHuman] | Literal["default", "human"] | None
 """The tiers from the first on; "default" for one that needs no settings, "human" for that with a human on top; None for
 a single plain tier."""

@@ -83,7 +83,7 @@ class _Escalate:
             climb, was = new.get("climb", START), old.get("climb", START)
             disagreed = climb["disagreed"] > was["disagreed"]
             if disagreed or climb["tier"] > was["tier"]:
-                why = DISAGREED if disagreed else was["why"] or in_full(old)
+                why = DISAGREED if disagreed else climb["left"] or climb["why"]
                 yield {
                     "event": "maker.climb",
                     "run_id": run_id,

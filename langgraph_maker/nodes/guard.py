@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Parameter, signature
 from typing import Any
 
@@ -14,13 +14,15 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_maker import prices
 from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
 from langgraph_maker.errors import NotJSONError
+from langgraph_maker.ladder.splitting import Splitting
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated
 from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
+from langgraph_maker.task import Task
 
-__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "reader"]
+__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "reader", "validating"]
 
 Parse = Callable[[Any], Any]
 """ψ: from a response's text, or from the whole `AIMessage`, to a vote."""
@@ -44,6 +46,7 @@ def guard_node(
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     price: Price | None = None,
     compares: bool = True,
+    splitting: Splitting | None = None,
 ) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
@@ -62,6 +65,7 @@ def guard_node(
         price: What the tokens cost; None for the list price of the model that a response names.
         compares: Whether to note which of a ballot's first answers are the same text, as an alarm asks: only where
             they are asked by the same prompt.
+        splitting: Knows the tasks of finer chains, which their steps' responses are judged by.
 
     Raises:
         TypeError: For a `parse` or `key` that is none.
@@ -70,7 +74,7 @@ def guard_node(
         raise TypeError(f"parse is a function from a response's text, or from the message, to a vote, not {parse!r}")
     check_key(key)
     rules = red_flags if red_flags is not None else AnyOf()
-    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares)
+    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares, splitting)
     return Node("guard", role.guard)
 
 
@@ -102,6 +106,22 @@ def reader(
     return read
 
 
+def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
+    """What `task.validate` says of a vote; one that the task cannot be moved on by is flagged before it is counted."""
+
+    def validate(state: Any, vote: Any) -> RedFlag | None:
+        if (flag := task.validate(state, vote)) is None:
+            try:
+                task.advance(state, vote)
+            except (RedFlag, ValueError):
+                raise
+            except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
+                return None
+        return flag
+
+    return validate
+
+
 @dataclass(frozen=True)
 class _Guard:
     parse: Parse
@@ -111,14 +131,25 @@ class _Guard:
     rules: RuleLike
     price: Price | None
     compares: bool
+    splitting: Splitting | None = None
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         return {
-            "ballots": [self.judge(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]],
+            "ballots": [
+                self.of(ballot).judge(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]
+            ],
         }
 
+    def of(self, ballot: BallotState) -> _Guard:
+        """What judges responses to this ballot: by its finer chain, while it has one."""
+        if "finer" not in ballot or self.splitting is None:
+            return self
+        chain = self.splitting.chain(ballot)
+        whole = _takes_message(chain.parse)
+        return replace(self, parse=chain.parse, whole=whole, key=chain.vote_key, validate=validating(chain))
+
     def judge(self, ballot: BallotState) -> BallotState:
-        state, used = ballot["state"], [ballot["usage"]]
+        state, used = ballot["finer"]["state"] if "finer" in ballot else ballot["state"], [ballot["usage"]]
         seen: dict[str, Verdict] = {}  # answers agree more often than not
         known = {**ballot.get("known", {})}
         key = key_function(self.key, known)

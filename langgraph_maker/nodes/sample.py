@@ -154,7 +154,7 @@ class _Sample:
     def plan(self, state: VotingState) -> _Round:
         """What to issue: the samples that were lost, and those that each open ballot lacks."""
         ballots, begun = _ballots(state)
-        ballots = [self.ladder.fitting(ballot) for ballot in ballots]
+        ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "finer" in ballot else 0) for ballot in ballots]
         if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
             own = margins(self.k, self.max_samples, overrides())
             ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
@@ -199,7 +199,7 @@ class _Sample:
         for number in due:
             variant, model = rung.turn(number - first)
             if variant not in messages:
-                messages[variant] = self.messages(variant, ballot["state"])
+                messages[variant] = self.messages(variant, ballot)
             temperature = self.temperature if number > first else self.first_temperature
             if rung.temperature is not None:
                 temperature = rung.temperature
@@ -208,8 +208,11 @@ class _Sample:
             )
         return requests
 
-    def messages(self, variant: int, state: Any) -> Sequence[BaseMessage]:
-        asked = self.prompts[variant](state)
+    def messages(self, variant: int, ballot: BallotState) -> Sequence[BaseMessage]:
+        if "finer" in ballot and self.ladder.splitting is not None:
+            asked: Sequence[BaseMessage] | str = self.ladder.splitting.prompt(ballot, variant)
+        else:
+            asked = self.prompts[variant](ballot["state"])
         if not isinstance(asked, Sequence):
             raise TypeError(f"prompt returned {asked!r}: what it returns is a text or a list of messages")
         return [HumanMessage(asked)] if isinstance(asked, str) else asked

@@ -61,6 +61,7 @@ def told_step(run_id: str, entry: Entry, ballot: BallotState | None) -> Step:
         "vote": entry["vote"],
         "counts": [] if ballot is None else _counts(ballot),
         "margin": entry["margin"],
+        "finer": entry["finer"],
         "samples": entry["samples"],
         "flags": entry["flags"],
         "rounds": entry["rounds"],

@@ -31,6 +31,7 @@ def nothing() -> Totals:
         "lost_times_votes": 0,
         "climbed": 0,
         "by_human": 0,
+        "by_split": 0,
         "audits": 0,
         "disagreed": 0,
         "drifted": 0,
@@ -71,8 +72,11 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
         _count(totals["samples_per_step"], samples)
         if entry["flags"]:
             _add_flags(totals, entry["flags"])
+            totals["flagged_steps"] += not entry["finer"]  # so many samples would be an alarm
         if entry["human"]:  # no vote of a model decided it
             totals["by_human"] += 1
+        elif entry["finer"]:  # votes on other steps did
+            totals["by_split"] += 1
         else:
             totals["votes"] += votes
             _count(totals["votes_per_step"], votes)
@@ -101,7 +105,6 @@ def _add_flags(totals: Totals, flags: dict[str, int]) -> None:
     for reason, count in flags.items():
         totals["flags"][reason] = totals["flags"].get(reason, 0) + count
         totals["flagged"] += count
-    totals["flagged_steps"] += 1
 
 
 def _add_lost(totals: Totals, entry: Entry) -> None:

@@ -169,6 +169,8 @@ def _won(ballot: BallotState) -> Verdict:
     """The key and the vote that a decided ballot was won by."""
     if (human := ballot.get("human")) is not None:
         return human
+    if (joined := ballot.get("joined")) is not None:
+        return {"key": joined["key"], "vote": joined["vote"]}
     counts = ballot["counts"]
     winner = max(counts, key=counts.__getitem__) if len(counts) > 1 else next(iter(counts))
     return {"key": winner, "vote": ballot["votes"][winner]}
@@ -176,13 +178,15 @@ def _won(ballot: BallotState) -> Verdict:
 
 def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: str) -> Entry:
     climb, human, counts, winner = ballot.get("climb"), "human" in ballot, ballot["counts"], won["key"]
+    joined = ballot.get("joined")
+    voted = not human and joined is None
     return {
         "step": lane["step"],
         "vote": won["vote"],
-        "votes": sum(counts.values()),
-        "winner_votes": counts.get(winner, 0),
-        "margin": 0 if human else Ballot.resume(1, counts, ballot["votes"]).margin,
-        "drifted": drifted(ballot, winner) if len(counts) > 1 and not human else 0,
+        "votes": joined["votes"] if joined else sum(counts.values()),
+        "winner_votes": joined["winner_votes"] if joined else counts.get(winner, 0),
+        "margin": joined["margin"] if joined else Ballot.resume(1, counts, ballot["votes"]).margin if voted else 0,
+        "drifted": drifted(ballot, winner) if len(counts) > 1 and voted else 0,
         "alike": ballot.get("alike", 0),
         "samples": ballot["samples"],
         "flags": ballot["flags"],
@@ -190,6 +194,7 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: s
         "cancelled": ballot["asked"] - ballot["samples"],
         "tier": climb["tier"] if climb else 0,
         "human": human,
+        "finer": joined["steps"] if joined else 0,
         "audits": climb["audits"] if climb else 0,
         "disagreed": climb["disagreed"] if climb else 0,
         **ballot["usage"],

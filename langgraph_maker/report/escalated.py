@@ -61,6 +61,7 @@ def ladder(found: Numbers) -> Child:
     return (
         figures(
             ("decided above the first tier", f"{totals['climbed']:,}"),
+            ("decided in finer steps", f"{totals['by_split']:,}"),
             ("decided by a human", f"{totals['by_human']:,}"),
             ("audited, asked again in another way", f"{totals['audits']:,}"),
             ("of these did not agree", f"{totals['disagreed']:,}"),

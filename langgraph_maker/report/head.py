@@ -58,11 +58,12 @@ def _outcome(found: Numbers) -> str:
 
 
 def _led(found: Numbers) -> str:
-    lead, human = found["least_margin"], found["totals"]["by_human"]
+    lead, totals = found["least_margin"], found["totals"]
+    ways = [(totals["by_human"], "by a human"), (totals["by_split"], "in finer steps")]
+    other = [f"{steps:,} {way}" for steps, way in ways if steps]
     if lead is None:
-        return ", by a human" if human else ""
-    each = f"{human:,} by a human and each other" if human else "each"
-    return f", {each} by a lead of at least {counted(lead, 'vote')}"
+        return f", {' and '.join(other)}" if other else ""
+    return f", {', '.join(other)}{' and each other' if other else 'each'} by a lead of at least {counted(lead, 'vote')}"
 
 
 def _reason(found: Numbers) -> str:
@@ -101,8 +102,9 @@ def _guarantee(found: Numbers) -> Html:
         else ""
     )
     human = ", but for those that a human decided" if found["totals"]["by_human"] else ""
+    split = " Where a step was done in finer steps, each of these was." if found["totals"]["by_split"] else ""
     return note(
-        f"{asked}{raised} over every other answer decides a step; no step is decided by less{human}. Flagged responses"
-        " never vote. No known solution was consulted. Errors that repeat are not corrected: where a model gives the"
-        f" same wrong answer more often than the right one, voting confirms it.{lanes}"
+        f"{asked}{raised} over every other answer decides a step; no step is decided by less{human}.{split} Flagged"
+        " responses never vote. No known solution was consulted. Errors that repeat are not corrected: where a model"
+        f" gives the same wrong answer more often than the right one, voting confirms it.{lanes}"
     )

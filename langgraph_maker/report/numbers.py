@@ -34,10 +34,14 @@ _MOVES: Mapping[str, Callable[[Mapping[str, Any], int], Moves | None]] = {"hanoi
 
 
 class OpenBallot(TypedDict):
-    """A step that is not decided: what its ballot has counted so far, the most frequent vote first."""
+    """A step that is not decided: what its ballot has counted so far, the most frequent vote first.
+
+    Where it is done in finer steps, these are votes on the one of them that `finer` is the number of, from 0.
+    """
 
     step: int
     status: str
+    finer: int | None
     counts: list[VoteCount]
     samples: int
     flags: dict[str, int]
@@ -247,6 +251,7 @@ def _shown(ballots: list[BallotState]) -> list[OpenBallot]:
         {
             "step": int(ballot["id"]),
             "status": ballot["status"],
+            "finer": len(ballot["finer"]["winners"]) if "finer" in ballot else None,
             "counts": sorted(
                 ({"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()),
                 key=lambda counted: -counted["count"],

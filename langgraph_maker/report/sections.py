@@ -57,7 +57,7 @@ def under_way(found: Numbers) -> Child:
         return ""
     rows: list[list[Child]] = [
         [
-            f"{ballot['step']:,}",
+            f"{ballot['step']:,}" + ("" if ballot["finer"] is None else f", finer step {ballot['finer']:,}"),
             f"{ballot['samples']:,}",
             [
                 h("div", h("b", f"{cast['count']:,} × "), h("code", markup.shown(cast["vote"])))
@@ -172,7 +172,8 @@ def undecided(found: Numbers) -> Child:
     )
     totals = found["totals"]
     several = (
-        " Steps that climbed the ladder, were audited or decided by a human count with the samples of all their votes,"
+        " Steps that climbed the ladder, were audited, split or decided by a human count with the samples of all their"
+        " votes,"
         " of which the line knows but one."
         if law and (totals["climbed"] or totals["audits"] or totals["by_human"])
         else ""
@@ -223,9 +224,13 @@ _COLUMNS: Mapping[str, Callable[[Entry], Child]] = {
 _CLIMBING: Mapping[str, Callable[[Entry], Child]] = {
     "tier, from 0": lambda entry: f"{entry['tier']:,}",
     "audits, disagreed": lambda entry: f"{entry['audits']:,}, {entry['disagreed']:,}",
-    "by": lambda entry: "a human" if entry["human"] else "vote",
+    "by": lambda entry: "a human" if entry["human"] else _finer(entry["finer"]) if entry["finer"] else "vote",
 }
 """What more is shown where there is a ladder or an audit."""
+
+
+def _finer(steps: int) -> str:
+    return f"{counted(steps, 'finer step')}, with all their votes and the least of their leads"
 
 
 def _flagged(flags: dict[str, int]) -> str:
@@ -242,6 +247,7 @@ def flags(found: Numbers) -> Child:
         rows.append((f"{len(reasons) - _ROWS:,} other reasons", sum(count for _, count in reasons[_ROWS:])))
     share = percent(found["flagged"], found["samples"])
     hit = counted(found["totals"]["flagged_steps"] + found["open"]["flagged_steps"], "step")
+    hit += " and those done in finer steps" if found["totals"]["by_split"] else ""
     return (
         bars(rows, of=found["flagged"], named=True),
         note(f"{counted(found['flagged'], 'sample')}, {share} of all, in {hit}."),

@@ -1,0 +1,128 @@
+"""A subtask in finer steps: where its chain begins, goes on, and is joined to the subtask's vote."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Final
+
+from langchain_core.messages import BaseMessage
+
+from langgraph_maker.ballot import Ballot, canonical, plain
+from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.state import BallotState, Finer, Held, Joined
+from langgraph_maker.task import Splittable, Task, Varied, Vote
+
+__all__ = ["LONGEST", "Splitting"]
+
+LONGEST: Final = 256
+"""Finer steps that a subtask may have: their votes are kept together until they are joined."""
+_REMEMBERED: Final = 256
+
+
+class Splitting:
+    """The finer chains of a task's subtasks. What is wrong with one is said in words: the subtask then climbs on.
+
+    Raises:
+        TypeError: For a task that is not `Splittable`.
+    """
+
+    def __init__(self, task: Task | None) -> None:
+        if not isinstance(task, Splittable):
+            raise TypeError(
+                "the ladder holds Split(), and "
+                + (
+                    f"{task.name} knows no finer steps"
+                    if task is not None
+                    else "there is no task that knows finer steps"
+                )
+                + ": give a maker graph a task with split(state) -> Task and join(state, votes) -> Vote, such as a"
+                " chain with steps_per_subtask, or leave Split() out"
+            )
+        self.task: Any = task
+        self.chains: OrderedDict[str, Task] = OrderedDict()
+
+    def chain(self, ballot: BallotState) -> Task:
+        """The finer chain of a ballot's subtask."""
+        key = canonical(ballot["state"])
+        chain = self.chains.pop(key, None)
+        if chain is None:
+            chain = self.task.split(ballot["state"])
+            if not isinstance(chain, Task):
+                raise TypeError(f"what it returned is no Task: {chain!r:.200}")
+        self.chains[key] = chain
+        if len(self.chains) > _REMEMBERED:
+            self.chains.popitem(last=False)
+        return chain
+
+    def prompt(self, ballot: BallotState, variant: int) -> list[BaseMessage]:
+        """φ of the next finer step, in this way where the chain has so many."""
+        chain, state = self.chain(ballot), ballot["finer"]["state"]
+        varied = isinstance(chain, Varied) and variant < chain.variants
+        return chain.prompt(state, variant) if varied else chain.prompt(state)  # type: ignore[call-arg]
+
+    def begin(self, ballot: BallotState) -> Finer | str:
+        """The start of a finer chain, or why there is none."""
+        try:
+            chain = self.chain(ballot)
+            state = plain(chain.initial_state())
+            if chain.is_done(state):
+                return "it cannot be split: split(state) gave a chain of no steps"
+        except Exception as error:  # noqa: BLE001 - nothing that is paid for is lost by it
+            return f"it cannot be split: split(state) failed: {_in_words(error)}"
+        if (chain.steps or 1) > LONGEST:
+            return f"it cannot be split: split(state) gave a chain of {chain.steps:,} steps, and {LONGEST} are the most"
+        held: Held = {"counts": ballot["counts"], "votes": ballot["votes"]}
+        return {"state": state, "winners": [], "margin": 0, "votes": 0, "winner_votes": 0, "held": held}
+
+    def after(self, ballot: BallotState) -> Finer | Joined | str:
+        """What follows a finer step that is decided: the next one, the vote they are joined to, or what is wrong."""
+        finer, counts = ballot["finer"], ballot["counts"]
+        winner = max(counts, key=counts.__getitem__)
+        winners = [*finer["winners"], ballot["votes"][winner]]
+        margin = Ballot.resume(1, counts, ballot["votes"]).margin
+        margin = min(margin, finer["margin"]) if finer["winners"] else margin
+        votes, winner_votes = finer["votes"] + sum(counts.values()), finer["winner_votes"] + counts[winner]
+        try:
+            chain = self.chain(ballot)
+            state = plain(chain.advance(finer["state"], winners[-1]))
+            done = chain.is_done(state)
+        except Exception as error:  # noqa: BLE001
+            return f"nothing follows from finer step {len(finer['winners'])}: {_in_words(error)}"
+        if done:
+            return self._joined(ballot["state"], winners, margin, votes, winner_votes)
+        if len(winners) >= min(chain.steps or LONGEST, LONGEST):
+            return f"its {len(winners)} finer steps are decided, and do not end it (wrong_end)"
+        return {
+            "state": state,
+            "winners": winners,
+            "margin": margin,
+            "votes": votes,
+            "winner_votes": winner_votes,
+            "held": finer["held"],
+        }
+
+    def _joined(self, state: Any, winners: list[Any], margin: int, votes: int, winner_votes: int) -> Joined | str:
+        """The vote of the subtask, if the task accepts it as an answer."""
+        try:
+            vote = self.task.join(state, winners)
+            if not isinstance(vote, dict) or not vote.keys() >= Vote.__annotations__.keys():
+                return (
+                    f"the finer steps make no answer: join(state, votes) gave no action and next state: {vote!r:.200}"
+                )
+            if (flag := self.task.validate(state, vote)) is not None:
+                return f"the finer steps make no answer: {flag}"
+            plain(self.task.advance(state, vote))
+            return {
+                "key": self.task.vote_key(vote),
+                "vote": plain(vote),
+                "steps": len(winners),
+                "margin": margin,
+                "votes": votes,
+                "winner_votes": winner_votes,
+            }
+        except Exception as error:  # noqa: BLE001
+            return f"the finer steps make no answer: {_in_words(error)}"
+
+
+def _in_words(error: Exception) -> str:
+    return (str(error) if isinstance(error, RedFlag) else f"{type(error).__name__}: {error}")[:300]
