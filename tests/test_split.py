@@ -320,6 +320,23 @@ class TestHonest:
         assert {one["vote"]["next_state"] for one in step["counts"]} == {10, 11}, "what did not settle it"
         assert told[-2]["totals"]["by_split"] == 1
 
+    def test_an_error_that_an_audit_finds_is_mended_in_finer_steps(self) -> None:
+        class Varied(Tens):
+            variants = 2
+
+            def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
+                return [HumanMessage(f"{state} {'and 10' * variant or 'by ten'}")]
+
+        def answer(request: Request) -> str:
+            repeats = request.messages[0].text == "10 by ten"
+            return "21" if repeats else level()(request)
+
+        store = InMemoryStore()
+        run = solve(Varied(), Scripted(answer), k=3, store=store, run_id="a", ladder=LADDER, audit=1.0)
+        assert (run.status, run.final_state) == ("solved", 30)
+        entry = entry_of(store, 1)
+        assert (entry["audits"], entry["disagreed"], entry["finer"]) == (1, 1, 10)
+
     def test_it_is_not_audited(self) -> None:
         class Varied(Tens):
             variants = 2
