@@ -227,7 +227,7 @@ def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
         there = f"open are {', '.join(asked)}" if asked else "it has none"
         raise ValueError(f"run {run_id!r} has no open question {question_id!r}: {there}")
     check_form(form, len(asked[question_id]["candidates"]))
-    store.batch([records.put_answer(run_id, int(question_id), form)])
+    store.batch([records.put_answer(run_id, question_id, form)])
 
 
 def delete(store: BaseStore, run_id: str) -> None:
@@ -243,7 +243,7 @@ def delete(store: BaseStore, run_id: str) -> None:
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
             store.batch([records.put_open(run_id, step, None) for step in batch])
-            store.batch([records.put_answer(run_id, step, None) for step in batch])
+            store.batch([records.put_answer(run_id, str(step), None) for step in batch])
     where = records.calibration(run_id)
     store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
     store.batch([records.put_raised(run_id, None), records.put_alarms(run_id, None), records.drop_header(run_id)])

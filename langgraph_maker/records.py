@@ -265,15 +265,15 @@ def read_raised(item: Item | None, run_id: str) -> int:
 _RAISED: Final = "raised"
 
 
-def get_answer(run_id: str, step: int) -> GetOp:
-    """Asks for a human's answer to the question about `step`."""
-    return GetOp(namespace(run_id), f"answer-{step:012d}", refresh_ttl=False)
+def get_answer(run_id: str, question_id: str) -> GetOp:
+    """Asks for a human's answer to a question, which is named by its step."""
+    return GetOp(namespace(run_id), f"answer-{question_id:0>12}", refresh_ttl=False)
 
 
-def put_answer(run_id: str, step: int, form: Any) -> PutOp:
+def put_answer(run_id: str, question_id: str, form: Any) -> PutOp:
     """Keeps a human's answer until the run goes on, or removes it."""
     value = None if form is None else {"form": json.dumps(form)}
-    return PutOp(namespace(run_id), f"answer-{step:012d}", value, index=False)
+    return PutOp(namespace(run_id), f"answer-{question_id:0>12}", value, index=False)
 
 
 def read_answer(item: Item | None) -> Any:
