@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal, NotRequired
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -115,7 +115,8 @@ class Session(TypedDict):
 class Header(TypedDict):
     """What a run is: fixed are the task, its parameters and k. `outcome` is how it stood when it last ended.
 
-    `k` is "by step" where each step has its own. `stride` is how its entries' keys are laid out, see `ONE_LANE`.
+    `k` is "by step" where each step has its own. `stride` is how its entries' keys are laid out, see `ONE_LANE`. `kind`
+    is "tree" for a recursive run, which has no entries, and a record for each node instead.
     """
 
     format: int
@@ -126,6 +127,7 @@ class Header(TypedDict):
     stride: int
     sessions: list[Session]
     outcome: dict[str, Any]
+    kind: NotRequired[Literal["tree"]]
 
 
 def check_id(run_id: object) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from langgraph.store.base import BaseStore
 from rich.markup import escape
 from rich.table import Table
 
 from langgraph_maker import journal
 from langgraph_maker.cli.shell import ERROR, USAGE, app, out, told
+from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import default_db, is_postgres, open_store, shown
 
 __all__ = ["runs"]
@@ -41,8 +43,16 @@ def runs(
                 escape(f"{header['task']} ({parameters})"),
                 str(header["k"]),
                 status,
-                f"{journal.steps(store, header['run_id']):,}" if status != "unreadable" else "?",
+                _done(store, header),
                 header["sessions"][0]["began"] if header["sessions"] else "?",
             )
         out.print(table if table.row_count else f"no runs in {escape(shown(db))}")
         out.print("to go on with one: the command that began it, with --run-id and the same --db")
+
+
+def _done(store: BaseStore, header: journal.Header) -> str:
+    try:
+        done = f"{journal.steps(store, header['run_id']):,}"
+    except JournalError:
+        return "?"
+    return f"{done} stages" if header.get("kind") == "tree" else done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from langgraph_maker.nodes.tally import decision
 from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.growth import in_short, unsettled
 from langgraph_maker.recursion.limits import Limits
-from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, sums, written
+from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, listed, sums, written
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.recursion.state import RecursiveState, TreeDone, Unsettled
 from langgraph_maker.recursion.tree import ROOT, Tree, ask, depth, place, planted, waiting
@@ -33,13 +33,16 @@ from langgraph_maker.state import no_usage
 __all__ = ["frontier_node"]
 
 
-def frontier_node(*, k: int, limits: Limits, asks: bool) -> GraphNode:
+def frontier_node(
+    *, k: int, limits: Limits, accept: Callable[[str], None], asks: bool, settings: Mapping[str, Any]
+) -> GraphNode:
     """Gather all that waits for a vote, whatever its stage and place, or end the run.
 
     Where a human may be asked (`asks`) it takes a store or a checkpointer to keep the question; what waits for the
-    answer holds up nothing that can go on without it.
+    answer holds up nothing that can go on without it. `accept` is as `Stages` has it; `settings` are recorded for each
+    process.
     """
-    role = _Frontier(k, limits, asks)
+    role = _Frontier(k, limits, accept, asks, settings)
     return GraphNode("frontier", role.frontier, role.afrontier)
 
 
@@ -47,7 +50,9 @@ def frontier_node(*, k: int, limits: Limits, asks: bool) -> GraphNode:
 class _Frontier:
     k: int
     limits: Limits
+    accept: Callable[[str], None]
     asks: bool
+    settings: Mapping[str, Any]
 
     def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
         role, run_id, store = self.asked(), run_id_of(state, config), get_store()
@@ -70,6 +75,7 @@ class _Frontier:
         if not isinstance(problem, str) or not problem.strip():
             raise ValueError('there is nothing to solve: begin a run with {"problem": "…"}')
         plain(problem)  # or no store could keep it
+        self.accept(problem)
         counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
         return {"tree": planted(problem), "ballots": [], "counts": counts}
 
@@ -94,10 +100,12 @@ class _Frontier:
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
         here, begun = self.here(state, run_id), (yield from head(run_id))
         at = here["counts"]["rounds"] if here else 0
+        entered = run_id not in self.limits.clocks
         if begun is None and here is not None:
             raise JournalError(_AHEAD.format(run_id=run_id, at=at, why="the store holds no such run"))
         if begun is None:
             here = self.begin(state)
+            yield from listed(run_id, self.fixed(here["tree"]), self.settings)
             yield written(run_id, self.fixed(here["tree"]), here, {})
         else:
             self.check(f"run {run_id!r}", state, begun["fixed"])
@@ -109,6 +117,8 @@ class _Frontier:
                 here["ballots"] = reopened(here["ballots"])
             else:
                 alone(run_id, begun, at, here["tree"])
+            if entered:
+                yield from listed(run_id, begun["fixed"], self.settings)
         given = state.get("answers") or {}
         check_answers(given, here["ballots"])
         if given:
@@ -119,6 +129,8 @@ class _Frontier:
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
             held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
             yield written(run_id, self.fixed(held["tree"]), held, here["tree"], outcome)
+            ended = {"status": outcome["status"], "reason": outcome["reason"]}
+            yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update
 
     def go_on(self, state: RecursiveState, run_id: str, held: Held) -> dict[str, Any]:

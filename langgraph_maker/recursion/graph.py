@@ -12,6 +12,7 @@ from langgraph.types import Send
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import check_cost
 from langgraph_maker.ladder import LadderLike, read_ladder
+from langgraph_maker.margins import check_budget
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.nodes.ask import ask_node
@@ -177,6 +178,18 @@ def create_recursive_maker(
     ).add_edge("tally", END)
     grow = grow_node(stages, k=k, ladder=rungs, proposals=whole("proposals", proposals), limits=limits)
 
+    settings = {
+        "model": model_name(model),
+        "comparable": comparable,
+        "proposals": proposals,
+        "first_temperature": first_temperature,
+        "temperature": temperature,
+        "max_samples": check_budget(max_samples, k),
+        **{name: value for name, value in vars(limits).items() if name not in {"stop", "clocks"}},
+        **rungs.described,
+    }
+    frontier = frontier_node(k=k, limits=limits, accept=stages.accept, asks=rungs.human, settings=settings)
+
     def after_frontier(state: RecursiveState) -> Any:
         if state["status"] == "waiting":
             return [Send("ask", question) for question in state["questions"]]
@@ -189,7 +202,7 @@ def create_recursive_maker(
 
     builder = (
         StateGraph(RecursiveState, MakerContext, input_schema=RecursiveInput, output_schema=RecursiveOutput)
-        .add_node("frontier", closing(pool, frontier_node(k=k, limits=limits, asks=rungs.human)))
+        .add_node("frontier", closing(pool, frontier))
         .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
         .add_node("escalate", escalate_node(rungs, answers(stages, validate, red_flags)))
         .add_node("grow", closing(pool, grow))

@@ -156,6 +156,12 @@ class Stages:
     tools: bool = True
     paraphrases: Sequence[Mapping[Stage, str]] = ()
 
+    def accept(self, problem: str) -> None:
+        """Raise a `ValueError` for a problem that cannot be solved this way, before anything is asked.
+
+        The default takes every problem.
+        """
+
     def ask(self, question: Question, variant: int = 0) -> Sequence[BaseMessage] | str:
         """φ: all that a microagent sees of a question."""
         stage = question["stage"]
