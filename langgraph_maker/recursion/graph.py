@@ -9,6 +9,7 @@ from typing import Any, Literal
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
+from langgraph_maker.ballot import check_margin
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import check_cost
 from langgraph_maker.ladder import LadderLike, read_ladder
@@ -143,7 +144,9 @@ def create_recursive_maker(
 
     climbed = read_ladder(ladder, model=model, k=k, prompts=1 + len(stages.paraphrases))
     candidates_for = frozenset({"propose"} if comparable else {"propose", "solve", "compose"})
-    rungs = Choosing(**vars(climbed), candidates_for=candidates_for)
+    rungs = Choosing(
+        **vars(climbed), k=check_margin(k), candidates_for=candidates_for, proposals=whole("proposals", proposals)
+    )
     sampler = Asking(rungs.models, stages, token_allowance(red_flags))
     longest = float("inf") if limits.deadline is None else max(limits.deadline, 0.001)
     pool = Pool(
@@ -176,7 +179,7 @@ def create_recursive_maker(
         ),
         tally=tally_node(k=k, max_samples=max_samples, ladder=rungs, decisions=False),
     ).add_edge("tally", END)
-    grow = grow_node(stages, k=k, ladder=rungs, proposals=whole("proposals", proposals), limits=limits)
+    grow = grow_node(stages, ladder=rungs, limits=limits)
 
     settings = {
         "model": model_name(model),

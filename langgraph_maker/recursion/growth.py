@@ -34,7 +34,9 @@ __all__ = ["Choosing", "escalate_node", "grow_node", "in_short", "unsettled"]
 class Choosing(Ladder):
     """A ladder for stages some of which give candidates: that their answers run level is no reason to climb."""
 
+    k: int = 1
     candidates_for: AbstractSet[str] = frozenset()
+    proposals: int = 1
 
     def gives_up(self, ballot: BallotState, k: int) -> str:
         """Why an open ballot should climb, if it should; one for candidates for its flags alone."""
@@ -42,8 +44,19 @@ class Choosing(Ladder):
             ballot = {**ballot, "counts": {"": sum(ballot["counts"].values())}}
         return super().gives_up(ballot, k)
 
+    def concerns(self, ballot: BallotState) -> bool:
+        """Whether a ballot that was counted is not done with; one that has candidates enough is."""
+        return super().concerns(ballot) and not self.enough(ballot)
 
-def grow_node(stages: Stages, *, k: int, ladder: Choosing, proposals: int, limits: Limits) -> GraphNode:
+    def enough(self, ballot: BallotState) -> bool:
+        """Whether a question whose answers are candidates has as many as were asked for, and none that leads by k."""
+        if ballot["state"]["stage"] not in self.candidates_for or ballot["status"] == "decided" or "human" in ballot:
+            return False
+        least, _ = self.terms(ballot, overrides().get("k", self.k), None)
+        return not unanswered(ballot) and sum(ballot["counts"].values()) >= max(self.proposals, least)
+
+
+def grow_node(stages: Stages, *, ladder: Choosing, limits: Limits) -> GraphNode:
     """Commit every decided ballot; where answers are candidates, hand them on once there are enough.
 
     A ballot that decided what is beyond a limit is kept as it is, for a larger one; a human, where the ladder has one,
@@ -51,7 +64,7 @@ def grow_node(stages: Stages, *, k: int, ladder: Choosing, proposals: int, limit
 
     With a store, what was decided is journalled before it counts as done, and so is what open ballots have counted.
     """
-    role = _Grow(stages, k, ladder, proposals, limits)
+    role = _Grow(stages, ladder, limits)
     return GraphNode("grow", role.grow, role.agrow)
 
 
@@ -78,9 +91,7 @@ def escalate_node(ladder: Ladder, read: Read) -> GraphNode:
 @dataclass(frozen=True)
 class _Grow:
     stages: Stages
-    k: int
     ladder: Choosing
-    proposals: int
     limits: Limits
 
     def grow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
@@ -124,7 +135,7 @@ class _Grow:
                     asked += [ballot["id"]] if overruled else []
                     continue
                 after = grow(tree, node["id"], vote, self.stages.key)
-            elif self.enough(ballot):
+            elif self.ladder.enough(ballot):
                 vote, candidates = None, len(ballot["votes"])
                 after = offer(tree, node["id"], ballot["votes"].values())
             else:
@@ -139,13 +150,6 @@ class _Grow:
         ]
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
         return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events
-
-    def enough(self, ballot: BallotState) -> bool:
-        """Whether a question whose answers are candidates has as many as were asked for."""
-        if ballot["state"]["stage"] not in self.ladder.candidates_for or ballot["status"] != "open":
-            return False
-        least, _ = self.ladder.terms(ballot, overrides().get("k", self.k), None)
-        return not unanswered(ballot) and sum(ballot["counts"].values()) >= max(self.proposals, least)
 
 
 def _asking(ballot: BallotState, why: str) -> BallotState:

@@ -191,7 +191,7 @@ def _head(found: TreeNumbers) -> Html:
 def _outcome(found: TreeNumbers) -> Child:
     if found["status"] == "solved":
         lead = found["least_margin"]
-        led = "" if lead is None else f" Each vote was led by at least {counted(lead, 'vote')}."
+        led = "" if lead is None else f" Each vote was won by a lead of at least {counted(lead, 'vote')}."
         return "The answer is ", h("code", markup.shown(found["answer"], 1000)), f".{led}"
     if found["status"] == "unfinished":
         return "It goes on as this is written, or broke off without a word; under the same run id it goes on."
