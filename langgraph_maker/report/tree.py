@@ -115,6 +115,7 @@ def tree_numbers(store: BaseStore, run_id: str) -> TreeNumbers:
 
 _ROWS: Final = 20
 _NODES: Final = 2000
+_DEEPEST: Final = 50
 
 
 def _open(ballot: BallotState) -> OpenStage:
@@ -227,7 +228,7 @@ def _under_way(found: TreeNumbers) -> Child:
 def _tree(found: TreeNumbers) -> Child:
     """Each node inside of the one that it is a part of; children come after their parents, so from the last back."""
     tree = found["tree"]
-    shown = [*tree.values()][:_NODES]
+    shown = [node for node in tree.values() if node["depth"] <= _DEEPEST][:_NODES]
     drawn: dict[str, Html] = {}
     for node in reversed(shown):
         drawn[node["id"]] = _node(node, drawn)

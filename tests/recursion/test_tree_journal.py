@@ -222,7 +222,7 @@ class TestReport:
         result = ran(store, Staged(lossy))
         found = tree_numbers(store, "r")
         for name in ("status", "reason", "answer", "samples", "flags", "rounds", "usage", "tree", "depth"):
-            assert found[name] == result[name], name  # type: ignore[literal-required]
+            assert found[name] == result[name], name
         assert (found["refuted"], found["least_margin"], found["by_human"], found["open"]) == (1, 3, 0, [])
         assert found["decided"] == journal.steps(store, "r")
         assert json.loads(json.dumps(found)) == found
@@ -278,19 +278,22 @@ class TestReport:
         assert solved.count("&lt;img src=x") > 3
 
     def test_a_deep_and_a_broad_tree_are_drawn_and_what_is_left_out_is_said(self) -> None:
-        store, deep = InMemoryStore(), "ab" * 60
-
-        def one_by_one(question: Question, _: int) -> Any:
-            halves = {"subproblems": [question["problem"][:1], question["problem"][1:]], "compose": "{2}{1}"}
-            return halves if question["stage"] == "propose" else None
-
-        ran(store, Staged(one_by_one), problem=deep, max_depth=200, k=1, max_nodes=1000)
+        store = InMemoryStore()
+        ran(store)
         found = tree_numbers(store, "r")
-        assert (found["depth"], found["answer"]) == (119, deep[::-1])
-        assert tree_page(found).count("<details") == len(found["tree"])
-        many = {f"1.{place}": {**found["tree"]["1.1"], "id": f"1.{place}"} for place in range(1, 3001)}
-        root = {**found["tree"]["1"], "children": [*many]}
-        assert "1,001 nodes further down are left out" in tree_page({**found, "tree": {"1": root, **many}})
+        part = found["tree"]["1.1"]
+
+        def drawn(children: dict[str, list[str]]) -> str:
+            tree = {
+                one: {**part, "id": one, "depth": one.count("."), "children": below} for one, below in children.items()
+            }
+            return tree_page({**found, "tree": tree})
+
+        deep = ["1" + ".1" * level for level in range(1500)]
+        page = drawn({one: [f"{one}.1"] for one in deep})
+        assert (page.count("<details"), "1,449 nodes further down are left out" in page) == (51, True)
+        broad = [f"1.{place}" for place in range(1, 3001)]
+        assert "1,001 nodes further down are left out" in drawn({"1": broad, **{one: [] for one in broad}})
 
 
 class TestCommands:
