@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 from staged import Staged, reversal
+from typing_extensions import TypedDict
 
-from langgraph_maker import create_recursive_maker, journal
+from langgraph_maker import create_maker_node, create_recursive_maker, journal, records
 from langgraph_maker.ladder import AskHuman, Tier
 from langgraph_maker.recursion.stages import INSTRUCTIONS, Question, Stages
 from langgraph_maker.state import Request
@@ -76,6 +78,19 @@ class TestClimbing:
         result = graph(Staged(answer), proposals=8, ladder=[Tier(), Tier(model=Staged())]).invoke(WORD)
         told = {one["stage"]: one for one in result["tree"]["1"]["decided"]}
         assert (told["propose"]["candidates"], told["propose"]["samples"], told["propose"]["tier"]) == (4, 9, 0)
+
+    def test_nor_is_that_the_budget_of_the_tier_is_used_up_by_then(self) -> None:
+        def answer(question: Question, number: int) -> Any:
+            if question["stage"] == "choose":
+                return {"choice": question["candidates"].index(min(question["candidates"], key=str)) + 1}
+            at = 2 + number
+            split = {"subproblems": ["abcdefgh"[:at], "abcdefgh"[at:]], "compose": "{2}{1}"}
+            return split if question["stage"] == "propose" and not question["above"] else None
+
+        second = Staged()
+        result = graph(Staged(answer), ladder=[Tier(samples=6), Tier(model=second)]).invoke(WORD)
+        assert (result["answer"], second.drawn) == ("hgfedcba", 0)
+        assert [one["candidates"] for one in result["tree"]["1"]["decided"]] == [0, 6, 0, 0, 0]
 
     def test_proposals_that_are_all_flagged_are(self) -> None:
         looping = {"subproblems": ["abcdefgh", "x"], "compose": "{1}{2}"}
@@ -239,6 +254,15 @@ class TestHumans:
         assert problem in question.pop("problem")
         assert (again["samples"], [question]) == (first["samples"], first["questions"])
 
+    def test_an_answer_that_was_used_is_not_kept_any_longer(self) -> None:
+        store = InMemoryStore()
+        run = graph(Staged(level("c")), store=store, **ASKING)
+        run.invoke(NAMED)
+        again = run.invoke({"run_id": "r", "answers": {ASKED: {"answer": ""}}})
+        assert (again["status"], "empty_answer" in again["questions"][0]["problem"]) == ("waiting", True)
+        assert [*store.search(records.namespace("r"))] == []
+        assert run.invoke({"run_id": "r"})["questions"] == again["questions"]
+
     def test_retry_begins_again_in_the_first_tier(self) -> None:
         saver, model = InMemorySaver(), Staged(level("c", until=5))
         run = graph(model, saver=saver, **ASKING)
@@ -322,3 +346,30 @@ class TestHumans:
         run = graph(Staged(level("c", until=12)), saver=InMemorySaver(), ladder=[Tier(), AskHuman()])
         result = run.invoke(WORD, THREAD, context={"k": 5})
         assert {one["margin"] for node in result["tree"].values() for one in node["decided"]} <= {5}
+
+
+class Host(TypedDict, total=False):
+    """A host's own state."""
+
+    word: str
+    backwards: str
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_a_human_is_asked_inside_a_host(sync: bool) -> None:
+    model = Staged(level("c"))
+    node = create_maker_node(
+        create_recursive_maker(model, **ASKING),
+        read=lambda host: {"problem": host["word"]},
+        write=lambda _, run: {"backwards": run["answer"]},
+    )
+    app = StateGraph(Host).add_node("reverse", node).add_edge(START, "reverse").compile(checkpointer=InMemorySaver())
+
+    async def call(given: Any) -> Any:
+        return app.invoke(given, THREAD) if sync else await app.ainvoke(given, THREAD)
+
+    [interrupt] = (await call({"word": "abcdefgh"}))["__interrupt__"]
+    assert interrupt.value["id"] == ASKED
+    drawn = model.drawn
+    assert (await call(Command(resume={"answer": "c"})))["backwards"] == "hgfedcba"
+    assert model.drawn == drawn + 3 * 6

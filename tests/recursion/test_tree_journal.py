@@ -284,7 +284,7 @@ class TestReport:
         part = found["tree"]["1.1"]
 
         def drawn(children: dict[str, list[str]]) -> str:
-            tree = {
+            tree: Any = {
                 one: {**part, "id": one, "depth": one.count("."), "children": below} for one, below in children.items()
             }
             return tree_page({**found, "tree": tree})
