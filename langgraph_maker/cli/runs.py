@@ -33,9 +33,11 @@ def runs(
         out.print(f"no runs in {escape(db)}: the file is empty")
         return
     with told(USAGE), open_store(db) as store, told(ERROR):
+        trees = False
         table = Table("run", "task", "k", "status", "steps", "begun")
         for header in journal.runs(store):
             ended = header["outcome"]
+            trees |= header.get("kind") == "tree"
             status = ended.get("status", "unfinished")
             parameters = ", ".join(f"{name}={value}" for name, value in header["parameters"].items())[:60]
             table.add_row(
@@ -48,6 +50,8 @@ def runs(
             )
         out.print(table if table.row_count else f"no runs in {escape(shown(db))}")
         out.print("to go on with one: the command that began it, with --run-id and the same --db")
+        if trees:
+            out.print("with a recursive one: invoke its graph again with its run_id, on a store of this database")
 
 
 def _done(store: BaseStore, header: journal.Header) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -119,12 +120,10 @@ class _Frontier:
                 alone(run_id, begun, at, here["tree"])
             if entered:
                 yield from listed(run_id, begun["fixed"], self.settings)
-        given = state.get("answers") or {}
-        check_answers(given, here["ballots"])
-        if given:
-            yield [records.put_answer(run_id, name, form) for name, form in given.items()]
         kept = yield from kept_answers(run_id, here["ballots"])
-        update = self.go_on({**state, "answers": {**kept, **given}}, run_id, here)
+        update = self.go_on(state, run_id, here, kept)
+        if given := state.get("answers"):
+            yield [records.put_answer(run_id, name, form) for name, form in given.items()]
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
             held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
@@ -133,7 +132,9 @@ class _Frontier:
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update
 
-    def go_on(self, state: RecursiveState, run_id: str, held: Held) -> dict[str, Any]:
+    def go_on(
+        self, state: RecursiveState, run_id: str, held: Held, kept: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
         tree = held["tree"]
         questions = {
             f"{node['id']}:{node['stage']}": ask(tree, node, self.limits.max_children) for node in waiting(tree)
@@ -143,7 +144,10 @@ class _Frontier:
             again = [restarted(one) if one["status"] == "asking" else one for one in held["ballots"]]
             held = {**held, "ballots": again}
         ballots = held["ballots"]
-        check_answers(state.get("answers") or {}, ballots)
+        check_answers(given := state.get("answers") or {}, ballots)
+        asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
+        answers = {**{name: form for name, form in kept.items() if name in asking}, **given}
+        state = {**state, "answers": answers}
         status, reason, failed = self.outcome(state, run_id, held)
         draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(ballots)
         if draining:  # what is paid for is waited for
@@ -151,8 +155,8 @@ class _Frontier:
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **held}
         if state.get("begun") != run_id:
             update |= {"begun": run_id, "fixed": self.fixed(tree)}
-        if state.get("answers"):
-            update["answers"] = state["answers"]
+        if answers:
+            update["answers"] = answers
         if status == "running":
             due = {ballot["id"] for ballot in ballots} if draining else questions.keys()
             asked = [{"id": one, "state": question} for one, question in questions.items() if one in due]

@@ -110,8 +110,11 @@ class _Grow:
         run_id = state["begun"]
         begun = yield from head(run_id)
         alone(run_id, begun, state["counts"]["rounds"], state["tree"])
-        used = [records.put_answer(run_id, name, None) for name in state.get("answered") or ()]
-        yield [*written(run_id, state["fixed"], held, state["tree"]), *used]
+        still_open = {ballot["id"] for ballot in held["ballots"]}
+        climbed = {ballot["id"] for ballot in state["ballots"] if "climb" in ballot}
+        used = {*(state.get("answered") or ()), *climbed - still_open}  # one of that name may be asked again
+        drops = [records.put_answer(run_id, name, None) for name in sorted(used)]
+        yield [*written(run_id, state["fixed"], held, state["tree"]), *drops]
 
     def tell(self, held: Held, events: list[Grown | Asked]) -> dict[str, Any]:
         write = get_stream_writer()

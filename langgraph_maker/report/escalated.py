@@ -47,8 +47,8 @@ def asked_of(run_id: str, asked: list[Question]) -> Child:
         ],
         note(f"The first {_ROWS} of {len(asked):,}.") if len(asked) > _ROWS else "",
         note(
-            "Each command with the --db of the run; instead also --answer TEXT, --retry or --abort. Once answered, the"
-            " command that began the run goes on with it."
+            "Each command with the --db of the run; instead also --answer TEXT, --retry or --abort. Once answered, what"
+            " began the run goes on with it."
         ),
     )
 

@@ -219,6 +219,7 @@ class TestHumans:
             ('{"answer": "c"}', "c"),
             ({"answer": 7}, "7"),
             ({"answer": "7"}, "7"),
+            ({"answer": "true"}, "true"),
             ({"answer": HOSTILE}, HOSTILE),
         ],
     )
@@ -299,6 +300,23 @@ class TestHumans:
         with pytest.raises(ValueError, match="with a checkpointer"):
             graph(model, **ASKING).invoke(WORD)
         assert model.drawn == 0, "before anything was asked"
+
+    def test_a_kill_between_an_answer_and_what_follows_loses_no_answer(self) -> None:
+        model, store = Staged(level("c")), InMemoryStore()
+        graph(model, store=store, **ASKING).invoke(NAMED)
+        given = {"run_id": "r", "answers": {ASKED: {"answer": "c"}}}
+        for update in graph(model, store=store, **ASKING).stream(given, stream_mode="updates"):
+            if "frontier" in update:  # and the process ends here
+                break
+        assert graph(model, store=store, **ASKING).invoke({"run_id": "r"})["answer"] == "hgfedcba"
+
+    def test_an_answer_that_was_kept_for_a_question_that_is_not_asked_any_more_is_no_error(self) -> None:
+        model, store = Staged(level("c", until=5)), InMemoryStore()
+        graph(model, store=store, **ASKING).invoke(NAMED)
+        journal.answer(store, "r", ASKED, {"answer": "kept"})
+        done = graph(model, store=store).invoke({"run_id": "r"})
+        assert (done["answer"], done["tree"]["1.1.2.1"]["decided"][-1]["human"]) == ("hgfedcba", False)
+        assert [*store.search(records.namespace("r"))] == []
 
     def test_a_question_is_voted_on_again_where_no_human_is_on_the_ladder_any_more(self) -> None:
         model, store = Staged(level("c", until=5)), InMemoryStore()
