@@ -19,10 +19,7 @@ __all__ = ["Asked", "Grown", "RecursiveInput", "RecursiveOutput", "RecursiveStat
 
 
 class Unsettled(TypedDict):
-    """A question that the vote did not settle, or that no vote may be held on: at which node, and why in words.
-
-    Whoever answers it, in the form of its stage's schema, lets the tree grow there as a vote would.
-    """
+    """A question that the vote did not settle, or that a limit forbids to ask or to follow: at which node, and why."""
 
     node: str
     question: Question
