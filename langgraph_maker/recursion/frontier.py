@@ -127,7 +127,9 @@ class _Frontier:
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
             held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
-            yield written(run_id, self.fixed(held["tree"]), held, here["tree"], outcome)
+            asked_otherwise = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}
+            before = {one: node for one, node in here["tree"].items() if one not in asked_otherwise}
+            yield written(run_id, self.fixed(held["tree"]), held, before, outcome)
             ended = {"status": outcome["status"], "reason": outcome["reason"]}
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update

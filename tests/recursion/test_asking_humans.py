@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
-from staged import Staged, reversal
+from scripted import Recording
+from staged import Staged, question_in, reversal
 from typing_extensions import TypedDict
 
 from langgraph_maker import create_maker_node, create_recursive_maker, journal, records
@@ -59,6 +61,21 @@ class TestClimbing:
     def test_a_tiers_margin_is_what_decides_there(self) -> None:
         result = graph(Staged(level("c")), ladder=[Tier(samples=6), Tier(model=Staged(), k=5)]).invoke(WORD)
         assert result["tree"]["1.1.2.1"]["decided"][-1]["margin"] == 5
+
+    @pytest.mark.parametrize("sync", [True, False])
+    async def test_a_tier_may_have_a_model_that_calls_tools(self, sync: bool) -> None:
+        class Tools(Recording):
+            def bind_tools(self, tools: Any, **_: Any) -> Any:
+                def call(messages: Any) -> AIMessage:
+                    args = reversal(question_in(messages[-1].text))
+                    return AIMessage("", tool_calls=[{"name": tools[0].__name__, "args": args, "id": "1"}])
+
+                return RunnableLambda(call)
+
+        ladder: Any = [Tier(samples=6), Tier(model=Tools(answer=str, calls=[]))]
+        run = graph(Staged(level("c", "g")), ladder=ladder)
+        result = run.invoke(WORD) if sync else await run.ainvoke(WORD)
+        assert (result["answer"], result["tree"]["1.2.2.1"]["decided"][-1]["tier"]) == ("hgfedcba", 1)
 
     def test_after_the_last_tier_it_is_unresolved(self) -> None:
         result = graph(Staged(level("c")), ladder=[Tier(samples=6), Tier(samples=8, temperature=0.5)]).invoke(WORD)

@@ -547,6 +547,15 @@ class TestTheJournal:
         assert model.drawn == sum(last["samples"].values())
 
 
+    def test_what_such_a_question_took_is_counted_once_however_often_the_run_is_entered(self) -> None:
+        bad = {"subproblems": [*"abc"], "compose": "{1}{2}{3}"}
+        model, store = proposing(bad), InMemoryStore()
+        create_recursive_maker(model, max_children=2, max_samples=5).compile(store=store).invoke(NAMED)
+        for _ in range(3):
+            stopped = create_recursive_maker(model, max_children=3, max_total_samples=1).compile(store=store)
+            assert sum(stopped.invoke(NAMED)["samples"].values()) == model.drawn
+
+
 class TestWatching:
     def test_each_decided_stage_is_told(self) -> None:
         graph = create_recursive_maker(Staged()).compile()
