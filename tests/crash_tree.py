@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from langgraph_maker import create_recursive_maker
-from langgraph_maker.ladder import AskHuman, Tier
+from langgraph_maker.ladder import AskHuman, LadderLike, Tier
 from langgraph_maker.recursion.multiplication import simulated_multiplication
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.stores import open_store
 
-LADDER = [Tier(samples=6), AskHuman()]
+LADDER: LadderLike = [Tier(samples=6), AskHuman()]
 
 
 def model(*asks: str) -> Sampler:

@@ -142,11 +142,18 @@ def answers(
 ) -> Callable[[Any, Question], Verdict]:
     """What reads a human's answer: as a response, or where a stage asks for one thing, that thing alone.
 
-    Candidates are counted from 1, as models count them, in the order in which the question has them.
+    Candidates are counted from 1, as models count them, in the order in which the question has them. Asked whether an
+    answer is right, a human may give another.
     """
 
     def read(answer: Any, question: Question) -> Verdict:
         stage: Stage = question["stage"]
+        if stage == "check" and isinstance(given := _value(answer), dict) and "answer" in given:
+            other = read(answer, {**question, "stage": "compose"})
+            if "flag" in other:
+                return other
+            vote = {"right": True, **other["vote"]}
+            return {"key": stages.vote_key(vote), "vote": vote}
         parse = partial(_vote, stages, stage, question.get("candidates"))
         as_response = human_reader(parse=parse, key=stages.vote_key, validate=validate, red_flags=red_flags)
         return as_response(_worded(stages.schema(stage), answer), question)
@@ -165,15 +172,19 @@ def _vote(stages: Stages, stage: Stage, candidates: list[Any] | None, text: str)
 
 def _worded(schema: type[BaseModel], answer: Any) -> Any:
     """What was answered, under its field's name if that was left out."""
-    asked_for = schema.model_fields.keys() - {"reasoning"}
-    value = answer
-    if isinstance(answer, str):
-        with suppress(ValueError, RecursionError):
-            value = json.loads(answer)
+    asked_for, value = schema.model_fields.keys() - {"reasoning"}, _value(answer)
     if len(asked_for) > 1 or isinstance(value, dict):
         return answer
     [name] = asked_for
     return {name: answer if schema.model_fields[name].annotation is str else value}
+
+
+def _value(answer: Any) -> Any:
+    """What a text says, if it is JSON."""
+    if isinstance(answer, str):
+        with suppress(ValueError, RecursionError):
+            return json.loads(answer)
+    return answer
 
 
 def _fitting(model: Model, stages: Stages, stage: Stage) -> Model:

@@ -127,8 +127,8 @@ class _Frontier:
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
             held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
-            asked_otherwise = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}
-            before = {one: node for one, node in here["tree"].items() if one not in asked_otherwise}
+            had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
+            before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
             yield written(run_id, self.fixed(held["tree"]), held, before, outcome)
             ended = {"status": outcome["status"], "reason": outcome["reason"]}
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)

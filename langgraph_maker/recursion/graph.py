@@ -81,8 +81,8 @@ def create_recursive_maker(
         proposals: Valid proposals (at least k) after which, where none leads by k, discriminators choose among those
             that differ: by their numbers, shown to each vote in another order.
         ladder: What to do about a question that does not settle, see `create_maker`: `Tier`s to climb, and on top a
-            human to ask, who may also overrule the last of `max_attempts`. Variants are the `paraphrases` of `stages`.
-            While a human is awaited, the rest of the tree goes on.
+            human to ask, who may also overrule the last of `max_attempts`, or give the answer. Variants are the
+            `paraphrases` of `stages`. While a human is awaited, the rest of the tree goes on.
         max_depth: How many times a problem may be split along one branch.
         max_children: Parts that a problem may be split into.
         max_nodes: Problems that the tree may have: a split that would make it larger ends the run as unresolved.

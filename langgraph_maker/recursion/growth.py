@@ -156,7 +156,8 @@ class _Grow:
 
 
 def _asking(ballot: BallotState, why: str) -> BallotState:
-    return {**ballot, "status": "asking", "climb": {**ballot.get("climb", START), "why": why}}
+    said = f'{why}, or answer true to take it all the same, or {{"answer": …}} with another'
+    return {**ballot, "status": "asking", "climb": {**ballot.get("climb", START), "why": said}}
 
 
 def _decided(ballot: BallotState, candidates: int) -> Decided:

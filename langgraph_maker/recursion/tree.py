@@ -135,7 +135,8 @@ def grow(tree: Tree, node_id: str, vote: Any, key: Callable[[str], str]) -> Tree
         case "compose":
             after = {**node, "stage": "check", "answer": vote["answer"]}
         case "check":
-            after = {**node, "stage": "done"} if vote["right"] else _again(node)
+            answer = vote.get("answer", node["answer"])  # a human may have another one
+            after = {**node, "stage": "done", "answer": answer} if vote["right"] else _again(node)
     return {**tree, node_id: after}
 
 

@@ -546,7 +546,6 @@ class TestTheJournal:
         assert last["samples"]["propose"] == 3 + 3
         assert model.drawn == sum(last["samples"].values())
 
-
     def test_what_such_a_question_took_is_counted_once_however_often_the_run_is_entered(self) -> None:
         bad = {"subproblems": [*"abc"], "compose": "{1}{2}{3}"}
         model, store = proposing(bad), InMemoryStore()

@@ -154,18 +154,20 @@ def test_a_human_is_asked_the_same_across_kills_and_answers_are_kept(tmp_path: P
         assert done.returncode in {0, -9}, done.stderr
         return json.loads(done.stdout) if done.stdout else {"status": "killed"}
 
-    saver, thread = InMemorySaver(), {"configurable": {"thread_id": "t"}}
-    graph = create_recursive_maker(model("asks"), ladder=LADDER).compile(checkpointer=saver)
+    thread = {"configurable": {"thread_id": "t"}}
+    graph: Any = create_recursive_maker(model("asks"), ladder=LADDER).compile(checkpointer=InMemorySaver())
     given: Any = {"problem": "83 * 57"}
     asked = 0
     for _ in range(20):
-        undisturbed = graph.invoke(given, thread)  # type: ignore[arg-type]
+        undisturbed = graph.invoke(given, thread)
         killed, result = process(1)["status"] == "killed", process(0)
         assert killed or not asked, "each answer is followed by a vote, until the last"
         assert {name: result[name] for name in result} == {name: undisturbed[name] for name in result}
         if result["status"] != "waiting":
             break
-        forms = {one["id"]: {"answer": json.dumps(truth.right(one["state"]))} for one in result["questions"]}
+        forms: dict[str, Any] = {
+            one["id"]: {"answer": json.dumps(truth.right(one["state"]))} for one in result["questions"]
+        }
         asked += len(forms)
         with open_store(db) as store:
             for name, form in forms.items():
