@@ -62,8 +62,7 @@ class TestClimbing:
         result = graph(Staged(level("c")), ladder=[Tier(samples=6), Tier(model=Staged(), k=5)]).invoke(WORD)
         assert result["tree"]["1.1.2.1"]["decided"][-1]["margin"] == 5
 
-    @pytest.mark.parametrize("sync", [True, False])
-    async def test_a_tier_may_have_a_model_that_calls_tools(self, sync: bool) -> None:
+    def test_a_tier_may_have_a_model_that_calls_tools(self) -> None:
         class Tools(Recording):
             def bind_tools(self, tools: Any, **_: Any) -> Any:
                 def call(messages: Any) -> AIMessage:
@@ -73,8 +72,7 @@ class TestClimbing:
                 return RunnableLambda(call)
 
         ladder: Any = [Tier(samples=6), Tier(model=Tools(answer=str, calls=[]))]
-        run = graph(Staged(level("c", "g")), ladder=ladder)
-        result = run.invoke(WORD) if sync else await run.ainvoke(WORD)
+        result = graph(Staged(level("c", "g")), ladder=ladder).invoke(WORD)
         assert (result["answer"], result["tree"]["1.2.2.1"]["decided"][-1]["tier"]) == ("hgfedcba", 1)
 
     def test_after_the_last_tier_it_is_unresolved(self) -> None:
@@ -146,6 +144,7 @@ class TestClimbing:
         with pytest.raises(ValueError, match=said):
             create_recursive_maker(Staged(), ladder=ladder)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["default", "human"])
     def test_ladders_by_name(self, name: Any) -> None:
         result = graph(Staged(level("c", until=20)), saver=InMemorySaver(), ladder=name).invoke(WORD, THREAD)
@@ -230,12 +229,9 @@ class TestHumans:
         [
             ({"pick": 0}, "?"),
             ({"answer": "c"}, "c"),
-            ({"answer": {"answer": "c"}}, "c"),
             ({"answer": '{"answer": "c"}'}, "c"),
-            ({"answer": '{"reasoning": "it is one letter", "answer": "c"}'}, "c"),
             ('{"answer": "c"}', "c"),
             ({"answer": 7}, "7"),
-            ({"answer": "7"}, "7"),
             ({"answer": "true"}, "true"),
             ({"answer": HOSTILE}, HOSTILE),
         ],
@@ -251,14 +247,11 @@ class TestHumans:
         [
             ({"answer": ""}, "empty_answer"),
             ({"answer": None}, "malformed"),
-            ({"answer": ["c"]}, "malformed"),
             ({"answer": {"no": 1}}, "malformed"),
-            ({"answer": "{"}, None),
             ({"answer": "[" * 100_000}, None),
             ({"answer": "\ud800"}, "malformed"),
             ({"pick": 2}, "there is no candidate 2: there is 0 to 1"),
             ("perhaps", "an answer is one of"),
-            ({"pick": 0, "abort": True}, "an answer is one of"),
         ],
     )
     def test_what_is_no_answer_is_asked_again_and_nothing_is_lost(self, form: Any, problem: str | None) -> None:
@@ -341,7 +334,7 @@ class TestHumans:
         done = graph(model, store=store).invoke({"run_id": "r"})
         assert (done["answer"], done["tree"]["1.1.2.1"]["decided"][-1]["human"]) == ("hgfedcba", False)
 
-    @pytest.mark.parametrize("form", [{"pick": 1}, {"answer": 2}, {"answer": "2"}, {"answer": {"choice": 2}}, "split"])
+    @pytest.mark.parametrize("form", [{"pick": 1}, {"answer": "2"}, {"answer": {"choice": 2}}, "split"])
     def test_candidates_are_shown_to_a_human_as_they_are_and_counted_from_one(self, form: Any) -> None:
         splits = [{"subproblems": ["abcdefgh"[:at], "abcdefgh"[at:]], "compose": "{2}{1}"} for at in (2, 3, 4)]
 
@@ -362,7 +355,7 @@ class TestHumans:
         def answer(question: Question, number: int) -> Any:
             return {"atomic": number % 2 == 0} if question == {"stage": "atomic", "problem": "abcd"} else None
 
-        for form in ({"answer": False}, {"answer": "false"}, {"answer": {"atomic": False}}):
+        for form in ({"answer": False}, {"answer": "false"}):
             run = graph(Staged(answer), saver=InMemorySaver(), **ASKING)
             assert run.invoke(WORD, THREAD)["questions"][0]["id"] == "1.1:atomic"
             assert run.invoke(Command(resume=form), THREAD)["answer"] == "hgfedcba"

@@ -155,7 +155,7 @@ class TestVerify:
     def kinds(store: BaseStore) -> list[tuple[int | str, str]]:
         return [(problem.step, problem.kind) for problem in journal.verify(store, "r")]
 
-    @pytest.mark.parametrize("options", [{}, {"max_total_samples": 40}, {"max_nodes": 6}, {"max_attempts": 1}])
+    @pytest.mark.parametrize("options", [{}, {"max_total_samples": 40}, {"max_attempts": 1}])
     def test_a_whole_run(self, options: Any) -> None:
         store = InMemoryStore()
         ran(store, Staged(lossy), **options)
@@ -163,43 +163,43 @@ class TestVerify:
 
     def test_a_node_that_is_missing(self) -> None:
         store = InMemoryStore()
-        ran(store)
-        store.delete(records.tree("r"), "node-1.2.1.1")
-        assert self.kinds(store) == [("1.2.1.1", "missing")]
+        ran(store, problem="abcd")
+        store.delete(records.tree("r"), "node-1.2.1")
+        assert self.kinds(store) == [("1.2.1", "missing")]
 
     def test_a_node_that_was_altered_or_is_of_another_run(self) -> None:
         store = InMemoryStore()
-        ran(store)
-        ran(store, run_id="other")
-        item = store.get(records.tree("r"), "node-1.1.1.1")
-        other = store.get(records.tree("other"), "node-1.1.1.2")
+        ran(store, problem="abcd")
+        ran(store, run_id="other", problem="abcd")
+        item = store.get(records.tree("r"), "node-1.1.1")
+        other = store.get(records.tree("other"), "node-1.1.2")
         assert item is not None
         assert other is not None
-        store.put(records.tree("r"), "node-1.1.1.1", {**item.value, "record": item.value["record"].replace("a", "b")})
-        store.put(records.tree("r"), "node-1.1.1.2", other.value)
-        assert self.kinds(store) == [("1.1.1.1", "altered"), ("1.1.1.2", "altered")]
+        store.put(records.tree("r"), "node-1.1.1", {**item.value, "record": item.value["record"].replace("a", "b")})
+        store.put(records.tree("r"), "node-1.1.2", other.value)
+        assert self.kinds(store) == [("1.1.1", "altered"), ("1.1.2", "altered")]
 
     def test_a_stage_short_of_k(self) -> None:
         store = InMemoryStore()
-        ran(store)
-        altered(store, "node-1.2.1.1", lambda record: record["node"]["decided"][1].update(margin=2))
-        assert self.kinds(store) == [("1.2.1.1", "undercut")]
+        ran(store, problem="abcd")
+        altered(store, "node-1.2.1", lambda record: record["node"]["decided"][1].update(margin=2))
+        assert self.kinds(store) == [("1.2.1", "undercut")]
 
     def test_an_answer_that_is_not_what_was_decided(self) -> None:
         store = InMemoryStore()
-        ran(store)
-        altered(store, "node-1.2.1.1", lambda record: record["node"].update(answer="x"))
+        ran(store, problem="abcd")
+        altered(store, "node-1.2.1", lambda record: record["node"].update(answer="x"))
         assert self.kinds(store) == [("1", "mixed writers")], "the head has a mark of the whole tree"
 
     def test_a_part_that_is_not_done_of_a_node_that_is(self) -> None:
         store = InMemoryStore()
-        ran(store)
-        altered(store, "node-1.2.1.1", lambda record: record["node"].update(stage="solve", answer=None))
-        assert self.kinds(store) == [("1.2.1", "broken succession")]
+        ran(store, problem="abcd")
+        altered(store, "node-1.2.1", lambda record: record["node"].update(stage="solve", answer=None))
+        assert self.kinds(store) == [("1.2", "broken succession")]
 
     def test_records_that_belong_to_no_tree(self) -> None:
         store = InMemoryStore()
-        ran(store)
+        ran(store, problem="abcd")
         item = store.get(records.tree("r"), "node-1.2")
         assert item is not None
         store.put(records.tree("r"), "node-1.9", item.value)
@@ -208,7 +208,7 @@ class TestVerify:
     @pytest.mark.parametrize(("change", "kind"), [("altered", "altered"), ("gone", "missing")])
     def test_a_head(self, change: str, kind: str) -> None:
         store = InMemoryStore()
-        ran(store)
+        ran(store, problem="abcd")
         if change == "gone":
             store.delete(records.tree("r"), "head")
         else:
@@ -277,6 +277,7 @@ class TestReport:
             assert "default-src &#x27;none&#x27;" in page
         assert solved.count("&lt;img src=x") > 3
 
+    @pytest.mark.slow
     def test_a_deep_and_a_broad_tree_are_drawn_and_what_is_left_out_is_said(self) -> None:
         store = InMemoryStore()
         ran(store)
@@ -332,7 +333,7 @@ class TestCommands:
 
 
 class TestProducts:
-    @pytest.mark.parametrize("problem", ["hello", "12 + 3", "-1 * 3", "1.5 * 2", "12 * ", HOSTILE, "9" * 1001 + " * 2"])
+    @pytest.mark.parametrize("problem", ["hello", "-1 * 3", HOSTILE, "9" * 1001 + " * 2"])
     def test_what_is_none_is_refused_before_anything_is_asked(self, problem: str) -> None:
         store, drawn = InMemoryStore(), []
         model = simulated_multiplication()

@@ -109,7 +109,7 @@ class TestAnotherWay:
 
     def test_a_crash_loses_the_round_in_flight_at_most(self) -> None:
         whole = sum(run(Staged(unlike))["samples"].values())
-        for crash_at in range(8, 20, 3):
+        for crash_at in (8, 13, 19):
             store, model = InMemoryStore(), Staged(unlike)
 
             async def dies(requests: Any, model: Staged = model, crash_at: int = crash_at) -> Any:
@@ -125,8 +125,7 @@ class TestAnotherWay:
 
 
 class TestBounds:
-    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
-    @pytest.mark.parametrize("attempts", [1, 2, 3])
+    @pytest.mark.parametrize(("kept_by", "attempts"), [("checkpointer", 1), ("store", 2)])
     def test_after_so_many_ways_it_is_unresolved_and_a_larger_limit_goes_on(self, kept_by: str, attempts: int) -> None:
         keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
         stubborn = create_recursive_maker(Staged(always_wrong), max_attempts=attempts).compile(**keep)
@@ -149,24 +148,22 @@ class TestBounds:
         assert (last["status"], last["answer"]) == ("solved", "hgfedcba")
         assert sum(last["samples"].values()) == sum(first["samples"].values()) + model.drawn
 
+    @pytest.mark.slow
     def test_other_limits_bound_it_too(self) -> None:
-        result = run(Staged(always_wrong), max_attempts=10**6, max_total_samples=1000)
-        assert (result["status"], 1000 <= sum(result["samples"].values()) < 1100) == ("stopped", True)
-        result = run(Staged(always_wrong), max_attempts=10**6, max_nodes=100)
-        assert (result["status"], len(result["tree"]) <= 100) == ("unresolved", True)
-        assert "max_nodes is 100" in result["reason"]
+        result = run(Staged(always_wrong), max_attempts=10**6, max_total_samples=300)
+        assert (result["status"], 300 <= sum(result["samples"].values()) < 400) == ("stopped", True)
+        result = run(Staged(always_wrong), max_attempts=10**6, max_nodes=40)
+        assert (result["status"], len(result["tree"]) <= 40) == ("unresolved", True)
+        assert "max_nodes is 40" in result["reason"]
 
     @pytest.mark.parametrize(
         ("form", "status", "said"),
         [
             ({"answer": True}, "solved", "hgfecba"),
-            ({"answer": "true"}, "solved", "hgfecba"),
             ({"answer": {"answer": "hgfedcba"}}, "solved", "hgfedcba"),
-            ({"answer": '{"answer": "hgfedcba"}'}, "solved", "hgfedcba"),
             ({"answer": {"answer": " "}}, "waiting", "a node waits"),
             ({"answer": {"right": True, "answer": "x"}}, "waiting", "a node waits"),
             ({"pick": 0}, "unresolved", "the answer 'hgfecba' was voted wrong"),
-            ({"abort": True}, "unresolved", "a human gave it up"),
             ({"retry": True}, "waiting", "a node waits for a human's answer"),
         ],
     )
@@ -185,7 +182,7 @@ class TestBounds:
 
 class TestMaxNodes:
     @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
-    @pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 6, 7, 8, 13, 14])
+    @pytest.mark.parametrize("most", [1, 6, 13])
     def test_the_tree_never_has_more(self, kept_by: str, most: int) -> None:
         """Splits of one round are side by side: two of them, and four, would pass a bound that is looked at after."""
         keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
