@@ -1,6 +1,9 @@
-"""A recursive maker for LangGraph Studio: products such as {"problem": "123 * 456"}, a simulated model, no key."""
+"""A recursive maker for LangGraph Studio: products such as {"problem": "123 * 456"}, a simulated model, no key.
+
+What is no product is refused before anything is asked.
+"""
 
 from langgraph_maker import create_recursive_maker
-from langgraph_maker.recursion.multiplication import simulated_multiplication
+from langgraph_maker.recursion.multiplication import Products, simulated_multiplication
 
-graph = create_recursive_maker(simulated_multiplication()).compile(name="recursive")
+graph = create_recursive_maker(simulated_multiplication(), stages=Products()).compile(name="recursive")

@@ -10,7 +10,7 @@ from langgraph_maker import records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.records import Header
 
-__all__ = ["ends_of", "gapless", "header", "items_at", "last_of"]
+__all__ = ["chain", "ends_of", "gapless", "header", "items_at", "last_of"]
 
 _BATCH = 1024
 
@@ -27,6 +27,19 @@ def header(store: BaseStore, run_id: str) -> Header:
     return found
 
 
+def chain(store: BaseStore, run_id: str) -> Header:
+    """The header of a run that is a chain of steps.
+
+    Raises:
+        JournalError: When there is no such run, or it is a recursive one.
+    """
+    if (found := header(store, run_id)).get("kind") == "tree":
+        raise JournalError(
+            f"run {run_id!r} is a recursive one, and has a tree in place of steps: recursion.read_tree reads it"
+        )
+    return found
+
+
 def items_at(store: BaseStore, run_id: str, stride: int, wanted: range) -> Iterator[tuple[int, Item | None]]:
     """What the store has at each of these steps, 1,024 at a time."""
     for start in range(wanted.start, wanted.stop, _BATCH):
@@ -36,7 +49,7 @@ def items_at(store: BaseStore, run_id: str, stride: int, wanted: range) -> Itera
 
 def ends_of(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
     """The run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
-    head = header(store, run_id)
+    head = chain(store, run_id)
     sessions, stride = head["sessions"], head["stride"]
     cuts = sorted({start for session in sessions for start in session["starts"]} or {0})
     limit = max((session["end"] for session in sessions), default=0)

@@ -24,13 +24,15 @@ from typing import IO
 
 from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
-from langgraph_maker import records
-from langgraph_maker.cells import ends_of, gapless, header, items_at, last_of
+from langgraph_maker import plans, records
+from langgraph_maker.cells import chain, ends_of, gapless, header, items_at, last_of
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
 from langgraph_maker.ladder.questions import Form, Question, asked_about, check_form
 from langgraph_maker.nodes.position import forget
 from langgraph_maker.records import Entry, Header
+from langgraph_maker.recursion import keeping
+from langgraph_maker.recursion.record import fetch, headed
 from langgraph_maker.state import BallotState
 
 __all__ = [
@@ -57,9 +59,12 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class Problem:
-    """What `verify` found at a step: "missing", "altered", "undercut", "broken succession" or "mixed writers"."""
+    """What `verify` found at a step: "missing", "altered", "undercut", "broken succession" or "mixed writers".
 
-    step: int
+    In a recursive run `step` is a node's id.
+    """
+
+    step: int | str
     kind: str
     detail: str
 
@@ -73,7 +78,7 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
         JournalError: When an entry is not as it was written.
     """
     found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
-    stride = found["stride"] if found else records.ONE_LANE
+    stride = chain(store, run_id)["stride"] if found else records.ONE_LANE
     for step, item in items_at(store, run_id, stride, range(start, sys.maxsize)):
         if (entry := records.read_entry(item, run_id, step)) is None:
             return
@@ -99,11 +104,13 @@ def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
 
 
 def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
-    """The ballots that were under way when the run was last written, one a lane at most, by step.
+    """The ballots that were under way when the run was last written, one a lane at most, by step; or one a node.
 
     Raises:
         JournalError: When there is no such run, or a ballot cannot be read.
     """
+    if header(store, run_id).get("kind") == "tree":
+        return plans.drive(fetch(run_id, headed(store, run_id)), store)["ballots"]
     ahead = [ends for (_, end), ends in ends_of(store, run_id) if ends < end]
     found = zip(ahead, store.batch([records.get_open(run_id, step) for step in ahead]), strict=True)
     ballots = [records.read_open(item, run_id, step) for step, item in found]  # type: ignore[arg-type]
@@ -150,9 +157,13 @@ def _unreadable(run_id: str) -> Header:
 def steps(store: BaseStore, run_id: str) -> int:
     """How many steps the run has, found by halving: a few dozen look-ups a lane, however many steps there are.
 
+    Of a recursive run, how many stages of its nodes were decided.
+
     Raises:
         JournalError: When there is no such run.
     """
+    if header(store, run_id).get("kind") == "tree":
+        return int(headed(store, run_id)["decided"])
     return sum(ends - start for (start, _), ends in ends_of(store, run_id))
 
 
@@ -167,7 +178,13 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
     Raises:
         JournalError: When there is no such run.
     """
-    head, cells = header(store, run_id), ends_of(store, run_id)
+    if header(store, run_id).get("kind") == "tree":
+        return [Problem(*found) for found in keeping.inspect(store, run_id)]
+    return _verified(store, run_id)
+
+
+def _verified(store: BaseStore, run_id: str) -> list[Problem]:
+    head, cells = chain(store, run_id), ends_of(store, run_id)
     order, stride = [session["writer"] for session in head["sessions"]], head["stride"]
     problems: list[Problem] = []
     last: Entry | None = None
@@ -227,7 +244,7 @@ def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
         there = f"open are {', '.join(asked)}" if asked else "it has none"
         raise ValueError(f"run {run_id!r} has no open question {question_id!r}: {there}")
     check_form(form, len(asked[question_id]["candidates"]))
-    store.batch([records.put_answer(run_id, int(question_id), form)])
+    store.batch([records.put_answer(run_id, question_id, form)])
 
 
 def delete(store: BaseStore, run_id: str) -> None:
@@ -236,6 +253,9 @@ def delete(store: BaseStore, run_id: str) -> None:
     Raises:
         JournalError: When there is no such run.
     """
+    if keeping.is_tree(store, run_id):
+        keeping.remove(store, run_id)
+        return
     stride = header(store, run_id)["stride"]
     for (first, end), ends in ends_of(store, run_id):
         beyond = last_of(store, run_id, stride, ends, end) + 2
@@ -243,7 +263,7 @@ def delete(store: BaseStore, run_id: str) -> None:
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
             store.batch([records.put_open(run_id, step, None) for step in batch])
-            store.batch([records.put_answer(run_id, step, None) for step in batch])
+            store.batch([records.put_answer(run_id, str(step), None) for step in batch])
     where = records.calibration(run_id)
     store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
     rest = [records.put_raised(run_id, None), records.put_alarms(run_id, None), records.put_kept(run_id, None)]
@@ -273,12 +293,16 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
 
 
 def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
-    """Write the run as JSON Lines: its header first, then an entry a line.
+    """Write the run as JSON Lines: its header first, then an entry a line, or a node of a recursive run.
 
     Raises:
         JournalError: When there is no such run.
     """
-    file.write(json.dumps(header(store, run_id)) + "\n")
+    head = header(store, run_id)
+    file.write(json.dumps(head) + "\n")
+    if head.get("kind") == "tree":
+        keeping.export(store, run_id, file)
+        return
     for (start, _), ends in ends_of(store, run_id):
         for entry in islice(read(store, run_id, start), ends - start):
             file.write(json.dumps(entry) + "\n")

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal, NotRequired
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -120,7 +120,8 @@ class Session(TypedDict):
 class Header(TypedDict):
     """What a run is: fixed are the task, its parameters and k. `outcome` is how it stood when it last ended.
 
-    `k` is "by step" where each step has its own. `stride` is how its entries' keys are laid out, see `ONE_LANE`.
+    `k` is "by step" where each step has its own. `stride` is how its entries' keys are laid out, see `ONE_LANE`. `kind`
+    is "tree" for a recursive run, which has no entries, and a record for each node instead.
     """
 
     format: int
@@ -131,6 +132,7 @@ class Header(TypedDict):
     stride: int
     sessions: list[Session]
     outcome: dict[str, Any]
+    kind: NotRequired[Literal["tree"]]
 
 
 def check_id(run_id: object) -> str:
@@ -270,15 +272,15 @@ def read_raised(item: Item | None, run_id: str) -> int:
 _RAISED: Final = "raised"
 
 
-def get_answer(run_id: str, step: int) -> GetOp:
-    """Asks for a human's answer to the question about `step`."""
-    return GetOp(namespace(run_id), f"answer-{step:012d}", refresh_ttl=False)
+def get_answer(run_id: str, question_id: str) -> GetOp:
+    """Asks for a human's answer to a question, which is named by its step."""
+    return GetOp(namespace(run_id), f"answer-{question_id:0>12}", refresh_ttl=False)
 
 
-def put_answer(run_id: str, step: int, form: Any) -> PutOp:
+def put_answer(run_id: str, question_id: str, form: Any) -> PutOp:
     """Keeps a human's answer until the run goes on, or removes it."""
     value = None if form is None else {"form": json.dumps(form)}
-    return PutOp(namespace(run_id), f"answer-{step:012d}", value, index=False)
+    return PutOp(namespace(run_id), f"answer-{question_id:0>12}", value, index=False)
 
 
 def read_answer(item: Item | None) -> Any:

@@ -1,6 +1,7 @@
 """A process for tests: a recursive run in a database, which kills itself in its nth round of sampling.
 
-python crash_tree.py DB COUNTER ROUNDS PROBLEM; what each round draws is a line of COUNTER, 0 rounds have no end.
+python crash_tree.py DB COUNTER ROUNDS PROBLEM [asks]; what each round draws is a line of COUNTER, 0 rounds have no end.
+The model of one that "asks" is right in 6 of 10 answers, and a human stands above it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from langgraph_maker import create_recursive_maker
+from langgraph_maker.ladder import AskHuman, LadderLike, Tier
 from langgraph_maker.recursion.multiplication import simulated_multiplication
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.stores import open_store
+
+LADDER: LadderLike = [Tier(samples=6), AskHuman()]
+
+
+def model(*asks: str) -> Sampler:
+    """The model that the process asks."""
+    return simulated_multiplication(small=0.6 if asks else 0.97, flag=0.05, seed=4)
 
 
 def mortal(sampler: Sampler, path: str, rounds: int) -> Sampler:
@@ -36,11 +45,12 @@ def mortal(sampler: Sampler, path: str, rounds: int) -> Sampler:
 
 
 def main() -> None:
-    db, counter, rounds, problem = sys.argv[1:]
-    model = mortal(simulated_multiplication(flag=0.05, seed=4), counter, int(rounds))
+    db, counter, rounds, problem, *asks = sys.argv[1:]
     with open_store(db) as store:
-        result = create_recursive_maker(model).compile(store=store).invoke({"problem": problem, "run_id": "r"})
-    sys.stdout.write(json.dumps({name: result[name] for name in ("status", "answer", "samples", "rounds", "depth")}))
+        graph = create_recursive_maker(mortal(model(*asks), counter, int(rounds)), ladder=LADDER if asks else None)
+        result = graph.compile(store=store).invoke({"problem": problem, "run_id": "r"})
+    names = ("status", "answer", "samples", "rounds", "depth", "questions")
+    sys.stdout.write(json.dumps({name: result[name] for name in names}))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def put(store: BaseStore, run_id: str, entry: Any) -> None:
     store.batch([records.put_entry(run_id, entry)])
 
 
-def kinds(store: BaseStore) -> list[tuple[int, str]]:
+def kinds(store: BaseStore) -> list[tuple[int | str, str]]:
     return [(problem.step, problem.kind) for problem in journal.verify(store, "r")]
 
 

@@ -248,7 +248,11 @@ def test_a_recursive_run_shows_its_stages_and_solves(client: Any) -> None:
     recursive = assistant(client, "recursive")
     nodes = {node["id"] for node in client.assistants.get_graph(recursive, xray=True)["nodes"]}
     assert {"frontier", "vote:sample", "vote:guard", "vote:tally", "escalate", "grow"} <= nodes
-    assert set(client.assistants.get_schemas(recursive)["input_schema"]["properties"]) == {"problem", "run_id"}
+    assert set(client.assistants.get_schemas(recursive)["input_schema"]["properties"]) == {
+        "problem",
+        "run_id",
+        "answers",
+    }
     thread = new_thread(client)
     modes = ["updates", "messages", "custom"]
     stream = client.runs.stream(

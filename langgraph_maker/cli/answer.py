@@ -50,7 +50,7 @@ def answer(  # noqa: PLR0917 - typer reads the options from the signature
             raise ValueError("give one of --pick, --answer, --retry and --abort")
         with hold(store, run_id), told(USAGE):
             journal.answer(store, run_id, step, Form(**form))  # type: ignore[typeddict-item]
-    out.print(f"kept; the command that began run {escape(run_id)} goes on with it, with --run-id and the same --db")
+    out.print(f"kept; what began run {escape(run_id)} goes on with it, under the same run id and on the same database")
 
 
 def asked_in_words(question: Question, db: str, run_id: str) -> str:

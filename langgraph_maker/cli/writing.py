@@ -14,9 +14,10 @@ from typing import Literal
 import typer
 from langgraph.store.base import BaseStore
 
+from langgraph_maker import journal
 from langgraph_maker.cli.shell import ERROR, err, fail, to_stdout
 from langgraph_maker.errors import MakerError
-from langgraph_maker.report import numbers, page
+from langgraph_maker.report import numbers, page, tree_numbers, tree_page
 
 __all__ = ["check_file", "reported", "write", "write_report"]
 
@@ -83,8 +84,12 @@ def write_report(store: BaseStore, run_id: str, file: Path | None, form: Literal
     Raises:
         JournalError: See `report.numbers`.
     """
-    found = numbers(store, run_id)
-    text = page(found) if form == "html" else json.dumps(found)
+    if journal.header(store, run_id).get("kind") == "tree":
+        grown = tree_numbers(store, run_id)
+        text = tree_page(grown) if form == "html" else json.dumps(grown)
+    else:
+        found = numbers(store, run_id)
+        text = page(found) if form == "html" else json.dumps(found)
     if file is not None:
         write(file, text)
         err.print(f"written: {file}", markup=False)

@@ -49,7 +49,7 @@ def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, 
     asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
     if not asking:
         return {}
-    found = yield [records.get_answer(run_id, int(name)) for name in asking]
+    found = yield [records.get_answer(run_id, name) for name in asking]
     return {name: form for name, item in zip(asking, found, strict=True) if (form := records.read_answer(item))}
 
 

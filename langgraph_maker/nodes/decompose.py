@@ -177,7 +177,7 @@ class _Decompose:
             given = state.get("answers") or {}
             check_answers(given, last["ballots"])
             if given:
-                yield [records.put_answer(run_id, int(name), form) for name, form in given.items()]
+                yield [records.put_answer(run_id, name, form) for name, form in given.items()]
             kept = yield from kept_answers(run_id, last["ballots"])
             state = {**state, "answers": {**kept, **given}}
             raised, kept = yield [records.get_raised(run_id), records.get_kept(run_id)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from langgraph_maker.nodes.tally import decision, settled
 from langgraph_maker.nodes.telling import Tell, who_listens
 from langgraph_maker.state import BallotState
 
-__all__ = ["escalate_node"]
+__all__ = ["escalate_node", "escalated", "in_full"]
 
 
 def escalate_node(
@@ -51,13 +51,7 @@ class _Escalate:
 
     def escalate(self, state: Any, _: RunnableConfig) -> dict[str, Any]:
         answers = state.get("answers") or {}
-        ballots = [
-            answered(ballot, answers[ballot["id"]], self.read)
-            if ballot["status"] == "asking" and ballot["id"] in answers
-            else ballot
-            for ballot in state["ballots"]
-        ]
-        after = [self.ladder.next(ballot) if self.ladder.concerns(ballot) else ballot for ballot in ballots]
+        after = escalated(state["ballots"], answers, self.ladder, self.read)
         self.tell(self.events(state.get("begun", ""), state["ballots"], after))
         update: dict[str, Any] = {"ballots": after}
         if answers:
@@ -102,6 +96,19 @@ class _Escalate:
                     "flags": new["flags"],
                     "reason": in_full(new),
                 }
+
+
+def escalated(
+    ballots: Sequence[BallotState], answers: Mapping[str, Any], ladder: Ladder, read: Read
+) -> list[BallotState]:
+    """The ballots after a human's answers, each that is not done with sent to where it goes next."""
+    given = [
+        answered(ballot, answers[ballot["id"]], read)
+        if ballot["status"] == "asking" and ballot["id"] in answers
+        else ballot
+        for ballot in ballots
+    ]
+    return [ladder.next(ballot) if ladder.concerns(ballot) else ballot for ballot in given]
 
 
 def in_full(ballot: BallotState) -> str:

@@ -13,6 +13,7 @@ from langgraph_maker.ladder.questions import Question
 from langgraph_maker.state import BallotState, Decision, Subtask
 
 __all__ = [
+    "Answers",
     "Lane",
     "MakerInput",
     "MakerOutput",

@@ -86,7 +86,7 @@ class _Update:
             for ballot in position["ballots"]
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
-        ops += [records.put_answer(run_id, int(name), None) for name in state.get("answered") or ()]
+        ops += [records.put_answer(run_id, name, None) for name in state.get("answered") or ()]
         if (kept := self.keep()) is not None:
             ops.append(records.put_kept(run_id, kept))
         forget(store, run_id)  # until it is known how the journal ends

@@ -4,44 +4,50 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableLambda
+from pydantic import BaseModel
 
 from langgraph_maker.models import Model
 from langgraph_maker.nodes.guard import Parse
+from langgraph_maker.nodes.guard import reader as human_reader
 from langgraph_maker.pool import misuse
 from langgraph_maker.recursion.stages import SCHEMAS, Question, Stage, Stages
-from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.sampling import as_sampler
-from langgraph_maker.state import Request, Sampler
+from langgraph_maker.red_flags import RedFlag, RuleLike
+from langgraph_maker.several import sampler_of
+from langgraph_maker.state import Request, Sampler, Verdict
 from langgraph_maker.voting_node import one_answer, structured
 
-__all__ = ["Asking", "reader", "shown"]
+__all__ = ["Asking", "answers", "reader", "shown"]
 
 
 class Asking:
-    """A sampler that is sent questions as JSON, and asks `model` for each as `stages` says.
+    """A sampler that is sent questions as JSON, and asks `models`, those of a ladder, for each as `stages` says.
 
     Candidates are shown to each vote in another order, which goes with the response, so that `reader` can tell which
     one is meant. Calls that wait are traced under the name of their stage and node.
     """
 
-    def __init__(self, model: Model, stages: Stages, max_tokens: int | None) -> None:
+    def __init__(self, models: Sequence[Model], stages: Stages, max_tokens: int | None) -> None:
         self.stages = stages
-        if isinstance(model, str) and model.startswith("sim:"):
-            raise ValueError(
-                f"{model!r} simulates answers to a task, and here is none: give a Sampler that answers the stages, such"
-                " as recursion.multiplication.simulated_multiplication()"
-            )
-        if stages.tools and isinstance(model, (str, Runnable)):
+        for model in models:
+            if isinstance(model, str) and model.startswith("sim:"):
+                raise ValueError(
+                    f"{model!r} simulates answers to a task, and here is none: give a Sampler that answers the stages,"
+                    " such as recursion.multiplication.simulated_multiplication()"
+                )
+        if stages.tools and any(isinstance(model, (str, Runnable)) for model in models):
             self.samplers: dict[Stage, Sampler] = {
-                stage: as_sampler(structured(model, stages.schema(stage)), max_tokens=max_tokens) for stage in SCHEMAS
+                stage: sampler_of([_fitting(model, stages, stage) for model in models], max_tokens=max_tokens)
+                for stage in SCHEMAS
             }
         else:
-            self.samplers = dict.fromkeys(SCHEMAS, as_sampler(model, max_tokens=max_tokens))
+            self.samplers = dict.fromkeys(SCHEMAS, sampler_of(models, max_tokens=max_tokens))
         one = self.samplers["solve"]
         self.max_concurrency = getattr(one, "max_concurrency", None)
         self.never_waits = getattr(one, "never_waits", False)
@@ -58,7 +64,7 @@ class Asking:
         """Draw one response for each request, in order."""
         asked: list[Request] = []
         notes: list[dict[str, Any]] = []
-        messages: dict[str, Any] = {}
+        messages: dict[tuple[str, int], Any] = {}
         for request in requests:
             text: str = request.messages[0].text
             question = json.loads(text)
@@ -66,11 +72,11 @@ class Asking:
             if order is not None:
                 question["candidates"] = [question["candidates"][place] for place in order]
                 text += f"\n{request.number}"
-            if text not in messages:
-                prompt = self.stages.ask(question)
-                messages[text] = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
-            asked.append(request._replace(messages=messages[text]))
-            notes.append({"stage": question["stage"], "order": order})
+            if (prompted := (text, request.variant)) not in messages:
+                prompt = self.stages.ask(question, request.variant) if request.variant else self.stages.ask(question)
+                messages[prompted] = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
+            asked.append(request._replace(messages=messages[prompted]))
+            notes.append({"stage": question["stage"], "candidates": question.get("candidates")})
         responses = await self._draw(asked, notes[0]["stage"])
         if misuse(asked, responses) is not None:  # whoever called says what is wrong
             return responses
@@ -120,21 +126,69 @@ def shown(question: Question, number: int) -> list[int] | None:
 
 
 def reader(stages: Stages) -> Parse:
-    """ψ of all stages: a choice is the candidate's own number again, whatever place it was shown at."""
+    """ψ of all stages: a choice is the candidate itself, whatever place it was shown at."""
 
     def parse(response: AIMessage) -> Any:
         note = response.response_metadata["maker"]
-        stage, order = note["stage"], note["order"]
-        if (flag := one_answer(stages.schema(stage))(response)) is not None:
+        if (flag := one_answer(stages.schema(note["stage"]))(response)) is not None:
             return flag
-        vote = stages.read(stage, response.text)
-        if order is None:
-            return vote
-        if not 1 <= vote["choice"] <= len(order):
-            return RedFlag("no_such_candidate", f"{vote['choice']} of {len(order)}")
-        return {"choice": order[vote["choice"] - 1]}
+        return _vote(stages, note["stage"], note["candidates"], response.text)
 
     return parse
+
+
+def answers(
+    stages: Stages, validate: Callable[[Question, Any], RedFlag | None], red_flags: RuleLike | None
+) -> Callable[[Any, Question], Verdict]:
+    """What reads a human's answer: as a response, or where a stage asks for one thing, that thing alone.
+
+    Candidates are counted from 1, as models count them, in the order in which the question has them. Asked whether an
+    answer is right, a human may give another.
+    """
+
+    def read(answer: Any, question: Question) -> Verdict:
+        stage: Stage = question["stage"]
+        if stage == "check" and isinstance(given := _value(answer), dict) and "answer" in given:
+            other = read(answer, {**question, "stage": "compose"})
+            if "flag" in other:
+                return other
+            vote = {"right": True, **other["vote"]}
+            return {"key": stages.vote_key(vote), "vote": vote}
+        parse = partial(_vote, stages, stage, question.get("candidates"))
+        as_response = human_reader(parse=parse, key=stages.vote_key, validate=validate, red_flags=red_flags)
+        return as_response(_worded(stages.schema(stage), answer), question)
+
+    return read
+
+
+def _vote(stages: Stages, stage: Stage, candidates: list[Any] | None, text: str) -> Any:
+    vote = stages.read(stage, text)
+    if candidates is None:
+        return vote
+    if not 1 <= vote["choice"] <= len(candidates):
+        return RedFlag("no_such_candidate", f"{vote['choice']} of {len(candidates)}")
+    return {"choice": candidates[vote["choice"] - 1]}
+
+
+def _worded(schema: type[BaseModel], answer: Any) -> Any:
+    """What was answered, under its field's name if that was left out."""
+    asked_for, value = schema.model_fields.keys() - {"reasoning"}, _value(answer)
+    if len(asked_for) > 1 or isinstance(value, dict):
+        return answer
+    [name] = asked_for
+    return {name: answer if schema.model_fields[name].annotation is str else value}
+
+
+def _value(answer: Any) -> Any:
+    """What a text says, if it is JSON."""
+    if isinstance(answer, str):
+        with suppress(ValueError, RecursionError):
+            return json.loads(answer)
+    return answer
+
+
+def _fitting(model: Model, stages: Stages, stage: Stage) -> Model:
+    return structured(model, stages.schema(stage)) if isinstance(model, (str, Runnable)) else model
 
 
 def _question(request: Request) -> Question:

@@ -3,55 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from time import monotonic
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
-from langgraph_maker import plans
+from langgraph_maker import plans, records
 from langgraph_maker.ballot import plain
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
+from langgraph_maker.ladder.climbing import restarted
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, waiting_for
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
-from langgraph_maker.nodes.limits import overspent, run_id_of
+from langgraph_maker.nodes.limits import run_id_of
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.position import check_fixed, reopened
 from langgraph_maker.nodes.state import RunStatus
+from langgraph_maker.nodes.tally import decision
 from langgraph_maker.plans import Plan
-from langgraph_maker.recursion.growth import in_short
-from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, sums, written
+from langgraph_maker.recursion.growth import in_short, unsettled
+from langgraph_maker.recursion.limits import Limits
+from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, listed, sums, written
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.recursion.state import RecursiveState, TreeDone, Unsettled
-from langgraph_maker.recursion.tree import ROOT, Node, Tree, ask, depth, place, planted, waiting
+from langgraph_maker.recursion.tree import ROOT, Tree, ask, depth, place, planted, waiting
 from langgraph_maker.state import no_usage
 
-__all__ = ["Limits", "frontier_node"]
+__all__ = ["frontier_node"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What bounds a run, see `create_recursive_maker`."""
+def frontier_node(
+    *, k: int, limits: Limits, accept: Callable[[str], None], asks: bool, settings: Mapping[str, Any]
+) -> GraphNode:
+    """Gather all that waits for a vote, whatever its stage and place, or end the run.
 
-    max_depth: int
-    max_children: int
-    max_nodes: int
-    max_total_samples: int | None
-    max_cost: float | None
-    deadline: float | None
-    stop: Callable[[], bool | str]
-    clocks: dict[str, float] = field(default_factory=dict)
-
-    def late(self, run_id: str) -> bool:
-        """Whether a run has passed its deadline, counted from when this is first asked."""
-        began = self.clocks.setdefault(run_id, monotonic())
-        return self.deadline is not None and monotonic() - began >= self.deadline
-
-
-def frontier_node(*, k: int, limits: Limits) -> GraphNode:
-    """Gather all that waits for a vote, whatever its stage and place, or end the run."""
-    role = _Frontier(k, limits)
+    Where a human may be asked (`asks`) it takes a store or a checkpointer to keep the question; what waits for the
+    answer holds up nothing that can go on without it. `accept` is as `Stages` has it; `settings` are recorded for each
+    process.
+    """
+    role = _Frontier(k, limits, accept, asks, settings)
     return GraphNode("frontier", role.frontier, role.afrontier)
 
 
@@ -59,17 +51,20 @@ def frontier_node(*, k: int, limits: Limits) -> GraphNode:
 class _Frontier:
     k: int
     limits: Limits
+    accept: Callable[[str], None]
+    asks: bool
+    settings: Mapping[str, Any]
 
     def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
         role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
-            return role.go_on(state, run_id, role.here(state, run_id) or role.begin(state))
+            return role.unjournalled(state, run_id, config)
         return plans.drive(role.journalled(state, run_id), store)
 
     async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
         role, run_id, store = self.asked(), run_id_of(state, config), get_store()
         if store is None:
-            return role.go_on(state, run_id, role.here(state, run_id) or role.begin(state))
+            return role.unjournalled(state, run_id, config)
         return await plans.adrive(role.journalled(state, run_id), store)
 
     def asked(self) -> _Frontier:
@@ -81,6 +76,7 @@ class _Frontier:
         if not isinstance(problem, str) or not problem.strip():
             raise ValueError('there is nothing to solve: begin a run with {"problem": "…"}')
         plain(problem)  # or no store could keep it
+        self.accept(problem)
         counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
         return {"tree": planted(problem), "ballots": [], "counts": counts}
 
@@ -97,13 +93,20 @@ class _Frontier:
     def check(self, what: str, state: RecursiveState, held: Mapping[str, Any]) -> None:
         check_fixed(what, held, {"k": self.k, "problem": state.get("problem", held["problem"])})
 
+    def unjournalled(self, state: RecursiveState, run_id: str, config: RunnableConfig) -> dict[str, Any]:
+        if self.asks:
+            check_can_ask(config)
+        return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
+
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
         here, begun = self.here(state, run_id), (yield from head(run_id))
         at = here["counts"]["rounds"] if here else 0
+        entered = run_id not in self.limits.clocks
         if begun is None and here is not None:
             raise JournalError(_AHEAD.format(run_id=run_id, at=at, why="the store holds no such run"))
         if begun is None:
             here = self.begin(state)
+            yield from listed(run_id, self.fixed(here["tree"]), self.settings)
             yield written(run_id, self.fixed(here["tree"]), here, {})
         else:
             self.check(f"run {run_id!r}", state, begun["fixed"])
@@ -115,27 +118,47 @@ class _Frontier:
                 here["ballots"] = reopened(here["ballots"])
             else:
                 alone(run_id, begun, at, here["tree"])
-        update = self.go_on(state, run_id, here)
+            if entered:
+                yield from listed(run_id, begun["fixed"], self.settings)
+        kept = yield from kept_answers(run_id, here["ballots"])
+        update = self.go_on(state, run_id, here, kept)
+        if given := state.get("answers"):
+            yield [records.put_answer(run_id, name, form) for name, form in given.items()]
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
             held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
-            yield written(run_id, self.fixed(held["tree"]), held, here["tree"], outcome)
+            had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
+            before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
+            yield written(run_id, self.fixed(held["tree"]), held, before, outcome)
+            ended = {"status": outcome["status"], "reason": outcome["reason"]}
+            yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update
 
-    def go_on(self, state: RecursiveState, run_id: str, held: Held) -> dict[str, Any]:
+    def go_on(
+        self, state: RecursiveState, run_id: str, held: Held, kept: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
         tree = held["tree"]
         questions = {
             f"{node['id']}:{node['stage']}": ask(tree, node, self.limits.max_children) for node in waiting(tree)
         }
         held = _asked_still(held, questions)
+        if not self.asks and any(ballot["status"] == "asking" for ballot in held["ballots"]):
+            again = [restarted(one) if one["status"] == "asking" else one for one in held["ballots"]]
+            held = {**held, "ballots": again}
         ballots = held["ballots"]
-        status, reason, unsettled = self.outcome(state, run_id, held)
+        check_answers(given := state.get("answers") or {}, ballots)
+        asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
+        answers = {**{name: form for name, form in kept.items() if name in asking}, **given}
+        state = {**state, "answers": answers}
+        status, reason, failed = self.outcome(state, run_id, held)
         draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(ballots)
         if draining:  # what is paid for is waited for
             status = "running"
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **held}
         if state.get("begun") != run_id:
             update |= {"begun": run_id, "fixed": self.fixed(tree)}
+        if answers:
+            update["answers"] = answers
         if status == "running":
             due = {ballot["id"] for ballot in ballots} if draining else questions.keys()
             asked = [{"id": one, "state": question} for one, question in questions.items() if one in due]
@@ -161,16 +184,19 @@ class _Frontier:
             "flags": flags,
             "rounds": held["counts"]["rounds"],
             "usage": usage,
-            "unsettled": unsettled,
+            "unsettled": failed,
+            "questions": waiting_for(ballots),
         }
 
     def outcome(self, state: RecursiveState, run_id: str, held: Held) -> tuple[RunStatus, str, list[Unsettled]]:
         if held["tree"][ROOT]["stage"] == "done":
             return "solved", "", []
-        if any(ballot["status"] == "unresolved" for ballot in held["ballots"]):
-            return "unresolved", state["reason"], state["unsettled"]
-        if blocked := self.blocked(held["tree"]):
-            return "unresolved", in_short(held["tree"], blocked), blocked
+        if failed := self.failed(held):
+            return "unresolved", in_short(held["tree"], failed), failed
+        asking = sum(ballot["status"] == "asking" for ballot in held["ballots"])
+        if asking and asking == len(waiting(held["tree"])) and not state.get("answers"):
+            said = "a node waits" if asking == 1 else f"{asking} nodes wait"
+            return "waiting", f"{said} for a human's answer", []
         if why := self.limited(state, run_id, held):
             return "stopped", f"{why}; run it again under the same id to go on", []
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
@@ -178,39 +204,24 @@ class _Frontier:
             return "stopped", SEGMENT_ENDED, []
         return "running", "", []
 
-    def blocked(self, tree: Tree) -> list[Unsettled]:
-        """What cannot be asked, and why."""
-        limits, blocked = self.limits, []
+    def failed(self, held: Held) -> list[Unsettled]:
+        """What did not settle, was decided and may not be followed, or may not be asked, and why."""
+        limits, tree = self.limits, held["tree"]
+        failed = [unsettled(ballot) for ballot in held["ballots"] if ballot["status"] == "unresolved"]
+        for ballot in held["ballots"]:
+            node = tree[ballot["id"].partition(":")[0]]
+            if ballot["status"] == "decided" and (why := limits.beyond(tree, node, decision(ballot)["vote"])):
+                failed.append(unsettled(ballot, why))
         for node in tree.values():
-            if node["stage"] == "refuted":
-                check: Node = {**node, "stage": "check"}
-                blocked.append(self.unasked(tree, check, f"the answer {node['answer']!r} was voted wrong" + _FINAL))
-            elif node["stage"] == "propose" and node["depth"] >= limits.max_depth:
-                why = f"it is not atomic, and max_depth = {limits.max_depth} allows no further split"
-                blocked.append(self.unasked(tree, node, why))
-        if len(tree) > limits.max_nodes:
-            why = f"the tree has {len(tree):,} nodes, and max_nodes is {limits.max_nodes:,}"
-            blocked.append(self.unasked(tree, [*tree.values()][-1], why))
-        return blocked
-
-    def unasked(self, tree: Tree, node: Node, why: str) -> Unsettled:
-        question = ask(tree, node, self.limits.max_children)
-        return {"node": node["id"], "question": question, "counts": [], "samples": 0, "reason": why}
+            if why := limits.too_deep(node):
+                question = ask(tree, node, limits.max_children)
+                failed.append({"node": node["id"], "question": question, "counts": [], "samples": 0, "reason": why})
+        return failed
 
     def limited(self, state: RecursiveState, run_id: str, held: Held) -> str:
         """Why the run stops here, if it does: at which nodes it stood, too."""
         samples, _, usage = sums(held["counts"], held["ballots"])
-        said = state.get("failure") or self.limits.stop()
-        why = said if isinstance(said, str) else "stopped on request" if said else ""
-        if not why:
-            why = overspent(
-                sum(samples.values()),
-                [usage],
-                max_total_samples=self.limits.max_total_samples,
-                max_cost=self.limits.max_cost,
-            )
-        if self.limits.late(run_id) and not why:
-            why = f"the deadline of {self.limits.deadline:g} s has passed"
+        why = state.get("failure") or self.limits.reached(run_id, sum(samples.values()), usage)
         open_now = waiting(held["tree"])
         return f"{place(open_now[0])}, and {len(open_now) - 1} more: {why}" if why and open_now else why
 
@@ -224,7 +235,6 @@ def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:
     return {**held, "ballots": ballots, "counts": counted(held["counts"], lost)}
 
 
-_FINAL = ": no larger limit mends this, begin a new run id"
 _SUPERSTEPS_TO_FINISH = 6  # frontier, vote and its own, escalate, grow, frontier: a round must have room to end
 _SUPERSTEPS_TO_DRAIN = 5
 _AHEAD = (

@@ -7,20 +7,26 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
 
+from langgraph_maker.ballot import check_margin
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import check_cost
+from langgraph_maker.ladder import LadderLike, read_ladder
+from langgraph_maker.margins import check_budget
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
+from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.closing import closing
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.limits import whole
 from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
-from langgraph_maker.recursion.asking import Asking, reader
-from langgraph_maker.recursion.frontier import Limits, frontier_node
-from langgraph_maker.recursion.growth import escalate_node, grow_node
+from langgraph_maker.recursion.asking import Asking, answers, reader
+from langgraph_maker.recursion.frontier import frontier_node
+from langgraph_maker.recursion.growth import Choosing, escalate_node, grow_node
+from langgraph_maker.recursion.limits import Limits
 from langgraph_maker.recursion.stages import Question, Stages
 from langgraph_maker.recursion.state import RecursiveInput, RecursiveOutput, RecursiveState
 from langgraph_maker.red_flags import RedFlag, RuleLike
@@ -38,9 +44,11 @@ def create_recursive_maker(
     comparable: bool = True,
     k: int = 3,
     proposals: int = 5,
+    ladder: LadderLike = None,
     max_depth: int = 8,
     max_children: int = 8,
     max_nodes: int = 1000,
+    max_attempts: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
@@ -72,10 +80,15 @@ def create_recursive_maker(
         k: The margin of every vote.
         proposals: Valid proposals (at least k) after which, where none leads by k, discriminators choose among those
             that differ: by their numbers, shown to each vote in another order.
+        ladder: What to do about a question that does not settle, see `create_maker`: `Tier`s to climb, and on top a
+            human to ask, who may also overrule the last of `max_attempts`, or give the answer. Variants are the
+            `paraphrases` of `stages`. While a human is awaited, the rest of the tree goes on.
         max_depth: How many times a problem may be split along one branch.
         max_children: Parts that a problem may be split into.
-        max_nodes: Problems in the tree beyond which the run ends as unresolved; what the round that passes it has split
-            stays. Checkpoints are as large as the tree.
+        max_nodes: Problems that the tree may have: a split that would make it larger ends the run as unresolved.
+            Checkpoints are as large as the tree.
+        max_attempts: Ways in which a problem is split, where the check finds the answer wrong: by a proposal that was
+            not chosen, or a fresh one, parts and all. If the last is found wrong too, the run ends as unresolved.
         red_flags: Which responses to discard, see `red_flags`.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
@@ -91,7 +104,9 @@ def create_recursive_maker(
         stop: Asked before each round and while it waits; True, or why, ends the run as "stopped".
 
     Raises:
-        ValueError: For an option out of range or an unknown model; while running, for an input without a problem.
+        ValueError: For an option out of range, an unknown model or a ladder that makes no sense; while running, for an
+            input without a problem, an answer to a question that is not open, or a human to ask and neither a
+            checkpointer nor a store.
         TypeError: For a model that is none, or `stages`, `check` or `comparable` of another type.
         JournalError: While running, when the run was begun with another problem or k, or its journal is not sound.
 
@@ -114,6 +129,7 @@ def create_recursive_maker(
         max_depth=whole("max_depth", max_depth, 0),
         max_children=whole("max_children", max_children, 2),
         max_nodes=whole("max_nodes", max_nodes),
+        max_attempts=whole("max_attempts", max_attempts),
         max_total_samples=None if max_total_samples is None else whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         deadline=_seconds(deadline),
@@ -126,7 +142,12 @@ def create_recursive_maker(
             flag = check(question["problem"], vote["answer"])
         return flag
 
-    sampler = Asking(model, stages, token_allowance(red_flags))
+    climbed = read_ladder(ladder, model=model, k=k, prompts=1 + len(stages.paraphrases))
+    candidates_for = frozenset({"propose"} if comparable else {"propose", "solve", "compose"})
+    rungs = Choosing(
+        **vars(climbed), k=check_margin(k), candidates_for=candidates_for, proposals=whole("proposals", proposals)
+    )
+    sampler = Asking(rungs.models, stages, token_allowance(red_flags))
     longest = float("inf") if limits.deadline is None else max(limits.deadline, 0.001)
     pool = Pool(
         sampler,
@@ -138,44 +159,63 @@ def create_recursive_maker(
         StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
-            prompt=json.dumps,
+            prompt=[json.dumps] * (1 + len(stages.paraphrases)),
             k=k,
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples=max_samples,
+            ladder=rungs,
             pool=pool,
             stop=stop,
             on_failure="write",
         ),
         guard=guard_node(
-            parse=reader(stages), key=stages.vote_key, validate=validate, red_flags=red_flags, price=price
+            parse=reader(stages),
+            key=stages.vote_key,
+            validate=validate,
+            red_flags=red_flags,
+            price=price,
+            compares=not rungs.varied,
         ),
-        tally=tally_node(k=k, max_samples=max_samples, decisions=False),
+        tally=tally_node(k=k, max_samples=max_samples, ladder=rungs, decisions=False),
     ).add_edge("tally", END)
-    grow = grow_node(
-        stages,
-        candidates_for={"propose"} if comparable else {"propose", "solve", "compose"},
-        proposals=whole("proposals", proposals),
-    )
+    grow = grow_node(stages, ladder=rungs, limits=limits)
 
-    def after_frontier(state: RecursiveState) -> Literal["vote", "__end__"]:
-        return "vote" if state["status"] == "running" else "__end__"
+    settings = {
+        "model": model_name(model),
+        "comparable": comparable,
+        "proposals": proposals,
+        "first_temperature": first_temperature,
+        "temperature": temperature,
+        "max_samples": check_budget(max_samples, k),
+        **{name: value for name, value in vars(limits).items() if name not in {"stop", "clocks"}},
+        **rungs.described,
+    }
+    frontier = frontier_node(k=k, limits=limits, accept=stages.accept, asks=rungs.human, settings=settings)
+
+    def after_frontier(state: RecursiveState) -> Any:
+        if state["status"] == "waiting":
+            return [Send("ask", question) for question in state["questions"]]
+        if state["status"] != "running":
+            return END
+        return "escalate" if state.get("answers") else "vote"
 
     def after_vote(state: RecursiveState) -> Literal["escalate", "grow"]:
-        return "escalate" if any(ballot["status"] == "unresolved" for ballot in state["ballots"]) else "grow"
+        return "escalate" if any(rungs.concerns(ballot) for ballot in state["ballots"]) else "grow"
 
-    return (
+    builder = (
         StateGraph(RecursiveState, MakerContext, input_schema=RecursiveInput, output_schema=RecursiveOutput)
-        .add_node("frontier", closing(pool, frontier_node(k=k, limits=limits)))
+        .add_node("frontier", closing(pool, frontier))
         .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
-        .add_node("escalate", escalate_node())
+        .add_node("escalate", escalate_node(rungs, answers(stages, validate, red_flags)))
         .add_node("grow", closing(pool, grow))
         .add_edge(START, "frontier")
-        .add_conditional_edges("frontier", after_frontier)
+        .add_conditional_edges("frontier", after_frontier, ["vote", *(["escalate", "ask"] if rungs.human else []), END])
         .add_conditional_edges("vote", after_vote)
         .add_edge("escalate", "grow")
         .add_edge("grow", "frontier")
     )
+    return builder.add_node("ask", ask_node()).add_edge("ask", "frontier") if rungs.human else builder
 
 
 def _seconds(deadline: float | None) -> float | None:

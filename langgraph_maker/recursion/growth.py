@@ -1,4 +1,4 @@
-"""`grow` and `escalate`: let the tree grow by what was decided, or say what was not."""
+"""`grow` and `escalate`: let the tree grow by what was decided, and send on what was not."""
 
 from __future__ import annotations
 
@@ -10,36 +10,80 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
-from langgraph_maker import plans
+from langgraph_maker import plans, records
 from langgraph_maker.ballot import Ballot
-from langgraph_maker.margins import in_words
+from langgraph_maker.context import overrides
+from langgraph_maker.ladder.climbing import START, Ladder
+from langgraph_maker.ladder.questions import Read
+from langgraph_maker.nodes.ask import waiting_for
+from langgraph_maker.nodes.escalate import escalated, in_full
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, unanswered
 from langgraph_maker.plans import Plan
+from langgraph_maker.recursion.limits import Limits
 from langgraph_maker.recursion.record import Held, alone, counted, head, written
 from langgraph_maker.recursion.stages import Stages
-from langgraph_maker.recursion.state import Grown, RecursiveState, Unsettled
+from langgraph_maker.recursion.state import Asked, Grown, RecursiveState, Unsettled
 from langgraph_maker.recursion.tree import Decided, Node, Tree, grow, offer, place, settle, told
 from langgraph_maker.state import BallotState
 
-__all__ = ["escalate_node", "grow_node", "in_short"]
+__all__ = ["Choosing", "escalate_node", "grow_node", "in_short", "unsettled"]
 
 
-def grow_node(stages: Stages, *, candidates_for: AbstractSet[str], proposals: int) -> GraphNode:
+@dataclass(frozen=True)
+class Choosing(Ladder):
+    """A ladder for stages some of which give candidates: that their answers run level is no reason to climb."""
+
+    k: int = 1
+    candidates_for: AbstractSet[str] = frozenset()
+    proposals: int = 1
+
+    def gives_up(self, ballot: BallotState, k: int) -> str:
+        """Why an open ballot should climb, if it should; one for candidates for its flags alone."""
+        if ballot["state"]["stage"] in self.candidates_for:
+            ballot = {**ballot, "counts": {"": sum(ballot["counts"].values())}}
+        return super().gives_up(ballot, k)
+
+    def concerns(self, ballot: BallotState) -> bool:
+        """Whether a ballot that was counted is not done with; one that has candidates enough is."""
+        return super().concerns(ballot) and not self.enough(ballot)
+
+    def enough(self, ballot: BallotState) -> bool:
+        """Whether a question whose answers are candidates has as many as were asked for, and none that leads by k."""
+        if ballot["state"]["stage"] not in self.candidates_for or ballot["status"] == "decided" or "human" in ballot:
+            return False
+        least, _ = self.terms(ballot, overrides().get("k", self.k), None)
+        return not unanswered(ballot) and sum(ballot["counts"].values()) >= max(self.proposals, least)
+
+
+def grow_node(stages: Stages, *, ladder: Choosing, limits: Limits) -> GraphNode:
     """Commit every decided ballot; where answers are candidates, hand them on once there are enough.
+
+    A ballot that decided what is beyond a limit is kept as it is, for a larger one; a human, where the ladder has one,
+    may overrule that an answer is wrong.
 
     With a store, what was decided is journalled before it counts as done, and so is what open ballots have counted.
     """
-    role = _Grow(stages, candidates_for, proposals)
+    role = _Grow(stages, ladder, limits)
     return GraphNode("grow", role.grow, role.agrow)
 
 
-def escalate_node() -> GraphNode:
-    """Say which questions did not settle, and end the run; their ballots are kept, for a larger budget to go on."""
+def escalate_node(ladder: Ladder, read: Read) -> GraphNode:
+    """Send what did not settle up the ladder or to a human, or leave it unresolved, see `nodes.escalate_node`.
+
+    Unresolved ballots are kept, for a larger budget to go on from them.
+    """
 
     def escalate(state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
-        unsettled = [_unsettled(ballot) for ballot in state["ballots"] if ballot["status"] == "unresolved"]
-        return {"unsettled": unsettled, "reason": in_short(state["tree"], unsettled)}
+        before, answers = state["ballots"], state.get("answers") or {}
+        after = escalated(before, answers, ladder, read)
+        changed = [new for old, new in zip(before, after, strict=True) if new is not old]
+        return {
+            "ballots": after,
+            "answers": None,
+            "answered": [ballot["id"] for ballot in before if ballot["id"] in answers],
+            "asked": [ballot["id"] for ballot in changed if ballot["status"] == "asking"],
+        }
 
     return GraphNode("escalate", escalate)
 
@@ -47,8 +91,8 @@ def escalate_node() -> GraphNode:
 @dataclass(frozen=True)
 class _Grow:
     stages: Stages
-    candidates_for: AbstractSet[str]
-    proposals: int
+    ladder: Choosing
+    limits: Limits
 
     def grow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
         held, events = self.grown(state)
@@ -63,49 +107,69 @@ class _Grow:
         return self.tell(held, events)
 
     def journalled(self, state: RecursiveState, held: Held) -> Plan[None]:
-        begun = yield from head(state["begun"])
-        alone(state["begun"], begun, state["counts"]["rounds"], state["tree"])
-        yield written(state["begun"], state["fixed"], held, state["tree"])
+        run_id = state["begun"]
+        begun = yield from head(run_id)
+        alone(run_id, begun, state["counts"]["rounds"], state["tree"])
+        still_open = {ballot["id"] for ballot in held["ballots"]}
+        climbed = {ballot["id"] for ballot in state["ballots"] if "climb" in ballot}
+        used = {*(state.get("answered") or ()), *climbed - still_open}  # one of that name may be asked again
+        drops = [records.put_answer(run_id, name, None) for name in sorted(used)]
+        yield [*written(run_id, state["fixed"], held, state["tree"]), *drops]
 
-    def tell(self, held: Held, events: list[Grown]) -> dict[str, Any]:
+    def tell(self, held: Held, events: list[Grown | Asked]) -> dict[str, Any]:
         write = get_stream_writer()
         for event in events:
             write(event)
-        return dict(held)
+        return {**held, "asked": [], "answered": []}
 
-    def grown(self, state: RecursiveState) -> tuple[Held, list[Grown]]:
-        tree, still_open, closed, events = state["tree"], [], [], []
+    def grown(self, state: RecursiveState) -> tuple[Held, list[Grown | Asked]]:
+        tree, asked = state["tree"], [*(state.get("asked") or ())]
+        still_open: list[BallotState] = []
+        closed: list[BallotState] = []
+        events: list[Grown | Asked] = []
         for ballot in state["ballots"]:
             node = tree[ballot["id"].partition(":")[0]]
             candidates = 0
             if ballot["status"] == "decided":
-                after = grow(tree, node["id"], vote := decision(ballot)["vote"], self.stages.key)
-            elif self.enough(ballot, state["fixed"]["k"]):
+                vote = decision(ballot)["vote"]
+                if why := self.limits.beyond(tree, node, vote):
+                    overruled = self.ladder.human and ballot["state"]["stage"] == "check" and "human" not in ballot
+                    still_open.append(_asking(ballot, why) if overruled else ballot)
+                    asked += [ballot["id"]] if overruled else []
+                    continue
+                after = grow(tree, node["id"], vote, self.stages.key)
+            elif self.ladder.enough(ballot):
                 vote, candidates = None, len(ballot["votes"])
                 after = offer(tree, node["id"], ballot["votes"].values())
             else:
                 still_open.append(ballot)
                 continue
             closed.append(ballot)
-            decided: Decided = {
-                "stage": ballot["state"]["stage"],
-                "margin": Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
-                "samples": ballot["samples"],
-                "candidates": candidates,
-            }
-            tree = told(after, node["id"], decided)
+            tree = told(after, node["id"], _decided(ballot, candidates))
             events.append(_event(state["begun"], node, ballot, vote))
+        events += [
+            {"event": "maker.question", "run_id": state["begun"], "node": one["id"].partition(":")[0], "question": one}
+            for one in waiting_for([ballot for ballot in still_open if ballot["id"] in asked])
+        ]
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
         return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events
 
-    def enough(self, ballot: BallotState, k: int) -> bool:
-        """Whether a question whose answers are candidates has as many as were asked for."""
-        return (
-            ballot["state"]["stage"] in self.candidates_for
-            and ballot["status"] == "open"
-            and not unanswered(ballot)  # what is out is paid for
-            and sum(ballot["counts"].values()) >= max(self.proposals, k)
-        )
+
+def _asking(ballot: BallotState, why: str) -> BallotState:
+    said = f'{why}, or answer true to take it all the same, or {{"answer": …}} with another'
+    return {**ballot, "status": "asking", "climb": {**ballot.get("climb", START), "why": said}}
+
+
+def _decided(ballot: BallotState, candidates: int) -> Decided:
+    human = "human" in ballot
+    return {
+        "stage": ballot["state"]["stage"],
+        "margin": 0 if human else Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
+        "samples": ballot["samples"],
+        "candidates": candidates,
+        "tier": ballot.get("climb", START)["tier"],
+        "human": human,
+    }
 
 
 def _event(run_id: str, node: Node, ballot: BallotState, vote: Any) -> Grown:
@@ -120,21 +184,24 @@ def _event(run_id: str, node: Node, ballot: BallotState, vote: Any) -> Grown:
         "counts": decision(ballot)["counts"],
         "samples": ballot["samples"],
         "flags": ballot["flags"],
+        "tier": ballot.get("climb", START)["tier"],
+        "human": "human" in ballot,
     }
 
 
-def _unsettled(ballot: BallotState) -> Unsettled:
+def unsettled(ballot: BallotState, why: str = "") -> Unsettled:
+    """What a ballot did not settle, or decided beyond a limit."""
     return {
         "node": ballot["id"].partition(":")[0],
         "question": ballot["state"],
         "counts": decision(ballot)["counts"],
         "samples": ballot["samples"],
-        "reason": in_words(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values()),
+        "reason": why or in_full(ballot),
     }
 
 
-def in_short(tree: Tree, unsettled: Sequence[Unsettled]) -> str:
+def in_short(tree: Tree, failed: Sequence[Unsettled]) -> str:
     """The first of these in words, and how many there are beside it."""
-    first, more = unsettled[0], len(unsettled) - 1
+    first, more = failed[0], len(failed) - 1
     where = place(tree[first["node"]]) + (f", and {more} more" if more else "")
     return f"{where}: {first['question']['stage']}: {first['reason']}"

@@ -19,7 +19,22 @@ from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.task import State, Task, Vote
 
-__all__ = ["Multiplication", "simulated_multiplication"]
+__all__ = ["Multiplication", "Products", "simulated_multiplication"]
+
+
+class Products(Stages):
+    """Stages that take products of whole numbers, as `simulated_multiplication` does, and refuse all else at once.
+
+    Example:
+        >>> Products().accept("what is 12 × 34?")
+        >>> Products().accept("twelve times three")
+        Traceback (most recent call last):
+        ValueError: 'twelve times three' is no product of two whole numbers: ask for one such as "123 * 456"
+    """
+
+    def accept(self, problem: str) -> None:
+        """Refuse what is no product."""
+        _factors(problem)
 
 
 def simulated_multiplication(*, direct: float = 0.10, small: float = 0.97, flag: float = 0.0, seed: int = 0) -> Sampler:
@@ -50,6 +65,7 @@ def simulated_multiplication(*, direct: float = 0.10, small: float = 0.97, flag:
 
     def chosen(request: Request) -> Sampler:
         question = _question(request.messages)
+        _factors(question["problem"])
         if question["stage"] == "solve" and not _small(question["problem"]):
             return at_once
         return step_by_step[request.number % _WAYS if question["stage"] == "propose" else 0]
@@ -61,6 +77,7 @@ def simulated_multiplication(*, direct: float = 0.10, small: float = 0.97, flag:
             responses += await chosen(request)([request])
         return responses
 
+    simulated.__name__ = "sim:multiplication"  # what it is called in records
     return simulated
 
 
@@ -167,7 +184,7 @@ def _question(messages: Sequence[BaseMessage]) -> Question:
 
 def _factors(problem: str) -> tuple[int, int]:
     if (found := _PRODUCT.fullmatch(problem)) is None:
-        raise ValueError(f"{problem[:80]!r} is no product of two whole numbers")
+        raise ValueError(f'{problem[:80]!r} is no product of two whole numbers: ask for one such as "123 * 456"')
     return int(found[1]), int(found[2])
 
 

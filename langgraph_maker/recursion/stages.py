@@ -136,6 +136,8 @@ class Stages:
         hint: What microagents should know about problems of this kind, at every stage.
         instructions: What each stage is asked; the question follows as JSON.
         tools: Whether models that can call tools are made to, so that answers fit. False for servers that refuse it.
+        paraphrases: Other wordings of `instructions`, those of some stages or all: variants 1, 2, … of the prompts,
+            which a ladder's tier may name.
 
     Example:
         >>> stages = Stages(hint="Numbers are decimal.")
@@ -152,11 +154,22 @@ class Stages:
     hint: str = ""
     instructions: Mapping[Stage, str] = field(default_factory=lambda: INSTRUCTIONS)
     tools: bool = True
+    paraphrases: Sequence[Mapping[Stage, str]] = ()
 
-    def ask(self, question: Question) -> Sequence[BaseMessage] | str:
+    def accept(self, problem: str) -> None:
+        """Raise a `ValueError` for a problem that cannot be solved this way, before anything is asked.
+
+        The default takes every problem.
+        """
+
+    def ask(self, question: Question, variant: int = 0) -> Sequence[BaseMessage] | str:
         """φ: all that a microagent sees of a question."""
+        stage = question["stage"]
         seen = {name: value for name, value in question.items() if name != "stage"}
-        told = [self.instructions[question["stage"]], *([self.hint] if self.hint else [])]
+        asked = self.instructions[stage]
+        if variant:
+            asked = self.paraphrases[variant - 1].get(stage, asked)
+        told = [asked, *([_REFUTED] if "refuted" in question else []), *([self.hint] if self.hint else [])]
         return "\n".join([*told, "", json.dumps(seen, ensure_ascii=False)])
 
     def schema(self, stage: Stage) -> type[BaseModel]:
@@ -218,6 +231,9 @@ class Stages:
         if (sibling := _SIBLING.search(part)) and sibling[0] not in problem:
             return RedFlag("sibling", f"{sibling[0]!r} in {part!r}, which is answered on its own")
         return None
+
+
+_REFUTED: Final = 'The ways in "refuted" were tried, and what came of each was found wrong: take another one.'
 
 
 def _says_something(text: str) -> bool:

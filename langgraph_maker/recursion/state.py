@@ -8,20 +8,18 @@ from langgraph.managed import RemainingSteps
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from langgraph_maker.nodes.state import RunStatus
+from langgraph_maker.ladder.questions import Question as HumanQuestion
+from langgraph_maker.nodes.state import Answers, RunStatus
 from langgraph_maker.recursion.record import Counts
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.recursion.tree import Tree
 from langgraph_maker.state import BallotState, Subtask, Usage, VoteCount
 
-__all__ = ["Grown", "RecursiveInput", "RecursiveOutput", "RecursiveState", "TreeDone", "Unsettled"]
+__all__ = ["Asked", "Grown", "RecursiveInput", "RecursiveOutput", "RecursiveState", "TreeDone", "Unsettled"]
 
 
 class Unsettled(TypedDict):
-    """A question that the vote did not settle, or that no vote may be held on: at which node, and why in words.
-
-    Whoever answers it, in the form of its stage's schema, lets the tree grow there as a vote would.
-    """
+    """A question that the vote did not settle, or that a limit forbids to ask or to follow: at which node, and why."""
 
     node: str
     question: Question
@@ -31,14 +29,18 @@ class Unsettled(TypedDict):
 
 
 class RecursiveInput(TypedDict, total=False):
-    """`run_id` names the run; without it the thread's id does, or a fresh one."""
+    """`run_id` names the run; without it the thread's id does, or a fresh one. `answers` are to its `questions`."""
 
     problem: Annotated[str, Field(description="What to solve, in words; leave it out to go on with a run.")]
     run_id: Annotated[str, Field(description="Names the run; the thread's id does if left open.")]
+    answers: Answers
 
 
 class RecursiveOutput(TypedDict, total=False):
-    """How the run stands; `samples` is by stage, `tree` by node, `depth` that of the deepest node."""
+    """How the run stands; `samples` is by stage, `tree` by node, `depth` that of the deepest node.
+
+    `questions` are those that a run which is "waiting" waits for a human to answer.
+    """
 
     status: RunStatus
     reason: str
@@ -50,11 +52,15 @@ class RecursiveOutput(TypedDict, total=False):
     rounds: int
     usage: Usage
     unsettled: list[Unsettled]
+    questions: list[HumanQuestion]
     run_id: str
 
 
 class RecursiveState(RecursiveOutput, total=False):
-    """A run in progress: the run `begun` here, what it is of, and its ballots."""
+    """A run in progress: the run `begun` here, what it is of, and its ballots.
+
+    `asked` are the questions that came up in this round, `answered` those whose answers were used.
+    """
 
     problem: str
     begun: str
@@ -62,6 +68,9 @@ class RecursiveState(RecursiveOutput, total=False):
     counts: Counts
     subtasks: list[Subtask]
     ballots: list[BallotState]
+    answers: Answers
+    asked: list[str]
+    answered: list[str]
     draining: bool
     in_flight: int
     failure: str
@@ -69,7 +78,10 @@ class RecursiveState(RecursiveOutput, total=False):
 
 
 class Grown(TypedDict):
-    """A stage of a node is decided, and in the journal; `vote` is None where its answers became candidates."""
+    """A stage of a node is decided, and in the journal; `vote` is None where its answers became candidates.
+
+    `tier` is where on the ladder it was decided; where `human`, a human said what the vote is.
+    """
 
     event: Literal["maker.node"]
     run_id: str
@@ -81,6 +93,17 @@ class Grown(TypedDict):
     counts: list[VoteCount]
     samples: int
     flags: dict[str, int]
+    tier: int
+    human: bool
+
+
+class Asked(TypedDict):
+    """A human is asked about a node; what was counted is in the journal."""
+
+    event: Literal["maker.question"]
+    run_id: str
+    node: str
+    question: HumanQuestion
 
 
 class TreeDone(TypedDict):

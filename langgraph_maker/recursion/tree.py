@@ -2,42 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
 from langgraph_maker.recursion.stages import Question, Stage
 
-__all__ = ["Decided", "Node", "Tree", "ask", "depth", "grow", "offer", "place", "planted", "settle", "told", "waiting"]
+__all__ = [
+    "Decided",
+    "Node",
+    "Tree",
+    "Tried",
+    "ask",
+    "depth",
+    "grow",
+    "offer",
+    "parts",
+    "place",
+    "planted",
+    "settle",
+    "told",
+    "waiting",
+]
 
 
 class Decided(TypedDict):
-    """How a stage ended: after how many samples, and by which margin, at least k.
+    """How a stage ended: after how many samples, and by which margin, at least k, or by a human.
 
     Where its answers became candidates there are so many of these, and the vote that decided is that of "choose".
+    `tier` is where on the ladder it was decided.
     """
 
     stage: Stage
     margin: int
     samples: int
     candidates: int
+    tier: int
+    human: bool
+
+
+class Tried(TypedDict):
+    """A way to split a problem whose outcome was voted wrong: its children, how they were composed, and to what."""
+
+    children: list[str]
+    how: str
+    answer: Any
 
 
 class Node(TypedDict):
     """One problem. Its id is its place: "1.2" is the second subproblem of "1".
 
     `stage` is what it is asked next, or that it waits for its `children`, or for the node whose problem is the `same`,
-    or that it is done, or that its answer was `refuted`. `candidates` are answers to the stage `of`, to be chosen from.
+    or that it is done. `candidates` are answers to the stage `of`, to be chosen from; `rest` are the splits that were
+    not. `refuted` are the ways that were tried before, the nodes of which stay in the tree.
     """
 
     id: str
     parent: str
     depth: int
     problem: str
-    stage: Stage | Literal["children", "same", "done", "refuted"]
+    stage: Stage | Literal["children", "same", "done"]
     of: str
     candidates: list[Any]
+    rest: list[Any]
+    refuted: list[Tried]
     children: list[str]
     how: str
     same_as: str
@@ -81,6 +110,8 @@ def ask(tree: Tree, node: Node, most_children: int) -> Question:
         question |= {"how": node["how"], "parts": parts}
     if stage == "check":
         question |= {"answer": node["answer"]}
+    if node["refuted"] and "propose" in {stage, node["of"]}:
+        question |= {"refuted": [_tried(tree, one) for one in node["refuted"]]}
     return question
 
 
@@ -89,8 +120,9 @@ def grow(tree: Tree, node_id: str, vote: Any, key: Callable[[str], str]) -> Tree
     node = tree[node_id]
     stage = node["stage"]
     if stage == "choose":
-        chosen = node["candidates"][vote["choice"]]
-        asked: Node = {**node, "stage": cast("Stage", node["of"]), "of": "", "candidates": []}
+        of, chosen = cast("Stage", node["of"]), vote["choice"]
+        rest = [one for one in node["candidates"] if one != chosen] if of == "propose" else node["rest"]
+        asked: Node = {**node, "stage": of, "of": "", "candidates": [], "rest": rest}
         return grow({**tree, node_id: asked}, node_id, chosen, key)
     if stage == "propose":
         return _split(tree, node, vote, key)
@@ -103,8 +135,20 @@ def grow(tree: Tree, node_id: str, vote: Any, key: Callable[[str], str]) -> Tree
         case "compose":
             after = {**node, "stage": "check", "answer": vote["answer"]}
         case "check":
-            after = {**node, "stage": "done" if vote["right"] else "refuted"}
+            answer = vote.get("answer", node["answer"])  # a human may have another one
+            after = {**node, "stage": "done", "answer": answer} if vote["right"] else _again(node)
     return {**tree, node_id: after}
+
+
+def parts(vote: Any) -> int:
+    """How many subproblems what was decided splits a problem into; 0 where it splits none.
+
+    Example:
+        >>> split = {"subproblems": ["a", "b"], "compose": "{1}{2}"}
+        >>> parts(split), parts({"choice": split}), parts({"choice": {"answer": "a"}}), parts({"atomic": True})
+        (2, 2, 0, 0)
+    """
+    return len(vote.get("choice", vote).get("subproblems", ()))
 
 
 def offer(tree: Tree, node_id: str, candidates: Iterable[Any]) -> Tree:
@@ -157,6 +201,8 @@ def _node(node_id: str, parent: str, deep: int, problem: str) -> Node:
         "stage": "atomic",
         "of": "",
         "candidates": [],
+        "rest": [],
+        "refuted": [],
         "children": [],
         "how": "",
         "same_as": "",
@@ -173,10 +219,44 @@ def _above(tree: Tree, node: Node) -> list[str]:
     return above[::-1]
 
 
+def _tried(tree: Tree, tried: Tried) -> dict[str, Any]:
+    """A way that was tried, as microagents see it."""
+    problems = [tree[child]["problem"] for child in tried["children"]]
+    return {"subproblems": problems, "compose": tried["how"], "answer": tried["answer"]}
+
+
+def _again(node: Node) -> Node:
+    """The node with what was tried set aside: a split that was not chosen is next, or else a fresh one.
+
+    One split alone is no choice.
+    """
+    tried: Tried = {"children": node["children"], "how": node["how"], "answer": node["answer"]}
+    again: Node = {
+        **node,
+        "stage": "propose",
+        "refuted": [*node["refuted"], tried],
+        "rest": [],
+        "children": [],
+        "how": "",
+        "answer": None,
+    }
+    return {**again, "stage": "choose", "of": "propose", "candidates": node["rest"]} if node["rest"][1:] else again
+
+
+def _live(tree: Tree) -> Iterator[Node]:
+    """The nodes that the root is answered by: not those of a way that was refuted."""
+    ahead = [ROOT]
+    while ahead:
+        node = tree[ahead.pop()]
+        yield node
+        ahead += node["children"]
+
+
 def _split(tree: Tree, node: Node, vote: Any, key: Callable[[str], str]) -> Tree:
     """The node with its children; a problem that another node has already is answered there, once."""
-    known = {key(other["problem"]): other["id"] for other in tree.values() if not other["same_as"]}
-    ids = [f"{node['id']}.{place}" for place in range(1, len(vote["subproblems"]) + 1)]
+    known = {key(other["problem"]): other["id"] for other in _live(tree) if not other["same_as"]}
+    first = 1 + sum(len(tried["children"]) for tried in node["refuted"])
+    ids = [f"{node['id']}.{place}" for place in range(first, first + len(vote["subproblems"]))]
     tree = {**tree, node["id"]: {**node, "stage": "children", "children": ids, "how": vote["compose"]}}
     for child_id, problem in zip(ids, vote["subproblems"], strict=True):
         child = _node(child_id, node["id"], node["depth"] + 1, problem)

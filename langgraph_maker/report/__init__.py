@@ -8,9 +8,12 @@
 >>> found = numbers(store, "mine")
 >>> found["status"], found["totals"]["steps"], page(found)[:15]
 ('solved', 7, '<!doctype html>')
+
+A recursive run has a tree in place of steps: `tree_numbers` and `tree_page` are for it.
 """
 
 from langgraph_maker.report.numbers import Numbers, numbers
 from langgraph_maker.report.page import page
+from langgraph_maker.report.tree import TreeNumbers, tree_numbers, tree_page
 
-__all__ = ["Numbers", "numbers", "page"]
+__all__ = ["Numbers", "TreeNumbers", "numbers", "page", "tree_numbers", "tree_page"]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import shlex
 
+from langgraph_maker.ladder.questions import Question
 from langgraph_maker.report import markup
 from langgraph_maker.report.markup import Child, h
 from langgraph_maker.report.numbers import Numbers
 from langgraph_maker.report.words import figures, note, sentence, table
 
-__all__ = ["ladder", "questions"]
+__all__ = ["asked_of", "ladder", "questions"]
 
 _ROWS = 20
 
 
 def questions(found: Numbers) -> Child:
     """What the run waits for: why, the candidates, and the command that answers."""
-    asked = found["questions"]
+    return asked_of(found["run_id"], found["questions"])
+
+
+def asked_of(run_id: str, asked: list[Question]) -> Child:
+    """The same of a run's questions."""
     if not asked:
         return ""
     return (
@@ -36,14 +41,14 @@ def questions(found: Numbers) -> Child:
                 )
                 if one["candidates"]
                 else "",
-                h("p", h("code", markup.shown(_answer(one["id"], found["run_id"], picks=bool(one["candidates"]))))),
+                h("p", h("code", markup.shown(_answer(one["id"], run_id, picks=bool(one["candidates"]))))),
             )
             for one in asked[:_ROWS]
         ],
         note(f"The first {_ROWS} of {len(asked):,}.") if len(asked) > _ROWS else "",
         note(
-            "Each command with the --db of the run; instead also --answer TEXT, --retry or --abort. Once answered, the"
-            " command that began the run goes on with it."
+            "Each command with the --db of the run; instead also --answer TEXT, --retry or --abort. Once answered, what"
+            " began the run goes on with it."
         ),
     )
 

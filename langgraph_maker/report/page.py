@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -25,7 +25,7 @@ from langgraph_maker.report.sections import (
     votes,
 )
 
-__all__ = ["page"]
+__all__ = ["document", "page"]
 
 
 def _moves(found: Numbers) -> Child:
@@ -90,21 +90,23 @@ def page(found: Numbers) -> str:
         >>> "<q>" in text, "&lt;q&gt;" in text
         (False, True)
     """
-    style, script = _file("page.css"), _file("hanoi.js") if found["moves"] else ""
+    drawn = [(title, width, content) for title, width, section in _SECTIONS if (content := section(found))]
+    title = f"{found['task']} {found['run_id']}: {found['status']}"
+    return document(title, head(found), drawn, found["time"]["read"], _file("hanoi.js") if found["moves"] else "")
+
+
+def document(title: str, head: Html, sections: Iterable[tuple[str, str, Child]], read: str, script: str = "") -> str:
+    """A page with this head, and below it sections: the title of each, its width and what it shows."""
+    style = _file("page.css")
     allowed = f"default-src 'none'; style-src {markup.digest(style)}"
     if script:
         allowed += f"; script-src {markup.digest(script)}"
-    drawn = [(title, width, content) for title, width, section in _SECTIONS if (content := section(found))]
     body = h(
         "main",
-        head(found),
-        [h("section", h("h2", title), content, class_=width) for title, width, content in drawn],
-        h(
-            "footer",
-            f"langgraph-maker {version('langgraph-maker')}, from the journal as it was {found['time']['read']}",
-        ),
+        head,
+        [h("section", h("h2", name), content, class_=width) for name, width, content in sections],
+        h("footer", f"langgraph-maker {version('langgraph-maker')}, from the journal as it was {read}"),
     )
-    title = f"{found['task']} {found['run_id']}: {found['status']}"
     return "<!doctype html>\n" + h(
         "html",
         h(

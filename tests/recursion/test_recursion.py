@@ -214,11 +214,11 @@ class TestBadInput:
             ignores = question["stage"] == "compose" and question["problem"] == "abcd"
             return {"answer": question["parts"][0]["answer"]} if ignores else None
 
-        result = run(Staged(answer))
+        result = run(Staged(answer), max_attempts=1)
         assert (result["status"], result["answer"]) == ("unresolved", None)
         assert (
             result["reason"]
-            == "node 1.1 (abcd): check: the answer 'ba' was voted wrong: no larger limit mends this, begin a new run id"
+            == "node 1.1 (abcd): check: the answer 'ba' was voted wrong, and max_attempts is 1: raise it"
         )
         assert result["unsettled"][0]["question"]["stage"] == "check"
 
@@ -287,7 +287,7 @@ class TestLimits:
         ("limit", "raised", "status", "reason"),
         [
             ({"max_depth": 2}, {"max_depth": 3}, "unresolved", "it is not atomic, and max_depth = 2 allows no"),
-            ({"max_nodes": 6}, {"max_nodes": 15}, "unresolved", "the tree has 7 nodes, and max_nodes is 6"),
+            ({"max_nodes": 6}, {"max_nodes": 15}, "unresolved", "the tree would have 7 nodes, and max_nodes is 6"),
             ({"max_total_samples": 40}, {}, "stopped", "and the limit is 40: raise it; run it again under the same id"),
             ({"deadline": 0}, {}, "stopped", "the deadline of 0 s has passed; run it again"),
             ({"stop": lambda: "tea"}, {}, "stopped", "tea; run it again"),
@@ -541,9 +541,18 @@ class TestTheJournal:
         model, store = proposing(bad), InMemoryStore()
         limited = create_recursive_maker(model, max_children=2, max_samples=5).compile(store=store)
         assert limited.invoke(WORD, THREAD)["flags"] == {"breadth": 3}
-        last = create_recursive_maker(model, max_children=3, max_samples=9).compile(store=store).invoke({}, THREAD)
+        widened = create_recursive_maker(model, max_children=3, max_samples=9, max_attempts=1)
+        last = widened.compile(store=store).invoke({}, THREAD)
         assert last["samples"]["propose"] == 3 + 3
         assert model.drawn == sum(last["samples"].values())
+
+    def test_what_such_a_question_took_is_counted_once_however_often_the_run_is_entered(self) -> None:
+        bad = {"subproblems": [*"abc"], "compose": "{1}{2}{3}"}
+        model, store = proposing(bad), InMemoryStore()
+        create_recursive_maker(model, max_children=2, max_samples=5).compile(store=store).invoke(NAMED)
+        for _ in range(3):
+            stopped = create_recursive_maker(model, max_children=3, max_total_samples=1).compile(store=store)
+            assert sum(stopped.invoke(NAMED)["samples"].values()) == model.drawn
 
 
 class TestWatching:

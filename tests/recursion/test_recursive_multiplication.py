@@ -13,14 +13,18 @@ from runpy import run_path
 from typing import Any
 
 import pytest
+from crash_tree import LADDER, model
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 
-from langgraph_maker import create_recursive_maker, theory
+from langgraph_maker import create_recursive_maker, journal, theory
 from langgraph_maker.estimates import exact_interval
 from langgraph_maker.recursion import Stages
-from langgraph_maker.recursion.multiplication import simulated_multiplication
+from langgraph_maker.recursion.multiplication import Multiplication, simulated_multiplication
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.state import Request
+from langgraph_maker.stores import open_store
 
 ROOT = Path(__file__).parent.parent.parent
 STAGES = Stages()
@@ -140,12 +144,44 @@ def test_a_kill_costs_the_round_in_flight_and_no_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_human_is_asked_the_same_across_kills_and_answers_are_kept(tmp_path: Path) -> None:
+    """A model that is often wrong, a human who is right: where a process is killed makes no difference."""
+    db, truth = str(tmp_path / "tree.sqlite"), Multiplication()
+
+    def process(rounds: int) -> Any:
+        command = [sys.executable, str(ROOT / "tests" / "crash_tree.py"), db, str(tmp_path / "drawn"), str(rounds)]
+        done = subprocess.run([*command, "83 * 57", "asks"], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode in {0, -9}, done.stderr
+        return json.loads(done.stdout) if done.stdout else {"status": "killed"}
+
+    thread = {"configurable": {"thread_id": "t"}}
+    graph: Any = create_recursive_maker(model("asks"), ladder=LADDER).compile(checkpointer=InMemorySaver())
+    given: Any = {"problem": "83 * 57"}
+    asked = 0
+    for _ in range(20):
+        undisturbed = graph.invoke(given, thread)
+        killed, result = process(1)["status"] == "killed", process(0)
+        assert killed or not asked, "each answer is followed by a vote, until the last"
+        assert {name: result[name] for name in result} == {name: undisturbed[name] for name in result}
+        if result["status"] != "waiting":
+            break
+        forms: dict[str, Any] = {
+            one["id"]: {"answer": json.dumps(truth.right(one["state"]))} for one in result["questions"]
+        }
+        asked += len(forms)
+        with open_store(db) as store:
+            for name, form in forms.items():
+                journal.answer(store, "r", name, form)
+        given = Command(resume={one.id: forms[one.value["id"]] for one in undisturbed["__interrupt__"]})
+    assert (result["status"], result["answer"], asked > 3) == ("solved", str(83 * 57), True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", [True, False])
 async def test_a_model_behind_http_that_has_bad_days(sync: bool) -> None:
     from langchain_openai import ChatOpenAI
 
     from langgraph_maker.provider import Provider
-    from langgraph_maker.recursion.multiplication import Multiplication
 
     provider = Provider(Multiplication(), "error=0.03,flag=0.05,output_tokens=60", faults="500=0.05,reset=0.03")
     stages = Stages(tools=False)

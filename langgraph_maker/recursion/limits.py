@@ -1,0 +1,61 @@
+"""What bounds a recursive run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from langgraph_maker.nodes.limits import overspent
+from langgraph_maker.recursion.tree import Node, Tree, parts
+from langgraph_maker.state import Usage
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """See `create_recursive_maker`."""
+
+    max_depth: int
+    max_children: int
+    max_nodes: int
+    max_attempts: int
+    max_total_samples: int | None
+    max_cost: float | None
+    deadline: float | None
+    stop: Callable[[], bool | str]
+    clocks: dict[str, float] = field(default_factory=dict)
+
+    def reached(self, run_id: str, samples: int, usage: Usage) -> str:
+        """Why the run stops here, if it does."""
+        if said := self.stop():
+            return said if isinstance(said, str) else "stopped on request"
+        why = overspent(samples, [usage], max_total_samples=self.max_total_samples, max_cost=self.max_cost)
+        if not why and self.late(run_id):
+            why = f"the deadline of {self.deadline:g} s has passed"
+        return why
+
+    def late(self, run_id: str) -> bool:
+        """Whether a run has passed its deadline, counted from when this is first asked."""
+        began = self.clocks.setdefault(run_id, monotonic())
+        return self.deadline is not None and monotonic() - began >= self.deadline
+
+    def too_deep(self, node: Node) -> str:
+        """Why a problem cannot be split, if it cannot."""
+        if node["stage"] != "propose" or node["depth"] < self.max_depth:
+            return ""
+        return f"it is not atomic, and max_depth = {self.max_depth} allows no further split"
+
+    def beyond(self, tree: Tree, node: Node, vote: Any) -> str:
+        """Why the tree may not grow by what was decided, if it may not: a larger limit takes it from there."""
+        grown = len(tree) + parts(vote)
+        if grown > max(self.max_nodes, len(tree)):
+            return f"the tree would have {grown:,} nodes, and max_nodes is {self.max_nodes:,}: raise it"
+        tried = len(node["refuted"]) + 1
+        if node["stage"] != "check" or vote["right"] or tried < self.max_attempts:
+            return ""
+        ways = "" if tried == 1 else f", the last of {tried} ways tried"
+        said = f"the answer {node['answer']!r:.200} was voted wrong{ways}"
+        return f"{said}, and max_attempts is {self.max_attempts}: raise it"
