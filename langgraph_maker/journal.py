@@ -24,7 +24,7 @@ from typing import IO
 
 from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
-from langgraph_maker import plans, records
+from langgraph_maker import notes, plans, records
 from langgraph_maker.cells import chain, ends_of, gapless, header, items_at, last_of
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
@@ -112,8 +112,8 @@ def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
     if header(store, run_id).get("kind") == "tree":
         return plans.drive(fetch(run_id, headed(store, run_id)), store)["ballots"]
     ahead = [ends for (_, end), ends in ends_of(store, run_id) if ends < end]
-    found = zip(ahead, store.batch([records.get_open(run_id, step) for step in ahead]), strict=True)
-    ballots = [records.read_open(item, run_id, step) for step, item in found]  # type: ignore[arg-type]
+    found = zip(ahead, store.batch([notes.get_open(run_id, step) for step in ahead]), strict=True)
+    ballots = [notes.read_open(item, run_id, step) for step, item in found]  # type: ignore[arg-type]
     return [ballot for ballot in ballots if ballot is not None]
 
 
@@ -123,7 +123,7 @@ def alarms(store: BaseStore, run_id: str) -> list[Alarm]:
     Raises:
         JournalError: When they cannot be read.
     """
-    return records.read_alarms(store.batch([records.get_alarms(run_id)])[0], run_id)  # type: ignore[arg-type]
+    return notes.read_alarms(store.batch([notes.get_alarms(run_id)])[0], run_id)  # type: ignore[arg-type]
 
 
 def runs(store: BaseStore) -> Iterator[Header]:
@@ -244,7 +244,7 @@ def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
         there = f"open are {', '.join(asked)}" if asked else "it has none"
         raise ValueError(f"run {run_id!r} has no open question {question_id!r}: {there}")
     check_form(form, len(asked[question_id]["candidates"]))
-    store.batch([records.put_answer(run_id, question_id, form)])
+    store.batch([notes.put_answer(run_id, question_id, form)])
 
 
 def delete(store: BaseStore, run_id: str) -> None:
@@ -262,11 +262,11 @@ def delete(store: BaseStore, run_id: str) -> None:
         for start in range(first, beyond, _BATCH):
             batch = range(start, min(start + _BATCH, beyond))
             store.batch([records.drop_entry(run_id, step, stride) for step in batch])
-            store.batch([records.put_open(run_id, step, None) for step in batch])
-            store.batch([records.put_answer(run_id, str(step), None) for step in batch])
+            store.batch([notes.put_open(run_id, step, None) for step in batch])
+            store.batch([notes.put_answer(run_id, str(step), None) for step in batch])
     where = records.calibration(run_id)
     store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
-    rest = [records.put_raised(run_id, None), records.put_alarms(run_id, None), records.put_kept(run_id, None)]
+    rest = [notes.put_raised(run_id, None), notes.put_alarms(run_id, None), notes.put_kept(run_id, None)]
     store.batch([*rest, records.drop_header(run_id)])
     forget(store, run_id)
 

@@ -13,7 +13,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 
-from langgraph_maker import journal, records, solve
+from langgraph_maker import journal, notes, records, solve
 from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import open_store
 
@@ -63,7 +63,7 @@ def test_an_entry_says_what_was_decided_and_what_it_took(store: BaseStore) -> No
 
 def test_no_open_ballot_is_left_behind(store: BaseStore) -> None:
     run(store)
-    left = store.batch([records.get_open("r", step) for step in range(6)])
+    left = store.batch([notes.get_open("r", step) for step in range(6)])
     assert left == [None] * 6
 
 

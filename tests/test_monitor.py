@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 
-from langgraph_maker import Progress, Run, asolve, create_maker, journal, records, solve, theory
+from langgraph_maker import Progress, Run, asolve, create_maker, journal, notes, solve, theory
 from langgraph_maker.events import Alarm
 from langgraph_maker.expected import Expected
 from langgraph_maker.monitor import Monitor
@@ -161,7 +161,7 @@ def test_what_is_kept_for_alarms_need_not_be_right() -> None:
         {"seen": []},
     ]
     for kept in several:
-        store.batch([records.put_kept("r", kept)])
+        store.batch([notes.put_kept("r", kept)])
         assert solve(TowersOfHanoi(4), "sim:error=0.01", store=store, run_id="r", max_total_samples=9).steps > 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import interrupt
 
-from langgraph_maker import records
+from langgraph_maker import notes
 from langgraph_maker.ladder.questions import Question, asked_about
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.plans import Plan
@@ -49,8 +49,8 @@ def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, 
     asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
     if not asking:
         return {}
-    found = yield [records.get_answer(run_id, name) for name in asking]
-    return {name: form for name, item in zip(asking, found, strict=True) if (form := records.read_answer(item))}
+    found = yield [notes.get_answer(run_id, name) for name in asking]
+    return {name: form for name, item in zip(asking, found, strict=True) if (form := notes.read_answer(item))}
 
 
 def check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -> None:

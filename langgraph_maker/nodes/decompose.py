@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore
 
-from langgraph_maker import plans, records
+from langgraph_maker import notes, plans, records
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.context import MakerContext, overrides
 from langgraph_maker.errors import JournalError
@@ -177,11 +177,11 @@ class _Decompose:
             given = state.get("answers") or {}
             check_answers(given, last["ballots"])
             if given:
-                yield [records.put_answer(run_id, name, form) for name, form in given.items()]
+                yield [notes.put_answer(run_id, name, form) for name, form in given.items()]
             kept = yield from kept_answers(run_id, last["ballots"])
             state = {**state, "answers": {**kept, **given}}
-            raised, kept = yield [records.get_raised(run_id), records.get_kept(run_id)]
-            self.tell([self.begin(run_id, last, records.read_raised(raised, run_id), records.read_kept(kept))])
+            raised, kept = yield [notes.get_raised(run_id), notes.get_kept(run_id)]
+            self.tell([self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept))])
         remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from langgraph_maker import records
+from langgraph_maker import notes, records
 from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Totals
@@ -240,8 +240,8 @@ def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> Pl
     steps = [lane["step"] for lane in lanes]
     mine = {ballot["id"]: ballot for ballot in ours}
     ballots = []
-    for step, item in zip(steps, (yield [records.get_open(run_id, step) for step in steps]), strict=True):
-        found = (records.read_open(item, run_id, step), mine.get(str(step)))
+    for step, item in zip(steps, (yield [notes.get_open(run_id, step) for step in steps]), strict=True):
+        found = (notes.read_open(item, run_id, step), mine.get(str(step)))
         if counted := [ballot for ballot in found if ballot is not None]:
             ballots.append(max(counted, key=lambda ballot: ballot["samples"]))
     return reopened(ballots)

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore, Op
 
-from langgraph_maker import plans, records
+from langgraph_maker import notes, plans, records
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
 from langgraph_maker.nodes.ask import waiting_for
@@ -82,13 +82,13 @@ class _Update:
         ops = [op for entry in entries if entry["step"] not in held for op in _written(run_id, entry, state["stride"])]
         written = {} if last is None else {ballot["id"]: _stand(ballot) for ballot in last["ballots"]}
         ops += [
-            records.put_open(run_id, int(ballot["id"]), ballot)
+            notes.put_open(run_id, int(ballot["id"]), ballot)
             for ballot in position["ballots"]
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
-        ops += [records.put_answer(run_id, name, None) for name in state.get("answered") or ()]
+        ops += [notes.put_answer(run_id, name, None) for name in state.get("answered") or ()]
         if (kept := self.keep()) is not None:
-            ops.append(records.put_kept(run_id, kept))
+            ops.append(notes.put_kept(run_id, kept))
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
@@ -143,7 +143,7 @@ class _Update:
 def _written(run_id: str, entry: Entry, stride: int) -> Iterator[Op]:
     yield records.put_entry(run_id, entry, stride)
     if entry["rounds"] > 1 or entry["tier"] or entry["human"]:  # it was open after some round
-        yield records.put_open(run_id, entry["step"], None)
+        yield notes.put_open(run_id, entry["step"], None)
 
 
 def _nothing() -> None:
@@ -151,12 +151,12 @@ def _nothing() -> None:
 
 
 def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> Plan[None]:
-    [before] = yield [records.get_alarms(run_id)]
-    ops: list[Op] = [records.put_alarms(run_id, [*records.read_alarms(before, run_id), *alarms])]
+    [before] = yield [notes.get_alarms(run_id)]
+    ops: list[Op] = [notes.put_alarms(run_id, [*notes.read_alarms(before, run_id), *alarms])]
     if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
-        ops.append(records.put_raised(run_id, raised))
+        ops.append(notes.put_raised(run_id, raised))
     if kept is not None:
-        ops.append(records.put_kept(run_id, kept))
+        ops.append(notes.put_kept(run_id, kept))
     yield ops
 
 

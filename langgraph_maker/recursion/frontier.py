@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
-from langgraph_maker import plans, records
+from langgraph_maker import notes, plans
 from langgraph_maker.ballot import plain
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
@@ -123,7 +123,7 @@ class _Frontier:
         kept = yield from kept_answers(run_id, here["ballots"])
         update = self.go_on(state, run_id, here, kept)
         if given := state.get("answers"):
-            yield [records.put_answer(run_id, name, form) for name, form in given.items()]
+            yield [notes.put_answer(run_id, name, form) for name, form in given.items()]
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
             held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}

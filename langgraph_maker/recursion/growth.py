@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
-from langgraph_maker import plans, records
+from langgraph_maker import notes, plans
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.context import overrides
 from langgraph_maker.ladder.climbing import START, Ladder
@@ -113,7 +113,7 @@ class _Grow:
         still_open = {ballot["id"] for ballot in held["ballots"]}
         climbed = {ballot["id"] for ballot in state["ballots"] if "climb" in ballot}
         used = {*(state.get("answered") or ()), *climbed - still_open}  # one of that name may be asked again
-        drops = [records.put_answer(run_id, name, None) for name in sorted(used)]
+        drops = [notes.put_answer(run_id, name, None) for name in sorted(used)]
         yield [*written(run_id, state["fixed"], held, state["tree"]), *drops]
 
     def tell(self, held: Held, events: list[Grown | Asked]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from langgraph_maker import auto, journal, records
+from langgraph_maker import auto, journal, notes, records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm, Open, Totals
 from langgraph_maker.ladder.questions import Question, asked_about
@@ -156,8 +156,8 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
     totals = _totals(store, run_id, moves)
     ballots = journal.open_ballots(store, run_id)
     still, current = under_way(ballots), _current(head, totals, ballots)
-    [raised] = store.batch([records.get_raised(run_id)])
-    lifted = records.read_raised(raised, run_id)  # type: ignore[arg-type]
+    [raised] = store.batch([notes.get_raised(run_id)])
+    lifted = notes.read_raised(raised, run_id)  # type: ignore[arg-type]
     k, planned = head["k"], _planned(head)
     ahead = max(k, lifted) if isinstance(k, int) else None
     found = outlook(totals, planned=totals["steps"] if current == "solved" else planned, still=still, k=ahead)
