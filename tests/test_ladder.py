@@ -442,6 +442,15 @@ class TestHumans:
         assert solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING).status == "solved"
         assert journal.questions(store, "a") == []
 
+    def test_an_answer_kept_for_a_run_that_asks_no_more_is_dropped(self) -> None:
+        store = InMemoryStore()
+        solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        journal.answer(store, "a", "1", {"pick": 1})
+        run = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", max_samples=8)
+        assert (run.status, run.outlook and run.outlook.by_human) == ("unresolved", 0)
+        again = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
+        assert (again.status, [question["id"] for question in again.questions]) == ("waiting", ["1"])
+
     def test_a_human_is_not_taken_for_a_margin(self) -> None:
         store = InMemoryStore()
         solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)

@@ -178,8 +178,11 @@ class _Decompose:
             check_answers(given, last["ballots"])
             if given:
                 yield [notes.put_answer(run_id, name, form) for name, form in given.items()]
-            kept = yield from kept_answers(run_id, last["ballots"])
-            state = {**state, "answers": {**kept, **given}}
+            answers = yield from kept_answers(run_id, last["ballots"])
+            if not self.asks and answers and not given:  # the question is asked no more, and might be another next time
+                yield [notes.put_answer(run_id, name, None) for name in answers]
+                answers = {}
+            state = {**state, "answers": {**answers, **given}}
             raised, kept = yield [notes.get_raised(run_id), notes.get_kept(run_id)]
             self.tell([self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept))])
         remember(store, run_id, last)
