@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
@@ -16,6 +18,8 @@ from test_resume import right_digest
 
 from langgraph_maker import Progress, create_maker, journal, solve
 from langgraph_maker.errors import JournalError
+from langgraph_maker.simulation import simulated_sampler
+from langgraph_maker.state import Request
 from langgraph_maker.stores import open_store
 from langgraph_maker.task import Segment
 from langgraph_maker.tasks import TowersOfHanoi
@@ -133,6 +137,29 @@ class TestSeams:
     def test_the_last_lane_must_end_done(self) -> None:
         run = solve(Cut(20, goal=21), Scripted(right), lanes=4)
         assert (run.status, run.reason) == ("unresolved", "wrong_end")
+
+
+def test_a_lane_at_its_end_does_not_stand_in_for_the_next_one_while_calls_are_waited_for() -> None:
+    """The first lane is done, the second waits for its first answers, and the run is asked to stop."""
+    task, drawn, released = TowersOfHanoi(4), [0], threading.Event()
+    simulated, second = simulated_sampler("sim:error=0", task), str(task.segments(2)[1]["step"])
+
+    async def sample(requests: Sequence[Request]) -> list[Any]:
+        if requests[0].subtask_id == second:
+            await asyncio.to_thread(released.wait)
+        else:
+            drawn[0] += len(requests)
+        return [*await simulated(requests)]
+
+    def stop() -> bool:
+        if done := drawn[0] == 3 * int(second):
+            released.set()
+        return done
+
+    store = InMemoryStore()
+    run = solve(task, sample, k=3, lanes=2, store=store, run_id="a", stop=stop)
+    assert (run.status, run.samples) == ("stopped", 3 * int(second) + 3)
+    assert journal.header(store, "a")["outcome"]["steps"] == run.steps
 
 
 def test_once_a_lane_is_unresolved_no_step_starts_elsewhere_and_what_was_decided_is_kept() -> None:

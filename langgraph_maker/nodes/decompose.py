@@ -254,10 +254,10 @@ class _Decompose:
     def active(self, lanes: list[Lane], ballots: list[BallotState], *, draining: bool) -> list[Lane]:
         """The lanes to go on with: all with an open ballot, and others up to the number that was asked for."""
         begun = {ballot["id"] for ballot in ballots}
+        ahead = [lane for lane in lanes if lane["step"] < lane["end"]]  # one at its end stands at the next one's step
         if draining:
-            return [lane for lane in lanes if str(lane["step"]) in begun]
+            return [lane for lane in ahead if str(lane["step"]) in begun]
         parked = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
-        ahead = [lane for lane in lanes if lane["step"] < lane["end"]]
         if self.task.is_done(lanes[-1]["state"]) and ahead[-1:] == lanes[-1:]:
             ahead.pop()
         if len(ahead) <= self.terms["lanes"]:
