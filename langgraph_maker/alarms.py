@@ -2,8 +2,7 @@
 
 Steps count once they are decided, with all that happened to them. Hard steps are decided late, so where lanes end what
 comes last are hard ones: lost votes, flags and drift are looked at until the first lane has ended, and held against
-the beginning of a run only once four times as many steps are decided as are open. Where a run goes on, what was open
-is decided first, and four times as many steps are not looked at.
+the beginning of a run only once four times as many steps are decided as are open.
 
 Every one is a sequential test with a probability of at most 0.1 % to be wrong in a whole run, and those that have
 nothing to go by but the run's own beginning as much again for taking that too low: together less than 1 % of runs. The
@@ -22,7 +21,7 @@ from langgraph_maker.estimates import upper_bound
 from langgraph_maker.events import Alarm, Begin, Open, Round, Totals
 from langgraph_maker.expected import TOLERATED, Expected
 from langgraph_maker.inference import undecided
-from langgraph_maker.seen import ALPHA, SETTLED, First, Seen, contested, mean, p_of_contested, scaled, scaled_bound
+from langgraph_maker.seen import ALPHA, First, Seen, contested, mean, p_of_contested, scaled, scaled_bound
 from langgraph_maker.theory import p_correct
 
 __all__ = ["Alarms"]
@@ -46,7 +45,7 @@ class Alarms:
         self.k = max(begin["k"] or 0, begin["raised"])
         self.seen = Seen.of(begin["totals"])
         self.usual = mean(self.seen.margins)
-        self.lanes = self.raises = self.settling = 0
+        self.lanes = self.raises = 0
         self.tests = {
             "p": Rising(ALPHA),
             "flags": Rising(ALPHA),
@@ -65,8 +64,6 @@ class Alarms:
             self.first["p"].add(seen.steps, seen.contested, still["ballots"], still["contested"])
             self.first["flags"].add(seen.steps, seen.flags, still["ballots"], still["flagged_steps"])
             self.first["drift"].add(seen.steps, seen.drift, still["ballots"], still["drifted"])
-        self.owed = self.look(begin["totals"], begin["open"], self.lanes)
-        self.settling = max(self.settling, SETTLED * (begin["open"]["ballots"] - 1))  # one alone changes no order
 
     def keep(self) -> dict[str, Any]:
         """How the tests stand, as plain values."""
@@ -77,17 +74,15 @@ class Alarms:
             "usual": self.usual,
             "lanes": self.lanes,
             "raises": self.raises,
-            "settling": self.settling,
             "silent": sorted(self.silent),
             "tests": {name: test.keep() for name, test in self.tests.items()},
             "first": {name: asdict(first) for name, first in self.first.items()},
         }
 
     def go_on(self, kept: Mapping[str, Any]) -> None:
-        """Take up the tests where they stood; what was journalled since then is one round more."""
+        """Take up the tests where they stood; what was journalled since then counts with the next round."""
         self.seen = Seen(**kept["seen"])
-        self.p, self.usual, self.lanes = kept["p"], kept["usual"], kept["lanes"]
-        self.raises, self.settling = kept["raises"], kept["settling"]
+        self.p, self.usual, self.lanes, self.raises = (kept[name] for name in ("p", "usual", "lanes", "raises"))
         self.silent = set(kept["silent"])
         self.first = {name: First(**first) for name, first in kept["first"].items()}
         if self.raises:
@@ -96,12 +91,8 @@ class Alarms:
             test.go_on(kept["tests"][name])
 
     def see(self, event: Round) -> list[Alarm]:
-        """What the round shows."""
-        owed, self.owed = self.owed, []
-        return [*owed, *self.look(event["totals"], event["open"], event["lanes"])]
-
-    def look(self, totals: Totals, still: Open, lanes: int) -> list[Alarm]:
-        """What has come since the last look."""
+        """What the round shows, and what was journalled before it since the tests were kept."""
+        totals, still, lanes = event["totals"], event["open"], event["lanes"]
         seen = Seen.of(totals)
         new = seen.since(self.seen)
         self.seen = seen
@@ -116,9 +107,7 @@ class Alarms:
             self.of_cost(totals),
             self.of_audit(new, totals),
         ]
-        if self.settling > 0:
-            self.settling -= new.steps
-        elif lanes == self.lanes or self.lanes <= 1:
+        if lanes == self.lanes or self.lanes <= 1:
             found = [*self.of_steps(new, totals, still), *found]
         return [alarm for alarm in found if alarm is not None]
 

@@ -75,7 +75,7 @@ class Monitor:
             self.totals, self.still, self.earlier = event["totals"], event["open"], event["totals"]["steps"]
             try:
                 self.alarms = Alarms(event, self.expected)
-            except (KeyError, TypeError, ValueError):  # what was kept is none of ours: the tests begin anew
+            except (LookupError, TypeError, ValueError):  # what was kept is none of this version: the tests begin anew
                 self.alarms = Alarms({**event, "kept": None}, self.expected)
         elif event["event"] == "maker.round":
             self.totals, self.still = event["totals"], event["open"]

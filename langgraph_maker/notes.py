@@ -10,7 +10,7 @@ from langgraph.store.base import GetOp, Item, PutOp
 
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
-from langgraph_maker.records import namespace
+from langgraph_maker.records import check, namespace
 from langgraph_maker.state import BallotState
 
 __all__ = [
@@ -110,16 +110,21 @@ def get_kept(run_id: str) -> GetOp:
 
 def put_kept(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
     """Writes what an observer wants kept, or removes it."""
-    return PutOp(namespace(run_id), _KEPT, None if kept is None else {"kept": json.dumps(kept)}, index=False)
+    text = json.dumps(kept)
+    value = None if kept is None else {"kept": text, "check": check(run_id, text)}
+    return PutOp(namespace(run_id), _KEPT, value, index=False)
 
 
-def read_kept(item: Item | None) -> dict[str, Any] | None:
-    """What the store returned; None where there is nothing that can be read, so that the observer begins anew."""
+def read_kept(item: Item | None, run_id: str) -> dict[str, Any] | None:
+    """What the store returned; None where it is not as it was written, so that the observer begins anew."""
+    if item is None:
+        return None
     try:
-        kept = None if item is None else json.loads(item.value["kept"])
+        text = item.value["kept"]
+        kept: dict[str, Any] | None = json.loads(text) if item.value["check"] == check(run_id, text) else None
     except (TypeError, KeyError, ValueError, RecursionError):
         return None
-    return kept if isinstance(kept, dict) else None
+    return kept
 
 
 def get_alarms(run_id: str) -> GetOp:

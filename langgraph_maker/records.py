@@ -27,6 +27,7 @@ __all__ = [
     "Header",
     "Session",
     "calibration",
+    "check",
     "check_id",
     "drop_entry",
     "drop_header",
@@ -175,7 +176,7 @@ def _entry_key(step: int, stride: int) -> str:
 def put_entry(run_id: str, entry: Entry, stride: int = ONE_LANE) -> PutOp:
     """Writes one entry, with a checksum over all of it and the run it belongs to."""
     text = orjson.dumps([*entry.values()]).decode()
-    value = {"entry": text, "check": _check(run_id, text)}
+    value = {"entry": text, "check": check(run_id, text)}
     return PutOp(namespace(run_id), _entry_key(entry["step"], stride), value, index=False)
 
 
@@ -196,7 +197,7 @@ def read_entry(item: Item | None, run_id: str, step: int) -> Entry | None:
         text = item.value["entry"]
         values = orjson.loads(text)
         entry: Entry = dict(zip(Entry.__annotations__, values, strict=True))  # type: ignore[assignment]
-        sound = item.value["check"] == _check(run_id, text) and entry["step"] == step
+        sound = item.value["check"] == check(run_id, text) and entry["step"] == step
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
         raise JournalError(f"the entry of step {step} of run {run_id!r} cannot be read: {error}") from error
     if not sound:
@@ -244,5 +245,6 @@ def _label(run_id: str) -> str:
     return f"{label}~"
 
 
-def _check(run_id: str, text: str) -> str:
+def check(run_id: str, text: str) -> str:
+    """A checksum over what is written, and the run it belongs to."""
     return blake2b(f"{_label(run_id)}\n{text}".encode(), digest_size=6).hexdigest()

@@ -10,13 +10,12 @@ from typing import Final, Self
 from langgraph_maker.estimates import upper_bound
 from langgraph_maker.events import Totals
 
-__all__ = ["ALPHA", "SETTLED", "First", "Seen", "contested", "mean", "p_of_contested", "scaled", "scaled_bound"]
+__all__ = ["ALPHA", "First", "Seen", "contested", "mean", "p_of_contested", "scaled", "scaled_bound"]
 
 ALPHA: Final = 0.001
 """Probability of a false alarm of one kind in a whole run."""
-SETTLED: Final = 4
-"""So many times the steps that are open must be decided, for these to be like all others."""
 _FIRST: Final = 200  # steps that stand for all, where there is no calibration
+_SETTLED: Final = 4  # times as many steps as are open
 _EXACT_UP_TO: Final = 10_000
 
 
@@ -80,7 +79,7 @@ class First:
         """Count steps; of those that are `still` open, so many are `pending` events, and count as such."""
         self.trials += trials
         self.events += events
-        if self.trials >= max(_FIRST, SETTLED * still):
+        if self.trials >= max(_FIRST, _SETTLED * still):
             self.bound = scaled_bound(self.events + pending, self.trials, 1 - ALPHA)
 
     def share(self, trials: int, events: int, still: int, pending: int) -> float | None:

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 
-from langgraph_maker import Progress, Run, asolve, create_maker, journal, notes, solve, theory
+from langgraph_maker import Progress, Run, asolve, create_maker, journal, notes, records, solve, theory
 from langgraph_maker.events import Alarm
 from langgraph_maker.expected import Expected
 from langgraph_maker.monitor import Monitor
@@ -149,6 +149,40 @@ def test_interruptions_do_not_begin_the_tests_anew() -> None:
     told = [alarm["what"] for alarm in journal.alarms(store, "r")]
     assert told[: len(raised)] == raised
     assert len(set(told)) == len(told)  # each came once
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_nor_do_they_with_lanes(seed: int) -> None:
+    """The model turns worse after 1,500 samples, and the run is broken off every 200."""
+    task, drawn = TowersOfHanoi(10), 0
+    good = simulated_sampler(f"sim:error=0.03,seed={seed}", task)
+    bad = simulated_sampler(f"sim:error=0.25,seed={seed}", task)
+
+    @never_waits
+    async def sample(requests: Sequence[Request]) -> list[Any]:
+        nonlocal drawn
+        drawn += len(requests)
+        return [*await (good if drawn < 1500 else bad)(requests)]
+
+    store, raised = InMemoryStore(), dict[str, int]()
+    for budget in range(200, 4000, 200):
+        run = solve(task, sample, k=4, lanes=16, store=store, run_id="r", max_total_samples=budget)
+        assert run.outlook is not None
+        assert not run.outlook.alarms or drawn > 1500
+        raised |= {alarm["what"]: alarm["steps"] for alarm in run.outlook.alarms}
+    assert 1500 / 4.3 < raised["p"] < 1500 / 4.3 + 200
+
+
+def test_what_was_kept_for_alarms_and_then_altered_begins_them_anew() -> None:
+    store, options = InMemoryStore(), dict[str, Any](k=3, run_id="r")
+    solve(TowersOfHanoi(5), "sim:error=0.01", store=store, max_total_samples=40, **options)
+    [item] = [item for item in store.search(records.namespace("r")) if item.key == "kept"]
+    altered = item.value["kept"].replace('"lanes": 1', '"lanes": "x"')
+    assert altered != item.value["kept"]
+    store.put(item.namespace, item.key, {**item.value, "kept": altered}, index=False)
+    run = solve(TowersOfHanoi(5), "sim:error=0.01", store=store, **options)
+    assert (run.status, run.outlook and run.outlook.alarms) == ("solved", [])
 
 
 def test_what_is_kept_for_alarms_need_not_be_right() -> None:

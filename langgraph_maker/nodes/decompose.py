@@ -184,7 +184,7 @@ class _Decompose:
                 answers = {}
             state = {**state, "answers": {**answers, **given}}
             raised, kept = yield [notes.get_raised(run_id), notes.get_kept(run_id)]
-            self.tell([self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept))])
+            self.tell([self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept, run_id))])
         remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
