@@ -189,6 +189,16 @@ class TestSolved:
         assert {body.get("seed") for body in seen} == {None}
 
 
+def test_nothing_that_a_terminal_obeys_comes_from_a_database(tmp_path: Path) -> None:
+    db, run_id = str(tmp_path / "r.sqlite"), "\x1b]0;title\x07\x1b[2J"
+    with open_store(db) as store:
+        solve(TowersOfHanoi(2), "sim:error=0", store=store, run_id=run_id)
+    for command in (["runs", "--db", db], ["answer", "--db", db, "--run-id", run_id]):
+        done = CliRunner().invoke(app, command)
+        assert "\\x1b]0;title" in "".join(done.stdout.split())
+        assert "\x1b" not in done.output
+
+
 class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "message"),

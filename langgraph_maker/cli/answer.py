@@ -7,10 +7,9 @@ import shlex
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from langgraph_maker import journal
-from langgraph_maker.cli.shell import USAGE, app, out, told
+from langgraph_maker.cli.shell import USAGE, app, escape, out, told
 from langgraph_maker.ladder import AskHuman, Form, LadderLike, Question, Split, Tier
 from langgraph_maker.lock import hold
 from langgraph_maker.stores import check_there, default_db, open_store, shown

@@ -10,7 +10,6 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.markup import escape
 
 from langgraph_maker import prices
 from langgraph_maker.calibration import Calibration, Options
@@ -24,6 +23,7 @@ from langgraph_maker.cli.shell import (
     USAGE,
     app,
     err,
+    escape,
     fail,
     out,
     same_command,

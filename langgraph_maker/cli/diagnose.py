@@ -9,7 +9,6 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.markup import escape
 
 from langgraph_maker import diagnosis, prices
 from langgraph_maker.calibration.diagnosed import FINER, Asked, Diagnosis, StepType, Tried
@@ -22,6 +21,7 @@ from langgraph_maker.cli.shell import (
     USAGE,
     app,
     err,
+    escape,
     out,
     same_command,
     stopping,

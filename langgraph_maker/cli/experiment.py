@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from langgraph_maker.cli.calibrate import prices_of
-from langgraph_maker.cli.shell import ERROR, STOPPED, USAGE, app, err, fail, out, stopping, to_stdout, told
+from langgraph_maker.cli.shell import ERROR, STOPPED, USAGE, app, err, escape, fail, out, stopping, to_stdout, told
 from langgraph_maker.cli.tables import paragraph
 from langgraph_maker.experiments import EXPERIMENTS, Outcome
 from langgraph_maker.experiments import experiment as repeat

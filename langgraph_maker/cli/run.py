@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import typer
-from rich.markup import escape
 
 from langgraph_maker import prices
 from langgraph_maker.calibration.run import check_aims
@@ -28,6 +27,7 @@ from langgraph_maker.cli.shell import (
     WAITING,
     app,
     err,
+    escape,
     out,
     same_command,
     stopping,

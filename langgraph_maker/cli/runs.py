@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 from langgraph.store.base import BaseStore
-from rich.markup import escape
 from rich.table import Table
 
 from langgraph_maker import journal
-from langgraph_maker.cli.shell import ERROR, USAGE, app, out, told
+from langgraph_maker.cli.shell import ERROR, USAGE, app, escape, out, told
 from langgraph_maker.errors import JournalError
 from langgraph_maker.stores import default_db, is_postgres, open_store, shown
 

@@ -9,10 +9,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from langgraph_maker.cli.loading import arguments, load_task
-from langgraph_maker.cli.shell import ERROR, USAGE, app, err, out, to_stdout, told
+from langgraph_maker.cli.shell import ERROR, USAGE, app, err, escape, out, to_stdout, told
 
 __all__ = ["serve"]
 

@@ -16,8 +16,8 @@ from typing import Annotated, NoReturn
 
 try:
     import typer
+    from rich import markup
     from rich.console import Console
-    from rich.markup import escape
 except ImportError as missing:  # pragma: no cover - the test environment has the extra
     sys.exit(f"the command line needs an extra ({missing}): pip install 'langgraph-maker[cli]'")
 
@@ -32,6 +32,7 @@ __all__ = [
     "WAITING",
     "app",
     "err",
+    "escape",
     "fail",
     "out",
     "same_command",
@@ -44,6 +45,18 @@ SOLVED, ERROR, USAGE, UNRESOLVED, WAITING, STOPPED = 0, 1, 2, 3, 4, 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def escape(text: str) -> str:
+    r"""Text from elsewhere, such as a model or a database, as it is shown: no markup, and nothing a terminal obeys.
+
+    >>> print(escape("[red]a\x1b[2J"))
+    \[red]a\x1b[2J
+    """
+    return markup.escape(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text))
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's
