@@ -155,11 +155,16 @@ def read_header(item: Item | None, run_id: str) -> Header | None:
         return None
     try:
         header: Header = json.loads(item.value["header"])
-        sound = header["format"] == FORMAT and header["run_id"] == run_id
+        written, of = header["format"], header["run_id"]
     except (TypeError, KeyError, ValueError) as error:
         raise JournalError(f"the header of run {run_id!r} cannot be read: {error}") from error
-    if not sound:
-        raise JournalError(f"the header of run {run_id!r} is not of that run, or not of this version")
+    if written != FORMAT:
+        raise JournalError(
+            f"run {run_id!r} was written in format {written!r:.20}, and this version reads {FORMAT}: go on with the"
+            " version that began it, or give another run id"
+        )
+    if of != run_id:
+        raise JournalError(f"the header of run {run_id!r} is that of another run")
     return header
 
 
