@@ -123,8 +123,8 @@ class Outlook:
             )
         if self.repeated_high is not None:
             said += (
-                f"; of {self.audits:,} steps asked again in another way {self.disagreed:,} did not agree: errors repeat"
-                f" under one prompt on at most {100 * self.repeated_high:.2g} % of the steps"
+                f"; of {self.audits:,} second votes, asked in another way, {self.disagreed:,} did not agree: errors"
+                f" repeat under one prompt on at most {100 * self.repeated_high:.2g} % of the steps"
             )
         return said
 

@@ -179,7 +179,7 @@ class TestAudit:
         assert [(entry["audits"], entry["disagreed"], entry["votes"]) for entry in entries] == [(1, 0, 3)] * 3
         assert run.outlook is not None
         assert (run.outlook.audits, run.outlook.disagreed) == (3, 0)
-        assert "of 3 steps asked again in another way 0 did not agree" in run.guarantee or run.guarantee.startswith(
+        assert "of 3 second votes, asked in another way, 0 did not agree" in run.guarantee or run.guarantee.startswith(
             "not"
         )
 
