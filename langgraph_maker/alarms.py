@@ -36,7 +36,7 @@ class Alarms:
 
     Args:
         begin: How the run begins, or goes on; then from where its tests stood when they were last kept.
-        expected: What it is held against. What was kept under other expectations is not gone on with.
+        expected: What it is held against. Tests that were held against something else begin anew.
     """
 
     def __init__(self, begin: Begin, expected: Expected) -> None:
@@ -57,7 +57,7 @@ class Alarms:
         self.silent: set[str] = set()
         self.longest: tuple[float, int, int] | None = None
         kept = begin["kept"] or {}
-        if kept.get("expected") == asdict(expected):
+        if kept.get("against") == self.against():
             self.go_on(kept)
         else:
             still, seen = begin["open"], self.seen
@@ -68,7 +68,7 @@ class Alarms:
     def keep(self) -> dict[str, Any]:
         """How the tests stand, as plain values."""
         return {
-            "expected": asdict(self.expected),
+            "against": self.against(),
             "seen": asdict(self.seen),
             "p": self.p,
             "usual": self.usual,
@@ -79,11 +79,15 @@ class Alarms:
             "first": {name: asdict(first) for name, first in self.first.items()},
         }
 
+    def against(self) -> dict[str, Any]:
+        """What the tests go by, of all that is expected."""
+        return {name: getattr(self.expected, name) for name in ("p", "flagged", "cost_per_step", "audit_k")}
+
     def go_on(self, kept: Mapping[str, Any]) -> None:
         """Take up the tests where they stood; what was journalled since then counts with the next round."""
         self.seen = Seen(**kept["seen"])
         self.p, self.usual, self.lanes, self.raises = (kept[name] for name in ("p", "usual", "lanes", "raises"))
-        self.silent = set(kept["silent"])
+        self.silent = set(kept["silent"]) - ({"p"} if self.expected.raise_k else set())  # k may be raised by now
         self.first = {name: First(**first) for name, first in kept["first"].items()}
         if self.raises:
             self.tests["p"] = Rising(ALPHA / 2**self.raises)
