@@ -102,6 +102,27 @@ def entry_of(store: InMemoryStore, step: int) -> Any:
     return next(journal.read(store, "a", step))
 
 
+def hesitant() -> Sampler:
+    """Is right, but for a subtask from 10; hedges come late: while the finer step from 18 is under way."""
+    gate, out, asked = asyncio.Event(), list[Request](), dict[int, int]()
+
+    async def model(requests: Sequence[Request]) -> list[AIMessage]:
+        [request] = requests
+        at, fine = number(request), by_one(request)
+        asked[at] = asked.get(at, 0) + fine
+        if fine and at == 18:
+            gate.set()
+            while out:
+                await asyncio.sleep(0)
+        elif asked[at] > 3 or (at == 10 and not fine and request.number >= 4):
+            out.append(request)
+            await gate.wait()
+            out.remove(request)
+        return [AIMessage(f"{'fine' if fine else 'ten'} {level(10)(request)}")]
+
+    return model
+
+
 class TestDecided:
     def test_a_subtask_that_does_not_settle_is_done_in_finer_steps(self) -> None:
         store, model = InMemoryStore(), Scripted(level(10))
@@ -152,6 +173,31 @@ class TestDecided:
         assert (run.status, run.final_state) == ("solved", 30)
         entry = entry_of(store, 1)
         assert (entry["finer"], entry["margin"], entry["votes"], entry["winner_votes"]) == (10, 3, 30, 30)
+
+    def test_a_late_answer_to_another_step_is_paid_for_and_counts_for_nothing(self) -> None:
+        """Hedges of the subtask and of its finer steps stay out until the last but one of these is asked about."""
+
+        class Strict(Fine):
+            def parse(self, text: str) -> Vote:
+                return super().parse(dict([text.split()])["fine"])
+
+            def validate(self, state: State, vote: Vote) -> RedFlag | None:
+                return RedFlag("not_next") if vote["next_state"] != state + 1 else None
+
+        class Told(Tens):
+            def parse(self, text: str) -> Vote:
+                return super().parse(dict([text.split()])["ten"])
+
+            def split(self, state: State) -> Task:
+                return Strict(state, state + 10, 10)
+
+        store = InMemoryStore()
+        ladder: list[Any] = [Tier(samples=6), Split()]
+        run = solve(Told(), hesitant(), k=3, max_samples=9, hedge=2, store=store, run_id="a", ladder=ladder)
+        assert (run.status, run.final_state, run.flagged) == ("solved", 30, 0)
+        entry = entry_of(store, 1)
+        assert (entry["finer"], entry["margin"], entry["votes"], entry["winner_votes"]) == (10, 3, 30, 30)
+        assert entry["samples"] > 6 + 30 + 8, "late answers are counted as drawn"
 
     def test_a_group_goes_on_step_by_step(self) -> None:
         def answer(request: Request) -> str:

@@ -153,9 +153,13 @@ class _Guard:
         seen: dict[str, Verdict] = {}  # answers agree more often than not
         known = {**ballot.get("known", {})}
         key = key_function(self.key, known)
-        verdicts = []
-        for response in ballot["responses"]:
+        verdicts: list[Verdict] = []
+        late = _late(ballot)
+        for at, response in enumerate(ballot["responses"]):
             used.append(self.used(response))
+            if at in late:
+                verdicts.append({})
+                continue
             text = response.text
             if flag := self.flag(response, text):
                 verdicts.append(_flagged(flag))
@@ -211,6 +215,12 @@ class _Guard:
             return {"vote": kept, "key": key_of(kept, key)}
         except RedFlag as flag:
             return _flagged(flag)
+
+
+def _late(ballot: BallotState) -> set[int]:
+    """The places of responses that were asked for before the ballot climbed or went on to another finer step."""
+    first = ballot["climb"]["first"] if "climb" in ballot else 0
+    return {at for at, number in enumerate(ballot["numbers"]) if number < first} if first else set()
 
 
 _COMPARED = 3
