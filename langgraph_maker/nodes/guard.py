@@ -14,7 +14,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_maker import prices
 from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
 from langgraph_maker.errors import NotJSONError
-from langgraph_maker.ladder.splitting import Splitting
+from langgraph_maker.ladder.climbing import Ladder
+from langgraph_maker.ladder.splitting import Splitting, in_words
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.prices import Price
@@ -135,18 +136,27 @@ class _Guard:
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         return {
-            "ballots": [
-                self.of(ballot).judge(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]
-            ],
+            "ballots": [self.judged(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]],
         }
 
-    def of(self, ballot: BallotState) -> _Guard:
-        """What judges responses to this ballot: by its finer chain, while it has one."""
+    def judged(self, ballot: BallotState) -> BallotState:
+        """As `judge` has it: by the finer chain of the ballot, while it has one. It is given up where that fails."""
         if "finer" not in ballot or self.splitting is None:
-            return self
-        chain = self.splitting.chain(ballot)
-        whole = _takes_message(chain.parse)
-        return replace(self, parse=chain.parse, whole=whole, key=chain.vote_key, validate=validating(chain))
+            return self.judge(ballot)
+        try:
+            chain = self.splitting.chain(ballot)
+            whole = _takes_message(chain.parse)
+            guard = replace(self, parse=chain.parse, whole=whole, key=chain.vote_key, validate=validating(chain))
+            return guard.judge(ballot)
+        except Exception as error:  # noqa: BLE001 - what is paid for is counted, and the subtask climbs
+            return {
+                **ballot,
+                "usage": total_usage([ballot["usage"], *map(self.used, ballot["responses"])]),
+                "verdicts": [{} for _ in ballot["responses"]],
+                "responses": [],
+                "status": "unresolved",
+                "climb": Ladder.place(ballot, f"its answers cannot be judged: {in_words(error)}"),
+            }
 
     def judge(self, ballot: BallotState) -> BallotState:
         state, used = ballot["finer"]["state"] if "finer" in ballot else ballot["state"], [ballot["usage"]]

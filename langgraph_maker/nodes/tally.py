@@ -156,7 +156,7 @@ def unanswered(ballot: BallotState) -> int:
 
 def _to_count(ballot: BallotState, hedge: int) -> bool:
     """Whether something arrived, or nothing is out and the budget may have changed."""
-    return ballot["status"] == "open" and bool(ballot["verdicts"] or hedge or not unanswered(ballot))
+    return bool(ballot["verdicts"]) or (ballot["status"] == "open" and bool(hedge or not unanswered(ballot)))
 
 
 def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
