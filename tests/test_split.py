@@ -26,7 +26,7 @@ from langgraph_maker.ladder import AskHuman, Tier
 from langgraph_maker.ladder.splitting import Splitting
 from langgraph_maker.matchers import within
 from langgraph_maker.prices import Price
-from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.red_flags import RedFlag, TokenLimit
 from langgraph_maker.report import numbers, page
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Finer, Request, Sampler, never_waits
@@ -214,6 +214,23 @@ class TestDecided:
         assert (run.status, run.final_state) == ("solved", 8)
         assert [entry["finer"] for entry in journal.read(store, "a")] == [0, 3, 0]
         assert entry_of(store, 1)["vote"] == {"action": ["add"] * 3, "next_state": [4, 5, 6]}
+
+    @pytest.mark.parametrize(
+        ("options", "flagged"), [({}, 1), ({"red_flags": TokenLimit(4500)}, 0), ({"red_flags": None}, 0)]
+    )
+    def test_its_single_steps_have_the_default_limit_of_single_steps(self, options: Any, flagged: int) -> None:
+        def answer(request: Request) -> AIMessage:
+            state, grouped = number(request), "steps" in request.messages[0].text
+            tokens = 4000 if grouped or (state == 4 and request.temperature == 0) else 750
+            usage: Any = {"input_tokens": 1, "output_tokens": tokens, "total_tokens": tokens + 1}
+            text = headed([str(state + 1 + request.number % 2), *map(str, range(2, 7))])
+            return AIMessage(text if grouped else str(state + 1), usage_metadata=usage)
+
+        options = {"k": 3, "ladder": LADDER, "steps_per_subtask": 6, **options}
+        run = solve(Counting(6), Scripted(answer), **options)
+        assert (run.status, run.flagged) == ("solved", flagged)
+        made = create_maker(Counting(6), Scripted(answer), **options).compile().invoke({})
+        assert (made["status"], made["flagged"]) == ("solved", flagged)
 
     def test_a_short_last_group_has_as_many_finer_steps_as_are_left(self) -> None:
         task = Grouped(Counting(5), 3)

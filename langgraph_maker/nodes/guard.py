@@ -29,14 +29,12 @@ Parse = Callable[[Any], Any]
 """ψ: from a response's text, or from the whole `AIMessage`, to a vote."""
 
 DEFAULT_RED_FLAGS = TokenLimit(750) | Truncated()
+"""The paper's cap of 750 output tokens (section 4.3), and responses that were cut off."""
 
 
 def default_red_flags(steps: int) -> Rule:
     """`DEFAULT_RED_FLAGS` of a response with so many steps: it may be so many times as long."""
     return TokenLimit(750 * steps) | Truncated()
-
-
-"""The paper's cap of 750 output tokens (section 4.3), and responses that were cut off."""
 
 
 def guard_node(
@@ -48,6 +46,7 @@ def guard_node(
     price: Price | None = None,
     compares: bool = True,
     splitting: Splitting | None = None,
+    finer_red_flags: RuleLike | None = None,
 ) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
@@ -67,6 +66,7 @@ def guard_node(
         compares: Whether to note which of a ballot's first answers are the same text, as an alarm asks: only where
             they are asked by the same prompt.
         splitting: Knows the tasks of finer chains, which their steps' responses are judged by.
+        finer_red_flags: The rules for these, where they are others than `red_flags`.
 
     Raises:
         TypeError: For a `parse` or `key` that is none.
@@ -75,7 +75,7 @@ def guard_node(
         raise TypeError(f"parse is a function from a response's text, or from the message, to a vote, not {parse!r}")
     check_key(key)
     rules = red_flags if red_flags is not None else AnyOf()
-    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares, splitting)
+    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares, splitting, finer_red_flags)
     return Node("guard", role.guard)
 
 
@@ -133,6 +133,7 @@ class _Guard:
     price: Price | None
     compares: bool
     splitting: Splitting | None = None
+    finer: RuleLike | None = None
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         return {
@@ -146,8 +147,15 @@ class _Guard:
         try:
             chain = self.splitting.chain(ballot)
             whole = _takes_message(chain.parse)
-            guard = replace(self, parse=chain.parse, whole=whole, key=chain.vote_key, validate=validating(chain))
-            return guard.judge(ballot)
+            role = replace(
+                self,
+                parse=chain.parse,
+                whole=whole,
+                key=chain.vote_key,
+                validate=validating(chain),
+                rules=self.rules if self.finer is None else self.finer,
+            )
+            return role.judge(ballot)
         except Exception as error:  # noqa: BLE001 - what is paid for is counted, and the subtask climbs
             return {
                 **ballot,
