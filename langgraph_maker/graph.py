@@ -89,7 +89,7 @@ def create_maker(
             goes on is held to it, where it has a store: no step that is done was decided by less than k asks for.
         lanes: Stretches of the chain that advance side by side, where the task knows where they begin (`Cuttable`).
         steps_per_subtask: Steps that a microagent does in one response, as `Grouped` has it; the default token limit
-            is so many times as large.
+            is so many times as large, but for those that `Split` does one by one.
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
         first_temperature: Of each step's first sample; None leaves the model's own.
         temperature: Of all later samples.
@@ -173,6 +173,7 @@ def create_maker(
             price=price,
             compares=not rungs.varied,
             splitting=rungs.splitting,
+            finer_red_flags=_finer_red_flags(task, red_flags),
         ),
         tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, ladder=rungs, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
@@ -242,6 +243,12 @@ def create_maker(
 def _described(rule: RuleLike) -> str:
     """A red flag for the record; a function by its name, as its repr is another in each process."""
     return str(getattr(rule, "__name__", None) or repr(rule)[:200])
+
+
+def _finer_red_flags(task: Task, red_flags: RuleLike | None) -> RuleLike | None:
+    """Those of single steps, where those of a `Grouped` task are the default ones of so many steps."""
+    usual = isinstance(task, Grouped) and each_rule(red_flags) == each_rule(default_red_flags(task.m))
+    return DEFAULT_RED_FLAGS if usual else red_flags
 
 
 def _prompts(task: Task) -> list[Prompt]:

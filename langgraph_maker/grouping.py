@@ -107,14 +107,23 @@ class Grouped(Task):
         return canonical([self.task.vote_key(one) for one in _each(vote)])
 
     def validate(self, state: State, vote: Vote) -> RedFlag | None:
-        """Flag what the chain does, and too few steps, or more than it takes to be done."""
+        """Flag what the chain does, and too few steps, or more than it takes to be done.
+
+        Steps after one that the chain fails on, but for a `RedFlag` or a `ValueError`, are not looked at: `advance`
+        raises it again if the answer wins, when what was paid for is counted.
+        """
         count = 0
         for one in _each(vote):
             if self.task.is_done(state):
                 return RedFlag("too_many_steps", f"it is done after {count}")
             if (flag := self.task.validate(state, one)) is not None:
                 return flag
-            state, count = self.task.advance(state, one), count + 1
+            try:
+                state, count = self.task.advance(state, one), count + 1
+            except (RedFlag, ValueError):
+                raise
+            except Exception:  # noqa: BLE001 - see `nodes.guard.validating`
+                return None
         if count < self.m and not self.task.is_done(state):
             return RedFlag("too_few_steps", f"{count} of {self.m}")
         return None

@@ -78,7 +78,10 @@ class Flag(TypedDict):
 
 
 class Verdict(TypedDict, total=False):
-    """What the guard made of one response: a vote under its key, or a flag."""
+    """What the guard made of one response: a vote under its key, a flag, or neither where it came too late.
+
+    That is one that was asked for before its ballot climbed. So are all that a finer chain fails to judge.
+    """
 
     key: str
     vote: Any

@@ -9,15 +9,17 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from scripted import Counting, script
+from langgraph.store.memory import InMemoryStore
+from scripted import Counting, Scripted, script
 from typer.testing import CliRunner, Result
 
-from langgraph_maker import Ballot, Grouped, RedFlag, calibrate, create_maker, solve, theory
+from langgraph_maker import Ballot, Grouped, RedFlag, calibrate, create_maker, journal, solve, theory
 from langgraph_maker.calibration import Calibration
 from langgraph_maker.cli import app
 from langgraph_maker.grouping import headed
 from langgraph_maker.simulation import SimulatedChatModel
-from langgraph_maker.task import Checkable, Varied
+from langgraph_maker.state import Request
+from langgraph_maker.task import Checkable, State, Varied, Vote
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
 
 SIX = TowersOfHanoi(6)
@@ -91,6 +93,48 @@ def test_too_few_steps_and_too_many_are_flags_and_a_short_end_is_none() -> None:
     assert reason(2, "3", "4") is None
     assert reason(4, "5") is None
     assert reason(4, "5", "6") == "too_many_steps"
+
+
+class Named(Counting):
+    """Knows its states by a table, and so no other state."""
+
+    def __init__(self, steps: int, bug_at: int = -1) -> None:
+        super().__init__(steps)
+        self.table = {state: state for state in range(steps + 1) if state != bug_at}
+
+    def advance(self, state: State, vote: Vote) -> State:
+        return self.table[vote["next_state"]]
+
+
+def by_three(request: Request) -> str:
+    """Is right but for one answer, whose states are none."""
+    state = 98 if request.number == 1 else int(request.messages[0].text.split()[0])
+    return headed([str(state + more) for more in (1, 2, 3)])
+
+
+def test_one_wrong_answer_that_the_chain_fails_on_ends_no_run() -> None:
+    run = solve(Named(6), Scripted(by_three), k=3, steps_per_subtask=3)
+    assert (run.status, run.final_state, run.samples) == ("solved", 6, 2 * 5)
+
+
+def test_what_the_chain_raises_as_a_flag_is_one() -> None:
+    class Refusing(Named):
+        def advance(self, state: State, vote: Vote) -> State:
+            if vote["next_state"] not in self.table:
+                raise ValueError("no such state")
+            return vote["next_state"]
+
+    run = solve(Refusing(6), Scripted(by_three), k=3, steps_per_subtask=3)
+    assert (run.status, run.flagged, run.samples) == ("solved", 2, 2 * 4)
+
+
+def test_a_bug_of_the_chain_surfaces_once_what_was_paid_for_is_kept() -> None:
+    store, model = InMemoryStore(), Scripted(by_three)
+    with pytest.raises(KeyError):
+        solve(Named(6, bug_at=5), model, k=3, steps_per_subtask=3, store=store, run_id="a")
+    assert [ballot["samples"] for ballot in journal.open_ballots(store, "a")] == [3], "those of the round before"
+    solved = solve(Named(6), model, k=3, steps_per_subtask=3, store=store, run_id="a")
+    assert (solved.status, solved.samples) == ("solved", 10)
 
 
 def test_an_answer_to_one_step_never_counts_for_two() -> None:

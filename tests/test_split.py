@@ -24,8 +24,9 @@ from langgraph_maker.cli import app
 from langgraph_maker.grouping import headed
 from langgraph_maker.ladder import AskHuman, Tier
 from langgraph_maker.ladder.splitting import Splitting
+from langgraph_maker.matchers import within
 from langgraph_maker.prices import Price
-from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.red_flags import RedFlag, TokenLimit
 from langgraph_maker.report import numbers, page
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Finer, Request, Sampler, never_waits
@@ -102,6 +103,27 @@ def entry_of(store: InMemoryStore, step: int) -> Any:
     return next(journal.read(store, "a", step))
 
 
+def hesitant() -> Sampler:
+    """Is right, but for a subtask from 10; hedges come late: while the finer step from 18 is under way."""
+    gate, out, asked = asyncio.Event(), list[Request](), dict[int, int]()
+
+    async def model(requests: Sequence[Request]) -> list[AIMessage]:
+        [request] = requests
+        at, fine = number(request), by_one(request)
+        asked[at] = asked.get(at, 0) + fine
+        if fine and at == 18:
+            gate.set()
+            while out:
+                await asyncio.sleep(0)
+        elif asked[at] > 3 or (at == 10 and not fine and request.number >= 4):
+            out.append(request)
+            await gate.wait()
+            out.remove(request)
+        return [AIMessage(f"{'fine' if fine else 'ten'} {level(10)(request)}")]
+
+    return model
+
+
 class TestDecided:
     def test_a_subtask_that_does_not_settle_is_done_in_finer_steps(self) -> None:
         store, model = InMemoryStore(), Scripted(level(10))
@@ -153,6 +175,31 @@ class TestDecided:
         entry = entry_of(store, 1)
         assert (entry["finer"], entry["margin"], entry["votes"], entry["winner_votes"]) == (10, 3, 30, 30)
 
+    def test_a_late_answer_to_another_step_is_paid_for_and_counts_for_nothing(self) -> None:
+        """Hedges of the subtask and of its finer steps stay out until the last but one of these is asked about."""
+
+        class Strict(Fine):
+            def parse(self, text: str) -> Vote:
+                return super().parse(dict([text.split()])["fine"])
+
+            def validate(self, state: State, vote: Vote) -> RedFlag | None:
+                return RedFlag("not_next") if vote["next_state"] != state + 1 else None
+
+        class Told(Tens):
+            def parse(self, text: str) -> Vote:
+                return super().parse(dict([text.split()])["ten"])
+
+            def split(self, state: State) -> Task:
+                return Strict(state, state + 10, 10)
+
+        store = InMemoryStore()
+        ladder: list[Any] = [Tier(samples=6), Split()]
+        run = solve(Told(), hesitant(), k=3, max_samples=9, hedge=2, store=store, run_id="a", ladder=ladder)
+        assert (run.status, run.final_state, run.flagged) == ("solved", 30, 0)
+        entry = entry_of(store, 1)
+        assert (entry["finer"], entry["margin"], entry["votes"], entry["winner_votes"]) == (10, 3, 30, 30)
+        assert entry["samples"] > 6 + 30 + 8, "late answers are counted as drawn"
+
     def test_a_group_goes_on_step_by_step(self) -> None:
         def answer(request: Request) -> str:
             state = int(request.messages[0].text.split()[0])
@@ -167,6 +214,23 @@ class TestDecided:
         assert (run.status, run.final_state) == ("solved", 8)
         assert [entry["finer"] for entry in journal.read(store, "a")] == [0, 3, 0]
         assert entry_of(store, 1)["vote"] == {"action": ["add"] * 3, "next_state": [4, 5, 6]}
+
+    @pytest.mark.parametrize(
+        ("options", "flagged"), [({}, 1), ({"red_flags": TokenLimit(4500)}, 0), ({"red_flags": None}, 0)]
+    )
+    def test_its_single_steps_have_the_default_limit_of_single_steps(self, options: Any, flagged: int) -> None:
+        def answer(request: Request) -> AIMessage:
+            state, grouped = number(request), "steps" in request.messages[0].text
+            tokens = 4000 if grouped or (state == 4 and request.temperature == 0) else 750
+            usage: Any = {"input_tokens": 1, "output_tokens": tokens, "total_tokens": tokens + 1}
+            text = headed([str(state + 1 + request.number % 2), *map(str, range(2, 7))])
+            return AIMessage(text if grouped else str(state + 1), usage_metadata=usage)
+
+        options = {"k": 3, "ladder": LADDER, "steps_per_subtask": 6, **options}
+        run = solve(Counting(6), Scripted(answer), **options)
+        assert (run.status, run.flagged) == ("solved", flagged)
+        made = create_maker(Counting(6), Scripted(answer), **options).compile().invoke({})
+        assert (made["status"], made["flagged"]) == ("solved", flagged)
 
     def test_a_short_last_group_has_as_many_finer_steps_as_are_left(self) -> None:
         task = Grouped(Counting(5), 3)
@@ -374,6 +438,36 @@ class TestUnresolved:
         assert model.drawn < 3 + 5 * 3 + 3 + 9, "finer steps that are decided are not bought again"
         assert min(number(one) for batch in model.batches for one in batch if by_one(one)) == 14
 
+    @pytest.mark.parametrize("hedge", [0, 2])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"joined": lambda _: None},
+            {"chain": lambda state: Stuck(state, state + 10, 10, at=20)},
+            {"chain": lambda state: Stuck(state, state + 10, 10, at=14)},
+            {"chain": lambda state: Fine(state, 10 * state, 10)},
+        ],
+    )
+    def test_a_task_that_is_mended_goes_on_from_its_winners(self, wrong: dict[str, Any], hedge: int) -> None:
+        """Its join, its advance, before the end or at it, or its end were wrong."""
+        store = InMemoryStore()
+        options: dict[str, Any] = {"k": 3, "store": store, "run_id": "a", "ladder": LADDER}
+
+        async def model(requests: Sequence[Request]) -> Sequence[AIMessage | Exception]:
+            return await paid(requests)
+
+        paid = Scripted(level(10))
+        for _ in range(2):
+            run = solve(Faulty(subtasks=3, **wrong), paid, **options)
+            assert (run.status, run.samples) == ("unresolved", paid.drawn)
+        assert "finer step" in run.reason
+        done = solve(Tens(), model if hedge else paid, hedge=hedge, **options)
+        assert (done.status, done.final_state) == ("solved", 30)
+        assert hedge or (done.samples, paid.drawn) == (41, 41)
+        finer = [number(request) for batch in paid.batches for request in batch if by_one(request)]
+        assert hedge or sorted(finer) == sorted([*range(10, 20)] * 3), "no finer step is bought twice"
+        assert finer.count(10) == 3
+
     def test_it_climbs_on_to_a_tier(self) -> None:
         def answer(request: Request) -> str:
             return str(number(request) + 10) if request.temperature == 0.9 else level(10, fine=stuck(14))(request)
@@ -475,11 +569,24 @@ class TestPaidFor:
             assert [entry["finer"] for entry in journal.read(store, "a")] == [0, 10, 0]
 
 
+class Stuck(Fine):
+    """Fails at one of its states."""
+
+    def __init__(self, start: int, end: int, steps: int, at: int) -> None:
+        super().__init__(start, end, steps)
+        self.at = at
+
+    def advance(self, state: State, vote: Vote) -> State:
+        if vote["next_state"] == self.at:
+            raise KeyError(self.at)
+        return vote["next_state"]
+
+
 class Faulty(Tens):
     """A task whose finer chain is as the test says."""
 
-    def __init__(self, chain: Any = None, joined: Any = None) -> None:
-        super().__init__(1)
+    def __init__(self, chain: Any = None, joined: Any = None, subtasks: int = 1) -> None:
+        super().__init__(subtasks)
         self.chain, self.joined = chain, joined
 
     def split(self, state: State) -> Task:
@@ -487,6 +594,30 @@ class Faulty(Tens):
 
     def join(self, state: State, votes: Sequence[Vote]) -> Vote:
         return self.joined(state) if self.joined else super().join(state, votes)
+
+
+def fails(after: int, **bad: Any) -> Callable[[State], Task]:
+    """A finer chain that has these methods once so many steps are done."""
+
+    def chain(state: State) -> Task:
+        fine = Fine(state, state + 10, 10)
+        for name, method in bad.items():
+            own = getattr(fine, name)
+
+            def call(*of: Any, own: Any = own, method: Any = method) -> Any:
+                at = of[0]["next_state"] if isinstance(of[0], dict) else int(of[0])
+                return method(*of) if at > state + after else own(*of)
+
+            setattr(fine, name, call)
+        return fine
+
+    return chain
+
+
+class Close(Fine):
+    """Takes numbers that lie near each other for equal."""
+
+    vote_key: Any = within(1.5)
 
 
 def raises(error: Exception) -> Callable[[Any], Any]:
@@ -507,6 +638,26 @@ class TestBadInput:
             (Faulty(lambda _: Fine(0, 300, 300)), "a chain of 300 steps, and 256 are the most"),
             (Faulty(lambda _: Fine(0, 300)), "its 256 finer steps are decided, and do not end it (wrong_end)"),
             (Faulty(lambda _: Fine(0, 10, 4)), "its 4 finer steps are decided, and do not end it (wrong_end)"),
+            (
+                Faulty(lambda _: Fine(0, 10, cast("Any", "10"))),
+                "steps of fine is a whole number of at least 1, or None",
+            ),
+            (Faulty(lambda _: Fine(0, 10, 0)), "steps of fine is a whole number of at least 1, or None, not 0"),
+            (Faulty(lambda _: Close(0, 10)), "vote_key of fine is a function; a tolerance is not"),
+            (
+                Faulty(fails(4, prompt=raises(KeyError("p")))),
+                "finer step 5: its prompt cannot be made: KeyError: 'p'",
+            ),
+            (Faulty(fails(4, prompt=lambda _: None)), "finer step 5: its prompt is no list of messages: None"),
+            (
+                Faulty(fails(4, vote_key=raises(KeyError("key")))),
+                "finer step 4: its answers cannot be judged: KeyError: 'key'",
+            ),
+            (Faulty(fails(4, vote_key=lambda _: 5)), "finer step 4: its answers cannot be judged: TypeError: key"),
+            (
+                Faulty(fails(4, parse=raises(KeyError("text")))),
+                "finer step 4: its answers cannot be judged: KeyError: 'text'",
+            ),
             (Faulty(joined=lambda _: {"action": 1}), "join(state, votes) gave no action and next state: {'action': 1}"),
             (Faulty(joined=lambda _: None), "join(state, votes) gave no action and next state: None"),
             (Faulty(joined=raises(ZeroDivisionError("oh"))), "the finer steps make no answer: ZeroDivisionError: oh"),
@@ -524,17 +675,49 @@ class TestBadInput:
         assert problem in run.reason
         assert journal.open_ballots(store, "a")[0]["samples"] == model.drawn
 
-    @pytest.mark.parametrize("task", [Faulty(raises(ValueError("whole"))), Faulty(joined=lambda _: None)])
-    def test_or_climbs_on(self, task: Task) -> None:
+    @pytest.mark.parametrize("hedge", [0, 2])
+    @pytest.mark.parametrize(
+        ("task", "why"),
+        [
+            (Faulty(raises(ValueError("whole"))), "split(state) failed: ValueError: whole"),
+            (Faulty(joined=lambda _: None), "gave no action"),
+            (Faulty(fails(4, prompt=lambda _: None)), "its prompt is no list of messages"),
+            (Faulty(fails(4, vote_key=lambda _: 5)), "its answers cannot be judged"),
+        ],
+    )
+    def test_or_climbs_on(self, task: Task, why: str, hedge: int) -> None:
         def answer(request: Request) -> str:
             return str(number(request) + 10) if request.temperature == 0.9 else level(0)(request)
 
+        async def waits(requests: Sequence[Request]) -> list[AIMessage]:
+            return [AIMessage(answer(request)) for request in requests]
+
         told: list[Any] = []
-        run = solve(task, Scripted(answer), k=3, ladder=[*LADDER, Tier(temperature=0.9)], observer=told.append)
-        assert (run.status, run.final_state) == ("solved", 10)
+        model, ladder = waits if hedge else Scripted(answer), [*LADDER, Tier(temperature=0.9)]
+        run = solve(task, model, k=3, hedge=hedge, ladder=ladder, observer=told.append)
+        assert (run.status, run.final_state, run.flagged) == ("solved", 10, 0)
         last = [event for event in told if event["event"] == "maker.climb"][-1]
         assert last["tier"] == 2
-        assert "split(state) failed: ValueError: whole" in last["why"] or "gave no action" in last["why"]
+        assert why in last["why"]
+
+    def test_join_may_do_with_its_votes_what_it_likes(self) -> None:
+        class Greedy(Tens):
+            def join(self, state: State, votes: Any) -> Vote:
+                votes[0]["next_state"] = votes.pop()["next_state"]
+                return {"action": "add", "next_state": state + 10}
+
+        store = InMemoryStore()
+        run = solve(Greedy(1), Scripted(level(0)), k=3, store=store, run_id="a", ladder=LADDER)
+        assert (run.status, run.final_state, entry_of(store, 0)["finer"]) == ("solved", 10, 10)
+
+    def test_the_joined_vote_has_a_key_as_any_other(self) -> None:
+        class Keyed(Faulty):
+            def vote_key(self, vote: Vote) -> Any:
+                return vote["next_state"] if vote["action"] == "joined" else str(vote["next_state"])
+
+        run = solve(Keyed(joined=lambda _: {"action": "joined", "next_state": 10}), Scripted(level(0)), ladder=LADDER)
+        assert run.status == "unresolved"
+        assert "the finer steps make no answer: TypeError: key returned 10" in run.reason
 
     def test_a_task_that_knows_no_finer_steps_is_refused(self) -> None:
         with pytest.raises(TypeError, match=r"counting knows no finer steps: give a maker graph a task with split"):

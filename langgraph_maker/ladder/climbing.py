@@ -141,12 +141,12 @@ class Ladder:
         return {**ballot, "finer": finer, "counts": {}, "votes": {}}
 
     def stepped(self, ballot: BallotState) -> BallotState:
-        """What becomes of a ballot whose finer step is decided: the next step, the subtask decided, or given up."""
+        """What becomes of a ballot whose finer step is decided: the next step, the subtask decided, or a climb."""
         if self.splitting is None:
             return ballot
         after = self.splitting.after(ballot)
-        if isinstance(after, str):
-            return {**_left(ballot), "status": "unresolved", "climb": self.place(ballot, after)}
+        if isinstance(after, str):  # on top of the ladder its votes stay, for a task that is mended
+            return self.climbed(_left(ballot) if self.has_more(ballot) else ballot, self.place(ballot, after))
         if "state" in after:
             return {**_afresh(ballot, ballot["climb"]), "finer": after}  # type: ignore[typeddict-item]
         return {**_left(ballot), "joined": after}
@@ -165,10 +165,7 @@ class Ladder:
         if (fitting := self.fitting(ballot)) is not ballot:
             return fitting
         if "finer" in ballot and ballot["status"] == "decided":
-            ballot = self.stepped(ballot)
-            if ballot["status"] != "unresolved":
-                return ballot
-            climb = ballot["climb"]
+            return self.stepped(ballot)
         if "climb" not in ballot and not self.has_more(ballot) and ballot["status"] == "unresolved":
             return ballot
         if ballot["status"] == "decided" and climb["held"] is None:

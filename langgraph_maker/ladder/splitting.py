@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, Final
 
 from langchain_core.messages import BaseMessage
 
-from langgraph_maker.ballot import Ballot, canonical, plain
+from langgraph_maker.ballot import Ballot, Relation, canonical, key_of, plain
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Finer, Held, Joined
 from langgraph_maker.task import Splittable, Task, Varied, Vote
 
-__all__ = ["LONGEST", "Splitting"]
+__all__ = ["LONGEST", "FinerError", "Splitting", "in_words"]
 
 LONGEST: Final = 256
 """Finer steps that a subtask may have: their votes are kept together until they are joined."""
 _REMEMBERED: Final = 256
+
+
+class FinerError(Exception):
+    """A finer step that cannot be asked, and why."""
 
 
 class Splitting:
@@ -47,18 +52,27 @@ class Splitting:
         chain = self.chains.pop(key, None)
         if chain is None:
             chain = self.task.split(ballot["state"])
-            if not isinstance(chain, Task):
-                raise TypeError(f"what it returned is no Task: {chain!r:.200}")
+            _check(chain)
         self.chains[key] = chain
         if len(self.chains) > _REMEMBERED:
             self.chains.popitem(last=False)
         return chain
 
     def prompt(self, ballot: BallotState, variant: int) -> list[BaseMessage]:
-        """φ of the next finer step, in this way where the chain has so many."""
-        chain, state = self.chain(ballot), ballot["finer"]["state"]
-        varied = isinstance(chain, Varied) and variant < chain.variants
-        return chain.prompt(state, variant) if varied else chain.prompt(state)  # type: ignore[call-arg]
+        """φ of the next finer step, in this way where the chain has so many.
+
+        Raises:
+            FinerError: When there is none.
+        """
+        try:
+            chain, state = self.chain(ballot), ballot["finer"]["state"]
+            varied = isinstance(chain, Varied) and variant < chain.variants
+            asked = chain.prompt(state, variant) if varied else chain.prompt(state)  # type: ignore[call-arg]
+        except Exception as error:
+            raise FinerError(f"its prompt cannot be made: {in_words(error)}") from error
+        if not isinstance(asked, Sequence):
+            raise FinerError(f"its prompt is no list of messages: {asked!r:.200}")
+        return asked
 
     def begin(self, ballot: BallotState) -> Finer | str:
         """The start of a finer chain, or why there is none."""
@@ -68,7 +82,7 @@ class Splitting:
             if chain.is_done(state):
                 return "it cannot be split: split(state) gave a chain of no steps"
         except Exception as error:  # noqa: BLE001 - nothing that is paid for is lost by it
-            return f"it cannot be split: split(state) failed: {_in_words(error)}"
+            return f"it cannot be split: split(state) failed: {in_words(error)}"
         if (chain.steps or 1) > LONGEST:
             return f"it cannot be split: split(state) gave a chain of {chain.steps:,} steps, and {LONGEST} are the most"
         held: Held = {"counts": ballot["counts"], "votes": ballot["votes"]}
@@ -87,7 +101,7 @@ class Splitting:
             state = plain(chain.advance(finer["state"], winners[-1]))
             done = chain.is_done(state)
         except Exception as error:  # noqa: BLE001
-            return f"nothing follows from finer step {len(finer['winners'])}: {_in_words(error)}"
+            return f"nothing follows from finer step {len(finer['winners'])}: {in_words(error)}"
         if done:
             return self._joined(ballot["state"], winners, margin, votes, winner_votes)
         if len(winners) >= min(chain.steps or LONGEST, LONGEST):
@@ -104,7 +118,7 @@ class Splitting:
     def _joined(self, state: Any, winners: list[Any], margin: int, votes: int, winner_votes: int) -> Joined | str:
         """The vote of the subtask, if the task accepts it as an answer."""
         try:
-            vote = self.task.join(state, winners)
+            vote = self.task.join(state, plain(winners))
             if not isinstance(vote, dict) or not vote.keys() >= Vote.__annotations__.keys():
                 return (
                     f"the finer steps make no answer: join(state, votes) gave no action and next state: {vote!r:.200}"
@@ -112,17 +126,29 @@ class Splitting:
             if (flag := self.task.validate(state, vote)) is not None:
                 return f"the finer steps make no answer: {flag}"
             plain(self.task.advance(state, vote))
+            kept = plain(vote)
             return {
-                "key": self.task.vote_key(vote),
-                "vote": plain(vote),
+                "key": key_of(kept, self.task.vote_key),
+                "vote": kept,
                 "steps": len(winners),
                 "margin": margin,
                 "votes": votes,
                 "winner_votes": winner_votes,
             }
         except Exception as error:  # noqa: BLE001
-            return f"the finer steps make no answer: {_in_words(error)}"
+            return f"the finer steps make no answer: {in_words(error)}"
 
 
-def _in_words(error: Exception) -> str:
+def _check(chain: Any) -> None:
+    if not isinstance(chain, Task):
+        raise TypeError(f"what it returned is no Task: {chain!r:.200}")
+    if isinstance(chain.vote_key, Relation):
+        raise TypeError(f"vote_key of {chain.name} is a function; a tolerance is not")
+    steps: Any = chain.steps
+    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
+        raise TypeError(f"steps of {chain.name} is a whole number of at least 1, or None, not {steps!r}")
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong in a finer chain."""
     return (str(error) if isinstance(error, RedFlag) else f"{type(error).__name__}: {error}")[:300]

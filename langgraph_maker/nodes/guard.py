@@ -14,7 +14,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_maker import prices
 from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
 from langgraph_maker.errors import NotJSONError
-from langgraph_maker.ladder.splitting import Splitting
+from langgraph_maker.ladder.climbing import Ladder
+from langgraph_maker.ladder.splitting import Splitting, in_words
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.prices import Price
@@ -28,14 +29,12 @@ Parse = Callable[[Any], Any]
 """ψ: from a response's text, or from the whole `AIMessage`, to a vote."""
 
 DEFAULT_RED_FLAGS = TokenLimit(750) | Truncated()
+"""The paper's cap of 750 output tokens (section 4.3), and responses that were cut off."""
 
 
 def default_red_flags(steps: int) -> Rule:
     """`DEFAULT_RED_FLAGS` of a response with so many steps: it may be so many times as long."""
     return TokenLimit(750 * steps) | Truncated()
-
-
-"""The paper's cap of 750 output tokens (section 4.3), and responses that were cut off."""
 
 
 def guard_node(
@@ -47,6 +46,7 @@ def guard_node(
     price: Price | None = None,
     compares: bool = True,
     splitting: Splitting | None = None,
+    finer_red_flags: RuleLike | None = None,
 ) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
@@ -66,6 +66,7 @@ def guard_node(
         compares: Whether to note which of a ballot's first answers are the same text, as an alarm asks: only where
             they are asked by the same prompt.
         splitting: Knows the tasks of finer chains, which their steps' responses are judged by.
+        finer_red_flags: The rules for these, where they are others than `red_flags`.
 
     Raises:
         TypeError: For a `parse` or `key` that is none.
@@ -74,7 +75,7 @@ def guard_node(
         raise TypeError(f"parse is a function from a response's text, or from the message, to a vote, not {parse!r}")
     check_key(key)
     rules = red_flags if red_flags is not None else AnyOf()
-    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares, splitting)
+    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares, splitting, finer_red_flags)
     return Node("guard", role.guard)
 
 
@@ -132,30 +133,51 @@ class _Guard:
     price: Price | None
     compares: bool
     splitting: Splitting | None = None
+    finer: RuleLike | None = None
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         return {
-            "ballots": [
-                self.of(ballot).judge(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]
-            ],
+            "ballots": [self.judged(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]],
         }
 
-    def of(self, ballot: BallotState) -> _Guard:
-        """What judges responses to this ballot: by its finer chain, while it has one."""
+    def judged(self, ballot: BallotState) -> BallotState:
+        """As `judge` has it: by the finer chain of the ballot, while it has one. It is given up where that fails."""
         if "finer" not in ballot or self.splitting is None:
-            return self
-        chain = self.splitting.chain(ballot)
-        whole = _takes_message(chain.parse)
-        return replace(self, parse=chain.parse, whole=whole, key=chain.vote_key, validate=validating(chain))
+            return self.judge(ballot)
+        try:
+            chain = self.splitting.chain(ballot)
+            whole = _takes_message(chain.parse)
+            role = replace(
+                self,
+                parse=chain.parse,
+                whole=whole,
+                key=chain.vote_key,
+                validate=validating(chain),
+                rules=self.rules if self.finer is None else self.finer,
+            )
+            return role.judge(ballot)
+        except Exception as error:  # noqa: BLE001 - what is paid for is counted, and the subtask climbs
+            return {
+                **ballot,
+                "usage": total_usage([ballot["usage"], *map(self.used, ballot["responses"])]),
+                "verdicts": [{} for _ in ballot["responses"]],
+                "responses": [],
+                "status": "unresolved",
+                "climb": Ladder.place(ballot, f"its answers cannot be judged: {in_words(error)}"),
+            }
 
     def judge(self, ballot: BallotState) -> BallotState:
         state, used = ballot["finer"]["state"] if "finer" in ballot else ballot["state"], [ballot["usage"]]
         seen: dict[str, Verdict] = {}  # answers agree more often than not
         known = {**ballot.get("known", {})}
         key = key_function(self.key, known)
-        verdicts = []
-        for response in ballot["responses"]:
+        verdicts: list[Verdict] = []
+        late = _late(ballot)
+        for at, response in enumerate(ballot["responses"]):
             used.append(self.used(response))
+            if at in late:
+                verdicts.append({})
+                continue
             text = response.text
             if flag := self.flag(response, text):
                 verdicts.append(_flagged(flag))
@@ -211,6 +233,12 @@ class _Guard:
             return {"vote": kept, "key": key_of(kept, key)}
         except RedFlag as flag:
             return _flagged(flag)
+
+
+def _late(ballot: BallotState) -> set[int]:
+    """The places of responses that were asked for before the ballot climbed or went on to another finer step."""
+    first = ballot["climb"]["first"] if "climb" in ballot else 0
+    return {at for at, number in enumerate(ballot["numbers"]) if number < first} if first else set()
 
 
 _COMPARED = 3

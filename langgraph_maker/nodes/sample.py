@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.ladder.climbing import PLAIN, Ladder
+from langgraph_maker.ladder.splitting import FinerError
 from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.margins import Margin, margins
 from langgraph_maker.nodes.ask import check_can_ask
@@ -181,14 +182,19 @@ class _Sample:
         lacking = deficit(ballot, k) if ballot["samples"] else k
         room = budget - ballot["samples"] - out  # what was lost uses up nothing
         new = range(asked, asked + min(lacking + self.hedge - out, room))
-        if new and len(new) + out >= lacking:
+        if new and len(new) + out >= lacking > 0:
             due += new
             asked = new.stop
+        issued: BallotState = {**ballot, "asked": asked, "rounds": ballot["rounds"] + 1}
+        try:
+            requests = self.requests(issued, due, first, vote.owner)
+        except FinerError as error:
+            vote.wanted.discard(ballot["id"])
+            return {**ballot, "status": "unresolved", "climb": self.ladder.place(ballot, str(error))}
         vote.needed[ballot["id"]] = min(lacking, out + len(new)) if self.hedge else out + len(new)
         if not due:
             return ballot
-        issued: BallotState = {**ballot, "asked": asked, "rounds": ballot["rounds"] + 1}
-        vote.issue(self.requests(issued, due, first, vote.owner), len(due) if self.hedge and out else self.hedge)
+        vote.issue(requests, len(due) if self.hedge and out else self.hedge)
         return issued
 
     def requests(self, ballot: BallotState, due: Sequence[int], first: int, owner: str) -> list[Request]:

@@ -156,19 +156,21 @@ def unanswered(ballot: BallotState) -> int:
 
 def _to_count(ballot: BallotState, hedge: int) -> bool:
     """Whether something arrived, or nothing is out and the budget may have changed."""
-    return ballot["status"] == "open" and bool(ballot["verdicts"] or hedge or not unanswered(ballot))
+    return bool(ballot["verdicts"]) or (ballot["status"] == "open" and bool(hedge or not unanswered(ballot)))
 
 
 def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     ballot = Ballot.resume(k, state["counts"], state["votes"])
     flags, last_flag = state["flags"], state["last_flag"]
     due, waiting = (_arrived(state), []) if hedge else _due(state)
-    first = state["climb"]["first"] if "climb" in state else 0
-    for number, verdict in due:
+    late = 0  # what was asked before the ballot climbed is drawn, and counts for nothing here
+    for _, verdict in due:
         if "flag" in verdict:
             reason, last_flag = verdict["flag"]["reason"], str(RedFlag(**verdict["flag"]))
             flags = {**flags, reason: flags.get(reason, 0) + 1}
-        elif number >= first and (ballot.deficit or not hedge):  # what comes too late is drawn, and does not count
+        elif "key" not in verdict:
+            late += 1
+        elif ballot.deficit or not hedge:  # nor does what comes once it is decided
             ballot.cast(verdict["vote"], verdict["key"])
     after: BallotState = {
         **state,
@@ -182,6 +184,9 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
         "numbers": [],
         "verdicts": [],
     }
+    if late:
+        after["climb"] = {**state["climb"], "drawn": state["climb"]["drawn"] + late}
+        budget += late
     if ballot.deficit == 0:
         after["status"] = "decided"
     elif (hedge or not unanswered(after)) and after["samples"] + ballot.deficit > budget:
