@@ -39,7 +39,9 @@ def test_work_per_step_is_constant() -> None:
         seen[now.steps] = sum(store.ops)
 
     solve(Counting(1000), instant, k=1, store=store, on_progress=note)
-    assert seen[200] - seen[100] == seen[900] - seen[800] == 100  # one entry a step
+    early, late = seen[200] - seen[100], seen[900] - seen[800]
+    assert 100 < early <= 100 + 46  # one entry a step, and how alarms stand each time that the run is a 64th longer
+    assert 100 < late <= 100 + 9
 
 
 def test_a_checkpoint_is_as_small_at_the_end_as_at_the_start() -> None:
