@@ -13,7 +13,7 @@ from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Finer, Held, Joined
 from langgraph_maker.task import Splittable, Task, Varied, Vote
 
-__all__ = ["LONGEST", "FinerError", "Splitting", "in_words"]
+__all__ = ["LONGEST", "FinerError", "Splitting", "check_chain", "in_words"]
 
 LONGEST: Final = 256
 """Finer steps that a subtask may have: their votes are kept together until they are joined."""
@@ -52,7 +52,7 @@ class Splitting:
         chain = self.chains.pop(key, None)
         if chain is None:
             chain = self.task.split(ballot["state"])
-            _check(chain)
+            check_chain(chain)
         self.chains[key] = chain
         if len(self.chains) > _REMEMBERED:
             self.chains.popitem(last=False)
@@ -139,7 +139,12 @@ class Splitting:
             return f"the finer steps make no answer: {in_words(error)}"
 
 
-def _check(chain: Any) -> None:
+def check_chain(chain: Any) -> None:
+    """Refuse what is no finer chain.
+
+    Raises:
+        TypeError: With what it should be.
+    """
     if not isinstance(chain, Task):
         raise TypeError(f"what it returned is no Task: {chain!r:.200}")
     if isinstance(chain.vote_key, Relation):
