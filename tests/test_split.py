@@ -390,6 +390,27 @@ class TestHonest:
         assert {one["vote"]["next_state"] for one in step["counts"]} == {10, 11}, "what did not settle it"
         assert told[-2]["totals"]["by_split"] == 1
 
+    def test_the_ballots_of_its_finer_steps_are_told_where_ballots_are(self) -> None:
+        def fine(request: Request) -> str:
+            return str(number(request) + 1 + (number(request) == 4 and request.temperature == 0))
+
+        for detail in ("round", "ballots"):
+            told: list[Any] = []
+            store, options = InMemoryStore(), {"ladder": LADDER, "detail": detail, "observer": told.append}
+            solve(Tens(1), Scripted(level(0, fine=fine)), k=3, store=store, run_id="a", **cast("Any", options))
+            steps = [event for event in told if event["event"] == "maker.finer"]
+            if detail == "round":
+                assert steps == []
+                continue
+            assert [(one["step"], one["finer"], one["vote"]["next_state"]) for one in steps] == [
+                (0, at, at + 1) for at in range(10)
+            ]
+            counted = [[(one["vote"]["next_state"], one["count"]) for one in step["counts"]] for step in steps]
+            assert counted == [[(at + 1, 3)] if at != 4 else [(6, 1), (5, 4)] for at in range(10)]
+            entry = entry_of(store, 0)
+            assert entry["margin"] == min(step["margin"] for step in steps)
+            assert entry["votes"] == sum(count for step in counted for _, count in step)
+
     def test_an_error_that_an_audit_finds_is_mended_in_finer_steps(self) -> None:
         class Varied(Tens):
             variants = 2
