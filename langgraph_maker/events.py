@@ -11,7 +11,8 @@ under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=
     ['maker.begin', 'maker.round', 'maker.round', 'maker.round', 'maker.done']
 
 There is one `Round` a round of voting, however many lanes it has, so that a million steps can be listened to. With
-`detail="ballots"` there is one `Step` a step as well, from which its ballot can be rebuilt. Counts are of steps that
+`detail="ballots"` there is one `Step` a step as well, from which its ballot can be rebuilt, and one `FinerStep` for
+each finer step of one that is done in such. Counts are of steps that
 are in the journal, and so are the same however often a run was interrupted; what open ballots have counted stands
 beside them. Events are to be read, not changed: `totals` is the graph's own.
 """
@@ -34,6 +35,7 @@ __all__ = [
     "Detail",
     "Done",
     "Event",
+    "FinerStep",
     "Keeper",
     "Observer",
     "Open",
@@ -164,7 +166,7 @@ class Step(TypedDict):
     """One decided step, with `detail="ballots"`: `counts` are its ballot's, in the order in which answers came up.
 
     They are empty for a step that the journal held already. Of one that was done in `finer` steps they are what did not
-    settle it before, and `margin` is the least of these steps'.
+    settle it before, and `margin` is the least of these steps': see `FinerStep`.
     """
 
     event: Literal["maker.step"]
@@ -177,6 +179,22 @@ class Step(TypedDict):
     samples: int
     flags: dict[str, int]
     rounds: int
+
+
+class FinerStep(TypedDict):
+    """One decided finer step of a step (`ladder.Split`), number `finer` from 0, with `detail="ballots"`.
+
+    It comes when it is decided, before the `Step` that all of them make. Of those with one number the last holds: a
+    raised k, a changed task or an interruption can have it decided again.
+    """
+
+    event: Literal["maker.finer"]
+    run_id: str
+    step: int
+    finer: int
+    vote: Any
+    counts: list[VoteCount]
+    margin: int
 
 
 class Standing(TypedDict):
@@ -264,7 +282,7 @@ class Done(TypedDict):
     totals: Totals
 
 
-Event: TypeAlias = Begin | Round | Step | RedFlags | Climbed | Asked | Undecided | Alarm | Done
+Event: TypeAlias = Begin | Round | Step | FinerStep | RedFlags | Climbed | Asked | Undecided | Alarm | Done
 """Anything that is told; `event` says which."""
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm] | None]

@@ -226,6 +226,7 @@ def create_maker(
                 ladder=rungs,
                 read=_reading(task, red_flags),
                 observer=observer,
+                detail=detail,
             ),
         )
         .add_node("update", closing(pool, update_node(task, detail=detail, observer=observer)))

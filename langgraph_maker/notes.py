@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langgraph.store.base import GetOp, Item, PutOp
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
 from langgraph_maker.records import check, namespace
-from langgraph_maker.state import BallotState
+from langgraph_maker.state import BallotState, Climb, Finer
 
 __all__ = [
     "get_alarms",
@@ -31,6 +33,15 @@ __all__ = [
     "read_raised",
 ]
 
+
+class _InFinerSteps(TypedDict):
+    """What a ballot holds as long as it is done in finer steps."""
+
+    finer: Finer
+    climb: Climb
+
+
+_IN_FINER_STEPS: Final = TypeAdapter(_InFinerSteps)
 _RAISED: Final = "raised"
 _KEPT: Final = "kept"
 _ALARMS: Final = "alarms"
@@ -57,6 +68,8 @@ def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
         return None
     try:
         ballot: BallotState = json.loads(item.value["ballot"])
+        if "finer" in ballot:
+            _IN_FINER_STEPS.validate_python(ballot)
     except (TypeError, KeyError, ValueError, RecursionError) as error:
         raise JournalError(f"the open ballot of step {step} of run {run_id!r} cannot be read: {error}") from error
     return ballot

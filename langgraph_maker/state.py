@@ -119,9 +119,10 @@ class Finer(TypedDict):
     """How far the finer chain of a subtask is, see `ladder.Split`: its next step starts from `state`.
 
     `winners` are the votes that won its steps so far, by a lead of at least `margin`, with `votes` cast for them and
-    others; `held` is what the subtask's own votes came to.
+    others; `held` is what the subtask's own votes came to. `chain` is the fingerprint of its name and parameters.
     """
 
+    chain: NotRequired[str]
     state: Any
     winners: list[Any]
     margin: int

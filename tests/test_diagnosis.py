@@ -306,6 +306,43 @@ class TestGranularities:
         assert (found.verdict, [one.m for one in found.blocking[0].tried]) == ("no", [1])
         assert "step 2 was not tried in finer steps: RedFlag: whole: no parts" in found.notes
 
+    @pytest.mark.parametrize(
+        ("wrong", "note"),
+        [
+            ("join", "ValueError: join makes {'action': 'add', 'next_state': 21} of the right votes, and the oracle"),
+            ("raises", "KeyError: 'join'"),
+            ("prompt", "KeyError: 'prompt'"),
+            ("none", "TypeError: prompt of units is no list of messages: None"),
+            ("split", "TypeError: what it returned is no Task: None"),
+        ],
+    )
+    def test_finer_steps_that_do_not_make_the_step_clear_nothing(self, wrong: str, note: str) -> None:
+        """Each of them is right every time, and what is wrong is how they are asked or joined."""
+
+        missing: dict[str, Any] = {}
+
+        class Mute(Units):
+            def prompt(self, state: Any) -> Any:
+                if state == 24:
+                    return missing["prompt"] if wrong == "prompt" else None
+                return super().prompt(state)
+
+        class Wrong(Tens):
+            def split(self, state: Any) -> Any:
+                return Mute(state, state + 10) if wrong in {"prompt", "none"} else super().split(state)
+
+            def join(self, state: Any, votes: Sequence[Vote]) -> Any:
+                if wrong == "join":
+                    return {"action": "add", "next_state": votes[0]["next_state"]}
+                return missing["join"] if wrong == "raises" else super().join(state, votes)
+
+        if wrong == "split":
+            Wrong.split = lambda *_: None  # type: ignore[method-assign]
+        found = diagnose(Wrong(), lost_in("20 and 10"))
+        assert (found.verdict, found.saved, [one.m for one in found.blocking[0].tried]) == ("no", [], [1])
+        assert found.drawn == 4 + 3 + 20, "nothing is asked that says nothing"
+        assert any(f"step 2 was not tried in finer steps: {note}" in one for one in found.notes)
+
     def test_the_same_call_buys_none_of_it_again(self) -> None:
         store, model = InMemoryStore(), lost_in("20 and 10")
         options: Any = {"store": store, "run_id": "d", "granularities": [2]}

@@ -19,8 +19,9 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted
 from typer.testing import CliRunner
 
-from langgraph_maker import Grouped, Split, asolve, create_maker, create_voting_graph, journal, solve
+from langgraph_maker import Grouped, Split, asolve, create_maker, create_voting_graph, journal, notes, solve
 from langgraph_maker.cli import app
+from langgraph_maker.errors import JournalError
 from langgraph_maker.grouping import headed
 from langgraph_maker.ladder import AskHuman, Tier
 from langgraph_maker.ladder.splitting import Splitting
@@ -94,6 +95,8 @@ def level(*tens: int, fine: Callable[[Request], str] | None = None) -> Callable[
     def answer(request: Request) -> str:
         if by_one(request):
             return fine(request) if fine else str(number(request) + 1)
+        if request.messages[0].text.endswith("by two"):
+            return str(number(request) + 2)
         return str(number(request) + 10 + (request.number % 2 if number(request) in tens else 0))
 
     return answer
@@ -306,7 +309,10 @@ class TestHonest:
 
     @pytest.mark.parametrize("leads", [(3, 5), (5, 3)])
     def test_the_least_of_the_leads_is_kept(self, leads: tuple[int, int]) -> None:
-        task, finer = Splitting(Tens()), Finer(state=8, winners=[], margin=0, votes=0, winner_votes=0, held=HELD)
+        task, finer = (
+            Splitting(Tens()),
+            Finer(state=8, winners=[], margin=0, votes=0, winner_votes=0, held=HELD),
+        )
         for at, lead in enumerate(leads, 9):
             vote = {"action": "add", "next_state": at}
             ballot: Any = {"state": 0, "counts": {"a": lead}, "votes": {"a": vote}, "finer": finer}
@@ -383,6 +389,27 @@ class TestHonest:
         assert (step["finer"], step["margin"]) == (10, 3)
         assert {one["vote"]["next_state"] for one in step["counts"]} == {10, 11}, "what did not settle it"
         assert told[-2]["totals"]["by_split"] == 1
+
+    def test_the_ballots_of_its_finer_steps_are_told_where_ballots_are(self) -> None:
+        def fine(request: Request) -> str:
+            return str(number(request) + 1 + (number(request) == 4 and request.temperature == 0))
+
+        for detail in ("round", "ballots"):
+            told: list[Any] = []
+            store, options = InMemoryStore(), {"ladder": LADDER, "detail": detail, "observer": told.append}
+            solve(Tens(1), Scripted(level(0, fine=fine)), k=3, store=store, run_id="a", **cast("Any", options))
+            steps = [event for event in told if event["event"] == "maker.finer"]
+            if detail == "round":
+                assert steps == []
+                continue
+            assert [(one["step"], one["finer"], one["vote"]["next_state"]) for one in steps] == [
+                (0, at, at + 1) for at in range(10)
+            ]
+            counted = [[(one["vote"]["next_state"], one["count"]) for one in step["counts"]] for step in steps]
+            assert counted == [[(at + 1, 3)] if at != 4 else [(6, 1), (5, 4)] for at in range(10)]
+            entry = entry_of(store, 0)
+            assert entry["margin"] == min(step["margin"] for step in steps)
+            assert entry["votes"] == sum(count for step in counted for _, count in step)
 
     def test_an_error_that_an_audit_finds_is_mended_in_finer_steps(self) -> None:
         class Varied(Tens):
@@ -502,6 +529,48 @@ class TestUnresolved:
         done = solve(Tens(), Scripted(level()), answers={"1": {"retry": True}}, **options)
         assert (done.status, entry_of(store, 1)["tier"]) == ("solved", 0)
 
+    def test_another_chain_than_it_began_begins_afresh(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The task's code was changed between two sessions: its finer steps are of two now, or its states others."""
+
+        class Named(Fine):
+            name = "finely"
+
+        by_two: Any = lambda state: ByTwo(state, state + 10, 5)  # noqa: E731
+        named: Any = lambda state: Named(state, state + 10, 10)  # noqa: E731
+        for chain, steps in ((by_two, 5), (named, 10)):
+            store = InMemoryStore()
+            options: dict[str, Any] = {"k": 3, "store": store, "run_id": "a", "ladder": LADDER}
+            solve(Tens(), Scripted(level(10)), max_total_samples=20, **options)
+            [ballot] = journal.open_ballots(store, "a")
+            assert len(ballot["finer"]["winners"]) == 4
+            done = solve(Faulty(chain, subtasks=3), Scripted(level(10)), **options)
+            assert (done.status, done.final_state, done.samples) == ("solved", 30, 20 + 3 * steps + 3)
+            entry = entry_of(store, 1)
+            assert (entry["finer"], entry["votes"]) == (steps, 3 * steps)
+            assert "step 1: split(state) gives another chain of finer steps than it did" in caplog.text
+            caplog.clear()
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda ballot: ballot.update(finer=None),
+            lambda ballot: ballot.update(finer={}),
+            lambda ballot: ballot["finer"].pop("held"),
+            lambda ballot: ballot["finer"].update(held={}),
+            lambda ballot: ballot["finer"].update(winners="many"),
+            lambda ballot: ballot.pop("climb"),
+        ],
+    )
+    def test_a_damaged_ballot_is_said_to_be_one(self, damage: Callable[[Any], Any]) -> None:
+        store = InMemoryStore()
+        options: dict[str, Any] = {"k": 3, "store": store, "run_id": "a", "ladder": LADDER}
+        solve(Tens(), Scripted(level(10)), max_total_samples=20, **options)
+        [ballot] = journal.open_ballots(store, "a")
+        damage(ballot)
+        store.batch([notes.put_open("a", 1, ballot)])
+        with pytest.raises(JournalError, match="the open ballot of step 1 of run 'a' cannot be read"):
+            solve(Tens(), Scripted(level(10)), **options)
+
     def test_a_ladder_without_it_begins_the_subtask_again(self) -> None:
         """No vote on a finer step is taken for one on the subtask."""
         store = InMemoryStore()
@@ -567,6 +636,13 @@ class TestPaidFor:
         with open_store(db) as store:
             assert journal.verify(store, "a") == []
             assert [entry["finer"] for entry in journal.read(store, "a")] == [0, 10, 0]
+
+
+class ByTwo(Fine):
+    """Two at a time."""
+
+    def prompt(self, state: State) -> list[BaseMessage]:
+        return [HumanMessage(f"{state} by two")]
 
 
 class Stuck(Fine):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from langgraph_maker.calibration.chosen import states_at
 from langgraph_maker.calibration.diagnosed import FINER, Tried
 from langgraph_maker.calibration.trials import Draw, Trials
 from langgraph_maker.grouping import Grouped
-from langgraph_maker.ladder.splitting import LONGEST
+from langgraph_maker.ladder.splitting import LONGEST, check_chain
 from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit, each_rule
-from langgraph_maker.task import Checkable, Splittable, State, Task
+from langgraph_maker.task import Checkable, Splittable, State, Task, Varied, Vote
 
 __all__ = ["Granularities", "Ways", "counted", "lengthened", "others"]
 
@@ -121,11 +122,18 @@ class Granularities:
     def _finer(self, step: int, state: State) -> _Attempt | None:
         try:
             chain = self.task.split(state)
-            places = _walked(chain)
+            places, votes = _walked(chain)
+            self._join(state, votes)
+            return _attempt(chain, FINER, self.ways(chain, FINER, f"finer {step} "), places)
         except Exception as error:  # noqa: BLE001 - a task without finer steps there is diagnosed all the same
             self.notes.append(f"step {step:,} was not tried in finer steps: {type(error).__name__}: {error}"[:300])
             return None
-        return _attempt(chain, FINER, self.ways(chain, FINER, f"finer {step} "), places)
+
+    def _join(self, state: State, votes: list[Vote]) -> None:
+        """See that the right finer steps make the right step: else they clear nothing."""
+        joined, truth = self.task.join(state, votes), self.task.oracle(state)
+        if self.task.vote_key(joined) != self.task.vote_key(truth):
+            raise ValueError(f"join makes {joined!r:.80} of the right votes, and the oracle says {truth!r:.80}")
 
 
 def counted(way: Trials, truth: str, draws: Sequence[Draw]) -> tuple[int, int, int, int]:
@@ -139,17 +147,27 @@ def _attempt(task: Any, m: int, ways: Sequence[Trials], places: list[tuple[int, 
     return _Attempt(m, ways, places, {at: task.vote_key(task.oracle(state)) for at, state in places})
 
 
-def _walked(chain: Task) -> list[tuple[int, State]]:
-    """The finer steps of a chain, by its oracle."""
+def _walked(chain: Task) -> tuple[list[tuple[int, State]], list[Vote]]:
+    """The finer steps of a chain, by its oracle, and the right votes on them."""
+    check_chain(chain)
     if not isinstance(chain, Checkable):
         raise TypeError(f"{chain.name} has no oracle(state)")
     places: list[tuple[int, State]] = []
+    votes: list[Vote] = []
+    ways = [chain.prompt]
+    if isinstance(chain, Varied):
+        ways += [partial(chain.prompt, variant=variant) for variant in range(1, chain.variants)]
+    most = min(chain.steps or LONGEST, LONGEST)
     state = chain.initial_state()
     while not chain.is_done(state):
-        if len(places) == LONGEST:
-            raise ValueError(f"{chain.name} has more than {LONGEST} steps")
+        if len(places) == most:
+            raise ValueError(f"{chain.name} has more than {most} steps")
+        for prompt in ways:  # seen before anything is paid for
+            if not isinstance(asked := prompt(state), Sequence):
+                raise TypeError(f"prompt of {chain.name} is no list of messages: {asked!r:.80}")
         places.append((len(places), state))
-        state = chain.advance(state, chain.oracle(state))
+        votes.append(chain.oracle(state))
+        state = chain.advance(state, votes[-1])
     if not places:
         raise ValueError(f"{chain.name} has no steps")
-    return places
+    return places, votes

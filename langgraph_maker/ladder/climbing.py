@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -15,6 +16,8 @@ from langgraph_maker.models import Model
 from langgraph_maker.state import BallotState, Climb
 
 __all__ = ["DISAGREED", "PLAIN", "START", "Ladder", "Rung", "restarted"]
+
+logger = logging.getLogger(__name__)
 
 
 class Rung(NamedTuple):
@@ -119,7 +122,8 @@ class Ladder:
     def fitting(self, ballot: BallotState, margin: int = 0) -> BallotState:
         """The ballot, begun again where it is in what is not asked for any more, and its votes could not decide.
 
-        That is an audit, a finer chain, or one of which a step was decided by less than `margin`.
+        That is an audit, a finer chain, one that the task has another for now, or one of which a step was decided by
+        less than `margin`.
         """
         if self.audit is None and ballot.get("climb", START)["held"] is not None:
             return restarted(ballot)
@@ -127,7 +131,10 @@ class Ladder:
             return ballot
         if not self.rung(ballot).splits:
             return restarted(_left(ballot))
-        if finer["winners"] and finer["margin"] < margin:
+        another = self.splitting is not None and self.splitting.is_another(ballot)
+        if another:
+            logger.warning("step %s: %s", ballot["id"], _ANOTHER)
+        if another or (finer["winners"] and finer["margin"] < margin):
             return self.split(_afresh(_left(ballot), ballot["climb"], carry=True))
         return ballot
 
@@ -220,6 +227,7 @@ START: Climb = {
     "why": "",
     "problem": "",
 }
+_ANOTHER = "split(state) gives another chain of finer steps than it did, so that they begin afresh"
 DISAGREED = "a second vote, asked in another way, did not agree"
 
 

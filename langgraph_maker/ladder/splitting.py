@@ -9,11 +9,12 @@ from typing import Any, Final
 from langchain_core.messages import BaseMessage
 
 from langgraph_maker.ballot import Ballot, Relation, canonical, key_of, plain
+from langgraph_maker.records import mark
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Finer, Held, Joined
 from langgraph_maker.task import Splittable, Task, Varied, Vote
 
-__all__ = ["LONGEST", "FinerError", "Splitting", "in_words"]
+__all__ = ["LONGEST", "FinerError", "Splitting", "check_chain", "in_words"]
 
 LONGEST: Final = 256
 """Finer steps that a subtask may have: their votes are kept together until they are joined."""
@@ -44,19 +45,30 @@ class Splitting:
                 " chain with steps_per_subtask, or leave Split() out"
             )
         self.task: Any = task
-        self.chains: OrderedDict[str, Task] = OrderedDict()
+        self.chains: OrderedDict[str, tuple[Task, str]] = OrderedDict()
 
     def chain(self, ballot: BallotState) -> Task:
         """The finer chain of a ballot's subtask."""
+        return self._known(ballot)[0]
+
+    def is_another(self, ballot: BallotState) -> bool:
+        """Whether a ballot began another finer chain than its subtask has now."""
+        try:
+            name = self._known(ballot)[1]
+        except Exception:  # noqa: BLE001 - said where the next step is asked for
+            return False
+        return ballot["finer"].get("chain", name) != name
+
+    def _known(self, ballot: BallotState) -> tuple[Task, str]:
         key = canonical(ballot["state"])
-        chain = self.chains.pop(key, None)
-        if chain is None:
+        if (known := self.chains.pop(key, None)) is None:
             chain = self.task.split(ballot["state"])
-            _check(chain)
-        self.chains[key] = chain
+            check_chain(chain)
+            known = chain, mark(plain([chain.name, chain.parameters()]))
+        self.chains[key] = known
         if len(self.chains) > _REMEMBERED:
             self.chains.popitem(last=False)
-        return chain
+        return known
 
     def prompt(self, ballot: BallotState, variant: int) -> list[BaseMessage]:
         """φ of the next finer step, in this way where the chain has so many.
@@ -77,7 +89,7 @@ class Splitting:
     def begin(self, ballot: BallotState) -> Finer | str:
         """The start of a finer chain, or why there is none."""
         try:
-            chain = self.chain(ballot)
+            chain, name = self._known(ballot)
             state = plain(chain.initial_state())
             if chain.is_done(state):
                 return "it cannot be split: split(state) gave a chain of no steps"
@@ -86,7 +98,15 @@ class Splitting:
         if (chain.steps or 1) > LONGEST:
             return f"it cannot be split: split(state) gave a chain of {chain.steps:,} steps, and {LONGEST} are the most"
         held: Held = {"counts": ballot["counts"], "votes": ballot["votes"]}
-        return {"state": state, "winners": [], "margin": 0, "votes": 0, "winner_votes": 0, "held": held}
+        return {
+            "chain": name,
+            "state": state,
+            "winners": [],
+            "margin": 0,
+            "votes": 0,
+            "winner_votes": 0,
+            "held": held,
+        }
 
     def after(self, ballot: BallotState) -> Finer | Joined | str:
         """What follows a finer step that is decided: the next one, the vote they are joined to, or what is wrong."""
@@ -107,12 +127,12 @@ class Splitting:
         if len(winners) >= min(chain.steps or LONGEST, LONGEST):
             return f"its {len(winners)} finer steps are decided, and do not end it (wrong_end)"
         return {
+            **finer,
             "state": state,
             "winners": winners,
             "margin": margin,
             "votes": votes,
             "winner_votes": winner_votes,
-            "held": finer["held"],
         }
 
     def _joined(self, state: Any, winners: list[Any], margin: int, votes: int, winner_votes: int) -> Joined | str:
@@ -139,7 +159,12 @@ class Splitting:
             return f"the finer steps make no answer: {in_words(error)}"
 
 
-def _check(chain: Any) -> None:
+def check_chain(chain: Any) -> None:
+    """Refuse what is no finer chain.
+
+    Raises:
+        TypeError: With what it should be.
+    """
     if not isinstance(chain, Task):
         raise TypeError(f"what it returned is no Task: {chain!r:.200}")
     if isinstance(chain.vote_key, Relation):

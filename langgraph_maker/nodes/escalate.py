@@ -8,13 +8,13 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.events import Event, Observer
+from langgraph_maker.events import Detail, Event, Observer, check_detail
 from langgraph_maker.ladder.climbing import DISAGREED, START, Ladder
 from langgraph_maker.ladder.questions import Read, answered
 from langgraph_maker.margins import in_words
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.tally import decision, settled
-from langgraph_maker.nodes.telling import Tell, who_listens
+from langgraph_maker.nodes.telling import Tell, told_finer, who_listens
 from langgraph_maker.state import BallotState
 
 __all__ = ["escalate_node", "escalated", "in_full"]
@@ -25,6 +25,7 @@ def escalate_node(
     ladder: Ladder | None = None,
     read: Read | None = None,
     observer: Observer | None = None,
+    detail: Detail = "round",
     decisions: bool = False,
 ) -> Node:
     """Send each ballot that is not done with up the ladder, into an audit or to a human, or leave it unresolved.
@@ -36,9 +37,10 @@ def escalate_node(
         ladder: See `ladder.read_ladder`; None for none.
         read: From a human's answer and a state to a vote or a flag, see `guard.reader`.
         observer: Whom to tell, beside the custom stream.
+        detail: "ballots" tells of each finer step too.
         decisions: Whether to write them when nothing more is to be done; a maker graph reads the ballots themselves.
     """
-    role = _Escalate(ladder or _NO_LADDER, read or _no_answers, who_listens(observer), decisions)
+    role = _Escalate(ladder or _NO_LADDER, read or _no_answers, who_listens(observer), check_detail(detail), decisions)
     return Node("escalate", role.escalate)
 
 
@@ -47,6 +49,7 @@ class _Escalate:
     ladder: Ladder
     read: Callable[[Any, Any], Any]
     tell: Tell
+    detailed: bool
     decisions: bool
 
     def escalate(self, state: Any, _: RunnableConfig) -> dict[str, Any]:
@@ -68,12 +71,13 @@ class _Escalate:
             update |= {"status": "unresolved", "reason": f"step {failed[0]['id']}: {in_full(failed[0])}"}
         return update
 
-    @staticmethod
-    def events(run_id: str, before: Sequence[BallotState], after: Sequence[BallotState]) -> Iterator[Event]:
+    def events(self, run_id: str, before: Sequence[BallotState], after: Sequence[BallotState]) -> Iterator[Event]:
         for old, new in zip(before, after, strict=True):
             if not new["id"].isdigit() or (new is old and new["status"] != "unresolved"):
                 continue
             step = int(new["id"])
+            if self.detailed and "finer" in old and old["status"] == "decided":
+                yield told_finer(run_id, old)
             climb, was = new.get("climb", START), old.get("climb", START)
             disagreed = climb["disagreed"] > was["disagreed"]
             if disagreed or climb["tier"] > was["tier"]:

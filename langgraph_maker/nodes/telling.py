@@ -7,11 +7,12 @@ from typing import TypeAlias
 
 from langgraph.config import get_stream_writer
 
-from langgraph_maker.events import Alarm, Event, Observer, Open, Round, Standing, Step, Totals, Votes
+from langgraph_maker.ballot import Ballot
+from langgraph_maker.events import Alarm, Event, FinerStep, Observer, Open, Round, Standing, Step, Totals, Votes
 from langgraph_maker.records import Entry
 from langgraph_maker.state import BallotState, VoteCount, total_usage
 
-__all__ = ["Tell", "drifted", "told_round", "told_step", "told_votes", "under_way", "who_listens"]
+__all__ = ["Tell", "drifted", "told_finer", "told_round", "told_step", "told_votes", "under_way", "who_listens"]
 
 Tell: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
 """Sends events out, and returns the alarms that the observer answered with."""
@@ -65,6 +66,20 @@ def told_step(run_id: str, entry: Entry, ballot: BallotState | None) -> Step:
         "samples": entry["samples"],
         "flags": entry["flags"],
         "rounds": entry["rounds"],
+    }
+
+
+def told_finer(run_id: str, ballot: BallotState) -> FinerStep:
+    """The finer step that a ballot has decided."""
+    counts = ballot["counts"]
+    return {
+        "event": "maker.finer",
+        "run_id": run_id,
+        "step": int(ballot["id"]),
+        "finer": len(ballot["finer"]["winners"]),
+        "vote": ballot["votes"][max(counts, key=counts.__getitem__)],
+        "counts": _counts(ballot),
+        "margin": Ballot.resume(1, counts, ballot["votes"]).margin,
     }
 
 
