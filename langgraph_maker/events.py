@@ -12,9 +12,9 @@ under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=
 
 There is one `Round` a round of voting, however many lanes it has, so that a million steps can be listened to. With
 `detail="ballots"` there is one `Step` a step as well, from which its ballot can be rebuilt, and one `FinerStep` for
-each finer step of one that is done in such. Counts are of steps that
-are in the journal, and so are the same however often a run was interrupted; what open ballots have counted stands
-beside them. Events are to be read, not changed: `totals` is the graph's own.
+each finer step of one that is done in such. Counts are of steps that are in the journal, and so are the same however
+often a run was interrupted; what open ballots have counted stands beside them. Events are to be read, not changed:
+`totals` is the graph's own.
 """
 
 from __future__ import annotations

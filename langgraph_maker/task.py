@@ -151,7 +151,8 @@ class Splittable(Protocol):
     def split(self, state: State) -> Task:
         """A chain of up to 256 steps that does what the one subtask that starts from `state` does.
 
-        Equal states give equal chains. A `RedFlag` or a `ValueError` says that this subtask has no finer steps.
+        Equal states give equal chains: one that comes with another name or other parameters than it began with begins
+        afresh. A `RedFlag` or a `ValueError` says that this subtask has no finer steps.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
@@ -164,6 +165,29 @@ class TestClimbing:
         [decision] = graph.invoke({"subtasks": [{"id": "a", "state": 0}]})["decisions"]
         assert (decision["status"], decision["vote"], decision["tier"]) == ("decided", 7, 1)
         assert [count["vote"] for count in decision["counts"]] == [7]
+
+    def test_they_are_drawn_and_neither_flags_nor_in_its_budget(self) -> None:
+        async def model(requests: Sequence[Request]) -> list[AIMessage]:
+            [request] = requests
+            if request.temperature == 0.9:
+                climbed.set()
+                while late:
+                    await asyncio.sleep(0)
+                return [AIMessage("7")]
+            if request.number >= 4:
+                late.append(request)
+                await climbed.wait()
+                late.remove(request)
+                return [AIMessage("no number")]
+            return [AIMessage(str(request.number % 2))]
+
+        climbed, late = asyncio.Event(), list[Request]()
+        graph = create_voting_graph(
+            model, prompt=str, parse=int, k=3, hedge=2, ladder=[Tier(samples=6), Tier(temperature=0.9, samples=3)]
+        ).compile()
+        [decision] = graph.invoke({"subtasks": [{"id": "a", "state": 0}]})["decisions"]
+        assert (decision["status"], decision["tier"], decision["flagged"]) == ("decided", 1, 0)
+        assert decision["samples"] > 4 + 3, "the late one is counted as drawn"
 
     def test_lanes_that_need_not_climb_go_on(self) -> None:
         run = solve(TowersOfHanoi(6), "sim:hard=0.1,repeats=0.5,error=0.01", k=3, lanes=8, ladder="default")
