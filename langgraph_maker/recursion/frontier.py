@@ -15,7 +15,7 @@ from langgraph_maker.ballot import plain
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.ladder.climbing import restarted
-from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, waiting_for
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.limits import run_id_of
 from langgraph_maker.nodes.node import Node as GraphNode
@@ -96,7 +96,9 @@ class _Frontier:
     def unjournalled(self, state: RecursiveState, run_id: str, config: RunnableConfig) -> dict[str, Any]:
         if self.asks:
             check_can_ask(config)
-        return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
+        held = self.here(state, run_id) or self.begin(state)
+        update = self.go_on(state, run_id, held, left_answers(state, run_id, held["ballots"]))
+        return {**update, "unused": update.get("answers") or {}}
 
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
         here, begun = self.here(state, run_id), (yield from head(run_id))

@@ -81,6 +81,7 @@ def escalate_node(ladder: Ladder, read: Read) -> GraphNode:
         return {
             "ballots": after,
             "answers": None,
+            "unused": {},
             "answered": [ballot["id"] for ballot in before if ballot["id"] in answers],
             "asked": [ballot["id"] for ballot in changed if ballot["status"] == "asking"],
         }
