@@ -180,6 +180,78 @@ class TestBounds:
         assert result["tree"]["1"]["decided"][-1]["human"] == (status == "solved")
 
 
+class TestTheVerdict:
+    """That an answer is wrong was decided by k votes, and is not voted on again because somebody else is asked."""
+
+    @staticmethod
+    def wavering(question: Question, number: int) -> Any:
+        """The root's check would be passed by more votes than its first three."""
+        whole = question["stage"] == "check" and question["problem"] == "abcdefgh"
+        return {"right": number >= 3} if whole else always_wrong(question, number)
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_it_stands_where_no_human_is_asked_any_more(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        model = Staged(self.wavering)
+        asks = create_recursive_maker(model, max_attempts=1, ladder=[Tier(), AskHuman()]).compile(**keep)
+        assert asks.invoke(NAMED, THREAD)["status"] == "waiting"
+        drawn = model.drawn
+        alone = create_recursive_maker(model, max_attempts=1).compile(**keep).invoke({"run_id": "r"}, THREAD)
+        assert (alone["status"], model.drawn) == ("unresolved", drawn)
+        assert alone["reason"].startswith("node 1 (abcdefgh): check: the answer 'hgfecba' was voted wrong")
+        again = asks.invoke({"run_id": "r"}, THREAD)
+        assert ([one["id"] for one in again["questions"]], model.drawn) == (["1:check"], drawn)
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    @pytest.mark.parametrize("human", [True, False])
+    def test_a_larger_limit_takes_another_way_at_once(self, kept_by: str, human: bool) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        ladder: Any = [Tier(), AskHuman()]
+        create_recursive_maker(Staged(unlike), max_attempts=1, ladder=ladder).compile(**keep).invoke(NAMED, THREAD)
+        model = Staged(unlike)
+        larger = create_recursive_maker(model, max_attempts=2, ladder=ladder if human else None).compile(**keep)
+        assert larger.invoke({"run_id": "r"}, THREAD)["answer"] == "hgfedcba"
+        assert {one for one, _ in model.batches[0]} == {"1:propose"}, "no vote on the verdict"
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_a_human_who_comes_later_is_asked_about_it(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        model = Staged(self.wavering)
+        first = create_recursive_maker(model, max_attempts=1).compile(**keep).invoke(NAMED, THREAD)
+        assert first["status"] == "unresolved"
+        asks = create_recursive_maker(model, max_attempts=1, ladder=[Tier(), AskHuman()]).compile(**keep)
+        waits = asks.invoke({"run_id": "r"}, THREAD)
+        assert (waits["status"], waits["samples"]) == ("waiting", first["samples"])
+        given: Any = {"run_id": "r", "answers": {"1:check": {"answer": {"answer": "hgfedcba"}}}}
+        assert asks.invoke(given, THREAD)["answer"] == "hgfedcba"
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_a_human_who_gives_it_up_is_asked_again_and_nothing_is_voted_on(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        model = Staged(self.wavering)
+        asks = create_recursive_maker(model, max_attempts=1, ladder=[Tier(), AskHuman()]).compile(**keep)
+        waits, drawn = asks.invoke(NAMED, THREAD), model.drawn
+        given: Any = {"run_id": "r", "answers": {"1:check": {"abort": True}}}
+        assert asks.invoke(given, THREAD)["reason"] == "node 1 (abcdefgh): check: a human gave it up"
+        again = asks.invoke({"run_id": "r"}, THREAD)
+        assert (again["questions"], model.drawn) == (waits["questions"], drawn)
+
+    def test_a_human_may_let_it_be_voted_on_again(self) -> None:
+        def later(question: Question, number: int) -> Any:
+            whole = question["stage"] == "check" and question["problem"] == "abcdefgh"
+            return {"right": bool(number % 2)} if whole and number >= 3 else self.wavering(question, number)
+
+        graph = create_recursive_maker(Staged(later), max_attempts=1, ladder=[Tier(samples=6), AskHuman()]).compile(
+            checkpointer=InMemorySaver()
+        )
+        graph.invoke(WORD, THREAD)
+        again = graph.invoke(Command(resume={"retry": True}), THREAD)
+        assert (again["status"], "no answer led by the margin" in again["questions"][0]["why"]) == ("waiting", True)
+        assert graph.invoke({}, THREAD)["questions"] == again["questions"], (
+            "it is undecided now, and asked about as such"
+        )
+
+
 class TestMaxNodes:
     @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
     @pytest.mark.parametrize("most", [1, 6, 13])
