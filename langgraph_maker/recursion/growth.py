@@ -131,6 +131,9 @@ class _Grow:
         for ballot in state["ballots"]:
             node = tree[ballot["id"].partition(":")[0]]
             candidates = 0
+            if node["stage"] != ballot["state"]["stage"]:  # what it asks about hung on a way that is refuted just now
+                closed.append(ballot)
+                continue
             if ballot["status"] == "decided":
                 vote = decision(ballot)["vote"]
                 if self.limits.beyond(tree, node, vote):

@@ -92,6 +92,37 @@ class TestAnotherWay:
         assert refuted == ["1.1.2"], "where the check first saw it"
         assert [result["tree"][one]["answer"] for one in ("1.1.2.1", "1.1.2.3")] == ["?", "c"]
 
+    @pytest.mark.parametrize("order", ["AB", "BA"])
+    def test_nor_is_what_another_part_took_over_of_it_kept(self, order: str) -> None:
+        """A part that two others share is answered wrongly, and the check of one of them sees it."""
+        first = itertools.count()
+        parts = {"P": [*order], "A": ["p", "a"], "B": ["p", "b"]}
+
+        def answer(question: Question, _: int) -> Any:
+            problem = question["problem"]
+            match question["stage"]:
+                case "atomic":
+                    return {"atomic": problem not in parts}
+                case "propose":
+                    return {
+                        "subproblems": parts[problem],
+                        "compose": "{1}{2} again"[: 12 if "refuted" in question else 6],
+                    }
+                case "solve":
+                    return {"answer": "?" if problem == "p" and next(first) < 3 else problem}
+                case "compose":
+                    return {"answer": "".join(part["answer"] for part in question["parts"])}
+            return {"right": problem != "A" or question["answer"] == "pa"}
+
+        store = InMemoryStore()
+        result = create_recursive_maker(Staged(answer)).compile(store=store).invoke({"problem": "P", "run_id": "r"})
+        found = {node["problem"]: node for node in result["tree"].values()}
+        assert (result["status"], found["A"]["answer"], journal.verify(store, "r")) == ("solved", "pa", [])
+        if order == "AB":  # else it is B's own, whose check saw nothing
+            assert found["B"]["answer"] == "pb"
+            stages = [one["stage"] for one in found["B"]["decided"]]
+            assert stages == ["atomic", "propose", "compose", "compose", "check"], "the check under way went with it"
+
     async def test_async_is_the_same(self) -> None:
         graph = create_recursive_maker(Staged(unlike)).compile()
         assert {**await graph.ainvoke(WORD), "run_id": ""} == {**graph.invoke(WORD), "run_id": ""}
