@@ -154,8 +154,8 @@ class BallotState(TypedDict):
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
     rounds. `k` is the margin that the ballot was begun with, where no journal keeps it. `climb` is there once it left
     the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
-    "asking" waits for that. While it has a `finer` chain, its votes are of a step of that; `joined` is there once that
-    has decided it.
+    "asking" waits for that; where it is `refuted`, it was decided that an answer is wrong, which a human may overrule.
+    While it has a `finer` chain, its votes are of a step of that; `joined` is there once that has decided it.
     """
 
     id: str
@@ -174,6 +174,7 @@ class BallotState(TypedDict):
     alike: NotRequired[int]
     climb: NotRequired[Climb]
     human: NotRequired[Verdict]
+    refuted: NotRequired[bool]
     finer: NotRequired[Finer]
     joined: NotRequired[Joined]
     known: NotRequired[dict[str, str]]

@@ -391,6 +391,35 @@ class TestHumans:
         with pytest.raises(ValueError, match="no open question '2' to answer: open are 1"):
             solve(Counting(3), Scripted(level(1)), store=store, run_id="a", answers={"2": {"pick": 0}}, **ASKING)
 
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "both"])
+    def test_and_stands_in_the_way_of_none_that_follows(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver(), "store": InMemoryStore() if kept_by == "both" else None}
+        thread: Any = {"configurable": {"thread_id": "a"}}
+        run: Any = create_maker(Counting(3), Scripted(level(1)), **ASKING).compile(**keep)
+        waits = run.invoke({}, thread)
+        with pytest.raises(ValueError, match="no open question '2' to answer: open are 1"):
+            run.invoke({"answers": {"2": {"pick": 0}}}, thread)
+        assert run.invoke({}, thread)["questions"] == waits["questions"]
+        with pytest.raises(TypeError, match="answers are {.*}, not 5"):
+            run.invoke({"answers": 5}, thread)
+        given = {"answers": {"1": {"pick": 0}}}
+        assert run.invoke(given, thread)["status"] == "solved"
+        with pytest.raises(ValueError, match="no question is open"):
+            run.invoke(given, thread)
+        assert run.invoke({}, thread)["status"] == "solved"
+
+    def test_an_answer_that_a_thread_keeps_is_none_to_another_run_on_it(self) -> None:
+        saver, thread = InMemorySaver(), {"configurable": {"thread_id": "a"}}
+        run: Any = create_maker(Counting(3), Scripted(level(1)), **ASKING).compile(checkpointer=saver)
+        limited: Any = create_maker(Counting(3), Scripted(level(1)), max_total_samples=5, **ASKING).compile(
+            checkpointer=saver
+        )
+        given: Any = {"answers": {"1": {"pick": 0}}}
+        for run_id in ("one", "other"):
+            assert run.invoke({"run_id": run_id}, thread)["status"] == "waiting"
+            assert limited.invoke(given, thread)["status"] == "stopped"
+        assert run.invoke({}, thread)["status"] == "solved"
+
     def test_other_lanes_go_on_until_only_questions_are_left(self) -> None:
         store, task = InMemoryStore(), TowersOfHanoi(5)
         hard = {"5", "20"}

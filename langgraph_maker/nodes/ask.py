@@ -14,7 +14,7 @@ from langgraph_maker.nodes.node import Node
 from langgraph_maker.plans import Plan
 from langgraph_maker.state import BallotState
 
-__all__ = ["ask_node", "check_answers", "check_can_ask", "kept_answers", "waiting_for"]
+__all__ = ["ask_node", "check_answers", "check_can_ask", "kept_answers", "left_answers", "waiting_for"]
 
 
 def ask_node() -> Node:
@@ -51,6 +51,13 @@ def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, 
         return {}
     found = yield [notes.get_answer(run_id, name) for name in asking]
     return {name: form for name, item in zip(asking, found, strict=True) if (form := notes.read_answer(item))}
+
+
+def left_answers(state: Mapping[str, Any], run_id: str, ballots: Sequence[BallotState]) -> dict[str, Any]:
+    """The answers that this run, where no store has it, was given and has not used; to what is still asked."""
+    unused = state.get("unused") if state.get("begun") == run_id else None
+    asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
+    return {name: form for name, form in (unused or {}).items() if name in asking}
 
 
 def check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) -> None:

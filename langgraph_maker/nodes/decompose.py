@@ -19,7 +19,7 @@ from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
 from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.margins import check_budget
-from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, waiting_for
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
 from langgraph_maker.nodes.limits import overspent, run_id_of, whole
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import (
@@ -167,7 +167,10 @@ class _Decompose:
         elif acted is None:
             raise JournalError(f"run {run_id!r} was begun with a store: compile the graph with that store")
         actions = [action for _, action in sorted(acted, key=itemgetter(0))]
-        return {**self.go_on(state, run_id, here), "acted": acted, "actions": actions}
+        left = left_answers(state, run_id, here["ballots"]) if self.asks else {}
+        answers = {**left, **(state.get("answers") or {})}
+        update = self.go_on({**state, "answers": answers}, run_id, here)
+        return {**update, "acted": acted, "actions": actions, "unused": answers}
 
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> Plan[dict[str, Any]]:
         here, handed = self.here(state, run_id), handed_over(store, run_id)

@@ -61,6 +61,7 @@ class _Escalate:
             update["answers"] = None
         if self.decisions:
             return update | ({"decisions": [decision(one) for one in after]} if settled(after, None) else {})
+        update["unused"] = {}
         update["answered"] = [ballot["id"] for ballot in state["ballots"] if ballot["id"] in answers]
         update["asked"] = [
             new["id"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
+from langgraph.channels import EphemeralValue
 from langgraph.managed import RemainingSteps
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -29,13 +31,21 @@ __all__ = [
 RunStatus: TypeAlias = Literal["running", "solved", "unresolved", "stopped", "waiting"]
 
 
-def _answers(before: dict[str, Any] | None, more: dict[str, Any] | None) -> dict[str, Any]:
-    """Answers add up until they are used, which None says."""
-    return {} if more is None else {**(before or {}), **more}
+class _Given(EphemeralValue[Any]):
+    """Answers of one step add up, and are there for the next alone: those that it refuses are not in its way again."""
+
+    def update(self, values: Sequence[Any]) -> bool:
+        given = [value for value in values if value is not None]
+        if not given:
+            return super().update([])
+        for value in given:
+            if not isinstance(value, dict):
+                raise TypeError(f'answers are {{"<a question\'s id>": {{"pick": 0}}, …}}, not {value!r:.200}')
+        return super().update([{name: form for value in given for name, form in value.items()}])
 
 
 Answers: TypeAlias = Annotated[
-    dict[str, Any] | None, Field(description="answers to questions, by their ids; see ladder.Form"), _answers
+    dict[str, Any] | None, Field(description="answers to questions, by their ids; see ladder.Form"), _Given
 ]
 """A human's answers by the ids of their questions."""
 
@@ -132,7 +142,7 @@ class MakerState(MakerOutput, total=False):
     """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps.
 
     `asked` are the questions that came up in this round, which are told once they are in the journal, `answered` those
-    whose answers were used.
+    whose answers were used, and `unused`, with no store, those that were not yet.
     """
 
     begun: str
@@ -144,6 +154,7 @@ class MakerState(MakerOutput, total=False):
     answers: Answers
     asked: list[str]
     answered: list[str]
+    unused: dict[str, Any]
     subtasks: list[Subtask]
     ballots: list[BallotState]
     draining: bool

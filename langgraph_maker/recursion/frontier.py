@@ -15,7 +15,7 @@ from langgraph_maker.ballot import plain
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.ladder.climbing import restarted
-from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, waiting_for
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.limits import run_id_of
 from langgraph_maker.nodes.node import Node as GraphNode
@@ -24,12 +24,12 @@ from langgraph_maker.nodes.state import RunStatus
 from langgraph_maker.nodes.tally import decision
 from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.growth import in_short, unsettled
-from langgraph_maker.recursion.limits import Limits
+from langgraph_maker.recursion.limits import Limits, as_decided
 from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, listed, sums, written
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.recursion.state import RecursiveState, TreeDone, Unsettled
 from langgraph_maker.recursion.tree import ROOT, Tree, ask, depth, place, planted, waiting
-from langgraph_maker.state import no_usage
+from langgraph_maker.state import BallotState, no_usage
 
 __all__ = ["frontier_node"]
 
@@ -96,7 +96,9 @@ class _Frontier:
     def unjournalled(self, state: RecursiveState, run_id: str, config: RunnableConfig) -> dict[str, Any]:
         if self.asks:
             check_can_ask(config)
-        return self.go_on(state, run_id, self.here(state, run_id) or self.begin(state))
+        held = self.here(state, run_id) or self.begin(state)
+        update = self.go_on(state, run_id, held, left_answers(state, run_id, held["ballots"]))
+        return {**update, "unused": update.get("answers") or {}}
 
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
         here, begun = self.here(state, run_id), (yield from head(run_id))
@@ -115,7 +117,7 @@ class _Frontier:
                 raise JournalError(_AHEAD.format(run_id=run_id, at=at, why=f"which has {journalled}"))
             if here is None or at < journalled:
                 here = yield from fetch(run_id, begun)
-                here["ballots"] = reopened(here["ballots"])
+                here["ballots"] = _reopened(here["ballots"])
             else:
                 alone(run_id, begun, at, here["tree"])
             if entered:
@@ -142,10 +144,10 @@ class _Frontier:
             f"{node['id']}:{node['stage']}": ask(tree, node, self.limits.max_children) for node in waiting(tree)
         }
         held = _asked_still(held, questions)
-        if not self.asks and any(ballot["status"] == "asking" for ballot in held["ballots"]):
-            again = [restarted(one) if one["status"] == "asking" else one for one in held["ballots"]]
-            held = {**held, "ballots": again}
-        ballots = held["ballots"]
+        ballots = [self.limits.asked(tree, ballot, human=self.asks) for ballot in held["ballots"]]
+        if not self.asks:
+            ballots = [restarted(ballot) if ballot["status"] == "asking" else ballot for ballot in ballots]
+        held = {**held, "ballots": ballots}
         check_answers(given := state.get("answers") or {}, ballots)
         asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
         answers = {**{name: form for name, form in kept.items() if name in asking}, **given}
@@ -177,7 +179,7 @@ class _Frontier:
         get_stream_writer()(done)
         return update | {
             "reason": reason,
-            "ballots": reopened(ballots),
+            "ballots": _reopened(ballots),
             "answer": answer,
             "depth": depth(tree),
             "samples": samples,
@@ -224,6 +226,11 @@ class _Frontier:
         why = state.get("failure") or self.limits.reached(run_id, sum(samples.values()), usage)
         open_now = waiting(held["tree"])
         return f"{place(open_now[0])}, and {len(open_now) - 1} more: {why}" if why and open_now else why
+
+
+def _reopened(ballots: list[BallotState]) -> list[BallotState]:
+    """The ballots of a run that is entered again; a verdict that a human neither took nor overruled still stands."""
+    return reopened([as_decided(one) if one["status"] == "unresolved" else one for one in ballots])
 
 
 def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:

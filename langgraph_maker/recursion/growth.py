@@ -76,11 +76,12 @@ def escalate_node(ladder: Ladder, read: Read) -> GraphNode:
 
     def escalate(state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
         before, answers = state["ballots"], state.get("answers") or {}
-        after = escalated(before, answers, ladder, read)
+        after = [_begun_again(ballot) for ballot in escalated(before, answers, ladder, read)]
         changed = [new for old, new in zip(before, after, strict=True) if new is not old]
         return {
             "ballots": after,
             "answers": None,
+            "unused": {},
             "answered": [ballot["id"] for ballot in before if ballot["id"] in answers],
             "asked": [ballot["id"] for ballot in changed if ballot["status"] == "asking"],
         }
@@ -130,12 +131,15 @@ class _Grow:
         for ballot in state["ballots"]:
             node = tree[ballot["id"].partition(":")[0]]
             candidates = 0
+            if node["stage"] != ballot["state"]["stage"]:  # what it asks about hung on a way that is refuted just now
+                closed.append(ballot)
+                continue
             if ballot["status"] == "decided":
                 vote = decision(ballot)["vote"]
-                if why := self.limits.beyond(tree, node, vote):
-                    overruled = self.ladder.human and ballot["state"]["stage"] == "check" and "human" not in ballot
-                    still_open.append(_asking(ballot, why) if overruled else ballot)
-                    asked += [ballot["id"]] if overruled else []
+                if self.limits.beyond(tree, node, vote):
+                    left = self.limits.asked(tree, ballot, human=self.ladder.human)
+                    still_open.append(left)
+                    asked += [left["id"]] if left["status"] == "asking" else []
                     continue
                 after = grow(tree, node["id"], vote, self.stages.key)
             elif self.ladder.enough(ballot):
@@ -155,9 +159,13 @@ class _Grow:
         return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events
 
 
-def _asking(ballot: BallotState, why: str) -> BallotState:
-    said = f'{why}, or answer true to take it all the same, or {{"answer": …}} with another'
-    return {**ballot, "status": "asking", "climb": {**ballot.get("climb", START), "why": said}}
+def _begun_again(ballot: BallotState) -> BallotState:
+    """A ballot that a human lets begin again is none that was decided."""
+    if ballot["status"] != "open" or "refuted" not in ballot:
+        return ballot
+    after: BallotState = {**ballot}
+    del after["refuted"]
+    return after
 
 
 def _decided(ballot: BallotState, candidates: int) -> Decided:

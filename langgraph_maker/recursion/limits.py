@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from langgraph_maker.ladder.climbing import START
 from langgraph_maker.nodes.limits import overspent
+from langgraph_maker.nodes.tally import decision
 from langgraph_maker.recursion.tree import Node, Tree, parts
-from langgraph_maker.state import Usage
+from langgraph_maker.state import BallotState, Climb, Usage
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "as_decided"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +61,29 @@ class Limits:
         ways = "" if tried == 1 else f", the last of {tried} ways tried"
         said = f"the answer {node['answer']!r:.200} was voted wrong{ways}"
         return f"{said}, and max_attempts is {self.max_attempts}: raise it"
+
+    def asked(self, tree: Tree, ballot: BallotState, *, human: bool) -> BallotState:
+        """A ballot on whether an answer is right, as these limits have it: a `human` is asked about the last way.
+
+        That it is wrong stands until the human says otherwise: where none is asked any more, or a larger limit allows
+        another way, the ballot is decided as it was.
+        """
+        stands = as_decided(ballot) if ballot["status"] == "asking" else ballot
+        overruled = human and stands["state"]["stage"] == "check" and "human" not in stands
+        if stands["status"] != "decided" or not overruled:
+            return stands
+        if not (why := self.beyond(tree, tree[stands["id"].partition(":")[0]], decision(stands)["vote"])):
+            return stands
+        said = f'{why}, or answer true to take it all the same, or {{"answer": …}} with another'
+        climb: Climb = {**stands.get("climb", START), "why": said}
+        return {**stands, "status": "asking", "refuted": True, "climb": climb}
+
+
+def as_decided(ballot: BallotState) -> BallotState:
+    """A ballot that a human was asked to overrule, as the votes decided it; any other as it is."""
+    if "refuted" not in ballot:
+        return ballot
+    after: BallotState = {**ballot, "status": "decided"}
+    after.pop("human", None)
+    del after["refuted"]
+    return after

@@ -59,7 +59,8 @@ class RecursiveOutput(TypedDict, total=False):
 class RecursiveState(RecursiveOutput, total=False):
     """A run in progress: the run `begun` here, what it is of, and its ballots.
 
-    `asked` are the questions that came up in this round, `answered` those whose answers were used.
+    `asked` are the questions that came up in this round, `answered` those whose answers were used, and `unused`, with
+    no store, those that were not yet.
     """
 
     problem: str
@@ -71,6 +72,7 @@ class RecursiveState(RecursiveOutput, total=False):
     answers: Answers
     asked: list[str]
     answered: list[str]
+    unused: dict[str, Any]
     draining: bool
     in_flight: int
     failure: str

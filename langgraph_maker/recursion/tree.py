@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from typing_extensions import TypedDict
@@ -136,7 +137,9 @@ def grow(tree: Tree, node_id: str, vote: Any, key: Callable[[str], str]) -> Tree
             after = {**node, "stage": "check", "answer": vote["answer"]}
         case "check":
             answer = vote.get("answer", node["answer"])  # a human may have another one
-            after = {**node, "stage": "done", "answer": answer} if vote["right"] else _again(node)
+            if not vote["right"]:
+                return _freed({**tree, node_id: _again(node)}, _below(tree, node["children"]))
+            after = {**node, "stage": "done", "answer": answer}
     return {**tree, node_id: after}
 
 
@@ -243,6 +246,44 @@ def _again(node: Node) -> Node:
     return {**again, "stage": "choose", "of": "propose", "candidates": node["rest"]} if node["rest"][1:] else again
 
 
+def _below(tree: Tree, node_ids: Iterable[str]) -> set[str]:
+    """These nodes, and all that they were split into."""
+    below: set[str] = set()
+    ahead = [*node_ids]
+    while ahead:
+        below.add(one := ahead.pop())
+        ahead += tree[one]["children"]
+    return below
+
+
+def _freed(tree: Tree, refuted: AbstractSet[str]) -> Tree:
+    """The tree where nothing that counts hangs on nodes of a refuted way: what took their answers is asked itself.
+
+    What was composed of those answers is composed and checked anew, also what a human said of it.
+    """
+    tree = dict(tree)
+    fresh: dict[str, str] = {}
+    ahead: list[str] = []
+    for node in [*_live(tree)]:
+        if node["same_as"] not in refuted:
+            continue
+        twin = fresh.setdefault(node["same_as"], node["id"])
+        ahead.append(node["parent"])
+        if twin == node["id"]:
+            tree[twin] = {**node, "stage": "atomic", "same_as": "", "answer": None}
+        else:
+            tree[node["id"]] = {**node, "stage": "same", "same_as": twin, "answer": None}
+    while ahead:
+        node = tree[ahead.pop()]
+        if node["stage"] in {"children", "same"}:
+            continue
+        waits: Literal["same", "children"] = "same" if node["same_as"] else "children"
+        tree[node["id"]] = {**node, "stage": waits, "of": "", "candidates": [], "answer": None}
+        ahead += [node["parent"]] if node["parent"] else []
+        ahead += [one["id"] for one in _live(tree) if one["same_as"] == node["id"]]
+    return tree
+
+
 def _live(tree: Tree) -> Iterator[Node]:
     """The nodes that the root is answered by: not those of a way that was refuted."""
     ahead = [ROOT]
@@ -253,26 +294,34 @@ def _live(tree: Tree) -> Iterator[Node]:
 
 
 def _split(tree: Tree, node: Node, vote: Any, key: Callable[[str], str]) -> Tree:
-    """The node with its children; a problem that another node has already is answered there, once."""
-    known = {key(other["problem"]): other["id"] for other in _live(tree) if not other["same_as"]}
+    """The node with its children; a problem that another node has already is answered there, once.
+
+    Where another way was refuted before, here or above, what it rested on is not taken over.
+    """
+    tried = [way for one in (*_above(tree, node), node["id"]) for way in tree[one]["refuted"]]
+    barred = {node["id"], *_needed(tree, [child for way in tried for child in way["children"]])}
+    known = {key(one["problem"]): one["id"] for one in _live(tree) if not one["same_as"] and one["id"] not in barred}
     first = 1 + sum(len(tried["children"]) for tried in node["refuted"])
     ids = [f"{node['id']}.{place}" for place in range(first, first + len(vote["subproblems"]))]
     tree = {**tree, node["id"]: {**node, "stage": "children", "children": ids, "how": vote["compose"]}}
     for child_id, problem in zip(ids, vote["subproblems"], strict=True):
         child = _node(child_id, node["id"], node["depth"] + 1, problem)
-        twin = known.setdefault(key(problem), child_id)
-        if twin != child_id and not _needs(tree, twin, node["id"]):
+        twin = known.get(key(problem))
+        if twin is not None and barred.isdisjoint(_needed(tree, [twin])):  # nor must a node wait for itself
             child |= {"stage": "same", "same_as": twin}
+        else:
+            known[key(problem)] = child_id
         tree[child_id] = child
     return tree
 
 
-def _needs(tree: Tree, node_id: str, other: str) -> bool:
-    """Whether a node waits, by whatever way, for another; it must not wait for itself."""
-    seen, ahead = {node_id}, [node_id]
+def _needed(tree: Tree, node_ids: Iterable[str]) -> set[str]:
+    """These nodes, and all whose answers theirs are made of or taken from."""
+    ahead = [*node_ids]
+    seen = {*ahead}
     while ahead:
         node = tree[ahead.pop()]
         more = {*node["children"], *([node["same_as"]] if node["same_as"] else [])} & tree.keys() - seen
         seen |= more
         ahead += more
-    return other in seen
+    return seen

@@ -212,6 +212,64 @@ class TestHumans:
         assert limited.invoke({"answers": {ASKED: {"answer": "c"}}}, THREAD)["status"] == "stopped"
         assert graph(model, **keep, **ASKING).invoke({}, THREAD)["answer"] == "hgfedcba"
 
+    def test_an_answer_to_one_run_is_none_to_another_on_its_thread(self) -> None:
+        saver, store = InMemorySaver(), InMemoryStore()
+        model = Staged(level("c", "q"))
+        other: Any = {"problem": "ijqlmnop", "run_id": "s"}
+        for keep in ({"saver": saver}, {"saver": saver, "store": store}):
+            run, limited = graph(model, **keep, **ASKING), graph(model, **keep, max_total_samples=20, **ASKING)
+            run.invoke(NAMED, THREAD)
+            assert limited.invoke({"answers": {ASKED: {"answer": "c"}}}, THREAD)["status"] == "stopped"
+            waits = run.invoke(other, THREAD)
+            assert (waits["status"], waits["questions"][0]["state"]["problem"]) == ("waiting", "q")
+            assert run.invoke({"problem": "ab", "run_id": "t"}, THREAD)["answer"] == "ba"
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "both"])
+    def test_answers_that_fit_no_question_are_refused_once(self, kept_by: str) -> None:
+        keep: Any = {"saver": InMemorySaver(), "store": InMemoryStore() if kept_by == "both" else None}
+        run = graph(Staged(level("c")), **keep, **ASKING)
+        waits = run.invoke(WORD, THREAD)
+        for wrong in ({"7": {"pick": 0}}, {ASKED: {"answer": "z"}, "7": {"pick": 0}}):
+            with pytest.raises(ValueError, match=f"no open question '7' to answer: open are {ASKED}"):
+                run.invoke({"answers": wrong}, THREAD)
+            assert run.invoke({}, THREAD)["questions"] == waits["questions"]
+        for none in (5, "c", [ASKED]):
+            with pytest.raises(TypeError, match="answers are {.*}, not "):
+                run.invoke({"answers": none}, THREAD)
+        given = {"answers": {ASKED: {"answer": "c"}}}
+        assert run.invoke(given, THREAD)["answer"] == "hgfedcba"
+        with pytest.raises(ValueError, match="no question is open"):
+            run.invoke(given, THREAD)
+        assert run.invoke({}, THREAD)["answer"] == "hgfedcba"
+
+    def test_a_late_answer_on_another_thread_of_the_run_is_refused_once(self) -> None:
+        store = InMemoryStore()
+        one, late = (graph(Staged(level("c")), store=store, saver=InMemorySaver(), **ASKING) for _ in range(2))
+        one.invoke(NAMED, THREAD)
+        late.invoke(NAMED, THREAD)
+        assert one.invoke(Command(resume={"answer": "c"}), THREAD)["answer"] == "hgfedcba"
+        with pytest.raises(ValueError, match="no question is open"):
+            late.invoke(Command(resume={"answer": "z"}), THREAD)
+        assert late.invoke({}, THREAD)["answer"] == "hgfedcba"
+
+    def test_a_kept_answer_is_no_error_once_another_process_went_on(self) -> None:
+        store, saver = InMemoryStore(), InMemorySaver()
+        run = graph(Staged(level("c")), store=store, saver=saver, **ASKING)
+        run.invoke(NAMED, THREAD)
+        limited = graph(Staged(level("c")), store=store, saver=saver, max_total_samples=20, **ASKING)
+        limited.invoke({"answers": {ASKED: {"answer": "c"}}}, THREAD)
+        assert graph(Staged(), store=store, **ASKING).invoke({"run_id": "r"})["answer"] == "hgfedcba"
+        assert run.invoke({}, THREAD)["answer"] == "hgfedcba"
+
+    def test_a_later_answer_in_the_journal_takes_the_place_of_one_on_the_thread(self) -> None:
+        store, saver = InMemoryStore(), InMemorySaver()
+        run = graph(Staged(level("c")), store=store, saver=saver, **ASKING)
+        run.invoke(NAMED, THREAD)
+        limited = graph(Staged(level("c")), store=store, saver=saver, max_total_samples=20, **ASKING)
+        limited.invoke({"answers": {ASKED: {"answer": "x"}}}, THREAD)
+        journal.answer(store, "r", ASKED, {"answer": "c"})
+        assert run.invoke({}, THREAD)["tree"]["1.1.2.1"]["answer"] == "c"
+
     def test_what_was_counted_is_in_the_journal_before_a_human_hears_of_it(self) -> None:
         store = InMemoryStore()
         for event in graph(Staged(level("c")), store=store, **ASKING).stream(NAMED, stream_mode="custom"):
@@ -311,14 +369,17 @@ class TestHumans:
             graph(model, **ASKING).invoke(WORD)
         assert model.drawn == 0, "before anything was asked"
 
-    def test_a_kill_between_an_answer_and_what_follows_loses_no_answer(self) -> None:
-        model, store = Staged(level("c")), InMemoryStore()
-        graph(model, store=store, **ASKING).invoke(NAMED)
+    @pytest.mark.parametrize("kept_by", ["store", "checkpointer"])
+    def test_a_kill_between_an_answer_and_what_follows_loses_no_answer(self, kept_by: str) -> None:
+        keep: Any = {"store": InMemoryStore()} if kept_by == "store" else {"saver": InMemorySaver()}
+        run = graph(Staged(level("c")), **keep, **ASKING)
+        run.invoke(NAMED, THREAD)
         given = {"run_id": "r", "answers": {ASKED: {"answer": "c"}}}
-        for update in graph(model, store=store, **ASKING).stream(given, stream_mode="updates"):
+        at_once: Any = {"durability": "sync"} if kept_by == "checkpointer" else {}
+        for update in run.stream(given, THREAD, stream_mode="updates", **at_once):
             if "frontier" in update:  # and the process ends here
                 break
-        assert graph(model, store=store, **ASKING).invoke({"run_id": "r"})["answer"] == "hgfedcba"
+        assert run.invoke({"run_id": "r"}, THREAD)["answer"] == "hgfedcba"
 
     def test_an_answer_that_was_kept_for_a_question_that_is_not_asked_any_more_is_no_error(self) -> None:
         model, store = Staged(level("c", until=5)), InMemoryStore()

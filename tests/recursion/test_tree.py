@@ -80,6 +80,54 @@ def test_nothing_waits_for_itself() -> None:
     assert ask(tree, {**tree["1.2.1"], "stage": "propose"}, 8)["above"] == ["top", "q"]
 
 
+def judged(tree: Tree, node_id: str, answer: str, *, right: bool) -> Tree:
+    return settle(grow(grow(tree, node_id, {"answer": answer}, key), node_id, {"right": right}, key))
+
+
+def two_that_share() -> Tree:
+    """The left half has solved what the right one took over; beside them, one is the same as the right one."""
+    tree = split(planted("top"), "1", "left", "right", "beside")
+    tree = split(tree, "1.1", "shared", "l")
+    tree = split(tree, "1.2", "shared", "shared", "r")
+    tree = split(tree, "1.3", "right", "b")
+    for node_id in ("1.1.1", "1.1.2", "1.2.3", "1.3.2"):
+        tree = solved(tree, node_id, "?")
+    tree = judged(tree, "1.2", "??", right=True)
+    return judged(tree, "1.3", "???", right=True)
+
+
+def test_what_hangs_on_a_refuted_way_is_asked_itself_and_all_above_it_anew() -> None:
+    tree = two_that_share()
+    assert (tree["1.2.1"]["same_as"], tree["1.3.1"]["same_as"], tree["1.3"]["stage"]) == ("1.1.1", "1.2", "done")
+    tree = judged(tree, "1.1", "wrong", right=False)
+    assert asked(tree) == {"1.1": "propose", "1.2.2": "atomic"}
+    waiting_now = {one: tree[one]["stage"] for one in ("1", "1.2", "1.2.1", "1.3", "1.3.1")}
+    assert waiting_now == {"1": "children", "1.2": "children", "1.2.1": "same", "1.3": "children", "1.3.1": "same"}
+    tree = solved(tree, "1.2.2", "!")
+    assert (tree["1.2.1"]["answer"], asked(tree)) == ("!", {"1.1": "propose", "1.2": "compose"})
+    tree = judged(tree, "1.2", "!!", right=True)
+    assert (tree["1.3.1"]["answer"], asked(tree)) == ("!!", {"1.1": "propose", "1.3": "compose"})
+
+
+def test_another_way_takes_over_nothing_that_the_refuted_one_rested_on() -> None:
+    tree = split(planted("top"), "1", "left", "right")
+    tree = split(tree, "1.1", "shared", "l")
+    tree = split(tree, "1.2", "shared", "r")
+    for node_id in ("1.1.1", "1.1.2", "1.2.2"):
+        tree = solved(tree, node_id, "?")
+    tree = judged(tree, "1.1", "??", right=True)
+    assert tree["1.2.1"]["same_as"] == "1.1.1"
+    tree = judged(tree, "1.2", "wrong", right=False)
+    again = {"subproblems": ["shared", "shared", "deeper"], "compose": "{1}{2}{3}"}
+    tree = settle(grow(tree, "1.2", again, key))
+    assert [tree[one]["same_as"] for one in ("1.2.3", "1.2.4")] == ["", "1.2.3"]
+    tree = split(tree, "1.2.5", "left", "l")
+    assert asked(tree) == {"1.2.3": "atomic", "1.2.5.1": "atomic"}, (
+        "what the left one rests on is not taken over either"
+    )
+    assert tree["1.2.5.2"]["same_as"] == "1.1.2"
+
+
 @settings(max_examples=40)
 @given(st.data())
 def test_there_is_always_something_to_ask_until_the_root_is_done(data: st.DataObject) -> None:

@@ -20,7 +20,7 @@ WORD: Any = {"problem": "abcdefgh"}
 NAMED: Any = {"problem": "abcdefgh", "run_id": "r"}
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 HALVES = {"subproblems": ["abcd", "efgh"], "compose": "{2}{1}"}
-BAD = {"subproblems": ["abc", "efgh"], "compose": "{2}{1}"}  # d is lost
+BAD: dict[str, Any] = {"subproblems": ["abc", "efgh"], "compose": "{2}{1}"}  # d is lost
 WORSE = {"subproblems": ["ab", "efgh"], "compose": "{2}{1}"}
 
 
@@ -34,7 +34,8 @@ def unlike(question: Question, _: int) -> Any:
 
 
 def always_wrong(question: Question, _: int) -> Any:
-    return BAD if is_root(question) else None
+    again = " again" * len(question.get("refuted", ()))  # the same way in the same words is flagged
+    return {**BAD, "compose": BAD["compose"] + again} if is_root(question) else None
 
 
 def run(model: Any, **options: Any) -> dict[str, Any]:
@@ -91,6 +92,44 @@ class TestAnotherWay:
         refuted = [node["id"] for node in result["tree"].values() if node["refuted"]]
         assert refuted == ["1.1.2"], "where the check first saw it"
         assert [result["tree"][one]["answer"] for one in ("1.1.2.1", "1.1.2.3")] == ["?", "c"]
+
+    @pytest.mark.parametrize("order", ["AB", "BA"])
+    def test_nor_is_what_another_part_took_over_of_it_kept(self, order: str) -> None:
+        """A part that two others share is answered wrongly, and the check of one of them sees it."""
+        first = itertools.count()
+        parts = {"P": [*order], "A": ["p", "a"], "B": ["p", "b"]}
+
+        def answer(question: Question, _: int) -> Any:
+            problem = question["problem"]
+            match question["stage"]:
+                case "atomic":
+                    return {"atomic": problem not in parts}
+                case "propose":
+                    return {
+                        "subproblems": parts[problem],
+                        "compose": "{1}{2} again"[: 12 if "refuted" in question else 6],
+                    }
+                case "solve":
+                    return {"answer": "?" if problem == "p" and next(first) < 3 else problem}
+                case "compose":
+                    return {"answer": "".join(part["answer"] for part in question["parts"])}
+            return {"right": problem != "A" or question["answer"] == "pa"}
+
+        store = InMemoryStore()
+        result = create_recursive_maker(Staged(answer)).compile(store=store).invoke({"problem": "P", "run_id": "r"})
+        found = {node["problem"]: node for node in result["tree"].values()}
+        assert (result["status"], found["A"]["answer"], journal.verify(store, "r")) == ("solved", "pa", [])
+        if order == "AB":  # else it is B's own, whose check saw nothing
+            assert found["B"]["answer"] == "pb"
+            stages = [one["stage"] for one in found["B"]["decided"]]
+            assert stages == ["atomic", "propose", "compose", "compose", "check"], "the check under way went with it"
+
+    def test_the_same_in_the_same_words_is_none(self) -> None:
+        model = Staged(lambda question, _: BAD if is_root(question) else None)
+        result = run(model, max_samples=6)
+        assert (result["status"], result["flags"]) == ("unresolved", {"refuted": 6})
+        assert "1 (abcdefgh): propose" in result["reason"]
+        assert len(result["tree"]["1"]["refuted"]) == 1, "no part was bought again"
 
     async def test_async_is_the_same(self) -> None:
         graph = create_recursive_maker(Staged(unlike)).compile()
@@ -178,6 +217,78 @@ class TestBounds:
         result = graph.invoke(Command(resume=form), THREAD)
         assert (result["status"], said in (result["answer"] or result["reason"])) == (status, True)
         assert result["tree"]["1"]["decided"][-1]["human"] == (status == "solved")
+
+
+class TestTheVerdict:
+    """That an answer is wrong was decided by k votes, and is not voted on again because somebody else is asked."""
+
+    @staticmethod
+    def wavering(question: Question, number: int) -> Any:
+        """The root's check would be passed by more votes than its first three."""
+        whole = question["stage"] == "check" and question["problem"] == "abcdefgh"
+        return {"right": number >= 3} if whole else always_wrong(question, number)
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_it_stands_where_no_human_is_asked_any_more(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        model = Staged(self.wavering)
+        asks = create_recursive_maker(model, max_attempts=1, ladder=[Tier(), AskHuman()]).compile(**keep)
+        assert asks.invoke(NAMED, THREAD)["status"] == "waiting"
+        drawn = model.drawn
+        alone = create_recursive_maker(model, max_attempts=1).compile(**keep).invoke({"run_id": "r"}, THREAD)
+        assert (alone["status"], model.drawn) == ("unresolved", drawn)
+        assert alone["reason"].startswith("node 1 (abcdefgh): check: the answer 'hgfecba' was voted wrong")
+        again = asks.invoke({"run_id": "r"}, THREAD)
+        assert ([one["id"] for one in again["questions"]], model.drawn) == (["1:check"], drawn)
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    @pytest.mark.parametrize("human", [True, False])
+    def test_a_larger_limit_takes_another_way_at_once(self, kept_by: str, human: bool) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        ladder: Any = [Tier(), AskHuman()]
+        create_recursive_maker(Staged(unlike), max_attempts=1, ladder=ladder).compile(**keep).invoke(NAMED, THREAD)
+        model = Staged(unlike)
+        larger = create_recursive_maker(model, max_attempts=2, ladder=ladder if human else None).compile(**keep)
+        assert larger.invoke({"run_id": "r"}, THREAD)["answer"] == "hgfedcba"
+        assert {one for one, _ in model.batches[0]} == {"1:propose"}, "no vote on the verdict"
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_a_human_who_comes_later_is_asked_about_it(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        model = Staged(self.wavering)
+        first = create_recursive_maker(model, max_attempts=1).compile(**keep).invoke(NAMED, THREAD)
+        assert first["status"] == "unresolved"
+        asks = create_recursive_maker(model, max_attempts=1, ladder=[Tier(), AskHuman()]).compile(**keep)
+        waits = asks.invoke({"run_id": "r"}, THREAD)
+        assert (waits["status"], waits["samples"]) == ("waiting", first["samples"])
+        given: Any = {"run_id": "r", "answers": {"1:check": {"answer": {"answer": "hgfedcba"}}}}
+        assert asks.invoke(given, THREAD)["answer"] == "hgfedcba"
+
+    @pytest.mark.parametrize("kept_by", ["checkpointer", "store"])
+    def test_a_human_who_gives_it_up_is_asked_again_and_nothing_is_voted_on(self, kept_by: str) -> None:
+        keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
+        model = Staged(self.wavering)
+        asks = create_recursive_maker(model, max_attempts=1, ladder=[Tier(), AskHuman()]).compile(**keep)
+        waits, drawn = asks.invoke(NAMED, THREAD), model.drawn
+        given: Any = {"run_id": "r", "answers": {"1:check": {"abort": True}}}
+        assert asks.invoke(given, THREAD)["reason"] == "node 1 (abcdefgh): check: a human gave it up"
+        again = asks.invoke({"run_id": "r"}, THREAD)
+        assert (again["questions"], model.drawn) == (waits["questions"], drawn)
+
+    def test_a_human_may_let_it_be_voted_on_again(self) -> None:
+        def later(question: Question, number: int) -> Any:
+            whole = question["stage"] == "check" and question["problem"] == "abcdefgh"
+            return {"right": bool(number % 2)} if whole and number >= 3 else self.wavering(question, number)
+
+        graph = create_recursive_maker(Staged(later), max_attempts=1, ladder=[Tier(samples=6), AskHuman()]).compile(
+            checkpointer=InMemorySaver()
+        )
+        graph.invoke(WORD, THREAD)
+        again = graph.invoke(Command(resume={"retry": True}), THREAD)
+        assert (again["status"], "no answer led by the margin" in again["questions"][0]["why"]) == ("waiting", True)
+        assert graph.invoke({}, THREAD)["questions"] == again["questions"], (
+            "it is undecided now, and asked about as such"
+        )
 
 
 class TestMaxNodes:
