@@ -103,6 +103,8 @@ class _Frontier:
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
         here, begun = self.here(state, run_id), (yield from head(run_id))
         at = here["counts"]["rounds"] if here else 0
+        if here is None:  # taken up by this invocation: another one may have broken off
+            self.limits.clocks.pop(run_id, None)
         entered = run_id not in self.limits.clocks
         if begun is None and here is not None:
             raise JournalError(_AHEAD.format(run_id=run_id, at=at, why="the store holds no such run"))

@@ -20,7 +20,7 @@ from staged import Staged, question_in, reversal
 from langgraph_maker import RedFlag, create_maker_node, create_recursive_maker, records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.prices import Price
-from langgraph_maker.recursion import read_tree
+from langgraph_maker.recursion import limits, read_tree
 from langgraph_maker.recursion.asking import shown
 from langgraph_maker.recursion.multiplication import simulated_multiplication
 from langgraph_maker.recursion.stages import Question
@@ -306,6 +306,15 @@ class TestLimits:
         last = create_recursive_maker(model, **raised).compile(**keep).invoke({}, THREAD)
         assert (last["status"], last["answer"], last["unsettled"]) == ("solved", "hgfedcba", [])
         assert model.drawn == sum(last["samples"].values()) == 132
+
+    def test_a_deadline_counts_from_where_an_invocation_takes_the_run_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = [0.0]
+        monkeypatch.setattr(limits, "monotonic", lambda: clock[0])
+        graph = create_recursive_maker(Staged(), deadline=60).compile(store=InMemoryStore())
+        begin: Any = {**WORD, "run_id": "r"}
+        next(graph.stream(begin))  # and is broken off
+        clock[0] = 61
+        assert graph.invoke({"run_id": "r"})["status"] == "solved"
 
     def test_what_did_not_settle_is_said_as_it_was_asked(self) -> None:
         def answer(question: Question, number: int) -> Any:
