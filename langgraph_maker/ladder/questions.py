@@ -24,7 +24,7 @@ class Form(TypedDict, total=False):
         pick: The number of a candidate, from 0.
         answer: Another answer: the text of one, as a model would word it, or a vote that can be worded so.
         retry: True to let the vote begin again, in the first tier.
-        abort: True to give the step up: it is unresolved then.
+        abort: True to give the step up: it is unresolved then, and tried again where the run is entered again.
     """
 
     pick: int

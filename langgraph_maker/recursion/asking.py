@@ -173,10 +173,13 @@ def _vote(stages: Stages, stage: Stage, candidates: list[Any] | None, text: str)
 def _worded(schema: type[BaseModel], answer: Any) -> Any:
     """What was answered, under its field's name if that was left out."""
     asked_for, value = schema.model_fields.keys() - {"reasoning"}, _value(answer)
-    if len(asked_for) > 1 or isinstance(value, dict):
+    if len(asked_for) > 1:
         return answer
     [name] = asked_for
-    return {name: answer if schema.model_fields[name].annotation is str else value}
+    is_text = schema.model_fields[name].annotation is str
+    if isinstance(value, dict) and (name in value or not (is_text and isinstance(answer, str))):
+        return answer
+    return {name: answer if is_text else value}
 
 
 def _value(answer: Any) -> Any:

@@ -122,10 +122,10 @@ class _Frontier:
                 here["ballots"] = _reopened(here["ballots"])
             else:
                 alone(run_id, begun, at, here["tree"])
-            if entered:
-                yield from listed(run_id, begun["fixed"], self.settings)
         kept = yield from kept_answers(run_id, here["ballots"])
         update = self.go_on(state, run_id, here, kept)
+        if entered and begun is not None:
+            yield from listed(run_id, begun["fixed"], self.settings)
         if given := state.get("answers"):
             yield [notes.put_answer(run_id, name, form) for name, form in given.items()]
         if update["status"] != "running":

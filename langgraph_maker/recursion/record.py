@@ -112,7 +112,7 @@ def headed(store: BaseStore, run_id: str) -> dict[str, Any]:
 def listed(
     run_id: str, fixed: Mapping[str, Any], settings: Mapping[str, Any], outcome: Mapping[str, Any] | None = None
 ) -> Plan[None]:
-    """List the run among those of its store, with this process's work on it, or with how it ended.
+    """List the run among those of its store, with this process's work on it, which goes on, or with how it ended.
 
     Raises:
         JournalError: When the store has a run of another kind under this id.
@@ -136,7 +136,9 @@ def listed(
     if outcome is not None:
         solved_again = outcome["status"] == header["outcome"].get("status") == "solved"
         header["outcome"] = {**outcome, "ended": header["outcome"]["ended"] if solved_again else now}
-    elif last is None or (last["writer"], last["settings"]) != (records.writer(), settings):
+    elif header["outcome"].get("status") != "solved":  # of a run that goes on nobody knows how it ends
+        header["outcome"] = {}
+    if outcome is None and (last is None or (last["writer"], last["settings"]) != (records.writer(), settings)):
         session: Session = {
             "writer": records.writer(),
             "began": now,

@@ -139,6 +139,9 @@ class Stages:
         paraphrases: Other wordings of `instructions`, those of some stages or all: variants 1, 2, … of the prompts,
             which a ladder's tier may name.
 
+    Raises:
+        ValueError: For a paraphrase of another stage, or one that is no mapping.
+
     Example:
         >>> stages = Stages(hint="Numbers are decimal.")
         >>> print(stages.ask({"stage": "solve", "problem": "2 * [3, 4]"}))
@@ -155,6 +158,12 @@ class Stages:
     instructions: Mapping[Stage, str] = field(default_factory=lambda: INSTRUCTIONS)
     tools: bool = True
     paraphrases: Sequence[Mapping[Stage, str]] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse paraphrases of what is no stage."""
+        for one in self.paraphrases:
+            if not isinstance(one, Mapping) or not one.keys() <= SCHEMAS.keys():
+                raise ValueError(f"a paraphrase is from stages ({', '.join(SCHEMAS)}) to texts, not {one!r:.200}")
 
     def accept(self, problem: str) -> None:
         """Raise a `ValueError` for a problem that cannot be solved this way, before anything is asked.

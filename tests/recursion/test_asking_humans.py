@@ -290,6 +290,7 @@ class TestHumans:
             ({"answer": '{"answer": "c"}'}, "c"),
             ('{"answer": "c"}', "c"),
             ({"answer": 7}, "7"),
+            ({"answer": '{"a": 1}'}, '{"a": 1}'),
             ({"answer": "true"}, "true"),
             ({"answer": HOSTILE}, HOSTILE),
         ],

@@ -103,6 +103,12 @@ def test_white_space_around_an_answer_makes_no_other_answer() -> None:
     assert STAGES.vote_key(votes[0]) == STAGES.vote_key(votes[1]) != STAGES.vote_key(votes[2])
 
 
+@pytest.mark.parametrize("one", ["x", {"slove": "Answer."}, 5])
+def test_a_paraphrase_is_of_stages_there_are(one: Any) -> None:
+    with pytest.raises(ValueError, match=r"a paraphrase is from stages \(atomic, .*\) to texts, not "):
+        Stages(paraphrases=[one])
+
+
 class TestADecomposition:
     def test_of_simpler_problems_that_stand_alone(self) -> None:
         assert flag(split("Who won?", "Why did the winner win?")) is None

@@ -87,6 +87,21 @@ class TestAmongTheRuns:
         ran(store)
         assert journal.header(store, "r")["outcome"] == header["outcome"]
 
+    def test_how_it_last_ended_is_not_said_of_one_that_goes_on(self) -> None:
+        store = InMemoryStore()
+        graph = create_recursive_maker(Staged(level), **ASKING).compile(store=store)
+        graph.invoke({"problem": "abcdefgh", "run_id": "r"})
+        with pytest.raises(ValueError, match="no open question"):
+            graph.invoke({"run_id": "r", "answers": {"7": {"pick": 0}}})
+        assert journal.header(store, "r")["outcome"]["status"] == "waiting"
+        given: Any = {"run_id": "r", "answers": {"1.1.2.1:solve": {"answer": "c"}}}
+        for update in graph.stream(given, stream_mode="updates"):
+            if "grow" in update:  # and the process ends here
+                break
+        assert journal.header(store, "r")["outcome"] == {}
+        graph.invoke({"run_id": "r"})
+        assert journal.header(store, "r")["outcome"]["status"] == "solved"
+
     def test_no_run_of_one_kind_is_taken_for_one_of_the_other(self) -> None:
         store = InMemoryStore()
         ran(store)
