@@ -28,8 +28,7 @@ def reversal(question: Question) -> dict[str, Any]:
         case "solve":
             return {"answer": problem}
         case "propose":
-            again = " again" * len(question.get("refuted", ()))  # the same way in the same words is flagged
-            return {"subproblems": [problem[:half], problem[half:]], "compose": "{2}{1}" + again}
+            return {"subproblems": [problem[:half], problem[half:]], "compose": "{2}{1}"}
         case "compose":
             return {"answer": question["parts"][1]["answer"] + question["parts"][0]["answer"]}
         case "check":

@@ -88,8 +88,7 @@ def create_recursive_maker(
         max_nodes: Problems that the tree may have: a split that would make it larger ends the run as unresolved.
             Checkpoints are as large as the tree.
         max_attempts: Ways in which a problem is split, where the check finds the answer wrong: by a proposal that was
-            not chosen, or a fresh one, parts and all; the same in the same words is flagged. If the last is found
-            wrong too, the run ends as unresolved.
+            not chosen, or a fresh one, parts and all. If the last is found wrong too, the run ends as unresolved.
         red_flags: Which responses to discard, see `red_flags`.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.

@@ -227,10 +227,6 @@ class Stages:
         used = {int(place) for place in _PLACE.findall(vote["compose"])}
         if used != {*range(1, len(parts) + 1)}:
             return RedFlag("ignored_part", f"{len(parts)} subproblems, and compose is {vote['compose']!r}")
-        for way in question.get("refuted", ()):
-            tried = {**vote, "subproblems": way["subproblems"], "compose": way["compose"]}
-            if self.vote_key(tried) == self.vote_key(vote):
-                return RedFlag("refuted", f"that way was tried, and {way['answer']!r:.200} came of it")
         return None
 
     def _part(self, question: Question, part: str) -> RedFlag | None:
