@@ -227,14 +227,14 @@ async def test_ahold_is_the_twin(store: Any) -> None:
 
 
 async def test_a_cancelled_ahold_holds_nothing(store: Any) -> None:
-    async def work(entered: asyncio.Event) -> None:
-        async with ahold(store, "a"):
+    async def work(run_id: str, entered: asyncio.Event) -> None:
+        async with ahold(store, run_id):
             entered.set()
             await asyncio.Event().wait()
 
-    for wait_until_held in (False, True):
+    for run_id, wait_until_held in (("a", False), ("b", True)):  # the first may enter, and leave, later than it is told
         entered = asyncio.Event()
-        task = asyncio.create_task(work(entered))
+        task = asyncio.create_task(work(run_id, entered))
         await (entered.wait() if wait_until_held else asyncio.sleep(0))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -242,7 +242,7 @@ async def test_a_cancelled_ahold_holds_nothing(store: Any) -> None:
         async with asyncio.timeout(10):
             while True:
                 with suppress(RunBusyError):
-                    async with ahold(store, "a"):
+                    async with ahold(store, run_id):
                         break
 
 
