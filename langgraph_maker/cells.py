@@ -10,7 +10,7 @@ from langgraph_maker import records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.records import Header
 
-__all__ = ["chain", "ends_of", "gapless", "header", "items_at", "last_of"]
+__all__ = ["chain", "checked", "ends_of", "gapless", "header", "items_at", "last_of"]
 
 _BATCH = 1024
 
@@ -33,9 +33,19 @@ def chain(store: BaseStore, run_id: str) -> Header:
     Raises:
         JournalError: When there is no such run, or it is a recursive one.
     """
-    if (found := header(store, run_id)).get("kind") == "tree":
+    return checked(header(store, run_id))
+
+
+def checked(found: Header) -> Header:
+    """The header, if it is that of a chain.
+
+    Raises:
+        JournalError: When it is that of a recursive run.
+    """
+    if found.get("kind") == "tree":
         raise JournalError(
-            f"run {run_id!r} is a recursive one, and has a tree in place of steps: recursion.read_tree reads it"
+            f"run {found['run_id']!r} is a recursive one, and has a tree in place of steps: recursion.read_tree reads"
+            " it"
         )
     return found
 

@@ -25,7 +25,7 @@ from typing import IO
 from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
 
 from langgraph_maker import notes, plans, records
-from langgraph_maker.cells import chain, ends_of, gapless, header, items_at, last_of
+from langgraph_maker.cells import chain, checked, ends_of, gapless, header, items_at, last_of
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
 from langgraph_maker.ladder.questions import Form, Question, asked_about, check_form
@@ -78,7 +78,7 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
         JournalError: When an entry is not as it was written.
     """
     found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
-    stride = chain(store, run_id)["stride"] if found else records.ONE_LANE
+    stride = checked(found)["stride"] if found else records.ONE_LANE
     for step, item in items_at(store, run_id, stride, range(start, sys.maxsize)):
         if (entry := records.read_entry(item, run_id, step)) is None:
             return

@@ -59,7 +59,7 @@ class Monitor:
         self.began = time.monotonic()
         self.earlier = 0
         self.alarms: Alarms | None = None
-        self.kept = 0
+        self.kept_at = 0
         self.then = then
 
     def __call__(self, event: Event) -> list[Alarm]:
@@ -86,9 +86,9 @@ class Monitor:
 
     def keep(self) -> dict[str, Any] | None:
         """How the tests of the alarms stand, after each alarm and each time that the run has become a 64th longer."""
-        if self.alarms is None or self.totals["steps"] <= self.kept * _LONGER:
+        if self.alarms is None or self.totals["steps"] <= self.kept_at * _LONGER:
             return None
-        self.kept = self.totals["steps"]
+        self.kept_at = self.totals["steps"]
         return self.alarms.keep()
 
     def alarmed(self, alarms: list[Alarm]) -> list[Alarm]:
@@ -99,7 +99,7 @@ class Monitor:
                 self.margin = k if self.margin is not None else None
         self.raised += alarms
         if alarms:
-            self.kept = 0  # they are not to come again
+            self.kept_at = 0  # they are not to come again
         return alarms
 
     def outlook(self) -> Outlook:

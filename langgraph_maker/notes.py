@@ -123,9 +123,10 @@ def get_kept(run_id: str) -> GetOp:
 
 def put_kept(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
     """Writes what an observer wants kept, or removes it."""
+    if kept is None:
+        return PutOp(namespace(run_id), _KEPT, None, index=False)
     text = json.dumps(kept)
-    value = None if kept is None else {"kept": text, "check": check(run_id, text)}
-    return PutOp(namespace(run_id), _KEPT, value, index=False)
+    return PutOp(namespace(run_id), _KEPT, {"kept": text, "check": check(run_id, text)}, index=False)
 
 
 def read_kept(item: Item | None, run_id: str) -> dict[str, Any] | None:
