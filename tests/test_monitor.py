@@ -151,6 +151,19 @@ def test_interruptions_do_not_begin_the_tests_anew() -> None:
     assert len(set(told)) == len(told)  # each came once
 
 
+def test_an_alarm_that_the_run_stops_at_does_not_come_again() -> None:
+    store, seen = InMemoryStore(), list[Progress]()
+
+    def stop() -> bool:
+        return bool(seen) and bool(seen[-1].alarms)
+
+    solve(TowersOfHanoi(9), turning(2), k=4, store=store, run_id="r", on_progress=seen.append, stop=stop)
+    told = [alarm["what"] for alarm in journal.alarms(store, "r")]
+    assert told
+    solve(TowersOfHanoi(9), turning(2), k=4, store=store, run_id="r", max_total_samples=seen[-1].samples + 20)
+    assert [alarm["what"] for alarm in journal.alarms(store, "r")].count(told[0]) == 1
+
+
 def test_a_run_that_goes_on_may_raise_k_after_the_alarm() -> None:
     store = InMemoryStore()
     part = solve(TowersOfHanoi(9), turning(2), k=4, store=store, run_id="r", max_total_samples=1300)
