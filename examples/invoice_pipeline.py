@@ -59,7 +59,7 @@ def pipeline(model: Model, k: int = 3) -> StateGraph[Books]:
         validate=on_the_scan,
         write=written,
         on_unresolved="write",
-        max_samples=30,
+        max_samples_per_step=30,
         k=k,
     )
     return (

@@ -36,7 +36,7 @@ class Settings(BaseModel):
     k: int = _setting(3, "Votes by which an answer must lead every other.", ge=1, le=100)
     first_temperature: float = _setting(0.0, "Temperature of the first sample.", ge=0, le=2)
     temperature: float = _setting(0.1, "Temperature of all later samples.", ge=0, le=2)
-    max_samples: int | None = _setting(
+    max_samples_per_step: int | None = _setting(
         None, "Samples after which the vote is unresolved, at least k; empty for 10 k², and at least 100.", ge=1
     )
     token_limit: int = _setting(750, "Red flag: an answer of more tokens is thrown away.", ge=1)

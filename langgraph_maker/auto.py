@@ -60,7 +60,7 @@ async def acalibrated(
         What was found; None when `stop` ended it.
 
     Raises:
-        CalibrationError: When no k can be recommended, or it is above `max_samples`; the message says why.
+        CalibrationError: When no k can be recommended, or it is above `max_samples_per_step`; the message says why.
         JournalError: When the run was begun with a k of its own.
         ValueError: As `calibrate`; also when the run was calibrated for another target.
     """
@@ -86,19 +86,19 @@ async def acalibrated(
     )
     if (stop := options.get("stop")) is not None and stop():
         return None
-    if problem := found.problem or _beyond(found, options.get("max_samples")):
+    if problem := found.problem or _beyond(found, options.get("max_samples_per_step")):
         raise CalibrationError(f"the calibration before run {run_id!r} recommends no k for {found.model}: {problem}")
     await plans.adrive(_keep(run_id, found), store)
     return found
 
 
-def _beyond(found: Calibration, max_samples: int | None) -> str:
+def _beyond(found: Calibration, max_samples_per_step: int | None) -> str:
     """Whether a step may draw fewer samples than k; answers are kept, so that a larger limit goes on with them."""
-    if found.k_min is None or max_samples is None or found.k_min <= max_samples:
+    if found.k_min is None or max_samples_per_step is None or found.k_min <= max_samples_per_step:
         return ""
     return (
-        f"k would be {found.k_min:,}, and a step may draw {max_samples:,} samples: raise max_samples"
-        " (--max-step-samples) to at least k"
+        f"k would be {found.k_min:,}, and a step may draw {max_samples_per_step:,} samples: raise max_samples_per_step"
+        " (--max-samples-per-step) to at least k"
     )
 
 

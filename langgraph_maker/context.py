@@ -24,7 +24,7 @@ class MakerContext(TypedDict, total=False):
             smaller one.
         first_temperature: Of each ballot's first sample, at most 2.
         temperature: Of all later samples, at most 2.
-        max_samples: Samples a ballot may use, at least k.
+        max_samples_per_step: Samples a ballot may use, at least k.
     """
 
     __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]
@@ -58,7 +58,7 @@ class MakerContext(TypedDict, total=False):
             json_schema_extra={"langgraph_nodes": ["vote"]},
         ),
     ]
-    max_samples: Annotated[
+    max_samples_per_step: Annotated[
         int,
         Field(
             description="Samples after which a step is given up as unresolved; 10 k², and at least 100, if left open.",

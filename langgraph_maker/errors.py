@@ -76,7 +76,7 @@ class UnresolvedError(MakerError):
         advice = (
             "see whether prompt, parser and red flags agree on what an answer is"
             if mostly_flagged
-            else "raise max_samples, make the step simpler"
+            else "raise max_samples_per_step, make the step simpler"
         )
         return f"{self.why}: {advice}, or handle it with {self.instead}"
 

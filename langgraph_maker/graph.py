@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal, Never, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
@@ -16,6 +16,7 @@ from langgraph_maker.ballot import Relation
 from langgraph_maker.context import MakerContext
 from langgraph_maker.events import Detail, Observer
 from langgraph_maker.grouping import Grouped
+from langgraph_maker.keywords import check_keywords
 from langgraph_maker.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.nodes import (
@@ -61,7 +62,7 @@ def create_maker(
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
-    max_samples: int | None = None,
+    max_samples_per_step: int | None = None,
     max_steps: int | None = None,
     ladder: LadderLike = None,
     decorrelate: Literal["variants"] | None = None,
@@ -76,6 +77,7 @@ def create_maker(
     stop: Callable[[], bool | str] | None = None,
     detail: Detail = "round",
     observer: Observer | None = None,
+    **_unknown: Never,
 ) -> StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]:
     """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
 
@@ -93,7 +95,7 @@ def create_maker(
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
         first_temperature: Of each step's first sample; None leaves the model's own.
         temperature: Of all later samples.
-        max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
+        max_samples_per_step: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100.
         max_steps: For a task of unknown length: steps after which it must be done.
         ladder: What to do about a step that does not settle: `Tier`s to climb, `Split` to do it in finer
@@ -126,6 +128,7 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
+    check_keywords(create_maker, _unknown)
     if steps_per_subtask != 1:
         task = Grouped(task, steps_per_subtask)
         red_flags = default_red_flags(steps_per_subtask) if red_flags is DEFAULT_RED_FLAGS else red_flags
@@ -158,7 +161,7 @@ def create_maker(
             k=margin,
             first_temperature=first_temperature,
             temperature=temperature,
-            max_samples=max_samples,
+            max_samples_per_step=max_samples_per_step,
             hedge=hedge,
             ladder=rungs,
             pool=pool,
@@ -175,7 +178,9 @@ def create_maker(
             splitting=rungs.splitting,
             finer_red_flags=_finer_red_flags(task, red_flags),
         ),
-        tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, ladder=rungs, decisions=False),
+        tally=tally_node(
+            k=margin, max_samples_per_step=max_samples_per_step, hedge=hedge, ladder=rungs, decisions=False
+        ),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
 
     def after_decompose(state: MakerState) -> Any:
@@ -199,7 +204,7 @@ def create_maker(
                     k=k,
                     lanes=lanes,
                     max_steps=max_steps,
-                    max_samples=max_samples,
+                    max_samples_per_step=max_samples_per_step,
                     settings={
                         "model": model_name(model),
                         "hedge": hedge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from operator import index
@@ -17,7 +18,9 @@ Margin: TypeAlias = int | Callable[[str], int] | Raised
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
 
 
-def margins(k: Margin, max_samples: int | None, given: MakerContext | None = None) -> Callable[[str], tuple[int, int]]:
+def margins(
+    k: Margin, max_samples_per_step: int | None, given: MakerContext | None = None
+) -> Callable[[str], tuple[int, int]]:
     """From a subtask's id to its margin and to the samples that its ballot may use, see `check_budget`.
 
     What is `given` stands in place of the others, but no k that was raised is lowered.
@@ -28,30 +31,30 @@ def margins(k: Margin, max_samples: int | None, given: MakerContext | None = Non
     if given:
         raised = k.to if isinstance(k, Raised) else 0
         k = max(given["k"], raised) if "k" in given else k
-        max_samples = given.get("max_samples", max_samples)
+        max_samples_per_step = given.get("max_samples_per_step", max_samples_per_step)
     if isinstance(k, Raised):
-        return _rising(k, max_samples)
+        return _rising(k, max_samples_per_step)
     if not callable(k):
-        all_alike = check_margin(k), check_budget(max_samples, k)
+        all_alike = check_margin(k), check_budget(max_samples_per_step, k)
         return lambda _: all_alike
 
     @lru_cache(maxsize=_REMEMBERED)
     def own(subtask_id: str) -> tuple[int, int]:
         try:
             margin = check_margin(k(subtask_id))
-            return margin, check_budget(max_samples, margin)
+            return margin, check_budget(max_samples_per_step, margin)
         except ValueError as error:
             raise ValueError(f"step {subtask_id}: {error}") from error
 
     return own
 
 
-def _rising(k: Raised, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
-    base = margins(_by_id(k.base) if callable(k.base) else k.base, max_samples)
+def _rising(k: Raised, max_samples_per_step: int | None) -> Callable[[str], tuple[int, int]]:
+    base = margins(_by_id(k.base) if callable(k.base) else k.base, max_samples_per_step)
 
     @lru_cache(maxsize=_REMEMBERED)
     def raised(to: int) -> tuple[int, int]:
-        return check_margin(to), check_budget(max_samples, to)
+        return check_margin(to), check_budget(max_samples_per_step, to)
 
     def own(subtask_id: str) -> tuple[int, int]:
         pair = base(subtask_id)
@@ -68,14 +71,14 @@ LARGEST_MARGIN = 1000
 _REMEMBERED = 65_536  # more than there are lanes
 
 
-def check_budget(max_samples: int | None, k: int) -> int:
+def check_budget(max_samples_per_step: int | None, k: int) -> int:
     """Return the samples that a ballot may use.
 
     The default is 10 k², and at least 100: the vote between two equally likely answers is a random walk that is
     still undecided after 10 k² votes with probability (4/π) exp(−10 π²/8) < 1e-5.
 
     Raises:
-        ValueError: When `max_samples` is not a whole number of at least k, or k is beyond 1,000.
+        ValueError: When `max_samples_per_step` is not a whole number of at least k, or k is beyond 1,000.
 
     Example:
         >>> check_budget(None, 3), check_budget(None, 29)
@@ -83,15 +86,16 @@ def check_budget(max_samples: int | None, k: int) -> int:
     """
     if k > LARGEST_MARGIN:
         raise ValueError(f"k is at most {LARGEST_MARGIN:,}: no round could hold the votes that {k} takes")
-    if max_samples is None:
+    if max_samples_per_step is None:
         return max(100, 10 * k * k)
     try:
-        budget = index(max_samples)
+        budget = index(max_samples_per_step)
     except TypeError:
         budget = 0
-    if budget < k or isinstance(max_samples, bool):
+    if budget < k or isinstance(max_samples_per_step, bool):
         raise ValueError(
-            f"max_samples is a whole number of at least k = {k}, or no ballot could be decided; not {max_samples!r}"
+            f"max_samples_per_step is a whole number of at least k = {k}, or no ballot could be decided; not"
+            f" {reprlib.repr(max_samples_per_step)}"
         )
     return budget
 

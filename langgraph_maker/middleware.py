@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Never
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest
@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage
 from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.intents import Check, intents_by, type_check
+from langgraph_maker.keywords import check_keywords
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike, Truncated
 from langgraph_maker.voting_model import Voting, VotingModel, summary
@@ -43,7 +44,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         red_flags: Which responses to discard.
         first_temperature: Of the first sample of a step; None leaves the model's own.
         temperature: Of all later samples.
-        max_samples: Samples before a step is unresolved; default 10 k², and at least 100.
+        max_samples_per_step: Samples before a step is unresolved; default 10 k², and at least 100.
         hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
         call_timeout: Seconds after which a model call is given up and made again.
@@ -78,15 +79,17 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         red_flags: RuleLike | None = _CUT_OFF,
         first_temperature: float | None = 0.0,
         temperature: float | None = 0.1,
-        max_samples: int | None = None,
+        max_samples_per_step: int | None = None,
         hedge: int = 0,
         max_concurrency: int | None = None,
         call_timeout: float = 600.0,
         outage_limit: float = 600.0,
         price: Price | None = None,
         on_unresolved: Literal["raise", "end"] = "raise",
+        **_unknown: Never,
     ) -> None:
         super().__init__()
+        check_keywords(VotingMiddleware, _unknown)
         if on_unresolved not in ("raise", "end"):
             raise ValueError(f'on_unresolved is "raise" or "end", not {on_unresolved!r}')
         self.on_unresolved = on_unresolved
@@ -97,7 +100,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
                 "k": k,
                 "first_temperature": first_temperature,
                 "temperature": temperature,
-                "max_samples": max_samples,
+                "max_samples_per_step": max_samples_per_step,
                 "hedge": hedge,
                 "max_concurrency": max_concurrency,
                 "call_timeout": call_timeout,

@@ -20,6 +20,7 @@ from langgraph_maker.events import Detail, Observer
 from langgraph_maker.expected import Expected
 from langgraph_maker.graph import create_maker
 from langgraph_maker.grouping import Grouped
+from langgraph_maker.keywords import check_keywords
 from langgraph_maker.ladder import Audit, LadderLike
 from langgraph_maker.lock import ahold, hold
 from langgraph_maker.loops import run_at_once, run_sync
@@ -47,7 +48,7 @@ class Options(TypedDict, total=False):
     red_flags: RuleLike | None
     first_temperature: float | None
     temperature: float | None
-    max_samples: int | None
+    max_samples_per_step: int | None
     max_steps: int | None
     ladder: LadderLike
     decorrelate: Literal["variants"] | None
@@ -122,6 +123,7 @@ def solve(
         >>> run.status, run.steps, list(run.actions())[:2]
         ('solved', 15, [[1, 0, 1], [2, 0, 2]])
     """
+    check_keywords(solve, options, Options.__annotations__)
     preparing = _prepared(
         task,
         model,
@@ -175,6 +177,7 @@ async def asolve(
         >>> asyncio.run(asolve(TowersOfHanoi(3), "sim:error=0.01")).status
         'solved'
     """
+    check_keywords(asolve, options, Options.__annotations__)
     begun = await _prepared(
         task,
         model,
@@ -289,7 +292,7 @@ def _monitor(
         found,
         target=target,
         raise_k=raise_k,
-        max_k=options.get("max_samples"),
+        max_k=options.get("max_samples_per_step"),
         max_cost=options.get("max_cost"),
         steps=task.steps,
         audit_k=None if audit is None else audit.k if isinstance(audit, Audit) else Audit().k,

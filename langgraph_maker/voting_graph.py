@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
@@ -11,6 +11,7 @@ from langgraph.types import Send
 
 from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.context import MakerContext
+from langgraph_maker.keywords import check_keywords
 from langgraph_maker.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.models import Model
 from langgraph_maker.nodes import (
@@ -50,7 +51,7 @@ def create_voting_graph(
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
-    max_samples: int | None = None,
+    max_samples_per_step: int | None = None,
     ladder: LadderLike = None,
     decorrelate: Literal["variants"] | None = None,
     audit: Audit | float | None = None,
@@ -59,6 +60,7 @@ def create_voting_graph(
     call_timeout: float = 600.0,
     outage_limit: float = 600.0,
     price: Price | None = None,
+    **_unknown: Never,
 ) -> StateGraph[VotingState, MakerContext, VotingInput, VotingOutput]:
     """The graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
 
@@ -75,7 +77,7 @@ def create_voting_graph(
         red_flags: Which responses to discard, see `red_flags`.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
-        max_samples: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
+        max_samples_per_step: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
         ladder: See `create_maker`. A human is asked by an interrupt, which takes a checkpointer.
         decorrelate: The same.
         audit: The same.
@@ -98,6 +100,7 @@ def create_voting_graph(
         >>> decision["vote"], decision["counts"]
         (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
     """
+    check_keywords(create_voting_graph, _unknown)
     prompts = [prompt] if callable(prompt) else [*(prompt or ())]
     rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
@@ -110,7 +113,7 @@ def create_voting_graph(
             k=k,
             first_temperature=first_temperature,
             temperature=temperature,
-            max_samples=max_samples,
+            max_samples_per_step=max_samples_per_step,
             hedge=hedge,
             ladder=rungs,
             pool=pool,
@@ -121,7 +124,7 @@ def create_voting_graph(
                 parse=parse, key=key, validate=validate, red_flags=red_flags, price=price, compares=not rungs.varied
             ),
         ),
-        tally=closing(pool, tally_node(k=k, max_samples=max_samples, hedge=hedge, ladder=rungs)),
+        tally=closing(pool, tally_node(k=k, max_samples_per_step=max_samples_per_step, hedge=hedge, ladder=rungs)),
     )
     if rungs.plain:
         return builder.add_conditional_edges("tally", _goes_on, ["sample", END])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, cast
+from typing import Any, Literal, Never, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -25,6 +25,7 @@ from langgraph_maker.hosts import (
     saves_at_exit,
     write_to,
 )
+from langgraph_maker.keywords import check_keywords
 from langgraph_maker.ladder import Audit, LadderLike
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import Model, chat_model, each_chat_model
@@ -54,7 +55,7 @@ def create_voting_node(
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
-    max_samples: int | None = None,
+    max_samples_per_step: int | None = None,
     ladder: LadderLike = None,
     decorrelate: Literal["variants"] | None = None,
     audit: Audit | float | None = None,
@@ -64,6 +65,7 @@ def create_voting_node(
     outage_limit: float = 600.0,
     price: Price | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
+    **_unknown: Never,
 ) -> Runnable[Any, Any]:
     """A node for any graph: reads the host's state, votes on one question, writes the decision back.
 
@@ -72,7 +74,8 @@ def create_voting_node(
     default one leaves `UnresolvedError` and `SamplingError` alone, and what retries them is better told not to.
 
     The vote is checkpointed with the host's own checkpointer, if it has one: a run that broke off in mid-vote goes
-    on without buying the counted votes again, and so does one whose vote was unresolved, under a larger `max_samples`.
+    on without buying the counted votes again, and so does one whose vote was unresolved, under a larger
+    `max_samples_per_step`.
 
     Args:
         model: What to ask, see `models.Model`.
@@ -89,7 +92,7 @@ def create_voting_node(
         red_flags: Which responses to discard.
         first_temperature: Of the first sample; None leaves the model's own.
         temperature: Of all later samples.
-        max_samples: Samples before the vote is unresolved; default 10 k², and at least 100.
+        max_samples_per_step: Samples before the vote is unresolved; default 10 k², and at least 100.
         ladder: What to do about a vote that does not settle, see `create_maker`. A human is asked by an interrupt; the
             vote is saved before, by the host's checkpointer, and the answer buys no sample.
         decorrelate: See `create_maker`.
@@ -121,6 +124,7 @@ def create_voting_node(
         >>> node.invoke({"review": "I liked it."})
         {'mood': 'positive'}
     """
+    check_keywords(create_voting_node, _unknown)
     if (parse is None) == (schema is None):
         raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
     check_on_unresolved(on_unresolved)
@@ -139,7 +143,7 @@ def create_voting_node(
         red_flags=red_flags,
         first_temperature=first_temperature,
         temperature=temperature,
-        max_samples=max_samples,
+        max_samples_per_step=max_samples_per_step,
         ladder=ladder,
         decorrelate=decorrelate,
         audit=audit,

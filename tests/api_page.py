@@ -80,7 +80,7 @@ def parameters(value: Any) -> str:
     if not inspect.isfunction(function := inspect.unwrap(value) if callable(value) else value):
         return ""
     stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-    named = inspect.signature(function).parameters.values()
+    named = [one for one in inspect.signature(function).parameters.values() if not one.name.startswith("_")]
     needed = [f"{stars.get(one.kind, '')}{one.name}" for one in named if one.default is one.empty]
     return f"({', '.join([*needed, '…'] if len(needed) < len(named) else needed)})"
 

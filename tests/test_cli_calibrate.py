@@ -308,7 +308,7 @@ def test_bad_input_is_said_in_a_line_and_exits_2(arguments: str, message: str) -
 
 def test_a_run_with_k_auto_shows_what_it_goes_by_and_goes_on_with_it(tmp_path: Path) -> None:
     command = ["run", "hanoi", "--disks", "7", "--k", "auto", "--db", str(tmp_path / "r.sqlite"), "--run-id", "a"]
-    part = call(*command, "--max-samples", "100")
+    part = call(*command, "--max-total-samples", "100")
     assert part.exit_code == 130
     assert re.search(r"calibrated: k is \d, p at least 0\.9\d+, \d+ samples, \$0\.\d+", part.stderr)
     done = call(*command, "--json")
@@ -335,7 +335,7 @@ def test_a_run_with_k_auto_warns_where_errors_cluster_by_step(monkeypatch: pytes
 
 def test_a_run_that_goes_on_with_another_model_says_whose_k_it_keeps(tmp_path: Path) -> None:
     command = ["run", "hanoi", "--disks", "6", "--k", "auto", "--db", str(tmp_path / "r.sqlite"), "--run-id", "a"]
-    first = call(*command, "--max-samples", "20").stdout
+    first = call(*command, "--max-total-samples", "20").stdout
     assert "whose k" not in first
     other = call(*command, "--model", "sim:haiku-4.5").stdout
     assert "; that was sim:gpt-4.1-mini, whose k a run that goes on keeps" in other

@@ -82,7 +82,9 @@ def test_every_setting_reaches_its_sample() -> None:
     host(model).invoke({"question": "?"}, context={"k": 2, "first_temperature": 0.3, "temperature": 1})
     assert [call["temperature"] for call in model.calls] == [0.3, 1]
     with pytest.raises(UnresolvedError, match="after 9 samples"):
-        host(Scripted(lambda request: str(request.number))).invoke({"question": "?"}, context={"max_samples": 9})
+        host(Scripted(lambda request: str(request.number))).invoke(
+            {"question": "?"}, context={"max_samples_per_step": 9}
+        )
 
 
 def test_a_larger_k_has_the_samples_and_supersteps_it_needs() -> None:
@@ -100,7 +102,7 @@ def test_a_larger_k_has_the_samples_and_supersteps_it_needs() -> None:
         ({"k": 2.5}, "k: Input should be a valid integer"),
         ({"temperature": -1}, "temperature: Input should be greater than or equal to 0"),
         ({"first_temperature": float("nan")}, "first_temperature: Input should be a finite number"),
-        ({"max_samples": 2}, "max_samples is a whole number of at least k = 3"),
+        ({"max_samples_per_step": 2}, "max_samples_per_step is a whole number of at least k = 3"),
         ({"k": 0, "temperature": "hot"}, r"k: .*; temperature: .*, not 'hot'"),
     ],
 )
@@ -141,11 +143,13 @@ class TestWhatARunWasBegunWith:
     def test_is_what_the_journal_and_the_events_say(self) -> None:
         store = InMemoryStore()
         graph: Any = create_maker(Counting(2), Scripted(right)).compile(store=store)
-        begin = next(iter(graph.stream({"run_id": "r"}, context={"k": 5, "max_samples": 40}, stream_mode="custom")))
+        begin = next(
+            iter(graph.stream({"run_id": "r"}, context={"k": 5, "max_samples_per_step": 40}, stream_mode="custom"))
+        )
         assert (begin["event"], begin["k"]) == ("maker.begin", 5)
         [item] = store.search(HEADERS)
         header = json.loads(item.value["header"])
-        assert (header["k"], header["sessions"][0]["settings"]["max_samples"]) == (5, 40)
+        assert (header["k"], header["sessions"][0]["settings"]["max_samples_per_step"]) == (5, 40)
 
 
 def test_nodes_inside_nodes_see_the_hosts_context() -> None:
@@ -165,7 +169,7 @@ def test_the_schema_describes_and_bounds_each_setting(builder: str) -> None:
         else create_voting_graph(script("1"), prompt=str, parse=str)
     )
     settings = built.compile().get_context_jsonschema()["properties"]
-    assert set(settings) == {"k", "first_temperature", "temperature", "max_samples"}
+    assert set(settings) == {"k", "first_temperature", "temperature", "max_samples_per_step"}
     assert (settings["k"]["minimum"], settings["k"]["maximum"]) == (1, 1000)
     assert all(setting["description"] for setting in settings.values())
 
@@ -199,7 +203,7 @@ def test_a_vote_under_way_takes_no_smaller_k(at: str) -> None:
         return OSError("gone") if failing[0] and request.number > 3 else "AB"[request.number % 2]
 
     graph: Any = create_voting_graph(
-        Scripted(answers), prompt=str, parse=str, outage_limit=0, max_samples=7 if at == "unresolved" else None
+        Scripted(answers), prompt=str, parse=str, outage_limit=0, max_samples_per_step=7 if at == "unresolved" else None
     ).compile(checkpointer=InMemorySaver())
     asked = {"subtasks": [{"id": "a", "state": "?"}]}
     if at == "outage":

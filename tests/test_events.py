@@ -113,7 +113,7 @@ def test_a_step_that_does_not_settle() -> None:
         return right(request) if request.messages[0].text == "0" else str(request.number % 2)
 
     store = InMemoryStore()
-    graph = create_maker(Counting(4), Scripted(split), max_samples=10).compile(store=store)
+    graph = create_maker(Counting(4), Scripted(split), max_samples_per_step=10).compile(store=store)
     events = list(graph.stream({"run_id": "r"}, stream_mode="custom"))
     [undecided] = [event for event in events if event["event"] == "maker.undecided"]
     assert (undecided["step"], undecided["samples"]) == (1, 9)

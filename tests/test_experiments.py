@@ -287,7 +287,7 @@ def test_other_settings_are_refused_by_name(found: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_so_are_they_where_the_first_point_was_interrupted(tmp_path: Path) -> None:
     models = ["sim:error=0.1"]
-    first = experiment("convergence", models=models, disks=[8], out=tmp_path, max_samples=766)
+    first = experiment("convergence", models=models, disks=[8], out=tmp_path, max_total_samples=766)
     assert (first.stopped != "", first.lines) == (True, [])
     with pytest.raises(ValueError, match="was begun with seed=0, and not seed=1"):
         experiment("convergence", models=models, disks=[8], out=tmp_path, seed=1)
@@ -300,7 +300,7 @@ def test_so_are_they_where_the_first_point_was_interrupted(tmp_path: Path) -> No
 def test_a_budget_too_small_for_the_first_point_is_refused_before_anything_is_bought(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     with pytest.raises(ValueError, match=r"takes at least .* samples, and the budget is 3: .*nothing is bought"):
-        experiment(name, max_samples=3, out=folder, **SMALL[name])
+        experiment(name, max_total_samples=3, out=folder, **SMALL[name])
     assert not folder.exists()
 
 
@@ -328,7 +328,7 @@ def test_a_budget_that_ends_a_point_keeps_what_was_bought(
     name: str, settings: dict[str, Any], budget: int, tmp_path: Path
 ) -> None:
     asked = experiment(name, out=tmp_path / "whole", **settings)
-    short = experiment(name, out=tmp_path / "short", max_samples=budget, **settings)
+    short = experiment(name, out=tmp_path / "short", max_total_samples=budget, **settings)
     assert "budget" in short.stopped or "limit" in short.stopped
     assert (short.lines, short.figures) == ([], [])
 
@@ -336,7 +336,7 @@ def test_a_budget_that_ends_a_point_keeps_what_was_bought(
         told.append(drawn)
 
     told: list[int] = []
-    still = experiment(name, out=tmp_path / "short", max_samples=budget, on_progress=tell, **settings)
+    still = experiment(name, out=tmp_path / "short", max_total_samples=budget, on_progress=tell, **settings)
     assert still.lines == []
     assert len(set(told)) <= 1  # what was kept is told, and nothing bought
     rest = experiment(name, out=tmp_path / "short", **settings)
@@ -346,7 +346,7 @@ def test_a_budget_that_ends_a_point_keeps_what_was_bought(
 @pytest.mark.usefixtures("undrawn")
 def test_a_budget_for_some_points_draws_those(tmp_path: Path) -> None:
     settings = SMALL["decorrelation"]
-    outcome = experiment("decorrelation", out=tmp_path, max_samples=900, **settings)
+    outcome = experiment("decorrelation", out=tmp_path, max_total_samples=900, **settings)
     assert (len(outcome.lines), outcome.planned, outcome.drawn) == (2, 12, 800)
     assert outcome.stopped.endswith("takes at least 400 samples, and the budget is 100 of 900")
     assert outcome.sentences
@@ -402,7 +402,7 @@ def test_no_two_names_look_alike() -> None:
 def test_the_command_says_what_was_found_and_how_to_go_on(tmp_path: Path) -> None:
     arguments = ["experiment", "decorrelation", "--model", "sim:error=0.1", "--disks", "5", "--samples", "10"]
     arguments += ["--out", str(tmp_path)]
-    short = CliRunner().invoke(app, [*arguments, "--max-samples", "150"])
+    short = CliRunner().invoke(app, [*arguments, "--max-total-samples", "150"])
     assert short.exit_code == 130
     assert "this goes on with a larger budget: langgraph-maker" in short.stderr
     whole = CliRunner().invoke(app, arguments)

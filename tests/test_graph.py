@@ -206,13 +206,13 @@ class TestReentry:
     def test_an_unresolved_run_keeps_its_ballot_and_goes_on_with_a_larger_budget(self) -> None:
         model = Scripted(lambda request: right(request) if request.number > 12 else f"{request.number}")
         saver = InMemorySaver()
-        small = create_maker(Counting(1), model, max_samples=10).compile(checkpointer=saver)
+        small = create_maker(Counting(1), model, max_samples_per_step=10).compile(checkpointer=saver)
         result = small.invoke({}, THREAD)
         assert result["status"] == "unresolved"
         assert small.invoke({}, THREAD) == result
         drawn = model.drawn
         assert drawn == result["samples"]
-        large = create_maker(Counting(1), model, max_samples=100).compile(checkpointer=saver)
+        large = create_maker(Counting(1), model, max_samples_per_step=100).compile(checkpointer=saver)
         assert large.invoke({}, THREAD)["status"] == "solved"
         numbers = [request.number for batch in model.batches for request in batch]
         assert numbers == list(range(model.drawn))

@@ -138,7 +138,7 @@ def test_a_bug_of_the_chain_surfaces_once_what_was_paid_for_is_kept() -> None:
 
 
 def test_an_answer_to_one_step_never_counts_for_two() -> None:
-    run = solve(Grouped(Counting(4), 2), script("1"), max_samples=5)
+    run = solve(Grouped(Counting(4), 2), script("1"), max_samples_per_step=5)
     assert (run.status, run.steps, run.flagged) == ("unresolved", 0, 3)
     assert "bad_steps" in run.reason
 

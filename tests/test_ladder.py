@@ -75,7 +75,7 @@ class TestDiversity:
 
     def test_models_are_taken_in_turns(self) -> None:
         first, second = Scripted(stuck(2)), Scripted(right)
-        run = solve(Counting(4), first, k=3, ladder=[Tier(model=[first, second])], max_samples=100)
+        run = solve(Counting(4), first, k=3, ladder=[Tier(model=[first, second])], max_samples_per_step=100)
         assert run.status == "unresolved", "they run level, and no third breaks the tie"
         third = Scripted(right)
         run = solve(Counting(4), first, k=3, ladder=[Tier(model=[first, second, third])])
@@ -107,12 +107,12 @@ class TestClimbing:
 
     def test_it_climbs_long_before_its_budget(self) -> None:
         model = Scripted(lambda request: level(1)(request) if request.temperature != 0.9 else right(request))
-        run = solve(Counting(3), model, k=3, max_samples=1000, ladder=[Tier(), Tier(temperature=0.9)])
+        run = solve(Counting(3), model, k=3, max_samples_per_step=1000, ladder=[Tier(), Tier(temperature=0.9)])
         assert run.status == "solved"
         assert run.samples < 60
 
     def test_without_a_tier_above_it_uses_its_budget(self) -> None:
-        run = solve(Counting(3), Scripted(level(1)), k=3, max_samples=80, ladder=[Tier()])
+        run = solve(Counting(3), Scripted(level(1)), k=3, max_samples_per_step=80, ladder=[Tier()])
         assert (run.status, run.samples) == ("unresolved", 3 + 79), "three more would not do"
 
     def test_flags_without_end_climb_too(self) -> None:
@@ -236,7 +236,7 @@ class TestAudit:
 
     @pytest.mark.parametrize("ladder", ["default", [Tier(), Tier(k=10)]])
     def test_a_tier_has_the_samples_that_its_margin_takes(self, ladder: Any) -> None:
-        run = solve(Counting(1), Scripted(level(0)), k=3, max_samples=4, ladder=ladder)
+        run = solve(Counting(1), Scripted(level(0)), k=3, max_samples_per_step=4, ladder=ladder)
         assert run.status == "unresolved"
 
     def test_another_model_may_audit(self) -> None:
@@ -499,7 +499,7 @@ class TestHumans:
         store = InMemoryStore()
         solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
         journal.answer(store, "a", "1", {"pick": 1})
-        run = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", max_samples=8)
+        run = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", max_samples_per_step=8)
         assert (run.status, run.outlook and run.outlook.by_human) == ("unresolved", 0)
         again = solve(Counting(3), Scripted(level(1)), store=store, run_id="a", **ASKING)
         assert (again.status, [question["id"] for question in again.questions]) == ("waiting", ["1"])

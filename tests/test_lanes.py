@@ -167,7 +167,7 @@ def test_once_a_lane_is_unresolved_no_step_starts_elsewhere_and_what_was_decided
         return str(100 + request.number) if request.subtask_id == "10" else right(request)
 
     store, model = InMemoryStore(), Scripted(stuck)
-    run = solve(Cut(40), model, lanes=4, store=store, run_id="r", max_samples=6)
+    run = solve(Cut(40), model, lanes=4, store=store, run_id="r", max_samples_per_step=6)
     assert (run.status, run.steps) == ("unresolved", 6)
     assert "step 10" in run.reason
     assert journal.steps(store, "r") == 6

@@ -227,7 +227,7 @@ class TestGoingOn:
 
         told: list[str] = []
         model = Scripted(lambda request: str(request.number) if request.messages[0].text == "1" else right(request))
-        maker = create_maker(Counting(3), model, max_samples=6, observer=observer)
+        maker = create_maker(Counting(3), model, max_samples_per_step=6, observer=observer)
         node = create_maker_node(maker, write=lambda _, run: {"answer": run["reason"]}, on_unresolved="write")
         graph = host(Dict, node).compile(checkpointer=InMemorySaver())
         asked = await graph.ainvoke(HOSTS_OWN, THREAD) if way == "async" else graph.invoke(HOSTS_OWN, THREAD)

@@ -115,8 +115,8 @@ def test_a_function_that_gives_no_margin_is_refused_where_it_does(bad: Any) -> N
 
 
 def test_samples_that_cannot_hold_a_step_s_margin_are_refused() -> None:
-    with pytest.raises(ValueError, match="step 2: max_samples is a whole number of at least k = 9"):
-        solve(Counting(5), Scripted(right), k=lambda step: 9 if step == 2 else 1, max_samples=5)
+    with pytest.raises(ValueError, match="step 2: max_samples_per_step is a whole number of at least k = 9"):
+        solve(Counting(5), Scripted(right), k=lambda step: 9 if step == 2 else 1, max_samples_per_step=5)
 
 
 def test_verify_finds_a_step_that_was_decided_by_less_than_k() -> None:
@@ -215,10 +215,12 @@ def test_a_k_above_what_a_step_may_draw_is_said_and_a_larger_limit_goes_on() -> 
         return "0" if calibrating and int(request.messages[0].text) % 10 == 0 else right(request)
 
     store, model = InMemoryStore(), Scripted(answer)
-    with pytest.raises(CalibrationError, match="k would be 5, and a step may draw 4 samples: raise max_samples"):
-        solve(Known(100), model, k="auto", max_samples=4, store=store, run_id="a")
+    with pytest.raises(
+        CalibrationError, match="k would be 5, and a step may draw 4 samples: raise max_samples_per_step"
+    ):
+        solve(Known(100), model, k="auto", max_samples_per_step=4, store=store, run_id="a")
     paid = model.drawn
-    run = solve(Known(100), model, k="auto", max_samples=20, store=store, run_id="a")
+    run = solve(Known(100), model, k="auto", max_samples_per_step=20, store=store, run_id="a")
     assert run.status == "solved"
     assert model.drawn - paid == of_the_run(model) == run.samples
 

@@ -224,7 +224,7 @@ class TestBadInput:
         with pytest.raises(raised, match="a bug") as caught:
             TestInGraphs().decide(script("2"), key=key)
         assert "raised by key, which says which votes are equal, for the vote 2" in caught.value.__notes__
-        assert TestInGraphs().decide(script("1"), key=key, max_samples=3)["flags"] == {"unclear": 3}
+        assert TestInGraphs().decide(script("1"), key=key, max_samples_per_step=3)["flags"] == {"unclear": 3}
 
     def test_a_vote_whose_keys_are_one_when_normalised_is_a_flag(self) -> None:
         decision = TestInGraphs().decide(script('{"\u00e9": 1, "e\u0301": 2}', "1"), k=1)

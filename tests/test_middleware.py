@@ -225,13 +225,13 @@ class TestUnresolved:
     def test_raises_with_the_ballot(self) -> None:
         model = says(*(str(n) for n in range(40)))
         with pytest.raises(UnresolvedError, match='after 10 samples; 10 different.*on_unresolved="end"') as caught:
-            agent(model, voting=VotingMiddleware(k=2, max_samples=10)).invoke(QUESTION)
+            agent(model, voting=VotingMiddleware(k=2, max_samples_per_step=10)).invoke(QUESTION)
         assert caught.value.decision["samples"] == 10
 
     @pytest.mark.parametrize("form", [None, ToolStrategy({"title": "N", "type": "object", "properties": {}})])
     def test_or_ends_the_agent_saying_so(self, form: Any) -> None:
         ran, model = Ran(), says(*(add(b=n) for n in range(40)))
-        voting = VotingMiddleware(k=2, max_samples=10, on_unresolved="end")
+        voting = VotingMiddleware(k=2, max_samples_per_step=10, on_unresolved="end")
         result = agent(model, [ran.add], voting=voting, response_format=form).invoke(QUESTION)
         answer = result["messages"][-1]
         assert (ran, answer.tool_calls, vote_of(answer)["status"]) == ([], [], "unresolved")
@@ -240,7 +240,9 @@ class TestUnresolved:
 
     def test_or_falls_back_to_the_next_model(self) -> None:
         cheap, dear = says(*(str(n) for n in range(40))), says("4")
-        graph = agent(cheap, voting=VotingMiddleware(k=2, max_samples=4), before=[ModelFallbackMiddleware(dear)])
+        graph = agent(
+            cheap, voting=VotingMiddleware(k=2, max_samples_per_step=4), before=[ModelFallbackMiddleware(dear)]
+        )
         assert graph.invoke(QUESTION)["messages"][-1].text == "4"
         assert (len(cheap.calls), len(dear.calls)) == (4, 2)
 
@@ -384,7 +386,7 @@ class TestGuest:
     @pytest.mark.parametrize("kind", ["sync", "async"])
     async def test_an_unresolved_vote_goes_on_with_a_larger_budget(self, kind: str, durability: Any) -> None:
         async def run(given: Any, budget: int) -> Any:
-            context = {"max_samples": budget}
+            context = {"max_samples_per_step": budget}
             if kind == "async":
                 return await graph.ainvoke(given, THREAD, context=context, durability=durability)
             return graph.invoke(given, THREAD, context=context, durability=durability)
@@ -426,7 +428,7 @@ class TestBadInput:
         ("options", "message"),
         [
             ({"k": 0}, "k, the margin"),
-            ({"k": 5, "max_samples": 4}, "max_samples"),
+            ({"k": 5, "max_samples_per_step": 4}, "max_samples_per_step"),
             ({"temperature": -1}, "temperature"),
             ({"hedge": -1}, "hedge"),
             ({"call_timeout": 0}, "call_timeout"),

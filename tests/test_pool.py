@@ -140,10 +140,10 @@ class TestHedge:
                 return [PermissionError("no")]
             return [AIMessage("0" if request.number == 0 else right(request)) for request in requests]
 
-        first = solve(Counting(2), sampler, hedge=1, max_samples=5, run_id="a", store=store)
+        first = solve(Counting(2), sampler, hedge=1, max_samples_per_step=5, run_id="a", store=store)
         assert (first.status, first.samples) == ("stopped", 2)
         down.clear()
-        assert solve(Counting(2), sampler, hedge=1, max_samples=5, run_id="a", store=store).status == "solved"
+        assert solve(Counting(2), sampler, hedge=1, max_samples_per_step=5, run_id="a", store=store).status == "solved"
 
     @pytest.mark.parametrize(("before", "after"), [(1, 0), (2, 0), (0, 2)])
     def test_a_run_that_goes_on_without_its_hedges_draws_no_sample_twice(self, before: int, after: int) -> None:
@@ -168,7 +168,7 @@ class TestHedge:
 
     def test_none_goes_beyond_the_budget(self) -> None:
         late = Late(lambda request: str(request.number), lambda _: 0)
-        [decision] = vote(late, hedge=5, max_samples=7)
+        [decision] = vote(late, hedge=5, max_samples_per_step=7)
         assert (decision["status"], len(late.drawn)) == ("unresolved", 7)
 
 

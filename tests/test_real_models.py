@@ -127,7 +127,7 @@ class TestSettings:
         task = TowersOfHanoi(3)
         provider = Provider(task, "sim:output_tokens=2000")
         with provider.running() as url:
-            run = solve(task, chat(url), max_samples=10)
+            run = solve(task, chat(url), max_samples_per_step=10)
         assert run.status == "unresolved"
         assert provider.stats.completion_tokens == run.flagged * 850 == run.samples * 850
         assert "token_limit" in run.reason

@@ -175,7 +175,7 @@ class TestHowItStands:
         split = Scripted(
             lambda ask: "7f87878"[ask.number].replace("f", "flag") if ask.subtask_id == "2" else right(ask)
         )
-        run = solve(Counting(5), split, store=store, run_id="r", max_samples=6)
+        run = solve(Counting(5), split, store=store, run_id="r", max_samples_per_step=6)
         found = numbers(store, "r")
         assert (found["status"], found["reason"]) == ("unresolved", run.reason)
         [ballot] = found["open_ballots"]
@@ -310,9 +310,9 @@ class TestWhatCannotBeTrusted:
             return HOSTILE + ("", "flag", "", "other")[ask.number % 4]
 
         store = InMemoryStore()
-        run = solve(Hostile(2, goal=1), Scripted(answers), store=store, run_id=HOSTILE, k=2, max_samples=9)
+        run = solve(Hostile(2, goal=1), Scripted(answers), store=store, run_id=HOSTILE, k=2, max_samples_per_step=9)
         done = numbers(store, HOSTILE)
-        solve(Hostile(2), Scripted(answers), store=store, run_id="open", k=3, max_samples=4)
+        solve(Hostile(2), Scripted(answers), store=store, run_id="open", k=3, max_samples_per_step=4)
         assert (run.status, bool(done["totals"]["flags"]), bool(done["hardest"])) == ("solved", True, True)
         for found in (done, numbers(store, "open")):
             text = page(found)
@@ -450,7 +450,7 @@ class TestCommandLine:
     def test_a_run_that_is_unresolved_has_its_page_too(self, db: str, tmp_path: Path) -> None:
         file = tmp_path / "r.html"
         done = self.called(
-            *("run", "hanoi", "--disks", "3", "--model", "sim:flag=1", "--max-step-samples", "4"),
+            *("run", "hanoi", "--disks", "3", "--model", "sim:flag=1", "--max-samples-per-step", "4"),
             *("--db", db, "--report", str(file)),
         )
         assert done.exit_code == 3

@@ -51,11 +51,11 @@ def solved(store: InMemoryStore) -> None:
 
 
 def hostile(store: InMemoryStore) -> None:
-    solve(Hostile(2, goal=1), Scripted(answers), k=2, max_samples=9, store=store, run_id="r")
+    solve(Hostile(2, goal=1), Scripted(answers), k=2, max_samples_per_step=9, store=store, run_id="r")
 
 
 def hostile_unresolved(store: InMemoryStore) -> None:
-    solve(Hostile(2), Scripted(answers), max_samples=4, store=store, run_id="r")
+    solve(Hostile(2), Scripted(answers), max_samples_per_step=4, store=store, run_id="r")
 
 
 def unfinished(store: InMemoryStore) -> None:
@@ -73,7 +73,7 @@ def empty(store: InMemoryStore) -> None:
 
 def unresolved(store: InMemoryStore) -> None:
     split = Scripted(lambda ask: "7787878787"[ask.number] if ask.subtask_id == "2" else right(ask))
-    solve(Counting(5), split, store=store, run_id="r", max_samples=8)
+    solve(Counting(5), split, store=store, run_id="r", max_samples_per_step=8)
 
 
 @pytest.mark.parametrize("made", [solved, hostile, hostile_unresolved, unfinished, empty, unresolved])

@@ -186,7 +186,7 @@ class TestSolveAgain:
     def test_a_larger_budget_goes_on_with_an_unresolved_ballot(self) -> None:
         store = InMemoryStore()
         model = Scripted(lambda request: right(request) if request.number > 12 else str(request.number))
-        small = solve(Counting(2), model, store=store, run_id="r", max_samples=10)
+        small = solve(Counting(2), model, store=store, run_id="r", max_samples_per_step=10)
         assert small.status == "unresolved"
         assert solve(Counting(2), model, store=store, run_id="r").status == "solved"
         numbers = Counter((request.subtask_id, request.number) for batch in model.batches for request in batch)
@@ -218,7 +218,7 @@ class TestSolveAgain:
         header = journal.header(store, "r")
         assert header["sessions"][0]["settings"] == {
             "model": "Scripted",
-            "max_samples": 100,
+            "max_samples_per_step": 100,
             "hedge": 0,
             "first_temperature": 0.0,
             "temperature": 0.1,
@@ -228,7 +228,7 @@ class TestSolveAgain:
             "max_concurrency": None,
         }
         model = Recording(answer=lambda text: str(int(text) + 1))
-        assert solve(Counting(5), model, store=store, run_id="r", max_samples=50).status == "solved"
+        assert solve(Counting(5), model, store=store, run_id="r", max_samples_per_step=50).status == "solved"
 
     def test_long_runs_go_in_segments(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("langgraph_maker.runner._SEGMENT", 20)
@@ -416,7 +416,7 @@ class TestOddValues:
 
         saver = InMemorySaver() if checkpointed else None
         with open_store(str(tmp_path / "run.sqlite")) as store:
-            run = solve(Odd(3), Scripted(right), store=store, checkpointer=saver, run_id="r", max_samples=5)
+            run = solve(Odd(3), Scripted(right), store=store, checkpointer=saver, run_id="r", max_samples_per_step=5)
         assert (run.status, run.flagged) == ("unresolved", 3)
         assert "most often as malformed" in run.reason
         assert "write such a number as text" in run.reason

@@ -87,7 +87,7 @@ class TestToolCalls:
         assert decision["usage"]["input_tokens"] == 5 * 9
 
     def test_a_parser_of_text_is_told_why_it_sees_none(self) -> None:
-        decision = vote(Fake(reply=lambda *_: refund(5), calls=[]), lambda text: text, max_samples=3)
+        decision = vote(Fake(reply=lambda *_: refund(5), calls=[]), lambda text: text, max_samples_per_step=3)
         assert decision["last_flag"].startswith("empty: a tool call and no text: annotate the argument of parse")
 
     @pytest.mark.parametrize("annotation", ["AIMessage", AIMessage, BaseMessage, "messages.AIMessage"])

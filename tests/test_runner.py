@@ -94,7 +94,7 @@ def test_progress_after_every_round() -> None:
 
 def test_an_unresolved_run_reports_what_it_spent() -> None:
     model = Scripted(lambda request: right(request) if request.messages[0].text == "0" else str(request.number))
-    run = solve(Counting(4), model, max_samples=10)
+    run = solve(Counting(4), model, max_samples_per_step=10)
     assert (run.status, run.steps, run.samples) == ("unresolved", 1, model.drawn)
     assert "step 1" in run.reason
     assert run.undecided_after == [2, 2, 2, 1]
@@ -140,7 +140,7 @@ def test_options_reach_the_graph() -> None:
         Scripted(right),
         k=5,
         max_steps=3,
-        max_samples=9,
+        max_samples_per_step=9,
         temperature=None,
         first_temperature=None,
         red_flags=lambda response: RedFlag("one") if response.text == "1" else None,

@@ -197,7 +197,7 @@ class TestDecided:
 
         store = InMemoryStore()
         ladder: list[Any] = [Tier(samples=6), Split()]
-        run = solve(Told(), hesitant(), k=3, max_samples=9, hedge=2, store=store, run_id="a", ladder=ladder)
+        run = solve(Told(), hesitant(), k=3, max_samples_per_step=9, hedge=2, store=store, run_id="a", ladder=ladder)
         assert (run.status, run.final_state, run.flagged) == ("solved", 30, 0)
         entry = entry_of(store, 1)
         assert (entry["finer"], entry["margin"], entry["votes"], entry["winner_votes"]) == (10, 3, 30, 30)
@@ -449,7 +449,7 @@ class TestUnresolved:
     def test_a_finer_step_that_does_not_settle_is_reported(self) -> None:
         model = Scripted(level(10, fine=stuck(14)))
         store = InMemoryStore()
-        run = solve(Tens(), model, k=3, max_samples=9, store=store, run_id="a", ladder=LADDER)
+        run = solve(Tens(), model, k=3, max_samples_per_step=9, store=store, run_id="a", ladder=LADDER)
         assert (run.status, run.steps, run.final_state) == ("unresolved", 1, 10)
         assert "step 1: finer step 4: no answer led by the margin" in run.reason
         assert run.samples == model.drawn == 3 + 5 + 4 * 3 + 9
@@ -458,9 +458,9 @@ class TestUnresolved:
 
     def test_it_goes_on_from_there_with_a_larger_budget(self) -> None:
         store, answers = InMemoryStore(), level(10, fine=stuck(14))
-        solve(Tens(), Scripted(answers), k=3, max_samples=9, store=store, run_id="a", ladder=LADDER)
+        solve(Tens(), Scripted(answers), k=3, max_samples_per_step=9, store=store, run_id="a", ladder=LADDER)
         model = Scripted(level(10))
-        done = solve(Tens(), model, k=3, max_samples=30, store=store, run_id="a", ladder=LADDER)
+        done = solve(Tens(), model, k=3, max_samples_per_step=30, store=store, run_id="a", ladder=LADDER)
         assert (done.status, done.final_state) == ("solved", 30)
         assert model.drawn < 3 + 5 * 3 + 3 + 9, "finer steps that are decided are not bought again"
         assert min(number(one) for batch in model.batches for one in batch if by_one(one)) == 14
@@ -503,7 +503,14 @@ class TestUnresolved:
         ladder = [*LADDER, Tier(temperature=0.9)]
         told: list[Any] = []
         run = solve(
-            Tens(), Scripted(answer), k=3, max_samples=9, store=store, run_id="a", ladder=ladder, observer=told.append
+            Tens(),
+            Scripted(answer),
+            k=3,
+            max_samples_per_step=9,
+            store=store,
+            run_id="a",
+            ladder=ladder,
+            observer=told.append,
         )
         entry = entry_of(store, 1)
         assert (run.status, entry["tier"], entry["finer"], entry["votes"]) == ("solved", 2, 0, 3)
@@ -512,7 +519,7 @@ class TestUnresolved:
 
     def test_it_climbs_on_to_a_human_who_is_asked_about_the_subtask(self) -> None:
         store, ladder = InMemoryStore(), [*LADDER, AskHuman()]
-        options: dict[str, Any] = {"k": 3, "max_samples": 9, "store": store, "run_id": "a", "ladder": ladder}
+        options: dict[str, Any] = {"k": 3, "max_samples_per_step": 9, "store": store, "run_id": "a", "ladder": ladder}
         run = solve(Tens(), Scripted(level(10, fine=stuck(14))), **options)
         [question] = run.questions
         assert (run.status, question["state"]) == ("waiting", 10)
@@ -524,7 +531,7 @@ class TestUnresolved:
 
     def test_retry_lets_it_begin_in_the_first_tier(self) -> None:
         store, ladder = InMemoryStore(), [*LADDER, AskHuman()]
-        options: dict[str, Any] = {"k": 3, "max_samples": 9, "store": store, "run_id": "a", "ladder": ladder}
+        options: dict[str, Any] = {"k": 3, "max_samples_per_step": 9, "store": store, "run_id": "a", "ladder": ladder}
         solve(Tens(), Scripted(level(10, fine=stuck(14))), **options)
         done = solve(Tens(), Scripted(level()), answers={"1": {"retry": True}}, **options)
         assert (done.status, entry_of(store, 1)["tier"]) == ("solved", 0)

@@ -81,7 +81,7 @@ class TestForms:
     @pytest.mark.parametrize("graph", sorted(GRAPHS))
     def test_every_setting_is_described_and_belongs_to_a_node(self, client: Any, graph: str) -> None:
         settings = client.assistants.get_schemas(assistant(client, graph))["context_schema"]["properties"]
-        assert {"k", "temperature", "first_temperature", "max_samples"} <= set(settings)
+        assert {"k", "temperature", "first_temperature", "max_samples_per_step"} <= set(settings)
         assert all(setting["description"] and setting["langgraph_nodes"] for setting in settings.values())
         assert settings["k"]["minimum"] == 1
 
@@ -229,7 +229,7 @@ def test_a_cancelled_run_goes_on_with_what_it_paid_for(client: Any) -> None:
     [
         ("hanoi", {}, {"k": 0}, "the runtime context is refused: k: Input should be greater than or equal to 1, not 0"),
         ("hanoi", {}, {"temperature": "hot"}, "temperature: Input should be a valid number, not 'hot'"),
-        ("hanoi", {}, {"k": 5, "max_samples": 2}, "max_samples is a whole number of at least k = 5"),
+        ("hanoi", {}, {"k": 5, "max_samples_per_step": 2}, "max_samples_per_step is a whole number of at least k = 5"),
         ("vote", {"question": "?"}, {"k": 0}, "k\n  Input should be greater than or equal to 1"),
         ("vote", {"question": "?"}, {"forbidden": "("}, "no regular expression: missing )"),
         ("vote", {"question": "?"}, {"model": "nobody"}, "unknown model 'nobody'"),

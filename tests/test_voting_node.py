@@ -133,7 +133,7 @@ class TestUnresolved:
     @pytest.mark.parametrize("way", ["sync", "async"])
     async def test_goes_on_with_a_larger_budget_and_buys_no_counted_vote_again(self, way: str, durability: Any) -> None:
         async def run(given: Any, budget: int) -> Any:
-            context = {"max_samples": budget}
+            context = {"max_samples_per_step": budget}
             if way == "async":
                 return await graph.ainvoke(given, THREAD, context=context, durability=durability)
             return graph.invoke(given, THREAD, context=context, durability=durability)
@@ -148,7 +148,7 @@ class TestUnresolved:
 
     def test_the_default_retry_policy_does_not_vote_until_it_comes_out(self) -> None:
         model = Scripted(lambda request: "AB"[request.number % 2])
-        node = voted(model, max_samples=8)
+        node = voted(model, max_samples_per_step=8)
         builder = StateGraph(Dict).add_node("vote", node, retry_policy=RetryPolicy(initial_interval=0.0))
         with pytest.raises(UnresolvedError):
             builder.add_edge(START, "vote").compile(checkpointer=InMemorySaver()).invoke({"question": "?"}, THREAD)
@@ -157,7 +157,7 @@ class TestUnresolved:
     def test_or_writes_what_there_is(self) -> None:
         node = voted(
             script("B", "A"),
-            max_samples=4,
+            max_samples_per_step=4,
             on_unresolved="write",
             write=lambda state, decision: {"answer": decision["status"], "samples": decision["samples"]},
         )

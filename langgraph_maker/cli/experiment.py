@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 
 from langgraph_maker.cli.calibrate import prices_of
-from langgraph_maker.cli.shell import ERROR, STOPPED, USAGE, app, err, escape, fail, out, stopping, to_stdout, told
+from langgraph_maker.cli.shell import (
+    ERROR,
+    STOPPED,
+    USAGE,
+    app,
+    err,
+    escape,
+    fail,
+    out,
+    renamed,
+    stopping,
+    to_stdout,
+    told,
+)
 from langgraph_maker.cli.tables import paragraph
 from langgraph_maker.experiments import EXPERIMENTS, Outcome
 from langgraph_maker.experiments import experiment as repeat
@@ -51,7 +64,7 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
         list[str] | None,
         typer.Option(metavar="NAME=IN,OUT[,CACHED]", help="dollars per million tokens of a model (repeatable)"),
     ] = None,
-    max_samples: Annotated[int | None, typer.Option(help="samples after which it stops")] = None,
+    max_total_samples: Annotated[int | None, typer.Option(help="samples after which it stops")] = None,
     max_cost: Annotated[
         float | None,
         typer.Option(metavar="USD", help="dollars after which it stops; input without a list price is free"),
@@ -60,6 +73,7 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
         int | None, typer.Option(help="model calls at a time", show_default="256 to a chat model")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the outcome as one JSON object")] = False,  # noqa: FBT002
+    _max_samples: Annotated[str | None, renamed("--max-samples", "--max-total-samples")] = None,
 ) -> None:
     """Measure, say and draw."""
     stop = threading.Event()
@@ -76,7 +90,7 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
                 samples=samples,
                 seed=seed,
                 prices=prices_of(price or []),
-                max_samples=max_samples,
+                max_total_samples=max_total_samples,
                 max_cost=max_cost,
                 max_concurrency=max_concurrency,
                 stop=stop.is_set,

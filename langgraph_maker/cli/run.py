@@ -29,6 +29,7 @@ from langgraph_maker.cli.shell import (
     err,
     escape,
     out,
+    renamed,
     same_command,
     stopping,
     to_stdout,
@@ -89,10 +90,10 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
     max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
-    max_samples: Annotated[
+    max_total_samples: Annotated[
         int | None, typer.Option(help="samples after which the run stops, those of --k auto apart")
     ] = None,
-    max_step_samples: Annotated[int | None, typer.Option(help="samples after which a step is unresolved")] = None,
+    max_samples_per_step: Annotated[int | None, typer.Option(help="samples after which a step is unresolved")] = None,
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="after which the run stops: seconds, or like 15m, 2h")
     ] = None,
@@ -119,6 +120,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         Path | None, typer.Option(metavar="FILE", help="write a page that shows the run, however it ended")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
+    _max_samples: Annotated[str | None, renamed("--max-samples", "--max-total-samples")] = None,
+    _max_step_samples: Annotated[str | None, renamed("--max-step-samples", "--max-samples-per-step")] = None,
 ) -> None:
     """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
     run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
@@ -132,9 +135,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             "ladder": read_tiers(ladder, tier or []),
             "decorrelate": "variants" if decorrelate else None,
             "audit": audit,
-            "max_samples": max_step_samples,
+            "max_samples_per_step": max_samples_per_step,
             "max_steps": max_steps,
-            "max_total_samples": max_samples,
+            "max_total_samples": max_total_samples,
             "max_cost": max_cost,
             "price": None if price is None else prices.read_price(price),
             "max_concurrency": max_concurrency,

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 try:
     import typer
@@ -35,6 +35,7 @@ __all__ = [
     "escape",
     "fail",
     "out",
+    "renamed",
     "same_command",
     "stopping",
     "to_stdout",
@@ -57,6 +58,16 @@ def escape(text: str) -> str:
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def renamed(old: str, new: str) -> Any:
+    """Return an option for an annotation that refuses the name `old`, and is not in the help."""
+
+    def refuse(value: str | None) -> None:
+        if value is not None:
+            raise typer.BadParameter(f"now called {new}")
+
+    return typer.Option(old, hidden=True, callback=refuse)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's

@@ -46,7 +46,7 @@ class Bench:
         models: By name.
         prices: By name too, None where they are not known.
         seed: Of the choice of steps, and of simulated models.
-        max_samples: Samples of the whole experiment, all sessions together, after which it stops.
+        max_total_samples: Samples of the whole experiment, all sessions together, after which it stops.
         max_cost: Dollars, likewise.
         max_concurrency: Model calls at a time.
         stop: Asked before each batch; True, or why, ends the experiment.
@@ -60,7 +60,7 @@ class Bench:
         prices: Mapping[str, Price | None],
         *,
         seed: int,
-        max_samples: int | None = None,
+        max_total_samples: int | None = None,
         max_cost: float | None = None,
         max_concurrency: int | None = None,
         stop: Callable[[], bool | str] | None = None,
@@ -68,7 +68,7 @@ class Bench:
     ) -> None:
         self.name, self.models, self.prices, self.seed = name, models, prices, seed
         self.store: BaseStore = InMemoryStore()
-        self.max_samples, self.max_cost, self.max_concurrency = max_samples, max_cost, max_concurrency
+        self.max_total_samples, self.max_cost, self.max_concurrency = max_total_samples, max_cost, max_concurrency
         self.asked_to_stop = stop or (lambda: False)
         self.on_progress = on_progress or (lambda _, __: None)
         self.drawn, self.spent = 0, 0.0
@@ -106,7 +106,9 @@ class Bench:
             "price": self.prices[model],
             "max_concurrency": self.max_concurrency,
             "max_cost": self._dollars(),
-            "max_total_samples": None if self.max_samples is None else max(1, self.max_samples - self.drawn),
+            "max_total_samples": None
+            if self.max_total_samples is None
+            else max(1, self.max_total_samples - self.drawn),
             "stop": self._begin(),
         }
         run = solve(
@@ -174,8 +176,8 @@ class Bench:
 
         def stop() -> bool | str:
             said: bool | str = self.asked_to_stop()
-            if self.max_samples is not None and self.drawn + self._now >= self.max_samples:
-                said = f"the budget of {self.max_samples:,} samples is spent"
+            if self.max_total_samples is not None and self.drawn + self._now >= self.max_total_samples:
+                said = f"the budget of {self.max_total_samples:,} samples is spent"
             if said:
                 self._ended = said if isinstance(said, str) else "it was stopped"
             return said

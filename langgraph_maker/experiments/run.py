@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from langchain_core.messages import AIMessage
 from langgraph.store.base import BaseStore
@@ -25,6 +25,7 @@ from langgraph_maker.experiments.pilot import Pilot
 from langgraph_maker.experiments.red_flags import RedFlags
 from langgraph_maker.experiments.scaling import Scaling
 from langgraph_maker.graph import check_cost
+from langgraph_maker.keywords import check_keywords
 from langgraph_maker.lock import hold
 from langgraph_maker.models import Model, model_name
 from langgraph_maker.prices import Price
@@ -82,11 +83,12 @@ def experiment(
     samples: int | None = None,
     seed: int = 0,
     prices: Mapping[str, Price] | None = None,
-    max_samples: int | None = None,
+    max_total_samples: int | None = None,
     max_cost: float | None = None,
     max_concurrency: int | None = None,
     stop: Callable[[], bool | str] | None = None,
     on_progress: Callable[[str, int], None] | None = None,
+    **_unknown: Never,
 ) -> Outcome:
     """Repeat an experiment of the paper: NAME.jsonl, its figures, and NAME.sqlite with every answer, all in `out`.
 
@@ -101,7 +103,7 @@ def experiment(
         samples: As many as the experiment says under `sampled`.
         seed: Of the choice of steps, and of simulated models.
         prices: By model name, where they are not known, or yours differ.
-        max_samples: Samples after which it stops, those of earlier sessions included.
+        max_total_samples: Samples after which it stops, those of earlier sessions included.
         max_cost: Dollars, likewise. Of the experiment's own models, one without a published price for input counts by
             its output alone.
         max_concurrency: Model calls at a time; None for 256 to a chat model.
@@ -120,6 +122,7 @@ def experiment(
         >>> found.lines[0]["steps"], found.stopped
         (255, '')
     """
+    check_keywords(experiment, _unknown)
     kind = EXPERIMENTS.get(name)
     if kind is None:
         raise ValueError(f"no experiment is called {name!r}: there are {', '.join(EXPERIMENTS)}")
@@ -140,7 +143,7 @@ def experiment(
         named,
         priced,
         seed=seed,
-        max_samples=max_samples,
+        max_total_samples=max_total_samples,
         max_cost=max_cost,
         max_concurrency=max_concurrency,
         stop=stop,
@@ -267,10 +270,10 @@ def _too_little(asked: Experiment, bench: Bench, missing: list[Line]) -> str:
     """Why the budget does not pay for the next point, "" if it may."""
     if not missing:
         return ""
-    max_samples, max_cost, drawn, spent = bench.max_samples, bench.max_cost, bench.drawn, bench.spent
+    max_total_samples, max_cost, drawn, spent = bench.max_total_samples, bench.max_cost, bench.drawn, bench.spent
     least, what = asked.least(missing[0]), ", ".join(f"{key} {value}" for key, value in missing[0].items())
-    if max_samples is not None and drawn + least > max_samples:
-        left = f"{max(0, max_samples - drawn):,} of {max_samples:,}" if drawn else f"{max_samples:,}"
+    if max_total_samples is not None and drawn + least > max_total_samples:
+        left = f"{max(0, max_total_samples - drawn):,} of {max_total_samples:,}" if drawn else f"{max_total_samples:,}"
         return f"the next point ({what}) takes at least {least:,} samples, and the budget is {left}"
     if max_cost is None or not least:
         return ""

@@ -77,11 +77,11 @@ class Ladder:
             return self.audit
         return self.rungs[min(climb["tier"], len(self.rungs) - 1)]
 
-    def terms(self, ballot: BallotState, margin: int, max_samples: int | None) -> tuple[int, int]:
+    def terms(self, ballot: BallotState, margin: int, max_samples_per_step: int | None) -> tuple[int, int]:
         """The margin that a ballot takes, at least `margin`, and how many samples it may have used by then."""
         rung, climb = self.rung(ballot), ballot.get("climb")
         k = rung.k if rung is self.audit else max(rung.k, margin)
-        samples = max_samples if rung.samples is None else rung.samples
+        samples = max_samples_per_step if rung.samples is None else rung.samples
         budget = check_budget(samples if samples is None or samples >= k else None, k)
         return k, budget + (climb["drawn"] if climb else 0)
 

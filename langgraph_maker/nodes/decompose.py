@@ -58,7 +58,7 @@ def decompose_node(
     k: int | Callable[[int], int] = 3,
     lanes: int = 1,
     max_steps: int | None = None,
-    max_samples: int | None = None,
+    max_samples_per_step: int | None = None,
     settings: Mapping[str, Any] | None = None,
     asks: bool = False,
     max_total_samples: int | None = None,
@@ -78,7 +78,7 @@ def decompose_node(
             was decided by.
         lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
-        max_samples: Samples a step may use, to be recorded in the journal; see `sample_node`.
+        max_samples_per_step: Samples a step may use, to be recorded in the journal; see `sample_node`.
         settings: What else to record there, such as the model.
         asks: Whether a human may be asked, which takes a store or a checkpointer to keep the question.
         max_total_samples: Samples after which the run ends as "stopped".
@@ -96,13 +96,13 @@ def decompose_node(
     limit, about = _steps(task, max_steps), {"task": task.name, "parameters": task.parameters()}
 
     def terms(given: MakerContext) -> Terms:
-        asked, budget = given.get("k", k), given.get("max_samples", max_samples)
+        asked, budget = given.get("k", k), given.get("max_samples_per_step", max_samples_per_step)
         return {
             "fixed": {**about, "k": BY_STEP if callable(asked) else check_margin(asked)},
             "margin": asked if callable(asked) else lambda _: asked,
             "settings": {
                 **(settings or {}),
-                "max_samples": budget if callable(asked) else check_budget(budget, asked),
+                "max_samples_per_step": budget if callable(asked) else check_budget(budget, asked),
             },
             "limit": limit,
             "lanes": _lanes(task, lanes),

@@ -36,7 +36,7 @@ def sample_node(
     k: Margin = 3,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
-    max_samples: int | None = None,
+    max_samples_per_step: int | None = None,
     hedge: int = 0,
     ladder: Ladder | None = None,
     pool: Pool | None = None,
@@ -56,7 +56,7 @@ def sample_node(
         k: The margin, or from a subtask's id to its own.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
-        max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
+        max_samples_per_step: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
         hedge: Samples in flight beyond those that could be needed, so that one slow call holds no ballot back. They
             count as they arrive, so a model whose fast answers are of another quality than its slow ones is voted on
             with that bias: at p = .7 and k = 2, were all right answers slow, one hedge would take the share of wrong
@@ -68,7 +68,8 @@ def sample_node(
             never answered raises all the same.
 
     Raises:
-        ValueError: For a bad `k`, `max_samples`, `hedge` or temperature; while running, for subtasks with equal ids.
+        ValueError: For a bad `k`, `max_samples_per_step`, `hedge` or temperature; while running, for subtasks with
+            equal ids.
         TypeError: For a `prompt` that is none.
         SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
@@ -83,8 +84,8 @@ def sample_node(
         pool=pool or Pool(sampler),
         prompts=prompts,
         k=k,
-        max_samples=max_samples,
-        terms=terms(k, max_samples, ladder),
+        max_samples_per_step=max_samples_per_step,
+        terms=terms(k, max_samples_per_step, ladder),
         ladder=ladder or Ladder([PLAIN], []),
         first_temperature=first_temperature,
         temperature=temperature,
@@ -116,7 +117,7 @@ class _Sample:
     pool: Pool
     prompts: Sequence[Prompt]
     k: Margin
-    max_samples: int | None
+    max_samples_per_step: int | None
     terms: Terms
     ladder: Ladder
     first_temperature: float | None
@@ -147,7 +148,7 @@ class _Sample:
             return self
         return replace(
             self,
-            terms=terms(self.k, self.max_samples, self.ladder, given),
+            terms=terms(self.k, self.max_samples_per_step, self.ladder, given),
             first_temperature=given.get("first_temperature", self.first_temperature),
             temperature=given.get("temperature", self.temperature),
         )
@@ -157,7 +158,7 @@ class _Sample:
         ballots, begun = _ballots(state)
         ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "finer" in ballot else 0) for ballot in ballots]
         if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
-            own = margins(self.k, self.max_samples, overrides())
+            own = margins(self.k, self.max_samples_per_step, overrides())
             ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
         owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)

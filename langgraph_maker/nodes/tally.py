@@ -28,7 +28,7 @@ Terms: TypeAlias = Callable[[BallotState], tuple[int, int]]
 def tally_node(
     *,
     k: Margin = 3,
-    max_samples: int | None = None,
+    max_samples_per_step: int | None = None,
     hedge: int = 0,
     ladder: Ladder | None = None,
     decisions: bool = True,
@@ -42,21 +42,21 @@ def tally_node(
 
     Args:
         k: The margin, or from a subtask's id to its own.
-        max_samples: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
+        max_samples_per_step: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
         hedge: As given to `sample_node`.
         ladder: The same.
         decisions: Whether to write them, and to tell of votes (`events.Votes`); a maker graph reads the ballots
             themselves, and tells of rounds.
 
     Raises:
-        ValueError: For a bad `k` or `max_samples`; while running, for those of a subtask.
+        ValueError: For a bad `k` or `max_samples_per_step`; while running, for those of a subtask.
     """
-    usual = terms(k, max_samples, ladder)
+    usual = terms(k, max_samples_per_step, ladder)
     climbs = ladder is not None and not ladder.plain
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         given = overrides()
-        own = terms(k, max_samples, ladder, given) if given else usual
+        own = terms(k, max_samples_per_step, ladder, given) if given else usual
         ballots = [
             _count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in state["ballots"]
         ]
@@ -87,7 +87,9 @@ def settled(ballots: Sequence[BallotState], ladder: Ladder | None) -> bool:
     )
 
 
-def terms(k: Margin, max_samples: int | None, ladder: Ladder | None = None, given: MakerContext | None = None) -> Terms:
+def terms(
+    k: Margin, max_samples_per_step: int | None, ladder: Ladder | None = None, given: MakerContext | None = None
+) -> Terms:
     """What each ballot takes: the same for all, of its subtask, or of its tier.
 
     What is `given` stands in place of the others, but no k that was raised is lowered.
@@ -95,8 +97,8 @@ def terms(k: Margin, max_samples: int | None, ladder: Ladder | None = None, give
     Raises:
         ValueError: See `margins`; while running, for less than the k that a ballot was begun with.
     """
-    own = margins(k, max_samples, given)
-    budget = (given or {}).get("max_samples", max_samples)
+    own = margins(k, max_samples_per_step, given)
+    budget = (given or {}).get("max_samples_per_step", max_samples_per_step)
 
     def of(ballot: BallotState) -> tuple[int, int]:
         margin, most = own(ballot["id"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
@@ -12,6 +12,7 @@ from langgraph.types import Send
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.context import MakerContext
 from langgraph_maker.graph import check_cost
+from langgraph_maker.keywords import check_keywords
 from langgraph_maker.ladder import LadderLike, read_ladder
 from langgraph_maker.margins import check_budget
 from langgraph_maker.models import Model, model_name
@@ -52,7 +53,7 @@ def create_recursive_maker(
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
-    max_samples: int | None = None,
+    max_samples_per_step: int | None = None,
     max_total_samples: int | None = None,
     max_cost: float | None = None,
     deadline: float | None = None,
@@ -61,6 +62,7 @@ def create_recursive_maker(
     outage_limit: float = 600.0,
     price: Price | None = None,
     stop: Callable[[], bool | str] | None = None,
+    **_unknown: Never,
 ) -> StateGraph[RecursiveState, MakerContext, RecursiveInput, RecursiveOutput]:
     """The graph that splits a problem until microagents can answer it, and composes their answers (MAKER, section 5).
 
@@ -92,7 +94,8 @@ def create_recursive_maker(
         red_flags: Which responses to discard, see `red_flags`.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
-        max_samples: Samples a ballot may use before the run ends as unresolved; default 10 k², and at least 100.
+        max_samples_per_step: Samples a ballot may use before the run ends as unresolved; default 10 k², and at least
+            100.
         max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
         max_cost: Dollars after which it does.
         deadline: Seconds after which it does, counted by each process from where it takes the run up, and looked at
@@ -117,6 +120,7 @@ def create_recursive_maker(
         >>> result["status"], result["answer"], result["depth"]
         ('solved', '408', 2)
     """
+    check_keywords(create_recursive_maker, _unknown)
     stages = Stages() if stages is None else stages
     if not isinstance(stages, Stages):
         raise TypeError(f"stages is a recursion.Stages, or one of a subclass of yours, not {stages!r}")
@@ -163,7 +167,7 @@ def create_recursive_maker(
             k=k,
             first_temperature=first_temperature,
             temperature=temperature,
-            max_samples=max_samples,
+            max_samples_per_step=max_samples_per_step,
             ladder=rungs,
             pool=pool,
             stop=stop,
@@ -177,7 +181,7 @@ def create_recursive_maker(
             price=price,
             compares=not rungs.varied,
         ),
-        tally=tally_node(k=k, max_samples=max_samples, ladder=rungs, decisions=False),
+        tally=tally_node(k=k, max_samples_per_step=max_samples_per_step, ladder=rungs, decisions=False),
     ).add_edge("tally", END)
     grow = grow_node(stages, ladder=rungs, limits=limits)
 
@@ -187,7 +191,7 @@ def create_recursive_maker(
         "proposals": proposals,
         "first_temperature": first_temperature,
         "temperature": temperature,
-        "max_samples": check_budget(max_samples, k),
+        "max_samples_per_step": check_budget(max_samples_per_step, k),
         **{name: value for name, value in vars(limits).items() if name not in {"stop", "clocks"}},
         **rungs.described,
     }

@@ -315,5 +315,9 @@ def settings(found: Numbers) -> Child:
     )
 
 
-_LABELS = {"max_samples": "max samples a step", "max_total_samples": "max samples in all", "max_cost": "max cost, $"}
+_LABELS = {
+    "max_samples_per_step": "max samples a step",
+    "max_total_samples": "max samples in all",
+    "max_cost": "max cost, $",
+}
 """What settings are called whose names do not say it."""

@@ -53,7 +53,7 @@ class TestRounds:
                 one_by_one.cast(answers[drawn])
             drawn += 1
         model = script(*answers)
-        [decision] = vote(model, k=k, max_samples=1000)
+        [decision] = vote(model, k=k, max_samples_per_step=1000)
         assert model.drawn == decision["samples"] == drawn
         assert decision["vote"] == one_by_one.winner
         assert {count["vote"]: count["count"] for count in decision["counts"]} == {
@@ -142,7 +142,7 @@ class TestGuard:
         ],
     )
     def test_what_parse_cannot_read_is_a_flag(self, parse: Any, reason: str) -> None:
-        [decision] = vote(script("not a number"), parse=parse, max_samples=3)
+        [decision] = vote(script("not a number"), parse=parse, max_samples_per_step=3)
         assert decision["status"] == "unresolved"
         assert decision["flags"] == {reason: 3}
 
@@ -216,9 +216,9 @@ class TestGuard:
         assert parsed == ["A"]
 
     def test_five_megabytes_of_brackets_are_a_flag(self) -> None:
-        [decision] = vote(script("[" * 5_000_000), parse=json.loads, max_samples=3, k=3)
+        [decision] = vote(script("[" * 5_000_000), parse=json.loads, max_samples_per_step=3, k=3)
         assert decision["flags"] == {"token_limit": 3}
-        [decision] = vote(script("[" * 5_000_000), parse=json.loads, max_samples=1, k=1, red_flags=None)
+        [decision] = vote(script("[" * 5_000_000), parse=json.loads, max_samples_per_step=1, k=1, red_flags=None)
         assert decision["flags"] == {"malformed": 1}
 
     def test_the_winner_is_handed_back_as_written(self) -> None:  # lesson 12
@@ -241,19 +241,19 @@ class TestBudget:
 
     def test_a_plurality_at_the_end_of_the_budget_is_unresolved(self) -> None:
         model = Scripted(lambda request: "B" if request.number in (0, 4) else "A")
-        [decision] = vote(model, k=4, max_samples=7)
+        [decision] = vote(model, k=4, max_samples_per_step=7)
         assert (decision["status"], decision["vote"]) == ("unresolved", None)
         assert decision["counts"][0] == {"vote": "A", "count": 4}
         assert decision["samples"] == 6  # the lead of 2 needs 2 more, and 1 is left: it is not bought
 
     def test_the_last_sample_of_the_budget_may_decide(self) -> None:
-        [decision] = vote(script("B", "A"), k=3, max_samples=5)
+        [decision] = vote(script("B", "A"), k=3, max_samples_per_step=5)
         assert (decision["status"], decision["samples"]) == ("decided", 5)
 
     @pytest.mark.parametrize("budget", [0, 2, -1, 2.5, True, "9"])
     def test_a_budget_that_could_never_decide_is_refused(self, budget: Any) -> None:
         with pytest.raises(ValueError, match="at least k = 3"):
-            vote(script("A"), max_samples=budget)
+            vote(script("A"), max_samples_per_step=budget)
 
     @pytest.mark.parametrize("k", [0, -1, 2.5, True, "3"])
     def test_bad_margins_are_refused_before_anything_is_bought(self, k: Any) -> None:

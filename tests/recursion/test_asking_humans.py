@@ -55,7 +55,9 @@ class TestClimbing:
         assert first.drawn + second.drawn == sum(result["samples"].values())
 
     def test_it_climbs_long_before_its_budget(self) -> None:
-        result = graph(Staged(level("c")), max_samples=1000, ladder=[Tier(), Tier(model=Staged())]).invoke(WORD)
+        result = graph(Staged(level("c")), max_samples_per_step=1000, ladder=[Tier(), Tier(model=Staged())]).invoke(
+            WORD
+        )
         assert result["samples"]["solve"] < 7 * 3 + 30
 
     def test_a_tiers_margin_is_what_decides_there(self) -> None:
@@ -110,7 +112,9 @@ class TestClimbing:
     def test_proposals_that_are_all_flagged_are(self) -> None:
         looping = {"subproblems": ["abcdefgh", "x"], "compose": "{1}{2}"}
         model = Staged(lambda question, _: looping if question["stage"] == "propose" else None)
-        result = graph(model, red_flags=None, max_samples=1000, ladder=[Tier(), Tier(model=Staged())]).invoke(WORD)
+        result = graph(model, red_flags=None, max_samples_per_step=1000, ladder=[Tier(), Tier(model=Staged())]).invoke(
+            WORD
+        )
         assert (result["status"], result["tree"]["1"]["decided"][1]["tier"]) == ("solved", 1)
         assert result["flags"]["cycle"] < 7 * 20
 

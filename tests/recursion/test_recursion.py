@@ -162,7 +162,7 @@ class TestChoosing:
 
     @pytest.mark.parametrize("choice", [0, -1, 5])
     def test_a_number_that_no_candidate_has_is_a_flag(self, choice: int) -> None:
-        result = run(self.proposing(lambda _: choice), max_samples=10)
+        result = run(self.proposing(lambda _: choice), max_samples_per_step=10)
         assert result["status"] == "unresolved"
         assert set(result["flags"]) == {"no_such_candidate"}
 
@@ -174,8 +174,8 @@ class TestChoosing:
                 return {"choice": question["candidates"].index({"answer": "crimson"}) + 1}
             return {"atomic": True} if question["stage"] == "atomic" else {"answer": words[number % 5]}
 
-        assert run(Staged(answer), "Which colour?", max_samples=12)["status"] == "unresolved"
-        result = run(Staged(answer), "Which colour?", max_samples=12, comparable=False)
+        assert run(Staged(answer), "Which colour?", max_samples_per_step=12)["status"] == "unresolved"
+        result = run(Staged(answer), "Which colour?", max_samples_per_step=12, comparable=False)
         assert (result["status"], result["answer"]) == ("solved", "crimson")
 
 
@@ -193,7 +193,7 @@ class TestBadInput:
     )
     def test_a_bad_decomposition_never_wins(self, parts: list[str], compose: str, flag: str) -> None:
         bad = {"subproblems": parts, "compose": compose}
-        result = run(proposing(bad), max_samples=10, red_flags=None)
+        result = run(proposing(bad), max_samples_per_step=10, red_flags=None)
         assert (result["status"], result["answer"], set(result["flags"])) == ("unresolved", None, {flag})
         assert result["reason"].startswith("node 1 (abcdefgh): propose: no answer led")
         assert flag in result["reason"]
@@ -205,7 +205,7 @@ class TestBadInput:
             other = {"abcdefgh": "tail", "tail": "abcdefgh"}.get(question["problem"])
             return {"subproblems": [other, "x"], "compose": "{1}{2}"} if question["stage"] == "propose" else None
 
-        result = run(Staged(answer), max_samples=10)
+        result = run(Staged(answer), max_samples_per_step=10)
         assert (result["status"], [*result["flags"]]) == ("unresolved", ["cycle"])
         assert result["reason"].startswith("node 1.1 (tail): propose:")
 
@@ -320,7 +320,7 @@ class TestLimits:
         def answer(question: Question, number: int) -> Any:
             return {"answer": str(number)} if (question["stage"], question["problem"]) == ("solve", "c") else None
 
-        result = run(Staged(answer), max_samples=9)
+        result = run(Staged(answer), max_samples_per_step=9)
         [unsettled] = result["unsettled"]
         assert (unsettled["node"], unsettled["question"]) == ("1.1.2.1", {"stage": "solve", "problem": "c"})
         assert len(unsettled["counts"]) == unsettled["samples"]
@@ -332,9 +332,9 @@ class TestLimits:
             )
 
         model, store = Staged(answer), InMemoryStore()
-        first = create_recursive_maker(model, max_samples=4).compile(store=store).invoke(WORD, THREAD)
+        first = create_recursive_maker(model, max_samples_per_step=4).compile(store=store).invoke(WORD, THREAD)
         assert first["status"] == "unresolved"
-        last = create_recursive_maker(model, max_samples=9).compile(store=store).invoke({}, THREAD)
+        last = create_recursive_maker(model, max_samples_per_step=9).compile(store=store).invoke({}, THREAD)
         assert (last["answer"], last["samples"]["solve"]) == ("hgfedcba", 7 * 3 + 7)
         assert model.drawn == sum(last["samples"].values())
 
@@ -548,9 +548,9 @@ class TestTheJournal:
     def test_a_question_that_is_asked_otherwise_begins_anew_and_what_was_drawn_counts(self) -> None:
         bad = {"subproblems": [*"abc"], "compose": "{1}{2}{3}"}
         model, store = proposing(bad), InMemoryStore()
-        limited = create_recursive_maker(model, max_children=2, max_samples=5).compile(store=store)
+        limited = create_recursive_maker(model, max_children=2, max_samples_per_step=5).compile(store=store)
         assert limited.invoke(WORD, THREAD)["flags"] == {"breadth": 3}
-        widened = create_recursive_maker(model, max_children=3, max_samples=9, max_attempts=1)
+        widened = create_recursive_maker(model, max_children=3, max_samples_per_step=9, max_attempts=1)
         last = widened.compile(store=store).invoke({}, THREAD)
         assert last["samples"]["propose"] == 3 + 3
         assert model.drawn == sum(last["samples"].values())
@@ -558,7 +558,7 @@ class TestTheJournal:
     def test_what_such_a_question_took_is_counted_once_however_often_the_run_is_entered(self) -> None:
         bad = {"subproblems": [*"abc"], "compose": "{1}{2}{3}"}
         model, store = proposing(bad), InMemoryStore()
-        create_recursive_maker(model, max_children=2, max_samples=5).compile(store=store).invoke(NAMED)
+        create_recursive_maker(model, max_children=2, max_samples_per_step=5).compile(store=store).invoke(NAMED)
         for _ in range(3):
             stopped = create_recursive_maker(model, max_children=3, max_total_samples=1).compile(store=store)
             assert sum(stopped.invoke(NAMED)["samples"].values()) == model.drawn
@@ -641,4 +641,4 @@ def test_a_k_of_the_runtime_context_is_the_runs(where: str) -> None:
     stopping[0] = False
     assert graph.invoke(named, THREAD, context={"k": 5})["answer"] == "408"
     settings = graph.get_context_jsonschema()["properties"]
-    assert set(settings) == {"k", "first_temperature", "temperature", "max_samples"}
+    assert set(settings) == {"k", "first_temperature", "temperature", "max_samples_per_step"}
