@@ -17,8 +17,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from langgraph_maker import MakerContext
 from langgraph_maker.matchers import text
 from langgraph_maker.middleware import VotingMiddleware
 from langgraph_maker.models import chat_model
@@ -32,7 +33,7 @@ def _setting(default: Any, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"langgraph_nodes": ["model"]}, **bounds)
 
 
-class Settings(BaseModel):
+class Settings(MakerContext):
     """Who decides each step, and when a step counts as decided."""
 
     model: str = _setting(
@@ -43,7 +44,7 @@ class Settings(BaseModel):
     k: int = _setting(3, "Votes by which one next step must lead every other.", ge=1, le=100)
     first_temperature: float = _setting(0.0, "Temperature of the first sample of each step.", ge=0, le=2)
     temperature: float = _setting(0.1, "Temperature of all later samples.", ge=0, le=2)
-    max_samples_per_step: int | None = _setting(
+    max_samples_per_step: int = _setting(
         None, "Samples after which a step is unresolved, at least k; empty for 10 k², and at least 100.", ge=1
     )
 
@@ -120,7 +121,7 @@ graph = create_agent(
     Simulated(),
     [price, order],
     system_prompt="You work in a shop. Use the tools; answer in one short sentence.",
-    middleware=[ChosenModel(), VotingMiddleware(key=text, on_unresolved="end")],
+    middleware=[ChosenModel(), VotingMiddleware(min_k=1, key=text, on_unresolved="end")],
     context_schema=Settings,
     name="agent",
 )

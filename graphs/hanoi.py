@@ -6,4 +6,4 @@ The settings panel is `MakerContext`: k, temperatures, samples a step.
 from langgraph_maker import create_maker
 from langgraph_maker.tasks import TowersOfHanoi
 
-graph = create_maker(TowersOfHanoi(5), "sim:gpt-4.1-mini").compile(name="hanoi")
+graph = create_maker(TowersOfHanoi(5), "sim:gpt-4.1-mini", min_k=1).compile(name="hanoi")

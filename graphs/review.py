@@ -13,5 +13,6 @@ graph = create_maker(
     TowersOfHanoi(4),
     "sim:hard=0.3,repeats=0.5,confusion=0,error=0.04",
     k=4,
+    min_k=1,
     ladder=[Tier(samples=10), AskHuman()],
 ).compile(name="review")

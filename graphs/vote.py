@@ -10,10 +10,10 @@ from typing import Annotated, Any, NotRequired
 from langchain_core.messages import AIMessage
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import get_runtime
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
-from langgraph_maker import Decision, RedFlag, create_voting_node
+from langgraph_maker import Decision, MakerContext, RedFlag, create_voting_node
 from langgraph_maker.red_flags import Matches, TokenLimit, Truncated
 from langgraph_maker.sampling import as_sampler
 from langgraph_maker.state import Request, Sampler, VoteCount
@@ -25,7 +25,7 @@ def _setting(default: Any, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"langgraph_nodes": ["vote"]}, **bounds)
 
 
-class Settings(BaseModel):
+class Settings(MakerContext):
     """Who is asked, and when an answer counts."""
 
     model: str = _setting(
@@ -36,7 +36,7 @@ class Settings(BaseModel):
     k: int = _setting(3, "Votes by which an answer must lead every other.", ge=1, le=100)
     first_temperature: float = _setting(0.0, "Temperature of the first sample.", ge=0, le=2)
     temperature: float = _setting(0.1, "Temperature of all later samples.", ge=0, le=2)
-    max_samples_per_step: int | None = _setting(
+    max_samples_per_step: int = _setting(
         None, "Samples after which the vote is unresolved, at least k; empty for 10 k², and at least 100.", ge=1
     )
     token_limit: int = _setting(750, "Red flag: an answer of more tokens is thrown away.", ge=1)
@@ -185,6 +185,7 @@ graph = (
             validate=validate,
             red_flags=red_flags,
             write=write,
+            min_k=1,
             on_unresolved="write",
         ),
     )

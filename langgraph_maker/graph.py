@@ -63,6 +63,7 @@ def create_maker(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
+    min_k: int | None = None,
     max_steps: int | None = None,
     ladder: LadderLike = None,
     decorrelate: Literal["variants"] | None = None,
@@ -97,6 +98,7 @@ def create_maker(
         temperature: Of all later samples.
         max_samples_per_step: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100.
+        min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         max_steps: For a task of unknown length: steps after which it must be done.
         ladder: What to do about a step that does not settle: `Tier`s to climb, `Split` to do it in finer
             steps, a human to ask on top, see `ladder`; "default" needs no settings. None reports it unresolved.
@@ -162,6 +164,7 @@ def create_maker(
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples_per_step=max_samples_per_step,
+            min_k=min_k,
             hedge=hedge,
             ladder=rungs,
             pool=pool,
@@ -179,7 +182,7 @@ def create_maker(
             finer_red_flags=_finer_red_flags(task, red_flags),
         ),
         tally=tally_node(
-            k=margin, max_samples_per_step=max_samples_per_step, hedge=hedge, ladder=rungs, decisions=False
+            k=margin, max_samples_per_step=max_samples_per_step, min_k=min_k, hedge=hedge, ladder=rungs, decisions=False
         ),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next
 
@@ -205,6 +208,7 @@ def create_maker(
                     lanes=lanes,
                     max_steps=max_steps,
                     max_samples_per_step=max_samples_per_step,
+                    min_k=min_k,
                     settings={
                         "model": model_name(model),
                         "hedge": hedge,
@@ -234,7 +238,7 @@ def create_maker(
                 detail=detail,
             ),
         )
-        .add_node("update", closing(pool, update_node(task, detail=detail, observer=observer)))
+        .add_node("update", closing(pool, update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer)))
         .add_edge(START, "decompose")
         .add_conditional_edges(
             "decompose", after_decompose, ["vote", *(["escalate", "ask"] if rungs.human else []), END]

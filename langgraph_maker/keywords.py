@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from inspect import Parameter, signature
 from typing import Any, Final
 
-__all__ = ["check_keywords"]
+__all__ = ["check_keywords", "means"]
 
 _RENAMED: Final = {"max_samples": ("max_samples_per_step", "max_total_samples")}
 """What a name was split into; a function has the first of these that is among its own."""
@@ -35,10 +35,18 @@ def check_keywords(face: Callable[..., Any], unknown: Iterable[str], more: Colle
         if name in more:
             continue
         known = [*more, *(one.name for one in signature(face).parameters.values() if one.kind is not _VARIADIC)]
-        now = [one for one in _RENAMED.get(name, ()) if one in known]
-        like = get_close_matches(name.casefold(), known, 1)
-        instead = f": it is called {now[0]} now" if now else f": did you mean {like[0]}?" if like else ""
+        like = means(name, known)
+        now = like and name in _RENAMED
+        instead = f": it is called {like} now" if now else f": did you mean {like}?" if like else ""
         raise TypeError(f"{face.__name__}() takes no {name:.80}{instead}")
+
+
+def means(name: object, known: Collection[str]) -> str:
+    """Return which of the `known` keywords is meant by a name, "" for none."""
+    if not isinstance(name, str) or name in known:
+        return name if isinstance(name, str) else ""
+    now = [one for one in _RENAMED.get(name, ()) if one in known]
+    return next(iter(now or get_close_matches(name.casefold(), known, 1)), "")
 
 
 _VARIADIC = Parameter.VAR_KEYWORD

@@ -6,32 +6,58 @@ import reprlib
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from operator import index
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from langgraph_maker.ballot import check_margin
-from langgraph_maker.context import MakerContext
 from langgraph_maker.raising import Raised
 
-__all__ = ["LARGEST_MARGIN", "Margin", "check_budget", "in_words", "margins"]
+__all__ = ["LARGEST_MARGIN", "Margin", "asked", "check_budget", "check_least", "in_words", "margins"]
 
 Margin: TypeAlias = int | Callable[[str], int] | Raised
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
 
+M = TypeVar("M", int, "Callable[[int], int]", "int | Callable[[int], int]", Margin)
 
-def margins(
-    k: Margin, max_samples_per_step: int | None, given: MakerContext | None = None
-) -> Callable[[str], tuple[int, int]]:
-    """From a subtask's id to its margin and to the samples that its ballot may use, see `check_budget`.
 
-    What is `given` stands in place of the others, but no k that was raised is lowered.
+def asked(k: M, given: Mapping[str, Any], min_k: int | None) -> M:
+    """Return the margin under what a runtime context says: nowhere less than `k`, or than `min_k` where that is less.
+
+    Example:
+        >>> asked(3, {"k": 5}, None), asked(3, {"k": 1}, None), asked(3, {"k": 1}, 2)
+        (5, 3, 2)
+    """
+    if "k" not in given:
+        return k
+
+    def of(own: int) -> int:
+        return max(int(given["k"]), own if min_k is None else min(own, min_k))
+
+    if isinstance(k, Raised):
+        under = Raised(asked(k.base, given, min_k))
+        under.up_to(k.to)
+        return under  # type: ignore[return-value]
+    return (lambda step: of(k(step))) if callable(k) else of(k)  # type: ignore[return-value]
+
+
+def check_least(min_k: int | None, k: Margin) -> None:
+    """Refuse a least margin that a context could not ask for.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    if min_k is None:
+        return
+    most = k.base if isinstance(k, Raised) else k
+    if check_margin(min_k) > (LARGEST_MARGIN if callable(most) else check_margin(most)):
+        raise ValueError(f"min_k, the least k that a context may ask for, is at most k = {most}, not {min_k}")
+
+
+def margins(k: Margin, max_samples_per_step: int | None) -> Callable[[str], tuple[int, int]]:
+    """Return, from a subtask's id, its margin and the samples that its ballot may use, see `check_budget`.
 
     Raises:
         ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
     """
-    if given:
-        raised = k.to if isinstance(k, Raised) else 0
-        k = max(given["k"], raised) if "k" in given else k
-        max_samples_per_step = given.get("max_samples_per_step", max_samples_per_step)
     if isinstance(k, Raised):
         return _rising(k, max_samples_per_step)
     if not callable(k):

@@ -45,6 +45,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         first_temperature: Of the first sample of a step; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples before a step is unresolved; default 10 k², and at least 100.
+        min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
         call_timeout: Seconds after which a model call is given up and made again.
@@ -80,6 +81,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         first_temperature: float | None = 0.0,
         temperature: float | None = 0.1,
         max_samples_per_step: int | None = None,
+        min_k: int | None = None,
         hedge: int = 0,
         max_concurrency: int | None = None,
         call_timeout: float = 600.0,
@@ -101,6 +103,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
                 "first_temperature": first_temperature,
                 "temperature": temperature,
                 "max_samples_per_step": max_samples_per_step,
+                "min_k": min_k,
                 "hedge": hedge,
                 "max_concurrency": max_concurrency,
                 "call_timeout": call_timeout,

@@ -52,6 +52,7 @@ def create_voting_graph(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
+    min_k: int | None = None,
     ladder: LadderLike = None,
     decorrelate: Literal["variants"] | None = None,
     audit: Audit | float | None = None,
@@ -78,6 +79,7 @@ def create_voting_graph(
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
+        min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         ladder: See `create_maker`. A human is asked by an interrupt, which takes a checkpointer.
         decorrelate: The same.
         audit: The same.
@@ -114,6 +116,7 @@ def create_voting_graph(
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples_per_step=max_samples_per_step,
+            min_k=min_k,
             hedge=hedge,
             ladder=rungs,
             pool=pool,
@@ -124,7 +127,9 @@ def create_voting_graph(
                 parse=parse, key=key, validate=validate, red_flags=red_flags, price=price, compares=not rungs.varied
             ),
         ),
-        tally=closing(pool, tally_node(k=k, max_samples_per_step=max_samples_per_step, hedge=hedge, ladder=rungs)),
+        tally=closing(
+            pool, tally_node(k=k, max_samples_per_step=max_samples_per_step, min_k=min_k, hedge=hedge, ladder=rungs)
+        ),
     )
     if rungs.plain:
         return builder.add_conditional_edges("tally", _goes_on, ["sample", END])

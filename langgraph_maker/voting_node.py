@@ -56,6 +56,7 @@ def create_voting_node(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
+    min_k: int | None = None,
     ladder: LadderLike = None,
     decorrelate: Literal["variants"] | None = None,
     audit: Audit | float | None = None,
@@ -93,6 +94,7 @@ def create_voting_node(
         first_temperature: Of the first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples before the vote is unresolved; default 10 k², and at least 100.
+        min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         ladder: What to do about a vote that does not settle, see `create_maker`. A human is asked by an interrupt; the
             vote is saved before, by the host's checkpointer, and the answer buys no sample.
         decorrelate: See `create_maker`.
@@ -144,6 +146,7 @@ def create_voting_node(
         first_temperature=first_temperature,
         temperature=temperature,
         max_samples_per_step=max_samples_per_step,
+        min_k=min_k,
         ladder=ladder,
         decorrelate=decorrelate,
         audit=audit,

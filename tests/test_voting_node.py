@@ -133,7 +133,7 @@ class TestUnresolved:
     @pytest.mark.parametrize("way", ["sync", "async"])
     async def test_goes_on_with_a_larger_budget_and_buys_no_counted_vote_again(self, way: str, durability: Any) -> None:
         async def run(given: Any, budget: int) -> Any:
-            context = {"max_samples_per_step": budget}
+            context = {"maker": {"max_samples_per_step": budget}}
             if way == "async":
                 return await graph.ainvoke(given, THREAD, context=context, durability=durability)
             return graph.invoke(given, THREAD, context=context, durability=durability)

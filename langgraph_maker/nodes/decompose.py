@@ -14,11 +14,11 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker import notes, plans, records
 from langgraph_maker.ballot import check_margin
-from langgraph_maker.context import MakerContext, overrides
+from langgraph_maker.context import Given, overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Begin, Observer
 from langgraph_maker.ladder.climbing import restarted
-from langgraph_maker.margins import check_budget
+from langgraph_maker.margins import asked, check_budget
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
 from langgraph_maker.nodes.limits import overspent, run_id_of, whole
 from langgraph_maker.nodes.node import Node
@@ -59,6 +59,7 @@ def decompose_node(
     lanes: int = 1,
     max_steps: int | None = None,
     max_samples_per_step: int | None = None,
+    min_k: int | None = None,
     settings: Mapping[str, Any] | None = None,
     asks: bool = False,
     max_total_samples: int | None = None,
@@ -79,6 +80,7 @@ def decompose_node(
         lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
         max_samples_per_step: Samples a step may use, to be recorded in the journal; see `sample_node`.
+        min_k: See `sample_node`.
         settings: What else to record there, such as the model.
         asks: Whether a human may be asked, which takes a store or a checkpointer to keep the question.
         max_total_samples: Samples after which the run ends as "stopped".
@@ -95,14 +97,14 @@ def decompose_node(
     """
     limit, about = _steps(task, max_steps), {"task": task.name, "parameters": task.parameters()}
 
-    def terms(given: MakerContext) -> Terms:
-        asked, budget = given.get("k", k), given.get("max_samples_per_step", max_samples_per_step)
+    def terms(given: Given) -> Terms:
+        k_now, budget = asked(k, given, min_k), given.get("max_samples_per_step", max_samples_per_step)
         return {
-            "fixed": {**about, "k": BY_STEP if callable(asked) else check_margin(asked)},
-            "margin": asked if callable(asked) else lambda _: asked,
+            "fixed": {**about, "k": BY_STEP if callable(k_now) else check_margin(k_now)},
+            "margin": k_now if callable(k_now) else lambda _: k_now,
             "settings": {
                 **(settings or {}),
-                "max_samples_per_step": budget if callable(asked) else check_budget(budget, asked),
+                "max_samples_per_step": budget if callable(k_now) else check_budget(budget, k_now),
             },
             "limit": limit,
             "lanes": _lanes(task, lanes),
@@ -125,7 +127,7 @@ def decompose_node(
 class _Decompose:
     task: Task
     terms: Terms
-    terms_under: Callable[[MakerContext], Terms]
+    terms_under: Callable[[Given], Terms]
     asks: bool
     max_total_samples: int | None
     max_cost: float | None

@@ -15,11 +15,11 @@ from langgraph_maker.errors import SamplingError
 from langgraph_maker.ladder.climbing import PLAIN, Ladder
 from langgraph_maker.ladder.splitting import FinerError
 from langgraph_maker.loops import run_at_once, run_sync
-from langgraph_maker.margins import Margin, margins
+from langgraph_maker.margins import Margin, asked, check_least, margins
 from langgraph_maker.nodes.ask import check_can_ask
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.nodes.tally import Terms, deficit, terms, unanswered
+from langgraph_maker.nodes.tally import Terms, deficit, reopened_below, terms, unanswered
 from langgraph_maker.pool import Arrival, Pool, misuse
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
@@ -39,6 +39,7 @@ def sample_node(
     max_samples_per_step: int | None = None,
     hedge: int = 0,
     ladder: Ladder | None = None,
+    min_k: int | None = None,
     pool: Pool | None = None,
     stop: Callable[[], bool | str] | None = None,
     on_failure: Literal["raise", "write"] = "raise",
@@ -62,6 +63,7 @@ def sample_node(
             with that bias: at p = .7 and k = 2, were all right answers slow, one hedge would take the share of wrong
             decisions from .16 to .27, two to .35.
         ladder: Which prompt, model and temperature each vote has; None for the first prompt, and what is said here.
+        min_k: The least k that a runtime context may ask for; None where it may lower none.
         pool: Where calls in flight are kept; None for one of this node's own.
         stop: Asked several times a second; when it says True, nothing more is issued.
         on_failure: What to do when calls fail for good: "raise", or "write" it to the channel `failure`. A model that
@@ -77,6 +79,7 @@ def sample_node(
     if not prompts or not all(map(callable, prompts)):
         raise TypeError(f"prompt is a function from a state to messages or a text, or a list of such, not {prompt!r}")
     check_temperatures(first_temperature, temperature)
+    check_least(min_k, k)
     if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
         raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
     role = _Sample(
@@ -84,6 +87,7 @@ def sample_node(
         pool=pool or Pool(sampler),
         prompts=prompts,
         k=k,
+        min_k=min_k,
         max_samples_per_step=max_samples_per_step,
         terms=terms(k, max_samples_per_step, ladder),
         ladder=ladder or Ladder([PLAIN], []),
@@ -117,6 +121,7 @@ class _Sample:
     pool: Pool
     prompts: Sequence[Prompt]
     k: Margin
+    min_k: int | None
     max_samples_per_step: int | None
     terms: Terms
     ladder: Ladder
@@ -148,7 +153,8 @@ class _Sample:
             return self
         return replace(
             self,
-            terms=terms(self.k, self.max_samples_per_step, self.ladder, given),
+            k=asked(self.k, given, self.min_k),
+            terms=terms(self.k, self.max_samples_per_step, self.ladder, given, self.min_k),
             first_temperature=given.get("first_temperature", self.first_temperature),
             temperature=given.get("temperature", self.temperature),
         )
@@ -158,8 +164,9 @@ class _Sample:
         ballots, begun = _ballots(state)
         ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "finer" in ballot else 0) for ballot in ballots]
         if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
-            own = margins(self.k, self.max_samples_per_step, overrides())
+            own = margins(self.k, None)
             ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
+        ballots = [reopened_below(ballot, self.terms(ballot)[0]) for ballot in ballots]
         owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
         if state.get("draining"):

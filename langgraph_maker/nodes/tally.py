@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 
 from langgraph_maker.ballot import Ballot
-from langgraph_maker.context import MakerContext, overrides
+from langgraph_maker.context import Given, overrides
 from langgraph_maker.ladder.climbing import Ladder
-from langgraph_maker.margins import Margin, margins
+from langgraph_maker.margins import Margin, asked, check_least, margins
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.telling import told_votes
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Decision, Verdict
 
-__all__ = ["Terms", "decision", "deficit", "settled", "tally_node", "terms", "unanswered"]
+__all__ = ["Terms", "decision", "deficit", "reopened_below", "settled", "tally_node", "terms", "unanswered"]
 
 Terms: TypeAlias = Callable[[BallotState], tuple[int, int]]
 """From a ballot to the margin it takes, and how many samples it may have used when it is decided."""
@@ -31,6 +32,7 @@ def tally_node(
     max_samples_per_step: int | None = None,
     hedge: int = 0,
     ladder: Ladder | None = None,
+    min_k: int | None = None,
     decisions: bool = True,
 ) -> Node:
     """Apply first-to-ahead-by-k to each ballot, votes in the order in which they were issued.
@@ -45,18 +47,20 @@ def tally_node(
         max_samples_per_step: Samples a ballot may use, flagged ones included; None for `check_budget`'s default.
         hedge: As given to `sample_node`.
         ladder: The same.
+        min_k: The same.
         decisions: Whether to write them, and to tell of votes (`events.Votes`); a maker graph reads the ballots
             themselves, and tells of rounds.
 
     Raises:
         ValueError: For a bad `k` or `max_samples_per_step`; while running, for those of a subtask.
     """
+    check_least(min_k, k)
     usual = terms(k, max_samples_per_step, ladder)
     climbs = ladder is not None and not ladder.plain
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         given = overrides()
-        own = terms(k, max_samples_per_step, ladder, given) if given else usual
+        own = terms(k, max_samples_per_step, ladder, given, min_k) if given else usual
         ballots = [
             _count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in state["ballots"]
         ]
@@ -88,17 +92,21 @@ def settled(ballots: Sequence[BallotState], ladder: Ladder | None) -> bool:
 
 
 def terms(
-    k: Margin, max_samples_per_step: int | None, ladder: Ladder | None = None, given: MakerContext | None = None
+    k: Margin,
+    max_samples_per_step: int | None,
+    ladder: Ladder | None = None,
+    given: Given = MappingProxyType({}),
+    min_k: int | None = None,
 ) -> Terms:
     """What each ballot takes: the same for all, of its subtask, or of its tier.
 
-    What is `given` stands in place of the others, but no k that was raised is lowered.
+    What is `given` takes the place of the others, but lowers k no further than to `min_k`, see `margins.asked`.
 
     Raises:
         ValueError: See `margins`; while running, for less than the k that a ballot was begun with.
     """
-    own = margins(k, max_samples_per_step, given)
-    budget = (given or {}).get("max_samples_per_step", max_samples_per_step)
+    budget = given.get("max_samples_per_step", max_samples_per_step)
+    own = margins(asked(k, given, min_k), budget)
 
     def of(ballot: BallotState) -> tuple[int, int]:
         margin, most = own(ballot["id"])
@@ -149,6 +157,13 @@ def deficit(ballot: BallotState, k: int) -> int:
         if "key" in verdict and counted.deficit:
             counted.cast(verdict["vote"], verdict["key"])
     return counted.deficit
+
+
+def reopened_below(ballot: BallotState, k: int) -> BallotState:
+    """Return the ballot, open if votes decided it by less than `k`, as a process with a smaller margin had it."""
+    if ballot["status"] != "decided" or "human" in ballot or "joined" in ballot:
+        return ballot
+    return ballot if Ballot.resume(1, ballot["counts"], ballot["votes"]).margin >= k else {**ballot, "status": "open"}
 
 
 def unanswered(ballot: BallotState) -> int:

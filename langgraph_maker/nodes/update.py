@@ -12,7 +12,10 @@ from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import notes, plans, records
 from langgraph_maker.ballot import Ballot
+from langgraph_maker.context import overrides
 from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
+from langgraph_maker.ladder.climbing import restarted
+from langgraph_maker.margins import Margin, asked, margins
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
@@ -27,7 +30,14 @@ from langgraph_maker.task import Task
 __all__ = ["update_node"]
 
 
-def update_node(task: Task, *, detail: Detail = "round", observer: Observer | None = None) -> Node:
+def update_node(
+    task: Task,
+    *,
+    k: Margin = 1,
+    min_k: int | None = None,
+    detail: Detail = "round",
+    observer: Observer | None = None,
+) -> Node:
     """Commit every decided ballot: `(state, vote) → next state`, pure, from the winning pair alone.
 
     With a store, a step is journalled before it counts as done, and so is what a ballot that stays open has counted;
@@ -37,6 +47,8 @@ def update_node(task: Task, *, detail: Detail = "round", observer: Observer | No
 
     Args:
         task: The task.
+        k: The margin below which no ballot is committed, whatever the state says of it: it is open again.
+        min_k: See `sample_node`.
         detail: "ballots" tells of each step too.
         observer: Whom to tell, beside the custom stream.
 
@@ -45,13 +57,19 @@ def update_node(task: Task, *, detail: Detail = "round", observer: Observer | No
         JournalError: While running, when the store failed for too long, or holds an entry that does not fit.
     """
     keep = observer.keep if isinstance(observer, Keeper) else _nothing
-    role = _Update(task, check_detail(detail), who_listens(observer), keep)
+    usual = margins(k, None)
+
+    def least() -> Callable[[str], tuple[int, int]]:
+        return margins(asked(k, given, min_k), None) if (given := overrides()) else usual
+
+    role = _Update(task, least, check_detail(detail), who_listens(observer), keep)
     return Node("update", role.update, role.aupdate)
 
 
 @dataclass(frozen=True)
 class _Update:
     task: Task
+    least: Callable[[], Callable[[str], tuple[int, int]]]
     detailed: bool
     tell: Tell
     keep: Callable[[], dict[str, Any] | None]
@@ -121,7 +139,7 @@ class _Update:
         lanes: list[Lane] = []
         entries: list[Entry] = []
         keys: list[str] = []
-        writer = records.writer()
+        writer, least, undercut = records.writer(), self.least(), dict[str, BallotState]()
         for lane in state["lanes"]:
             ended = lane["step"] == lane["end"]  # the step that it ends before is the next lane's
             if ended or (ballot := decided.get(lane["step"])) is None:
@@ -132,11 +150,18 @@ class _Update:
                 keys.append(self.task.vote_key(entry["vote"]))
             else:
                 won = _won(ballot)
-                lanes.append(after := move(self.task, lane, won["vote"]))
-                entries.append(_entry(lane, after, ballot, won, writer))
+                after = move(self.task, lane, won["vote"])
+                entry = _entry(lane, after, ballot, won, writer)
+                if entry["margin"] < least(ballot["id"])[0] and not entry["human"]:
+                    undercut[ballot["id"]] = restarted(_without_join(ballot))
+                    lanes.append(lane)
+                    continue
+                lanes.append(after)
+                entries.append(entry)
                 keys.append(won["key"])
         totals = add(state["totals"], zip(entries, keys, strict=True))
-        still_open = [ballot for ballot in state["ballots"] if ballot["status"] != "decided"]
+        ballots = [undercut.get(ballot["id"], ballot) for ballot in state["ballots"]]
+        still_open = [ballot for ballot in ballots if ballot["status"] != "decided"]
         return {"lanes": lanes, "totals": totals, "ballots": still_open, "stride": state["stride"]}, entries
 
 
@@ -174,6 +199,10 @@ def _won(ballot: BallotState) -> Verdict:
     counts = ballot["counts"]
     winner = max(counts, key=counts.__getitem__) if len(counts) > 1 else next(iter(counts))
     return {"key": winner, "vote": ballot["votes"][winner]}
+
+
+def _without_join(ballot: BallotState) -> BallotState:
+    return {name: value for name, value in ballot.items() if name != "joined"}  # type: ignore[return-value]
 
 
 def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: str) -> Entry:

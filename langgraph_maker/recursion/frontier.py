@@ -15,6 +15,7 @@ from langgraph_maker.ballot import plain
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
 from langgraph_maker.ladder.climbing import restarted
+from langgraph_maker.margins import asked
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.limits import run_id_of
@@ -35,15 +36,21 @@ __all__ = ["frontier_node"]
 
 
 def frontier_node(
-    *, k: int, limits: Limits, accept: Callable[[str], None], asks: bool, settings: Mapping[str, Any]
+    *,
+    k: int,
+    limits: Limits,
+    accept: Callable[[str], None],
+    asks: bool,
+    settings: Mapping[str, Any],
+    min_k: int | None = None,
 ) -> GraphNode:
     """Gather all that waits for a vote, whatever its stage and place, or end the run.
 
     Where a human may be asked (`asks`) it takes a store or a checkpointer to keep the question; what waits for the
     answer holds up nothing that can go on without it. `accept` is as `Stages` has it; `settings` are recorded for each
-    process.
+    process; `min_k` is as of `sample_node`.
     """
-    role = _Frontier(k, limits, accept, asks, settings)
+    role = _Frontier(k, limits, accept, asks, settings, min_k)
     return GraphNode("frontier", role.frontier, role.afrontier)
 
 
@@ -54,6 +61,7 @@ class _Frontier:
     accept: Callable[[str], None]
     asks: bool
     settings: Mapping[str, Any]
+    min_k: int | None
 
     def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
         role, run_id, store = self.asked(), run_id_of(state, config), get_store()
@@ -69,7 +77,7 @@ class _Frontier:
 
     def asked(self) -> _Frontier:
         """As the runtime context has it."""
-        return replace(self, k=overrides().get("k", self.k))
+        return replace(self, k=asked(self.k, overrides(), self.min_k))
 
     def begin(self, state: RecursiveState) -> Held:
         problem = state.get("problem")

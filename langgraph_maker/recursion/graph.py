@@ -54,6 +54,7 @@ def create_recursive_maker(
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
+    min_k: int | None = None,
     max_total_samples: int | None = None,
     max_cost: float | None = None,
     deadline: float | None = None,
@@ -96,6 +97,7 @@ def create_recursive_maker(
         temperature: Of all later samples.
         max_samples_per_step: Samples a ballot may use before the run ends as unresolved; default 10 k², and at least
             100.
+        min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
         max_cost: Dollars after which it does.
         deadline: Seconds after which it does, counted by each process from where it takes the run up, and looked at
@@ -149,7 +151,11 @@ def create_recursive_maker(
     climbed = read_ladder(ladder, model=model, k=k, prompts=1 + len(stages.paraphrases))
     candidates_for = frozenset({"propose"} if comparable else {"propose", "solve", "compose"})
     rungs = Choosing(
-        **vars(climbed), k=check_margin(k), candidates_for=candidates_for, proposals=whole("proposals", proposals)
+        **vars(climbed),
+        k=check_margin(k),
+        min_k=min_k,
+        candidates_for=candidates_for,
+        proposals=whole("proposals", proposals),
     )
     sampler = Asking(rungs.models, stages, token_allowance(red_flags))
     longest = float("inf") if limits.deadline is None else max(limits.deadline, 0.001)
@@ -165,6 +171,7 @@ def create_recursive_maker(
             sampler,
             prompt=[json.dumps] * (1 + len(stages.paraphrases)),
             k=k,
+            min_k=min_k,
             first_temperature=first_temperature,
             temperature=temperature,
             max_samples_per_step=max_samples_per_step,
@@ -181,7 +188,7 @@ def create_recursive_maker(
             price=price,
             compares=not rungs.varied,
         ),
-        tally=tally_node(k=k, max_samples_per_step=max_samples_per_step, ladder=rungs, decisions=False),
+        tally=tally_node(k=k, min_k=min_k, max_samples_per_step=max_samples_per_step, ladder=rungs, decisions=False),
     ).add_edge("tally", END)
     grow = grow_node(stages, ladder=rungs, limits=limits)
 
@@ -195,7 +202,7 @@ def create_recursive_maker(
         **{name: value for name, value in vars(limits).items() if name not in {"stop", "clocks"}},
         **rungs.described,
     }
-    frontier = frontier_node(k=k, limits=limits, accept=stages.accept, asks=rungs.human, settings=settings)
+    frontier = frontier_node(k=k, limits=limits, accept=stages.accept, asks=rungs.human, settings=settings, min_k=min_k)
 
     def after_frontier(state: RecursiveState) -> Any:
         if state["status"] == "waiting":

@@ -15,6 +15,7 @@ from langgraph_maker.ballot import Ballot
 from langgraph_maker.context import overrides
 from langgraph_maker.ladder.climbing import START, Ladder
 from langgraph_maker.ladder.questions import Read
+from langgraph_maker.margins import asked
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.escalate import escalated, in_full
 from langgraph_maker.nodes.node import Node as GraphNode
@@ -35,6 +36,7 @@ class Choosing(Ladder):
     """A ladder for stages some of which give candidates: that their answers run level is no reason to climb."""
 
     k: int = 1
+    min_k: int | None = None
     candidates_for: AbstractSet[str] = frozenset()
     proposals: int = 1
 
@@ -52,7 +54,7 @@ class Choosing(Ladder):
         """Whether a question whose answers are candidates has as many as were asked for, and none that leads by k."""
         if ballot["state"]["stage"] not in self.candidates_for or ballot["status"] == "decided" or "human" in ballot:
             return False
-        least, _ = self.terms(ballot, overrides().get("k", self.k), None)
+        least, _ = self.terms(ballot, asked(self.k, overrides(), self.min_k), None)
         return not unanswered(ballot) and sum(ballot["counts"].values()) >= max(self.proposals, least)
 
 

@@ -93,12 +93,12 @@ class TestSolving:
 
     @pytest.mark.parametrize("k", [1, 5])
     def test_a_runtime_context_may_begin_a_run_with_another_k(self, k: int) -> None:
-        result = create_recursive_maker(Staged()).compile().invoke(WORD, context={"k": k})
+        result = create_recursive_maker(Staged(), min_k=1).compile().invoke(WORD, context=MakerContext(k=k))
         assert {one["margin"] for node in result["tree"].values() for one in node["decided"]} == {k}
 
     def test_a_larger_k_of_the_context_takes_as_many_proposals(self) -> None:
         model = TestChoosing().proposing(lambda shown: shown.index(TestChoosing.SPLITS[0]) + 1)
-        result = create_recursive_maker(model).compile().invoke(WORD, context={"k": 7})
+        result = create_recursive_maker(model).compile().invoke(WORD, context=MakerContext(k=7))
         assert [one["samples"] for one in result["tree"]["1"]["decided"][1:3]] == [7, 7]
 
     async def test_async_is_the_same(self) -> None:
@@ -474,14 +474,16 @@ class TestTheJournal:
     def test_no_runtime_context_undercuts_the_k_of_a_run(self, kept_by: str) -> None:
         keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
         create_recursive_maker(Staged(), max_total_samples=20).compile(**keep).invoke(WORD, THREAD)
-        graph = create_recursive_maker(Staged()).compile(**keep)
+        graph = create_recursive_maker(Staged(), min_k=1).compile(**keep)
         with pytest.raises(JournalError, match="begun with k 3, not 1"):
-            graph.invoke({}, THREAD, context={"k": 1})
-        assert graph.invoke({}, THREAD)["status"] == "solved"
+            graph.invoke({}, THREAD, context=MakerContext(k=1))
+        graph = create_recursive_maker(Staged()).compile(**keep)
+        result = graph.invoke({}, THREAD, context=MakerContext(k=1))
+        assert {one["margin"] for node in result["tree"].values() for one in node["decided"]} == {3}
 
     def test_what_the_context_asks_for_is_what_the_journal_says(self) -> None:
         store = InMemoryStore()
-        create_recursive_maker(Staged()).compile(store=store).invoke(NAMED, context={"k": 1})
+        create_recursive_maker(Staged(), min_k=1).compile(store=store).invoke(NAMED, context=MakerContext(k=1))
         head = store.get(records.tree("r"), "head")
         assert head is not None
         assert json.loads(head.value["record"])["fixed"]["k"] == 1
@@ -636,8 +638,8 @@ def test_a_k_of_the_runtime_context_is_the_runs(where: str) -> None:
     )
     named = {"problem": "12 * 34", "run_id": "r"}
     assert graph.invoke(named, THREAD, context={"k": 5})["status"] == "stopped"
-    with pytest.raises(JournalError, match="was begun with k 5, not 1"):
-        graph.invoke(named, THREAD, context={"k": 1})
+    with pytest.raises(JournalError, match="was begun with k 5, not 3"):
+        graph.invoke(named, THREAD, context=MakerContext(k=1))
     stopping[0] = False
     assert graph.invoke(named, THREAD, context={"k": 5})["answer"] == "408"
     settings = graph.get_context_jsonschema()["properties"]
