@@ -19,7 +19,7 @@ from langgraph_maker.margins import asked
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.escalate import escalated, in_full
 from langgraph_maker.nodes.node import Node as GraphNode
-from langgraph_maker.nodes.tally import decision, unanswered
+from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
 from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.limits import Limits
 from langgraph_maker.recursion.record import Held, alone, counted, head, written
@@ -126,11 +126,13 @@ class _Grow:
         return {**held, "asked": [], "answered": []}
 
     def grown(self, state: RecursiveState) -> tuple[Held, list[Grown | Asked]]:
-        tree, asked = state["tree"], [*(state.get("asked") or ())]
+        tree, asking = state["tree"], [*(state.get("asked") or ())]
         still_open: list[BallotState] = []
         closed: list[BallotState] = []
         events: list[Grown | Asked] = []
-        for ballot in state["ballots"]:
+        k = asked(self.ladder.k, overrides(), self.ladder.min_k)
+        for one in state["ballots"]:
+            ballot = reopened_below(one, k)
             node = tree[ballot["id"].partition(":")[0]]
             candidates = 0
             if node["stage"] != ballot["state"]["stage"]:  # what it asks about hung on a way that is refuted just now
@@ -141,7 +143,7 @@ class _Grow:
                 if self.limits.beyond(tree, node, vote):
                     left = self.limits.asked(tree, ballot, human=self.ladder.human)
                     still_open.append(left)
-                    asked += [left["id"]] if left["status"] == "asking" else []
+                    asking += [left["id"]] if left["status"] == "asking" else []
                     continue
                 after = grow(tree, node["id"], vote, self.stages.key)
             elif self.ladder.enough(ballot):
@@ -155,7 +157,7 @@ class _Grow:
             events.append(_event(state["begun"], node, ballot, vote))
         events += [
             {"event": "maker.question", "run_id": state["begun"], "node": one["id"].partition(":")[0], "question": one}
-            for one in waiting_for([ballot for ballot in still_open if ballot["id"] in asked])
+            for one in waiting_for([ballot for ballot in still_open if ballot["id"] in asking])
         ]
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
         return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events

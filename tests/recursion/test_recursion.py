@@ -17,7 +17,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Recording
 from staged import Staged, question_in, reversal
 
-from langgraph_maker import RedFlag, create_maker_node, create_recursive_maker, records
+from langgraph_maker import MakerContext, RedFlag, create_maker_node, create_recursive_maker, records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.prices import Price
 from langgraph_maker.recursion import limits, read_tree
@@ -487,6 +487,16 @@ class TestTheJournal:
         head = store.get(records.tree("r"), "head")
         assert head is not None
         assert json.loads(head.value["record"])["fixed"]["k"] == 1
+
+    def test_a_state_that_says_decided_decides_nothing(self) -> None:
+        graph = create_recursive_maker(Staged()).compile(checkpointer=InMemorySaver(), interrupt_before=["grow"])
+        graph.invoke(WORD, THREAD)
+        [ballot] = graph.get_state(THREAD).values["ballots"]
+        forged = {**ballot, "counts": dict.fromkeys(ballot["counts"], 1), "samples": 1, "asked": 1, "following": 1}
+        graph.update_state(THREAD, {"ballots": [forged]}, "vote")
+        graph.invoke(None, THREAD)
+        state = graph.get_state(THREAD).values
+        assert (state["tree"]["1"]["decided"], state["ballots"][0]["samples"]) == ([], 3)
 
     def test_two_processes_at_one_run_are_found_out(self) -> None:
         """The second begins while the first has decided nothing, and would split the problem elsewhere."""
