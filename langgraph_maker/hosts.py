@@ -11,6 +11,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 from pydantic import BaseModel
 
+from langgraph_maker.excerpts import excerpt
+
 __all__ = [
     "NO_LIMIT",
     "Again",
@@ -58,7 +60,7 @@ def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config:
     if keyed and not _is_update(update):
         node = config.get("metadata", {}).get("langgraph_node", "by itself")
         raise TypeError(
-            f"node {node!r}: write returned {repr(update)[:80]}, a {type(update).__name__}: what it returns is a dict"
+            f"node {node!r}: write returned {excerpt(update, 80)}, a {type(update).__name__}: what it returns is a dict"
             " of the state's keys to change ({} for none), a Command, or an object of the state's own type"
         )
     return update
@@ -96,7 +98,7 @@ def check_callable(name: str, value: object) -> None:
         TypeError: With the name of the argument.
     """
     if not callable(value):
-        raise TypeError(f"{name} is a function of the host's state, not {value!r}")
+        raise TypeError(f"{name} is a function of the host's state, not {excerpt(value)}")
 
 
 def check_on_unresolved(value: object) -> None:
@@ -106,7 +108,7 @@ def check_on_unresolved(value: object) -> None:
         ValueError: With what to give instead.
     """
     if value not in ("raise", "write"):
-        raise ValueError(f'on_unresolved is "raise" or "write", not {value!r}')
+        raise ValueError(f'on_unresolved is "raise" or "write", not {excerpt(value)}')
 
 
 def _update(snapshot: StateSnapshot, again: Again) -> tuple[dict[str, Any], str] | None:

@@ -15,6 +15,7 @@ from langgraph.store.base import BaseStore
 from langgraph_maker import journal
 from langgraph_maker.context import MakerContext
 from langgraph_maker.errors import UnsolvedError
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.hosts import (
     NO_LIMIT,
     Compiled,
@@ -84,8 +85,8 @@ def create_maker_node(
         found = read_from(state, read)
         if not isinstance(found, dict) or not found.keys() <= _INPUT:
             raise TypeError(
-                f'read returned {found!r}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own; for a'
-                ' recursive maker {"problem": …} as well'
+                f'read returned {excerpt(found)}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own;'
+                ' for a recursive maker {"problem": …} as well'
             )
         return cast("MakerInput", found)
 
@@ -130,7 +131,7 @@ _INPUT: Final = MakerInput.__annotations__.keys() | RecursiveInput.__annotations
 def _compiled(maker: object) -> Compiled:
     if not isinstance(maker, StateGraph):
         raise TypeError(
-            f"maker is what create_maker returns, or a function from the host's state to that, not {maker!r}"
+            f"maker is what create_maker returns, or a function from the host's state to that, not {excerpt(maker)}"
         )
     return maker.compile(name="maker")
 

@@ -23,6 +23,7 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable
 
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.state import Sampler
 
 __all__ = ["Model", "chat_model", "chosen", "each_chat_model", "is_configurable", "model_name"]
@@ -44,7 +45,7 @@ def chat_model(name: str, **settings: Any) -> BaseChatModel:
     """
     provider, colon, model = name.partition(":")
     if not (provider and colon and model):
-        raise ValueError(f"unknown model {name!r}: use 'openai:NAME', 'sim:NAME' or another 'provider:NAME'")
+        raise ValueError(f"unknown model {excerpt(name)}: use 'openai:NAME', 'sim:NAME' or another 'provider:NAME'")
     if provider == "openai":
         if not (settings.get("api_key") or os.environ.get("OPENAI_API_KEY")):
             raise ValueError(
@@ -55,13 +56,15 @@ def chat_model(name: str, **settings: Any) -> BaseChatModel:
 
         return ChatOpenAI(model=model, **settings)
     if find_spec("langchain") is None:
-        raise ValueError(f"unknown model {name!r}: for {provider!r} models, pip install langchain langchain-{provider}")
+        raise ValueError(
+            f"unknown model {excerpt(name)}: for {provider!r} models, pip install langchain langchain-{provider}"
+        )
     from langchain.chat_models import init_chat_model  # noqa: PLC0415 - optional
 
     try:
         return cast("BaseChatModel", init_chat_model(name, **settings))
     except (ImportError, ValueError) as error:
-        raise ValueError(f"unknown model {name!r}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"unknown model {excerpt(name)}: {str(error).splitlines()[0]}") from error
 
 
 def model_name(model: Model) -> str:

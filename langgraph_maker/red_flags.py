@@ -22,6 +22,8 @@ from typing import TypeAlias
 
 from langchain_core.messages import AIMessage
 
+from langgraph_maker.excerpts import excerpt
+
 __all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "each_rule", "output_tokens"]
 
 
@@ -40,7 +42,9 @@ class RedFlag(Exception):  # noqa: N818 - a flag is a verdict on a response, not
 
     def __init__(self, reason: str, detail: str = "") -> None:
         if not isinstance(reason, str) or not isinstance(detail, str):
-            raise TypeError(f"a red flag has a reason and a detail in words, not {reason!r} and {detail!r}")
+            raise TypeError(
+                f"a red flag has a reason and a detail in words, not {excerpt(reason)} and {excerpt(detail)}"
+            )
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -77,7 +81,7 @@ class AnyOf(Rule):
     def __init__(self, *rules: RuleLike) -> None:
         for rule in rules:
             if not callable(rule):
-                raise TypeError(f"a red flag rule is a callable (response) -> RedFlag | None, not {rule!r}")
+                raise TypeError(f"a red flag rule is a callable (response) -> RedFlag | None, not {excerpt(rule)}")
         self.rules = rules
 
     def __call__(self, response: AIMessage) -> RedFlag | None:
@@ -127,7 +131,7 @@ class TokenLimit(Rule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.limit, int) or isinstance(self.limit, bool) or self.limit < 1:
-            raise ValueError(f"a token limit is a whole number of at least 1, not {self.limit!r}")
+            raise ValueError(f"a token limit is a whole number of at least 1, not {excerpt(self.limit)}")
 
     def __call__(self, response: AIMessage) -> RedFlag | None:
         """Return a `token_limit` flag when the response is too long."""
@@ -188,11 +192,11 @@ class Matches(Rule):
 
     def __init__(self, pattern: str | re.Pattern[str]) -> None:
         if not isinstance(pattern, (str, re.Pattern)):
-            raise TypeError(f"a pattern is a text or a compiled regular expression, not {pattern!r}")
+            raise TypeError(f"a pattern is a text or a compiled regular expression, not {excerpt(pattern)}")
         try:
             self.pattern = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
         except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+            raise ValueError(f"{excerpt(pattern)} is not a regular expression: {error}") from error
 
     def __call__(self, response: AIMessage) -> RedFlag | None:
         """Return a `matches` flag when the pattern occurs in the text."""

@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_maker import prices
 from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
 from langgraph_maker.errors import NotJSONError
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.climbing import Ladder
 from langgraph_maker.ladder.splitting import Splitting, in_words
 from langgraph_maker.nodes.node import Node
@@ -72,7 +73,9 @@ def guard_node(
         TypeError: For a `parse` or `key` that is none.
     """
     if not callable(parse):
-        raise TypeError(f"parse is a function from a response's text, or from the message, to a vote, not {parse!r}")
+        raise TypeError(
+            f"parse is a function from a response's text, or from the message, to a vote, not {excerpt(parse)}"
+        )
     check_key(key)
     rules = red_flags if red_flags is not None else AnyOf()
     role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares, splitting, finer_red_flags)
@@ -269,7 +272,7 @@ _TOOL_CALL = "a tool call and no text: annotate the argument of parse as AIMessa
 def _checked(flag: object) -> RedFlag | None:
     if flag is None or isinstance(flag, RedFlag):
         return flag
-    raise TypeError(f"a rule or validate returned {flag!r}: what it returns is a RedFlag or None")
+    raise TypeError(f"a rule or validate returned {excerpt(flag)}: what it returns is a RedFlag or None")
 
 
 def _flagged(flag: RedFlag) -> Verdict:

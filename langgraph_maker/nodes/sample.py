@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.climbing import PLAIN, Ladder
 from langgraph_maker.ladder.splitting import FinerError
 from langgraph_maker.loops import run_at_once, run_sync
@@ -74,10 +75,12 @@ def sample_node(
     """
     prompts = [prompt] if callable(prompt) else [*(prompt or ())]
     if not prompts or not all(map(callable, prompts)):
-        raise TypeError(f"prompt is a function from a state to messages or a text, or a list of such, not {prompt!r}")
+        raise TypeError(
+            f"prompt is a function from a state to messages or a text, or a list of such, not {excerpt(prompt)}"
+        )
     check_temperatures(first_temperature, temperature)
     if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
-        raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
+        raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {excerpt(hedge)}")
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
@@ -107,7 +110,7 @@ def check_temperatures(first_temperature: float | None, temperature: float | Non
     for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value < float("inf")):
-            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
+            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {excerpt(value)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +223,7 @@ class _Sample:
         else:
             asked = self.prompts[variant](ballot["state"])
         if not isinstance(asked, Sequence):
-            raise TypeError(f"prompt returned {asked!r}: what it returns is a text or a list of messages")
+            raise TypeError(f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages")
         return [HumanMessage(asked)] if isinstance(asked, str) else asked
 
     def at_once(self, vote: _Round) -> bool:

@@ -11,6 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from langgraph_maker.events import Totals
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.questions import Question
 from langgraph_maker.state import BallotState, Decision, Subtask
 
@@ -40,7 +41,7 @@ class _Given(EphemeralValue[Any]):
             return super().update([])
         for value in given:
             if not isinstance(value, dict):
-                raise TypeError(f'answers are {{"<a question\'s id>": {{"pick": 0}}, …}}, not {value!r:.200}')
+                raise TypeError(f'answers are {{"<a question\'s id>": {{"pick": 0}}, …}}, not {excerpt(value)}')
         return super().update([{name: form for value in given for name, form in value.items()}])
 
 
