@@ -24,12 +24,14 @@ __all__ = [
     "Ballot",
     "Key",
     "Relation",
+    "called_key",
     "canonical",
     "canonical_bytes",
     "check_key",
     "check_margin",
     "key_function",
     "key_of",
+    "key_text",
     "plain",
 ]
 
@@ -69,14 +71,28 @@ def key_of(vote: Any, key: Callable[[Any], str]) -> str:
     Raises:
         TypeError: When it returns something else, as one without a `return` does: all votes would be equal.
     """
+    return key_text(called_key(vote, key), vote)
+
+
+def called_key(vote: Any, key: Callable[[Any], Any]) -> Any:
+    """What a key function returns of a vote; what it raises says on which."""
     try:
-        if isinstance(found := key(vote), str):
-            return found
+        return key(vote)
     except RedFlag:
         raise
     except Exception as error:
         error.add_note(f"raised by key, which says which votes are equal, for the vote {excerpt(vote)}")
         raise
+
+
+def key_text(found: object, vote: Any) -> str:
+    """What a key function found, if it is a text.
+
+    Raises:
+        TypeError: When it is not.
+    """
+    if isinstance(found, str):
+        return found
     raise TypeError(
         f"key returned {excerpt(found)} for the vote {excerpt(vote)}: it returns a text, and votes with equal ones are"
         " equal"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from langgraph.channels import EphemeralValue
@@ -66,7 +66,8 @@ class VotingOutput(TypedDict):
 class VotingState(TypedDict, total=False):
     """A batch of ballots in progress.
 
-    `begun` names whose calls are in flight: the run, or this vote. `draining` asks to wait for all of them and to issue
+    `begun` names whose calls are in flight: the run, or this vote. `totals`, or `counts` of a recursive run, say what
+    that took so far. `draining` asks to wait for all of them and to issue
     no more, `in_flight` says how many there still are, and `failure` why no more can be made.
     """
 
@@ -75,6 +76,8 @@ class VotingState(TypedDict, total=False):
     decisions: list[Decision]
     answers: Answers
     begun: str
+    totals: Totals
+    counts: Mapping[str, Any]
     draining: bool
     in_flight: int
     failure: str
@@ -86,6 +89,8 @@ class RoundInput(TypedDict):
     subtasks: list[Subtask]
     ballots: list[BallotState]
     begun: str
+    totals: Totals
+    counts: Mapping[str, Any]
     draining: bool
 
 
