@@ -29,7 +29,7 @@ from langgraph_maker.nodes import (
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.closing import closing
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader, validating
-from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.nodes.state import (
     MakerInput,
     MakerOutput,

@@ -24,7 +24,7 @@ from langgraph_maker.nodes.closing import closing
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, reader
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import reopened
-from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.prompt import Prompt, each_prompt
 from langgraph_maker.nodes.state import (
     VotingInput,
     VotingOutput,
@@ -67,7 +67,8 @@ def create_voting_graph(
 
     Args:
         model: What to ask, see `models.Model`.
-        prompt: φ, from a subtask's state to messages or to the text of one; several are variants of one question.
+        prompt: φ, from a subtask's state to messages or to the text of one, or a template that is filled in with
+            it; several are variants of one question.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
         key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From a state and a vote to a `RedFlag`, or None.
@@ -98,7 +99,7 @@ def create_voting_graph(
         >>> decision["vote"], decision["counts"]
         (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
     """
-    prompts = [prompt] if callable(prompt) else [*(prompt or ())]
+    prompts = each_prompt(prompt)
     rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)

@@ -30,7 +30,7 @@ from langgraph_maker.margins import in_words
 from langgraph_maker.models import Model, chat_model, each_chat_model
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.nodes.state import VotingInput
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
@@ -77,7 +77,8 @@ def create_voting_node(
     Args:
         model: What to ask, see `models.Model`.
         read: From the host's state to the JSON value that `prompt` is written from.
-        prompt: φ, from that value to messages or to the text of one; several are variants of one question.
+        prompt: φ, from that value to messages or to the text of one, or a template that is filled in with
+            it; several are variants of one question.
         write: From the host's state and the `Decision` to the host's update.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none. One whose argument is
             annotated `AIMessage` gets the whole message. This or `schema`.
