@@ -59,6 +59,7 @@ def create_maker(
     lanes: int = 1,
     steps_per_subtask: int = 1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    strict_parse: bool = False,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
@@ -91,6 +92,8 @@ def create_maker(
         steps_per_subtask: Steps that a microagent does in one response, as `Grouped` has it; the default token limit
             is so many times as large, but for those that `Split` does one by one.
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
+        strict_parse: Whether an exception of the task's `parse`, `validate` or `vote_key`, or of a red flag, on a
+            response surfaces; a `ValueError` is a red flag all the same.
         first_temperature: Of each step's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples: Samples a step may use, flagged ones included, before the run ends as unresolved; default
@@ -174,6 +177,7 @@ def create_maker(
             compares=not rungs.varied,
             splitting=rungs.splitting,
             finer_red_flags=_finer_red_flags(task, red_flags),
+            strict_parse=strict_parse,
         ),
         tally=tally_node(k=margin, max_samples=max_samples, hedge=hedge, ladder=rungs, decisions=False),
     ).add_edge("tally", END)  # one round a call: what it counted is in the outer graph's state before the next

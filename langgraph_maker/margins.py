@@ -101,8 +101,8 @@ def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Col
     said = f"no answer led by the margin after {samples} samples"
     if flagged := sum(flags.values()):
         most = max(flags, key=flags.__getitem__)
-        many = "all of them flagged" if flagged == samples else f"{flagged} of them flagged, most often"
-        said += f", {many} as {most} (last: {last_flag})"
+        said += f", {flagged} of them flagged, most often as {most} (last: {last_flag})"
+        said += "; there is no other reason and no vote" if flags[most] == samples else ""
     if counts:
         said += f"; {len(counts)} different answers, the most frequent {max(counts)} times"
     return said

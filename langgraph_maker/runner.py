@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     lanes: int
     steps_per_subtask: int
     red_flags: RuleLike | None
+    strict_parse: bool
     first_temperature: float | None
     temperature: float | None
     max_samples: int | None

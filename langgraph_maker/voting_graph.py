@@ -48,6 +48,7 @@ def create_voting_graph(
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    strict_parse: bool = False,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples: int | None = None,
@@ -74,6 +75,8 @@ def create_voting_graph(
         validate: From a state and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard, see `red_flags`.
+        strict_parse: Whether an exception of `parse`, `validate`, `key` or a red flag on a response surfaces; a
+            `ValueError` is a red flag all the same.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
@@ -119,7 +122,13 @@ def create_voting_graph(
         guard=closing(
             pool,
             guard_node(
-                parse=parse, key=key, validate=validate, red_flags=red_flags, price=price, compares=not rungs.varied
+                parse=parse,
+                key=key,
+                validate=validate,
+                red_flags=red_flags,
+                price=price,
+                compares=not rungs.varied,
+                strict_parse=strict_parse,
             ),
         ),
         tally=closing(pool, tally_node(k=k, max_samples=max_samples, hedge=hedge, ladder=rungs)),
