@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, cast, runtime_checkabl
 
 import orjson
 
-from langgraph_maker.errors import NotJSONError
+from langgraph_maker.errors import NotJSONError, NotTextError
 from langgraph_maker.excerpts import excerpt
 from langgraph_maker.normalisation import composed
 from langgraph_maker.red_flags import RedFlag
@@ -69,7 +69,7 @@ def key_of(vote: Any, key: Callable[[Any], str]) -> str:
     """The text under which a key function puts a vote.
 
     Raises:
-        TypeError: When it returns something else, as one without a `return` does: all votes would be equal.
+        NotTextError: When it returns something else, as one without a `return` does: all votes would be equal.
     """
     return key_text(called_key(vote, key), vote)
 
@@ -89,11 +89,11 @@ def key_text(found: object, vote: Any) -> str:
     """What a key function found, if it is a text.
 
     Raises:
-        TypeError: When it is not.
+        NotTextError: When it is not.
     """
     if isinstance(found, str):
         return found
-    raise TypeError(
+    raise NotTextError(
         f"key returned {excerpt(found)} for the vote {excerpt(vote)}: it returns a text, and votes with equal ones are"
         " equal"
     )

@@ -45,7 +45,7 @@ from langgraph_maker.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.sampling import token_allowance
 from langgraph_maker.several import sampler_of
 from langgraph_maker.state import Verdict
-from langgraph_maker.task import Task, Varied, Vote
+from langgraph_maker.task import Task, Varied, Vote, check_task
 from langgraph_maker.voting_graph import subgraph_node, voting_round
 
 __all__ = ["check_cost", "create_maker"]
@@ -129,6 +129,7 @@ def create_maker(
         >>> result["status"], result["steps"], result["actions"][0]
         ('solved', 7, [1, 0, 2])
     """
+    check_task(task)
     if steps_per_subtask != 1:
         task = Grouped(task, steps_per_subtask)
         red_flags = default_red_flags(steps_per_subtask) if red_flags is DEFAULT_RED_FLAGS else red_flags

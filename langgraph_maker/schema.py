@@ -25,7 +25,7 @@ from langgraph_maker.errors import MakerError
 from langgraph_maker.excerpts import excerpt, in_words
 from langgraph_maker.intents import json_check
 from langgraph_maker.json_form import json_form
-from langgraph_maker.models import Model, chat_model, each_chat_model
+from langgraph_maker.models import Model, chat_model, check_model, each_chat_model
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import Request, Sampler
 
@@ -60,6 +60,7 @@ class Schema:
 
     def asked_of(self, model: Model) -> Model:
         """Return what draws answers of this form, as tool calls where the model has them."""
+        check_model(model)
         if isinstance(model, str):
             model = chat_model(model)
         if isinstance(model, Runnable):
@@ -215,8 +216,8 @@ def _adapter(given: Any) -> TypeAdapter[Any] | None:
         for name, hint in ((name, _bare(hint)) for name, hint in hints.items())
     }
     try:
-        again: Any = typing_extensions.TypedDict(given.__name__, fields)  # type: ignore[operator]
-        return TypeAdapter(again)
+        make: Any = typing_extensions.TypedDict
+        return TypeAdapter(make(given.__name__, fields))
     except PydanticUserError as error:  # one inside it
         raise TypeError(f"schema {given.__name__} cannot be read: {in_words(error)}") from error
 

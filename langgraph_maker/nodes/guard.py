@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker import prices
-from langgraph_maker.ballot import Key, called_key, canonical, check_key, key_function, key_text, plain
+from langgraph_maker.ballot import Key, Relation, called_key, canonical, check_key, key_function, key_text, plain
 from langgraph_maker.callables import check_function
-from langgraph_maker.errors import MakerError, NotJSONError
+from langgraph_maker.errors import MakerError, NotJSONError, NotTextError
 from langgraph_maker.excerpts import excerpt, in_words, shortened
 from langgraph_maker.json_form import json_form
 from langgraph_maker.ladder import splitting as finer_chains
@@ -27,6 +27,7 @@ from langgraph_maker.nodes.hopeless import FEW, flagged_alike
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.prices import Price
+from langgraph_maker.purity import pure
 from langgraph_maker.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated, check_rule
 from langgraph_maker.state import BallotState, Flag, Usage, Verdict, total_usage
 from langgraph_maker.task import Task
@@ -92,8 +93,8 @@ def guard_node(
     role = _Guard(
         parse=parse,
         whole=_takes_message(parse),
-        key=key,
-        validate=validate,
+        key=key if key is canonical or isinstance(key, Relation) else pure("key", key),
+        validate=validate and pure("validate", validate),
         rules=red_flags if red_flags is not None else AnyOf(),
         price=price,
         compares=compares,
@@ -134,12 +135,14 @@ def reader(
 
 def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
     """What `task.validate` says of a vote; one that the task cannot be moved on by is flagged before it is counted."""
+    judge, advance = pure("validate", task.validate), pure("advance", task.advance)
 
     def validate(state: Any, vote: Any) -> RedFlag | None:
-        if (flag := task.validate(state, vote)) is None:
+        flag: RedFlag | None = judge(state, vote)
+        if flag is None:
             try:
-                task.advance(state, vote)
-            except (RedFlag, ValueError):
+                advance(state, vote)
+            except (RedFlag, ValueError, MakerError):
                 raise
             except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
                 return None
@@ -150,10 +153,11 @@ def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
 
 @dataclass
 class _Told:
-    """The last exception that a function of the user's raised on a response, until it was told."""
+    """The last exception that a function of the user's raised on a response, and what was told once."""
 
     last: Exception | None = None
     once: bool = False
+    confused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +227,8 @@ class _Guard:
             if text not in seen:
                 seen[text] = self.read(text, state, key)
             verdicts.append(seen[text])
+        if not (self.key is canonical or self.told.confused):
+            self.compare(ballot, verdicts)
         if self.told.last is not None:
             self.tell(ballot, verdicts)
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
@@ -272,7 +278,7 @@ class _Guard:
         """What a function of the user's makes of a response; what it raises flags that, unless it is to surface."""
         try:
             return function(*given)
-        except (RedFlag, MakerError):
+        except (RedFlag, MakerError, NotTextError):
             raise
         except Exception as error:
             if self.strict and not isinstance(error, (ValueError, RecursionError)):
@@ -281,6 +287,20 @@ class _Guard:
                 self.told.last = error
             said = in_words(error)
             raise RedFlag("malformed", said if name == "parse" else f"{name}: {said}") from error
+
+    def compare(self, ballot: BallotState, verdicts: Sequence[Verdict]) -> None:
+        """Say once that votes with one key differ in the state that they hand on: the first one's will be taken."""
+        first = {**ballot["votes"]}
+        for one in verdicts:
+            if "key" not in one or (before := first.setdefault(one["key"], one["vote"])) is one["vote"]:
+                continue
+            if _next_state(before) != _next_state(one["vote"]) and not self.told.confused:
+                self.told.confused = True
+                logger.warning(
+                    "step %s: votes with one key hand on different states, %s and %s, of which the first cast is taken: let"
+                    " vote_key tell them apart, or validate flag what is wrong",
+                    *(ballot["id"], excerpt(before, 120), excerpt(one["vote"], 120)),
+                )
 
     def tell(self, ballot: BallotState, verdicts: Sequence[Verdict]) -> None:
         """Say once what made the first samples of a ballot malformed, if all of them were."""
@@ -321,6 +341,10 @@ def _takes_message(parse: Parse) -> bool:
 
 
 _TOOL_CALL = "a tool call and no text: annotate the argument of parse as AIMessage to vote on the call"
+
+
+def _next_state(vote: Any) -> str:
+    return canonical(vote["next_state"]) if isinstance(vote, dict) and "next_state" in vote else ""
 
 
 def _checked(flag: object) -> RedFlag | None:

@@ -29,7 +29,7 @@ def each_prompt(prompt: Prompt | Sequence[Prompt]) -> list[Callable[[Any], Any]]
     """
     single = callable(prompt) or isinstance(prompt, BasePromptTemplate)
     given: Sequence[Any] = [prompt] if single else prompt if isinstance(prompt, (list, tuple)) else []
-    prompts = [_filled(one) if isinstance(one, BasePromptTemplate) else one for one in given]
+    prompts = [*map(_filled, given)]
     if not prompts or not all(map(callable, prompts)):
         raise TypeError(
             "prompt is a function from a state to messages or a text, a prompt template, or a list of such, not"
@@ -39,14 +39,19 @@ def each_prompt(prompt: Prompt | Sequence[Prompt]) -> list[Callable[[Any], Any]]
     return prompts
 
 
-def _filled(template: BasePromptTemplate[Any]) -> Callable[[Any], Any]:
+def _filled(prompt: Any) -> Any:
+    """A template as a function, whose mistakes are said in words; any function as it is."""
+    template = prompt.invoke if isinstance(prompt, BasePromptTemplate) else prompt
+    if template is prompt and not isinstance(getattr(prompt, "__self__", None), str):  # such as "{}?".format
+        return prompt
+
     def fill(state: Any) -> Any:
         try:
-            return template.invoke(state)
+            return template(state)
         except (LookupError, TypeError, ValueError) as error:
             text = error.args[0] if error.args and isinstance(error.args[0], str) else in_words(error)
             raise ValueError(
-                f"the prompt template cannot be filled in with {excerpt(state)}: {shortened(text, 500)}"
+                f"the template {excerpt(prompt, 80)} cannot be filled in with {excerpt(state)}: {shortened(text, 500)}"
             ) from error
 
     return fill
@@ -61,11 +66,6 @@ def ask(prompt: Callable[[Any], Any], state: Any) -> list[BaseMessage] | Awaitab
     try:
         asked = prompt(state)
     except Exception as error:
-        if isinstance(getattr(prompt, "__self__", None), str):  # str.format takes one value by its place
-            raise ValueError(  # noqa: TRY004 - of what it was filled in with
-                f"the text {excerpt(prompt.__self__)} cannot be filled in with {excerpt(state)}: {in_words(error)};"  # type: ignore[attr-defined]
-                " write lambda state: text.format(**state) for names, or text.format(state) for {}"
-            ) from error
         error.add_note(f"raised by prompt, for the state {excerpt(state)}")
         raise
     return asked if isawaitable(asked) else as_messages(asked)

@@ -25,6 +25,7 @@ from langgraph_maker.nodes.prompt import Prompt, as_messages, ask, each_prompt
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.tally import Terms, deficit, terms, unanswered
 from langgraph_maker.pool import Arrival, Pool, misuse
+from langgraph_maker.purity import pure
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
 __all__ = ["check_temperatures", "new_ballot", "sample_node"]
@@ -79,7 +80,7 @@ def sample_node(
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
-        prompts=each_prompt(prompt),
+        prompts=[pure("prompt", one) for one in each_prompt(prompt)],
         k=k,
         max_samples=max_samples,
         terms=terms(k, max_samples, ladder),

@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker import notes, plans, records
 from langgraph_maker.ballot import Ballot
+from langgraph_maker.errors import ImpureTaskError
 from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
@@ -132,6 +133,11 @@ class _Update:
                 keys.append(self.task.vote_key(entry["vote"]))
             else:
                 won = _won(ballot)
+                if records.mark(lane["state"]) != lane["mark"]:
+                    raise ImpureTaskError(
+                        f"the state of step {lane['step']} was changed while it was voted on: let prompt, validate,"
+                        f" vote_key and advance of {self.task.name} make new ones"
+                    )
                 lanes.append(after := move(self.task, lane, won["vote"]))
                 entries.append(_entry(lane, after, ballot, won, writer))
                 keys.append(won["key"])
