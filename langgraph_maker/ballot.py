@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from operator import index
@@ -16,19 +15,23 @@ from typing import Any, Final, Protocol, Self, TypeAlias, cast, runtime_checkabl
 
 import orjson
 
-from langgraph_maker.errors import NotJSONError
+from langgraph_maker.errors import NotJSONError, NotTextError
+from langgraph_maker.excerpts import excerpt
+from langgraph_maker.normalisation import composed
 from langgraph_maker.red_flags import RedFlag
 
 __all__ = [
     "Ballot",
     "Key",
     "Relation",
+    "called_key",
     "canonical",
     "canonical_bytes",
     "check_key",
     "check_margin",
     "key_function",
     "key_of",
+    "key_text",
     "plain",
 ]
 
@@ -53,7 +56,7 @@ def check_key(key: object) -> None:
         TypeError: With what to give instead.
     """
     if not callable(key) and not isinstance(key, Relation):
-        raise TypeError(f"key is a function from a vote to a text, or one of matchers, not {key!r}")
+        raise TypeError(f"key is a function from a vote to a text, or one of matchers, not {excerpt(key)}")
 
 
 def key_function(key: Key, known: dict[str, str]) -> Callable[[Any], str]:
@@ -66,18 +69,33 @@ def key_of(vote: Any, key: Callable[[Any], str]) -> str:
     """The text under which a key function puts a vote.
 
     Raises:
-        TypeError: When it returns something else, as one without a `return` does: all votes would be equal.
+        NotTextError: When it returns something else, as one without a `return` does: all votes would be equal.
     """
+    return key_text(called_key(vote, key), vote)
+
+
+def called_key(vote: Any, key: Callable[[Any], Any]) -> Any:
+    """What a key function returns of a vote; what it raises says on which."""
     try:
-        if isinstance(found := key(vote), str):
-            return found
+        return key(vote)
     except RedFlag:
         raise
     except Exception as error:
-        error.add_note(f"raised by key, which says which votes are equal, for the vote {vote!r}")
+        error.add_note(f"raised by key, which says which votes are equal, for the vote {excerpt(vote)}")
         raise
-    raise TypeError(
-        f"key returned {found!r} for the vote {vote!r}: it returns a text, and votes with equal ones are equal"
+
+
+def key_text(found: object, vote: Any) -> str:
+    """What a key function found, if it is a text.
+
+    Raises:
+        NotTextError: When it is not.
+    """
+    if isinstance(found, str):
+        return found
+    raise NotTextError(
+        f"key returned {excerpt(found)} for the vote {excerpt(vote)}: it returns a text, and votes with equal ones are"
+        " equal"
     )
 
 
@@ -184,7 +202,9 @@ def check_margin(k: object) -> int:
     except TypeError:
         margin = 0
     if margin < 1 or isinstance(k, bool):
-        raise ValueError(f"k, the margin by which an answer must lead, is a whole number of at least 1, not {k!r}")
+        raise ValueError(
+            f"k, the margin by which an answer must lead, is a whole number of at least 1, not {excerpt(k)}"
+        )
     return margin
 
 
@@ -258,7 +278,7 @@ def plain(value: Any) -> Any:
 
 def _normal(value: Any) -> Any:
     if isinstance(value, str):
-        return value if value.isascii() else unicodedata.normalize("NFC", value)
+        return composed(value)
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, list):
@@ -279,8 +299,8 @@ def _normal_dict(value: dict[Any, Any]) -> dict[str, Any]:
     normal: dict[str, Any] = {}
     for name, item in value.items():
         if not isinstance(name, str):
-            raise NotJSONError(f"the key {name!r} is not JSON: keys are strings")
+            raise NotJSONError(f"the key {excerpt(name)} is not JSON: keys are strings")
         if (key := _normal(name)) in normal:
-            raise ValueError(f"the key {name!r} occurs twice in one object once its Unicode form is normalised")
+            raise ValueError(f"the key {excerpt(name)} occurs twice in one object once its Unicode form is normalised")
         normal[key] = _normal(item)
     return normal

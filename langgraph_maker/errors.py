@@ -4,11 +4,13 @@
     ├── SamplingError     a model call failed for good: the model failed, the votes did not
     ├── CalibrationError  what was measured recommends no k
     ├── UnresolvedError   a voting node was told to raise when its vote does not settle
+    ├── ImpureTaskError   a task's function changed the state that it was given
     ├── UnsolvedError     a maker node was told to raise when its run does not end as solved
     ├── JournalError      a store does not hold what a run needs, or cannot be written
     └── RunBusyError      another live process is writing this run
 
-Bad arguments are `ValueError` or `TypeError`, `NotJSONError` both at once; red flags are data, not errors.
+Bad arguments are `ValueError` or `TypeError`, `NotTextError` the latter, `NotJSONError` both at once; red flags are
+data, not errors.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CalibrationError",
+    "ImpureTaskError",
     "JournalError",
     "MakerError",
     "NotJSONError",
+    "NotTextError",
     "RunBusyError",
     "SamplingError",
     "UnresolvedError",
@@ -41,6 +45,14 @@ class MakerError(RuntimeError):
 
 class NotJSONError(TypeError, ValueError):
     """A vote or a state of a type that JSON has no form for: a bug in what made it."""
+
+
+class NotTextError(TypeError):
+    """A key function that returns something else than a text: all votes, or none, would be equal."""
+
+
+class ImpureTaskError(MakerError):
+    """A function of a task changed the state or the vote that it was given, and with it what other samples are."""
 
 
 class SamplingError(MakerError):

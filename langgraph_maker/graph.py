@@ -30,7 +30,7 @@ from langgraph_maker.nodes import (
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.closing import closing
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader, validating
-from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.nodes.state import (
     MakerInput,
     MakerOutput,
@@ -46,7 +46,7 @@ from langgraph_maker.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.sampling import token_allowance
 from langgraph_maker.several import sampler_of
 from langgraph_maker.state import Verdict
-from langgraph_maker.task import Task, Varied, Vote
+from langgraph_maker.task import Task, Varied, Vote, check_task
 from langgraph_maker.voting_graph import subgraph_node, voting_round
 
 __all__ = ["check_cost", "create_maker"]
@@ -60,6 +60,7 @@ def create_maker(
     lanes: int = 1,
     steps_per_subtask: int = 1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    strict_parse: bool = False,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
@@ -94,6 +95,8 @@ def create_maker(
         steps_per_subtask: Steps that a microagent does in one response, as `Grouped` has it; the default token limit
             is so many times as large, but for those that `Split` does one by one.
         red_flags: Which responses to discard, see `red_flags`; None for none but what `task.parse` refuses.
+        strict_parse: Whether an exception of the task's `parse`, `validate` or `vote_key`, or of a red flag, on a
+            response surfaces; a `ValueError` is a red flag all the same.
         first_temperature: Of each step's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples a step may use, flagged ones included, before the run ends as unresolved; default
@@ -131,6 +134,7 @@ def create_maker(
         ('solved', 7, [1, 0, 2])
     """
     check_keywords(create_maker, _unknown)
+    check_task(task)
     if steps_per_subtask != 1:
         task = Grouped(task, steps_per_subtask)
         red_flags = default_red_flags(steps_per_subtask) if red_flags is DEFAULT_RED_FLAGS else red_flags
@@ -180,6 +184,7 @@ def create_maker(
             compares=not rungs.varied,
             splitting=rungs.splitting,
             finer_red_flags=_finer_red_flags(task, red_flags),
+            strict_parse=strict_parse,
         ),
         tally=tally_node(
             k=margin, max_samples_per_step=max_samples_per_step, min_k=min_k, hedge=hedge, ladder=rungs, decisions=False

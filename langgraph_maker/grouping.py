@@ -9,6 +9,7 @@ from typing import Any, Final
 from langchain_core.messages import BaseMessage
 
 from langgraph_maker.ballot import canonical
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.task import Checkable, State, Task, Typed, Varied, Vote
 
@@ -47,7 +48,7 @@ class Grouped(Task):
 
     def __init__(self, task: Task, m: int) -> None:
         if not isinstance(m, int) or isinstance(m, bool) or m < 1:
-            raise ValueError(f"steps per subtask are a whole number of at least 1, not {m!r}")
+            raise ValueError(f"steps per subtask are a whole number of at least 1, not {excerpt(m)}")
         start = task.initial_state()
         if isinstance(task, Checkable) and not task.is_done(start) and task.read_state(task.prompt(start)) != start:
             raise ValueError(

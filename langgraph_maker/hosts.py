@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from inspect import isawaitable
 from typing import Any, Final, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
@@ -11,11 +12,17 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 from pydantic import BaseModel
 
+from langgraph_maker.callables import check_arguments
+from langgraph_maker.excerpts import excerpt, shortened
+from langgraph_maker.loops import run_sync
+
 __all__ = [
     "NO_LIMIT",
     "Again",
     "Compiled",
+    "aread_from",
     "areopen",
+    "awrite_to",
     "check_callable",
     "check_on_unresolved",
     "read_from",
@@ -39,12 +46,26 @@ def read_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any
         ValueError: When it asks for a key, an attribute or an item that is not there, with the keys that are.
     """
     try:
-        return read(state)
+        found = read(state)
+        return run_sync(found) if isawaitable(found) else found
     except (LookupError, AttributeError, TypeError) as error:
-        kind = type(state)
-        fields = sorted(state if isinstance(state, dict) else getattr(kind, "__annotations__", ()))
-        failure = f"{type(error).__name__} {error}"
-        raise ValueError(f"{name} failed with {failure} on the graph's state, a {kind.__name__} of {fields}") from error
+        raise _misread(state, name, error) from error
+
+
+async def aread_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any:
+    """`read_from`, in asynchronous code."""
+    try:
+        found = read(state)
+        return await found if isawaitable(found) else found
+    except (LookupError, AttributeError, TypeError) as error:
+        raise _misread(state, name, error) from error
+
+
+def _misread(state: Any, name: str, error: Exception) -> ValueError:
+    kind = type(state)
+    fields = sorted(state if isinstance(state, dict) else getattr(kind, "__annotations__", ()))
+    failure = shortened(f"{type(error).__name__} {error}")
+    return ValueError(f"{name} failed with {failure} on the graph's state, a {kind.__name__} of {fields}")
 
 
 def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config: RunnableConfig) -> Any:
@@ -54,11 +75,21 @@ def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config:
         TypeError: When that is none, with the node's name and what was returned.
     """
     update = write(state, outcome)
+    return _checked(state, run_sync(update) if isawaitable(update) else update, config)
+
+
+async def awrite_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config: RunnableConfig) -> Any:
+    """`write_to`, in asynchronous code."""
+    update = write(state, outcome)
+    return _checked(state, await update if isawaitable(update) else update, config)
+
+
+def _checked(state: Any, update: Any, config: RunnableConfig) -> Any:
     keyed = isinstance(state, (dict, BaseModel)) or is_dataclass(state)  # else any value may be the whole state
     if keyed and not _is_update(update):
         node = config.get("metadata", {}).get("langgraph_node", "by itself")
         raise TypeError(
-            f"node {node!r}: write returned {repr(update)[:80]}, a {type(update).__name__}: what it returns is a dict"
+            f"node {node!r}: write returned {excerpt(update, 80)}, a {type(update).__name__}: what it returns is a dict"
             " of the state's keys to change ({} for none), a Command, or an object of the state's own type"
         )
     return update
@@ -89,14 +120,15 @@ async def areopen(graph: Compiled, config: RunnableConfig, again: Again) -> None
         await graph.aupdate_state(config, *update)
 
 
-def check_callable(name: str, value: object) -> None:
-    """Refuse what is no function.
+def check_callable(name: str, value: object, *given: str) -> None:
+    """Refuse what is no function, or none that can be `given` what it will be.
 
     Raises:
         TypeError: With the name of the argument.
     """
     if not callable(value):
-        raise TypeError(f"{name} is a function of the host's state, not {value!r}")
+        raise TypeError(f"{name} is a function of the host's state, not {excerpt(value)}")
+    check_arguments(name, value, *given)
 
 
 def check_on_unresolved(value: object) -> None:
@@ -106,7 +138,7 @@ def check_on_unresolved(value: object) -> None:
         ValueError: With what to give instead.
     """
     if value not in ("raise", "write"):
-        raise ValueError(f'on_unresolved is "raise" or "write", not {value!r}')
+        raise ValueError(f'on_unresolved is "raise" or "write", not {excerpt(value)}')
 
 
 def _update(snapshot: StateSnapshot, again: Again) -> tuple[dict[str, Any], str] | None:

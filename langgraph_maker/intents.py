@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage
@@ -14,10 +16,13 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from langgraph_maker.ballot import Key, Relation, canonical, check_key, key_of
+from langgraph_maker.excerpts import in_words, shortened
 from langgraph_maker.matchers import Pairwise, alike
 from langgraph_maker.red_flags import RedFlag, Rule
 
 __all__ = ["Check", "OneOfTools", "checks_of", "intent_of", "intents_by", "json_check", "type_check"]
+
+logger = logging.getLogger(__name__)
 
 Check: TypeAlias = Callable[[Any], None]
 """Raises a ValueError for arguments that a tool would not take."""
@@ -102,7 +107,6 @@ def checks_of(tools: Sequence[Any]) -> dict[str, Check]:
 
     Raises:
         ImportError: For a tool described by a JSON schema, where the extra `agents` is missing.
-        ValueError: For a schema that is none.
 
     Example:
         >>> from langchain_core.tools import tool
@@ -128,7 +132,23 @@ def _check_of(tool: Any) -> tuple[str, Check]:
         described = tool if isinstance(tool, dict) else {}
     function = described.get("function", described)
     name = function.get("name") or described.get("type") or next(iter(described), "")
-    return name, json_check(function.get("parameters") or {})
+    return name, _tolerant_check(name, function.get("parameters") or {})
+
+
+def _tolerant_check(name: str, schema: Any) -> Check:
+    """What a tool's JSON schema says; nothing, where the validator cannot take it."""
+    try:
+        return json_check(schema)
+    except ImportError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the tool itself may do with it what it likes
+        _tell_unchecked(name, in_words(error).splitlines()[0])
+        return lambda _: None
+
+
+@lru_cache(maxsize=1024)
+def _tell_unchecked(name: str, why: str) -> None:
+    logger.warning("the arguments of calls of the tool %s are not checked, as its schema cannot be read: %s", name, why)
 
 
 def _model_check(schema: type[BaseModel], injected: set[str]) -> Check:
@@ -139,6 +159,8 @@ def _model_check(schema: type[BaseModel], injected: set[str]) -> Check:
             schema.model_validate(args)
         except ValidationError as error:
             _refuse(error, but=injected)
+        except Exception as error:
+            raise ValueError(in_words(error)) from error  # of a validator that does not expect such arguments
 
     return check
 
@@ -156,7 +178,7 @@ def json_check(schema: Mapping[str, Any]) -> Check:
 
     def check(value: Any) -> None:
         if error := next(iter(validator.iter_errors(value)), None):
-            raise ValueError(f"{'.'.join(map(str, error.instance_path))}: {error.message}")
+            raise ValueError(f"{'.'.join(map(str, error.instance_path))}: {shortened(error.message)}")
 
     return check
 
@@ -170,6 +192,8 @@ def type_check(kind: Any) -> Check:
             adapter.validate_python(value)
         except ValidationError as error:
             _refuse(error)
+        except Exception as error:
+            raise ValueError(in_words(error)) from error
 
     return check
 

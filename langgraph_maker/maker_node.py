@@ -15,10 +15,14 @@ from langgraph.store.base import BaseStore
 from langgraph_maker import journal
 from langgraph_maker.context import MakerContext
 from langgraph_maker.errors import UnsolvedError
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.hosts import (
     NO_LIMIT,
     Compiled,
+    aread_from,
     areopen,
+    awrite_to,
+    check_callable,
     check_on_unresolved,
     read_from,
     reopen,
@@ -75,35 +79,36 @@ def create_maker_node(
         {'moves': 15}
     """
     check_on_unresolved(on_unresolved)
+    check_callable("read", read, "state")
+    check_callable("write", write, "state", "run")
     fixed = None if callable(maker) else _compiled(maker)
 
-    def graph(state: Any) -> Compiled:
-        return fixed or _compiled(read_from(state, cast("Callable[[Any], Maker]", maker), "maker"))
+    make = cast("Callable[[Any], Maker]", maker)
 
-    def given(state: Any) -> MakerInput:
-        found = read_from(state, read)
+    def given(found: Any) -> MakerInput:
         if not isinstance(found, dict) or not found.keys() <= _INPUT:
             raise TypeError(
-                f'read returned {found!r}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own; for a'
-                ' recursive maker {"problem": …} as well'
+                f'read returned {excerpt(found)}: what it returns is {{"run_id": …}}, or {{}} for a run id of its own;'
+                ' for a recursive maker {"problem": …} as well'
             )
         return cast("MakerInput", found)
 
-    def finish(state: Any, output: Any, config: RunnableConfig) -> Any:
+    def ended(output: Any) -> Any:
         if output["status"] != "solved" and on_unresolved == "raise":
             raise UnsolvedError(output)
-        return write_to(state, write, output, config)
+        return output
 
     def solve(state: Any, config: RunnableConfig) -> Any:
-        run, inside = graph(state), _inside(config)
+        run, inside = fixed or _compiled(read_from(state, make, "maker")), _inside(config)
         reopen(run, inside, _again)
-        return finish(state, _with_actions(run.invoke(given(state), inside), _store()), config)
+        output = run.invoke(given(read_from(state, read)), inside)
+        return write_to(state, write, ended(_with_actions(output, _store())), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
-        run, inside = graph(state), _inside(config)
+        run, inside = fixed or _compiled(await aread_from(state, make, "maker")), _inside(config)
         await areopen(run, inside, _again)
-        output = await run.ainvoke(given(state), inside)
-        return finish(state, await asyncio.to_thread(_with_actions, output, _store()), config)
+        output = await run.ainvoke(given(await aread_from(state, read)), inside)
+        return await awrite_to(state, write, ended(await asyncio.to_thread(_with_actions, output, _store())), config)
 
     return Node("maker", solve, asolve, shows=[fixed] if fixed else [])
 
@@ -130,7 +135,7 @@ _INPUT: Final = MakerInput.__annotations__.keys() | RecursiveInput.__annotations
 def _compiled(maker: object) -> Compiled:
     if not isinstance(maker, StateGraph):
         raise TypeError(
-            f"maker is what create_maker returns, or a function from the host's state to that, not {maker!r}"
+            f"maker is what create_maker returns, or a function from the host's state to that, not {excerpt(maker)}"
         )
     return maker.compile(name="maker")
 

@@ -132,6 +132,7 @@ def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Col
     if flagged := sum(flags.values()):
         most = max(flags, key=flags.__getitem__)
         said += f", {flagged} of them flagged, most often as {most} (last: {last_flag})"
+        said += "; there is no other reason and no vote" if flags[most] == samples else ""
     if counts:
         said += f"; {len(counts)} different answers, the most frequent {max(counts)} times"
     return said

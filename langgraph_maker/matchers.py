@@ -17,13 +17,14 @@ the winner is handed back as it was first cast.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from langgraph_maker.ballot import Key, Relation, canonical, key_of
+from langgraph_maker.excerpts import excerpt
+from langgraph_maker.normalisation import compatible
 from langgraph_maker.red_flags import RedFlag
 
 __all__ = ["Pairwise", "alike", "canonical", "exact", "fields", "sets", "text", "within"]
@@ -127,8 +128,13 @@ def text(vote: Any) -> str:
         (True, False)
     """
     if not isinstance(vote, str):
-        raise _malformed(f"the matcher text compares texts, not {vote!r}")
-    return " ".join(_compatible(_compatible(vote).casefold()).split())
+        raise _malformed(f"the matcher text compares texts, not {excerpt(vote)}")
+    if len(vote) > _LONGEST:
+        raise _malformed(f"the matcher text compares texts of up to {_LONGEST:,} characters, not of {len(vote):,}")
+    try:
+        return " ".join(compatible(compatible(vote).casefold()).split())
+    except ValueError as error:
+        raise _malformed(str(error)) from None
 
 
 def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
@@ -146,7 +152,7 @@ def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
     """
     for name, tolerance in (("absolute", absolute), ("relative", relative)):
         if not _is_number(tolerance) or not 0 <= tolerance < float("inf"):
-            raise ValueError(f"{name}, a tolerance, is a finite number of at least 0, not {tolerance!r}")
+            raise ValueError(f"{name}, a tolerance, is a finite number of at least 0, not {excerpt(tolerance)}")
     if absolute == relative == 0:
         raise ValueError("within needs a tolerance, absolute or relative; without one votes are compared by canonical")
 
@@ -184,7 +190,7 @@ def fields(*names: str, **matchers: Key) -> Key:
 
     def chosen(vote: Any) -> dict[str, Any]:
         if not isinstance(vote, dict) or not rules.keys() <= vote.keys():
-            raise _malformed(f"the matcher compares the fields {sorted(rules)}, which {vote!r} does not have")
+            raise _malformed(f"the matcher compares the fields {sorted(rules)}, which {excerpt(vote)} does not have")
         return {name: vote[name] for name in rules}
 
     if any(isinstance(rule, Relation) for rule in rules.values()):
@@ -216,7 +222,7 @@ def sets(of: Key = canonical) -> Key:
 
     def items(vote: Any) -> str:
         if not isinstance(vote, list):
-            raise _malformed(f"the matcher sets compares lists, not {vote!r}")
+            raise _malformed(f"the matcher sets compares lists, not {excerpt(vote)}")
         return canonical(sorted({key(item) for item in vote}))
 
     return items
@@ -224,7 +230,7 @@ def sets(of: Key = canonical) -> Key:
 
 def _key_function(key: Key) -> Callable[[Any], str]:
     if isinstance(key, Relation):
-        raise TypeError(f"{key!r} compares votes in pairs, where a key function is needed")
+        raise TypeError(f"{excerpt(key)} compares votes in pairs, where a key function is needed")
     return lambda vote: key_of(vote, key)
 
 
@@ -234,20 +240,6 @@ def _is_number(value: object) -> bool:
 
 def _written(number: float) -> Fraction:
     return Fraction(number) if isinstance(number, int) else Fraction(repr(float(number)))
-
-
-def _compatible(said: str) -> str:
-    """The text in Unicode's form NFKC, but for characters that would read as others then, as 10² as 102."""
-    return said if said.isascii() else unicodedata.normalize("NFC", "".join(map(_compatible_character, said)))
-
-
-def _compatible_character(character: str) -> str:
-    folded = unicodedata.normalize("NFKC", character)
-    digits = not character.isdecimal() and any(map(str.isdecimal, folded))
-    return character if digits or unicodedata.decomposition(character).startswith(_OTHER) else folded
-
-
-_OTHER = ("<super>", "<sub>", "<circle>")
 
 
 def _flag(detail: str) -> RedFlag:
@@ -262,4 +254,5 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+_LONGEST = 1_000_000
 _SHOWN = 40

@@ -9,6 +9,9 @@ from importlib.util import find_spec
 from typing import Any, Final, TypeAlias, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.output_parsers import BaseOutputParser, StrOutputParser
+from langchain_core.prompts import BasePromptTemplate
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import (
     Runnable,
     RunnableAssign,
@@ -22,10 +25,14 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable
+from langchain_core.tools import BaseTool
+from langgraph.graph import StateGraph
+from langgraph.pregel.protocol import PregelProtocol
 
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.state import Sampler
 
-__all__ = ["Model", "chat_model", "chosen", "each_chat_model", "is_configurable", "model_name"]
+__all__ = ["Model", "chat_model", "check_model", "chosen", "each_chat_model", "is_configurable", "model_name"]
 
 Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
 """A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
@@ -44,7 +51,7 @@ def chat_model(name: str, **settings: Any) -> BaseChatModel:
     """
     provider, colon, model = name.partition(":")
     if not (provider and colon and model):
-        raise ValueError(f"unknown model {name!r}: use 'openai:NAME', 'sim:NAME' or another 'provider:NAME'")
+        raise ValueError(f"unknown model {excerpt(name)}: use 'openai:NAME', 'sim:NAME' or another 'provider:NAME'")
     if provider == "openai":
         if not (settings.get("api_key") or os.environ.get("OPENAI_API_KEY")):
             raise ValueError(
@@ -55,13 +62,45 @@ def chat_model(name: str, **settings: Any) -> BaseChatModel:
 
         return ChatOpenAI(model=model, **settings)
     if find_spec("langchain") is None:
-        raise ValueError(f"unknown model {name!r}: for {provider!r} models, pip install langchain langchain-{provider}")
+        raise ValueError(
+            f"unknown model {excerpt(name)}: for {provider!r} models, pip install langchain langchain-{provider}"
+        )
     from langchain.chat_models import init_chat_model  # noqa: PLC0415 - optional
 
     try:
         return cast("BaseChatModel", init_chat_model(name, **settings))
     except (ImportError, ValueError) as error:
-        raise ValueError(f"unknown model {name!r}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"unknown model {excerpt(name)}: {str(error).splitlines()[0]}") from error
+
+
+def check_model(model: object) -> None:
+    """Refuse what takes or gives something else than a model does: messages, and a message or a text.
+
+    Raises:
+        TypeError: With what to give instead.
+    """
+    kind = type(model).__name__
+    if isinstance(model, type):
+        raise TypeError(f"model is the class {model.__name__}: give a model, such as {model.__name__}(…)")
+    if isinstance(model, (PregelProtocol, StateGraph)):
+        raise TypeError(
+            f"model is a graph ({kind}), which takes and gives a state: give the chat model itself, or where the graph"
+            ' is what answers, RunnableLambda(lambda messages: {"messages": messages}) | graph |'
+            ' RunnableLambda(lambda state: state["messages"][-1])'
+        )
+    steps = model.steps if isinstance(model, RunnableSequence) else [model]
+    if isinstance(steps[0], BasePromptTemplate):
+        raise TypeError(
+            f"model begins with a template ({type(steps[0]).__name__}): give that as prompt, and the rest here"
+        )
+    if isinstance(steps[-1], BaseOutputParser) and not isinstance(steps[-1], StrOutputParser):
+        raise TypeError(
+            f"model ends in a parser ({type(steps[-1]).__name__}), which hides how a response ended: give the chat model"
+            " itself, and to a voting node schema=, or parse= for what the parser does; with_structured_output needs"
+            " include_raw=True"
+        )
+    if isinstance(model, (BaseTool, BaseRetriever)):
+        raise TypeError(f"model is a {kind}, which answers no messages: give a chat model")
 
 
 def model_name(model: Model) -> str:

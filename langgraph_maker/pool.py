@@ -248,6 +248,8 @@ class Pool:
                 responses = await _awaitable(self.sampler(requests))
         except TimeoutError as error:
             return [error if str(error) else TimeoutError(f"no answer within {self.call_timeout:g} s")] * len(requests)
+        except _BUGS:
+            raise  # of a sampler of the user's own, as what a model's call fails with is returned: it ends the vote
         except Exception as error:  # noqa: BLE001 - whatever it is, it failed these calls
             return [error] * len(requests)
         except BaseException as error:
@@ -301,13 +303,19 @@ async def aabandon(owner: str) -> None:
 _pools: WeakSet[Pool] = WeakSet()
 
 
+_BUGS: Final = (TypeError, AttributeError, NameError, LookupError, AssertionError, ArithmeticError, NotImplementedError)
+
+
 class _MisuseError(Exception):
     """A sampler that is none."""
 
 
 def _awaitable(drawing: Awaitable[Sequence[AIMessage | Exception]]) -> Awaitable[Sequence[AIMessage | Exception]]:
     if not isawaitable(drawing):
-        raise _MisuseError(f"the sampler returned {type(drawing).__name__}: a Sampler is an async function")
+        raise _MisuseError(
+            f"the sampler returned {type(drawing).__name__}: a Sampler is an async function"
+            " of a list of requests; RunnableLambda makes a model of a plain function of messages"
+        )
     return drawing
 
 

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage
 
-__all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "each_rule", "output_tokens"]
+from langgraph_maker.excerpts import excerpt
+
+__all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "check_rule", "each_rule", "output_tokens"]
 
 
 class RedFlag(Exception):  # noqa: N818 - a flag is a verdict on a response, not an error of the program
@@ -40,7 +42,9 @@ class RedFlag(Exception):  # noqa: N818 - a flag is a verdict on a response, not
 
     def __init__(self, reason: str, detail: str = "") -> None:
         if not isinstance(reason, str) or not isinstance(detail, str):
-            raise TypeError(f"a red flag has a reason and a detail in words, not {reason!r} and {detail!r}")
+            raise TypeError(
+                f"a red flag has a reason and a detail in words, not {excerpt(reason)} and {excerpt(detail)}"
+            )
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -76,8 +80,7 @@ class AnyOf(Rule):
 
     def __init__(self, *rules: RuleLike) -> None:
         for rule in rules:
-            if not callable(rule):
-                raise TypeError(f"a red flag rule is a callable (response) -> RedFlag | None, not {rule!r}")
+            check_rule(rule)
         self.rules = rules
 
     def __call__(self, response: AIMessage) -> RedFlag | None:
@@ -89,6 +92,24 @@ class AnyOf(Rule):
 
     def __repr__(self) -> str:
         return " | ".join(map(repr, self.rules)) or "AnyOf()"
+
+
+def check_rule(rule: object) -> None:
+    """Refuse what is no flag rule.
+
+    Raises:
+        TypeError: With what to give instead.
+    """
+    if isinstance(rule, type) and issubclass(rule, Rule):
+        raise TypeError(f"{rule.__name__} is a class of flag rules: give one of them, such as {rule.__name__}(…)")
+    if isinstance(rule, (list, tuple, set, frozenset)):
+        raise TypeError(
+            f"flag rules are combined with |, as TokenLimit(750) | Truncated(), not in a {type(rule).__name__}"
+        )
+    if isinstance(rule, int) and not isinstance(rule, bool):
+        raise TypeError(f"a flag rule is no number: give TokenLimit({excerpt(rule)}), if that is the limit you mean")
+    if not callable(rule):
+        raise TypeError(f"a red flag rule is a callable (response) -> RedFlag | None, not {excerpt(rule)}")
 
 
 def each_rule(rule: RuleLike | None) -> list[RuleLike]:
@@ -111,8 +132,9 @@ def _rules(rule: RuleLike) -> tuple[RuleLike, ...]:
 class TokenLimit(Rule):
     """Flags a response longer than `limit` output tokens: models that ramble are models that err.
 
-    Tokens are the provider's own count where it gives one, else the estimate of `output_tokens`. Ask the
-    provider for more than `limit` (this package asks for limit + 100), or the flag can never fire.
+    Tokens are the provider's own count where it gives one, less a reasoning model's thoughts where it tells them
+    apart, else the estimate of `output_tokens`. Ask the provider for more than `limit` (this package asks for
+    limit + 100), or the flag can never fire.
 
     Raises:
         ValueError: When `limit` is not a whole number of at least 1.
@@ -127,7 +149,7 @@ class TokenLimit(Rule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.limit, int) or isinstance(self.limit, bool) or self.limit < 1:
-            raise ValueError(f"a token limit is a whole number of at least 1, not {self.limit!r}")
+            raise ValueError(f"a token limit is a whole number of at least 1, not {excerpt(self.limit)}")
 
     def __call__(self, response: AIMessage) -> RedFlag | None:
         """Return a `token_limit` flag when the response is too long."""
@@ -188,11 +210,11 @@ class Matches(Rule):
 
     def __init__(self, pattern: str | re.Pattern[str]) -> None:
         if not isinstance(pattern, (str, re.Pattern)):
-            raise TypeError(f"a pattern is a text or a compiled regular expression, not {pattern!r}")
+            raise TypeError(f"a pattern is a text or a compiled regular expression, not {excerpt(pattern)}")
         try:
             self.pattern = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
         except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+            raise ValueError(f"{excerpt(pattern)} is not a regular expression: {error}") from error
 
     def __call__(self, response: AIMessage) -> RedFlag | None:
         """Return a `matches` flag when the pattern occurs in the text."""
@@ -205,7 +227,7 @@ class Matches(Rule):
 
 
 def output_tokens(response: AIMessage) -> int:
-    """Output tokens of a response: the provider's count, else an estimate.
+    """Return the tokens of what a response says: the provider's count less that of its reasoning, else an estimate.
 
     The estimate is a quarter of the text's UTF-8 bytes, rounded up: close for English, digits and code, and high
     for other scripts, where it errs towards flagging.
@@ -214,8 +236,19 @@ def output_tokens(response: AIMessage) -> int:
         >>> from langchain_core.messages import AIMessage
         >>> output_tokens(AIMessage("twelve chars"))
         3
+        >>> thought = {"input_tokens": 9, "output_tokens": 1400, "total_tokens": 1409}
+        >>> output_tokens(AIMessage("4", usage_metadata=thought | {"output_token_details": {"reasoning": 1398}}))
+        2
     """
-    usage = response.usage_metadata
-    if usage and (counted := usage.get("output_tokens")):
-        return counted
+    usage: Mapping[str, Any] = response.usage_metadata or {}
+    details = usage.get("output_token_details")
+    counted = _count(usage.get("output_tokens"))
+    reasoned = _count(details.get("reasoning")) if isinstance(details, Mapping) else 0
+    if visible := counted - (reasoned if reasoned <= counted else 0):  # some count their reasoning beside the output
+        return visible
     return -(-len(response.text.encode("utf-8", "surrogatepass")) // 4)
+
+
+def _count(value: object) -> int:
+    """A number of tokens; 0 for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

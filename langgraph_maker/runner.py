@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from os import PathLike
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ from typing_extensions import TypedDict, Unpack
 from langgraph_maker import auto, records
 from langgraph_maker.calibration import Calibration
 from langgraph_maker.events import Detail, Observer
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.expected import Expected
 from langgraph_maker.graph import create_maker
 from langgraph_maker.grouping import Grouped
@@ -32,7 +35,7 @@ from langgraph_maker.prices import Price
 from langgraph_maker.raising import Raised
 from langgraph_maker.red_flags import RuleLike
 from langgraph_maker.run import Progress, Run
-from langgraph_maker.task import Task
+from langgraph_maker.task import Task, check_task
 from langgraph_maker.watch import Before, Watch
 
 __all__ = ["Options", "asolve", "in_time", "solve"]
@@ -46,6 +49,7 @@ class Options(TypedDict, total=False):
     lanes: int
     steps_per_subtask: int
     red_flags: RuleLike | None
+    strict_parse: bool
     first_temperature: float | None
     temperature: float | None
     max_samples_per_step: int | None
@@ -236,6 +240,9 @@ async def _prepared(
     """What both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
     if not isinstance(target, (int, float)) or isinstance(target, bool) or not 0 < target < 1:
         raise ValueError(f"target, the wanted probability of zero errors, is above 0 and below 1, not {target!r}")
+    check_task(task)
+    _check_kept("store", store, BaseStore, "SqliteStore")
+    _check_kept("checkpointer", checkpointer, BaseCheckpointSaver, "SqliteSaver")
     store = store if store is not None else InMemoryStore()
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     if (together := options.pop("steps_per_subtask", 1)) != 1:
@@ -255,6 +262,23 @@ async def _prepared(
         checkpointer=checkpointer or False, store=store
     )
     return _Begun(run_id, store, maker, Watch(task, on_progress, monitor, answers), found)
+
+
+def _check_kept(name: str, value: object, kind: type, opens: str) -> None:
+    """Refuse what is no store or checkpointer, with how to open one."""
+    if value is None or isinstance(value, kind):
+        return
+    if isinstance(value, type) and issubclass(value, kind):
+        raise TypeError(f"{name} is the class {value.__name__}: give an object of it")
+    if isinstance(value, (str, PathLike)):
+        path = excerpt(str(value))
+        raise TypeError(
+            f"{name} is no path, but an open {kind.__name__}: with {opens}.from_conn_string({path}) as {name}:"
+            f" {name}.setup(); solve(…, {name}={name})"
+        )
+    if isinstance(value, (AbstractContextManager, AbstractAsyncContextManager)):
+        raise TypeError(f"{name} is what opens one: with … as {name}: solve(…, {name}={name})")
+    raise TypeError(f"{name} is a {kind.__name__} of LangGraph, not {excerpt(value)}")
 
 
 def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from langchain_core.messages import AIMessage
 
-from langgraph_maker.models import Model
+from langgraph_maker.models import Model, check_model
 from langgraph_maker.sampling import as_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
@@ -22,6 +22,8 @@ def sampler_of(models: Sequence[Model], *, task: Task | None = None, max_tokens:
         ValueError: For a string that names no model, or a model without its key.
         TypeError: For an object that is no model.
     """
+    for model in models:
+        check_model(model)
     samplers = [as_sampler(model, task=task, max_tokens=max_tokens) for model in models]
     return samplers[0] if len(samplers) == 1 else _Several(samplers)
 

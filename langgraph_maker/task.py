@@ -10,9 +10,22 @@ from langchain_core.messages import BaseMessage
 from typing_extensions import TypedDict
 
 from langgraph_maker.ballot import canonical
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.red_flags import RedFlag
 
-__all__ = ["JSON", "Checkable", "Cuttable", "Segment", "Splittable", "State", "Task", "Typed", "Varied", "Vote"]
+__all__ = [
+    "JSON",
+    "Checkable",
+    "Cuttable",
+    "Segment",
+    "Splittable",
+    "State",
+    "Task",
+    "Typed",
+    "Varied",
+    "Vote",
+    "check_task",
+]
 
 JSON: TypeAlias = Any
 """A JSON value: dicts with string keys, lists, strings, finite numbers, booleans, None. Integers have 64 bits."""
@@ -80,8 +93,8 @@ class Task(ABC):
     def parse(self, text: str) -> Vote:
         """ψ: the action and next state in a response; raises `RedFlag` when they are not there.
 
-        A `ValueError` (so also a JSON or validation error) counts as a red flag "malformed". Any other exception
-        is taken for a bug and ends the run.
+        Any other exception that a response makes it raise counts as a red flag "malformed". One that all responses
+        make it raise ends the run as unresolved after few samples, and is told.
         """
 
     @abstractmethod
@@ -99,6 +112,24 @@ class Task(ABC):
     def validate(self, state: State, vote: Vote) -> RedFlag | None:  # noqa: ARG002 - a hook
         """Raise or return a `RedFlag` when `vote` cannot be an answer to `state`. The default accepts all."""
         return None
+
+
+def check_task(task: object) -> None:
+    """Refuse what is no task.
+
+    Raises:
+        TypeError: With what to give instead.
+    """
+    if isinstance(task, Task):
+        return
+    if isinstance(task, type) and issubclass(task, Task):
+        raise TypeError(f"task is the class {task.__name__}: give a task of it, such as {task.__name__}(…)")
+    named = (
+        "; names are for the command line: import one from langgraph_maker.tasks, such as TowersOfHanoi(10)"
+        if isinstance(task, str)
+        else ""
+    )
+    raise TypeError(f"task is a Task, such as one of langgraph_maker.tasks, not {excerpt(task)}{named}")
 
 
 @runtime_checkable

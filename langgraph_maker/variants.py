@@ -32,6 +32,8 @@ from collections.abc import Sequence
 from math import lcm, perm
 from typing import TypeVar
 
+from langgraph_maker.excerpts import excerpt
+
 __all__ = ["examples", "pick"]
 
 T = TypeVar("T")
@@ -71,7 +73,7 @@ def examples(pool: Sequence[T], count: int, variant: int) -> list[T]:
         ['bcda', 'cdab', 'acdb', 'bdac']
     """
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(pool):
-        raise ValueError(f"count is a whole number from 1 to {len(pool)}, the examples there are, not {count!r}")
+        raise ValueError(f"count is a whole number from 1 to {len(pool)}, the examples there are, not {excerpt(count)}")
     _check(variant, perm(len(pool), count))
     # each begins where the one before ended, and one further on once they come round to where they began
     start = variant * count
@@ -86,4 +88,4 @@ def examples(pool: Sequence[T], count: int, variant: int) -> list[T]:
 
 def _check(variant: int, variants: int) -> None:
     if isinstance(variant, bool) or not isinstance(variant, int) or not 0 <= variant < variants:
-        raise ValueError(f"variant is a whole number from 0 to {variants - 1}, not {variant!r}")
+        raise ValueError(f"variant is a whole number from 0 to {variants - 1}, not {excerpt(variant)}")

@@ -25,7 +25,7 @@ from langgraph_maker.nodes.closing import closing
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, reader
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import reopened
-from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.prompt import Prompt, each_prompt
 from langgraph_maker.nodes.state import (
     VotingInput,
     VotingOutput,
@@ -49,6 +49,7 @@ def create_voting_graph(
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    strict_parse: bool = False,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
@@ -70,12 +71,15 @@ def create_voting_graph(
 
     Args:
         model: What to ask, see `models.Model`.
-        prompt: φ, from a subtask's state to messages or to the text of one; several are variants of one question.
+        prompt: φ, from a subtask's state to messages or to the text of one, or a template that is filled in with
+            it; several are variants of one question.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
         key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From a state and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard, see `red_flags`.
+        strict_parse: Whether an exception of `parse`, `validate`, `key` or a red flag on a response surfaces; a
+            `ValueError` is a red flag all the same.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
@@ -103,7 +107,7 @@ def create_voting_graph(
         (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
     """
     check_keywords(create_voting_graph, _unknown)
-    prompts = [prompt] if callable(prompt) else [*(prompt or ())]
+    prompts = each_prompt(prompt)
     rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
@@ -124,7 +128,13 @@ def create_voting_graph(
         guard=closing(
             pool,
             guard_node(
-                parse=parse, key=key, validate=validate, red_flags=red_flags, price=price, compares=not rungs.varied
+                parse=parse,
+                key=key,
+                validate=validate,
+                red_flags=red_flags,
+                price=price,
+                compares=not rungs.varied,
+                strict_parse=strict_parse,
             ),
         ),
         tally=closing(

@@ -22,7 +22,7 @@ from langgraph_maker.hosts import NO_LIMIT, areopen, reopen, saves_at_exit
 from langgraph_maker.intents import Check, OneOfTools, checks_of, intent_of, json_check
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import model_name
-from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.red_flags import AnyOf, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
 from langgraph_maker.state import Decision, Request, Sampler

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any, Literal, Never, cast
+from dataclasses import replace
+from typing import Any, Literal, Never, TypeAlias, cast
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
-from pydantic import BaseModel
 
 from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.hosts import (
     NO_LIMIT,
+    aread_from,
     areopen,
+    awrite_to,
     check_callable,
     check_on_unresolved,
     read_from,
@@ -26,19 +24,23 @@ from langgraph_maker.hosts import (
     write_to,
 )
 from langgraph_maker.keywords import check_keywords
-from langgraph_maker.ladder import Audit, LadderLike
+from langgraph_maker.ladder import Audit, LadderLike, Tier
 from langgraph_maker.margins import in_words
-from langgraph_maker.models import Model, chat_model, each_chat_model
+from langgraph_maker.models import Model
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.sample import Prompt
+from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.nodes.state import VotingInput
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RedFlag, RuleLike
-from langgraph_maker.state import Decision
+from langgraph_maker.schema import Schema, SchemaLike
+from langgraph_maker.state import Decision, VoteCount
 from langgraph_maker.voting_graph import create_voting_graph, default_durability, vote_again
 
-__all__ = ["create_voting_node", "one_answer", "structured"]
+__all__ = ["create_voting_node"]
+
+
+Validate: TypeAlias = Callable[[Any, Any], RedFlag | None]
 
 
 def create_voting_node(
@@ -48,11 +50,12 @@ def create_voting_node(
     prompt: Prompt | Sequence[Prompt],
     write: Callable[[Any, Decision], Any],
     parse: Parse | None = None,
-    schema: type[BaseModel] | None = None,
+    schema: SchemaLike | None = None,
     key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    strict_parse: bool = False,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
@@ -81,16 +84,21 @@ def create_voting_node(
     Args:
         model: What to ask, see `models.Model`.
         read: From the host's state to the JSON value that `prompt` is written from.
-        prompt: φ, from that value to messages or to the text of one; several are variants of one question.
-        write: From the host's state and the `Decision` to the host's update.
+        prompt: φ, from that value to messages or to the text of one, or a template that is filled in with
+            it; several are variants of one question.
+        write: From the host's state and the `Decision` to the host's update. `read`, `prompt` and `write` may be async.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none. One whose argument is
             annotated `AIMessage` gets the whole message. This or `schema`.
-        schema: A pydantic model that answers must fit; votes are its JSON. Models that can call tools are made to,
-            from others the response's text must be that JSON.
+        schema: What answers must fit: a pydantic model, a TypedDict, a dataclass, or a JSON schema. Votes are the JSON
+            that the object can be made of again (`schema.model_validate(decision["vote"])`), equal for equal objects;
+            a secret is in it for `write` and `validate` only, and by a salted hash elsewhere. Models that can call
+            tools are made to, from others the response's text must be that JSON.
         key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
         validate: From the value read and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard.
+        strict_parse: Whether an exception of `parse`, `validate`, `key` or a red flag on a response surfaces; a
+            `ValueError` is a red flag all the same.
         first_temperature: Of the first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples before the vote is unresolved; default 10 k², and at least 100.
@@ -109,8 +117,8 @@ def create_voting_node(
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
             `read` asks for a key that the host's state does not have, or the runtime context has a bad setting.
-        TypeError: For a `schema` that is no pydantic model, or a model or function that is none; while running, when
-            `write` returns no update.
+        TypeError: For a `schema` that is none, or a model or function that is none; while running, when `write` returns
+            no update.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 
@@ -128,13 +136,18 @@ def create_voting_node(
     """
     check_keywords(create_voting_node, _unknown)
     if (parse is None) == (schema is None):
-        raise ValueError("give either parse, which reads a response's text, or schema, a pydantic model, and not both")
+        raise ValueError(
+            "give either parse, which reads a response's text (parse=str takes it as it is), or schema, such as a"
+            " pydantic model, and not both"
+        )
     check_on_unresolved(on_unresolved)
-    check_callable("read", read)
-    check_callable("write", write)
-    if schema is not None:
-        model, parse = structured(model, schema), _reader(schema)
-        red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), one_answer(schema))
+    check_callable("read", read, "state")
+    check_callable("write", write, "state", "decision")
+    form = None if schema is None else Schema(schema)
+    if form is not None:
+        model, parse, ladder = form.asked_of(model), form.read, _tiers_asked(ladder, form)
+        red_flags = AnyOf(*(() if red_flags is None else (red_flags,)), form.flag)
+        validate = _knowing(form, validate)
     graph = create_voting_graph(
         model,
         prompt=prompt,
@@ -143,6 +156,7 @@ def create_voting_node(
         validate=validate,
         k=k,
         red_flags=red_flags,
+        strict_parse=strict_parse,
         first_temperature=first_temperature,
         temperature=temperature,
         max_samples_per_step=max_samples_per_step,
@@ -157,17 +171,17 @@ def create_voting_node(
         price=price,
     ).compile(name="vote")
 
-    def subtasks(state: Any) -> VotingInput:
-        return {"subtasks": [{"id": "vote", "state": read_from(state, read)}]}
+    def subtasks(found: Any) -> VotingInput:
+        return {"subtasks": [{"id": "vote", "state": found}]}
 
-    def finish(state: Any, output: dict[str, Any], config: RunnableConfig) -> Any:
+    def decided(output: dict[str, Any]) -> Decision:
         decision: Decision = output["decisions"][0]
         if decision["status"] == "unresolved" and on_unresolved == "raise":
             counts = [count["count"] for count in decision["counts"]]
             raise UnresolvedError(
                 decision, in_words(decision["samples"], decision["flags"], decision["last_flag"], counts)
             )
-        return write_to(state, write, decision, config)
+        return decision if form is None or not form.has_secrets else _restored(form, decision)
 
     def inside(config: RunnableConfig) -> RunnableConfig:
         if saves_at_exit(config):
@@ -176,53 +190,40 @@ def create_voting_node(
 
     def vote(state: Any, config: RunnableConfig) -> Any:
         reopen(graph, inside(config), vote_again)
-        return finish(state, graph.invoke(subtasks(state), inside(config)), config)
+        decision = decided(graph.invoke(subtasks(read_from(state, read)), inside(config)))
+        return write_to(state, write, decision, config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
         await areopen(graph, inside(config), vote_again)
-        return finish(state, await graph.ainvoke(subtasks(state), inside(config)), config)
+        decision = decided(await graph.ainvoke(subtasks(await aread_from(state, read)), inside(config)))
+        return await awrite_to(state, write, decision, config)
 
     return Node("vote", vote, avote, shows=[graph])
 
 
-def structured(model: Model, schema: type[BaseModel]) -> Model:
-    """Draws answers in the form of `schema`, as tool calls where the model has them."""
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        raise TypeError(f"schema is a pydantic model class, not {schema!r}")
-    if isinstance(model, str):
-        model = chat_model(model)
-    if not isinstance(model, Runnable):
-        return model
-
-    def with_tool(one: BaseChatModel) -> Runnable[Any, Any]:
-        with suppress(NotImplementedError):  # a model without tools has to be prompted for the JSON
-            return one.bind_tools([schema], tool_choice="any")
-        return one
-
-    return each_chat_model(model, with_tool) | RunnableLambda(_as_text)
+def _restored(form: Schema, decision: Decision) -> Decision:
+    """The decision with the secrets themselves."""
+    form.check_restored(vote := form.restored(decision["vote"]))
+    counts: list[VoteCount] = [{**one, "vote": form.restored(one["vote"])} for one in decision["counts"]]
+    return {**decision, "vote": vote, "counts": counts}
 
 
-def _as_text(response: Any) -> Any:
-    """The arguments of the tool call stand in for the text."""
-    if not isinstance(response, AIMessage) or not response.tool_calls:
-        return response
-    return response.model_copy(update={"content": json.dumps(response.tool_calls[0]["args"])})
+def _knowing(form: Schema, validate: Validate | None) -> Validate | None:
+    """What sees the secrets of a vote."""
+    if validate is None or not form.has_secrets:
+        return validate
+    return lambda state, vote: validate(state, form.restored(vote))
 
 
-def one_answer(schema: type[BaseModel]) -> RuleLike:
-    """Flags an answer that is several, or for another tool, or one that the model's own client could not read."""
+def _tiers_asked(ladder: LadderLike, schema: Schema) -> LadderLike:
+    """The ladder whose models are asked for the same form."""
+    if ladder is None or isinstance(ladder, str):
+        return ladder
 
-    def rule(response: AIMessage) -> RedFlag | None:
-        called = [call["name"] for call in [*response.tool_calls, *response.invalid_tool_calls]]
-        if response.invalid_tool_calls or called not in ([], [schema.__name__]):
-            return RedFlag("tool_calls", f"{called}, where one valid call of {schema.__name__} was asked for")
-        return None
+    def asked(tier: Any) -> Any:
+        if not isinstance(tier, Tier) or tier.model is None:
+            return tier
+        many = isinstance(tier.model, Sequence) and not isinstance(tier.model, str)
+        return replace(tier, model=[*map(schema.asked_of, tier.model)] if many else schema.asked_of(tier.model))  # type: ignore[arg-type]
 
-    return rule
-
-
-def _reader(schema: type[BaseModel]) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        return schema.model_validate_json(text).model_dump(mode="json")
-
-    return parse
+    return [asked(tier) for tier in ladder]

@@ -8,6 +8,7 @@ from typing import Any, Literal, NotRequired, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.climbing import START, restarted
 from langgraph_maker.state import BallotState, Flag, Verdict, VoteCount
 
@@ -126,7 +127,7 @@ def _no_candidate(pick: object, candidates: int) -> str:
     if isinstance(pick, int) and not isinstance(pick, bool) and 0 <= pick < candidates:
         return ""
     there = f"0 to {candidates - 1}" if candidates else "none: give an answer instead"
-    return f"there is no candidate {pick!r}: there is {there}"
+    return f"there is no candidate {excerpt(pick)}: there is {there}"
 
 
 def _read_form(answer: Any) -> Form | str:
@@ -149,7 +150,7 @@ def _read_form(answer: Any) -> Form | str:
 def _no_form(answer: Any) -> str:
     return (
         'an answer is one of {"pick": …}, {"answer": …}, {"retry": true} and {"abort": true}, not '
-        f"{repr(answer)[:200]}"
+        f"{excerpt(answer)}"
     )
 
 

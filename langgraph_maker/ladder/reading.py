@@ -8,6 +8,7 @@ from math import isfinite, lcm
 from operator import index
 from typing import Any, Literal
 
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.climbing import Ladder, Rung
 from langgraph_maker.ladder.splitting import Splitting
 from langgraph_maker.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier, Variants
@@ -88,7 +89,7 @@ _ERROR = 0.001
 def _spread(tiers: list[Tier | Split | AskHuman], decorrelate: str, prompts: int) -> None:
     """Let the first tier take all prompts in turns, unless it says which."""
     if decorrelate != "variants":
-        raise ValueError(f'decorrelate is "variants" or None, not {decorrelate!r}')
+        raise ValueError(f'decorrelate is "variants" or None, not {excerpt(decorrelate)}')
     if prompts < 2:  # noqa: PLR2004 - two ways to ask
         raise ValueError(f"{_NO_VARIANTS}, so decorrelate has nothing to spread votes over")
     if isinstance(tiers[0], Tier) and tiers[0].variants is None:
@@ -104,13 +105,13 @@ def _tiers(ladder: LadderLike, prompts: int, k: int | None) -> list[Tier | Split
         return [*_default(prompts, k), *([AskHuman()] if ladder == "human" else [])]
     if isinstance(ladder, str) or not isinstance(ladder, Sequence):
         raise TypeError(
-            f'a ladder is a list of Tier(...), Split() and AskHuman(), "default" or "human", not {ladder!r}'
+            f'a ladder is a list of Tier(...), Split() and AskHuman(), "default" or "human", not {excerpt(ladder)}'
         )
     if not ladder:
         raise ValueError('the ladder is empty: give it a Tier, or take "default"')
     for tier in ladder:
         if not isinstance(tier, (Tier, Split, AskHuman)):
-            raise TypeError(f"a ladder holds Tier(...), Split() and AskHuman(), not {tier!r}")
+            raise TypeError(f"a ladder holds Tier(...), Split() and AskHuman(), not {excerpt(tier)}")
     return [*ladder] if isinstance(ladder[0], Tier) else [Tier(), *ladder]
 
 
@@ -121,16 +122,16 @@ def _default(prompts: int, k: int | None) -> list[Tier]:
 
 def _rung(tier: Tier, name: str, models: list[Model], k: int | None, prompts: int) -> Rung:
     if tier.k is not None and (not _whole(tier.k) or tier.k < (k or 1)):
-        raise ValueError(f"{name} has k={tier.k!r}: it is a whole number of at least the run's k ({k or 1})")
+        raise ValueError(f"{name} has k={excerpt(tier.k)}: it is a whole number of at least the run's k ({k or 1})")
     if tier.samples is not None:
         check_budget(tier.samples, tier.k or k or 1)
     heat = tier.temperature
     if heat is not None and (isinstance(heat, bool) or not isinstance(heat, (int, float)) or not heat >= 0):
-        raise ValueError(f"{name} has temperature={heat!r}: it is a number of at least 0, or None for the run's")
+        raise ValueError(f"{name} has temperature={excerpt(heat)}: it is a number of at least 0, or None for the run's")
     if heat is not None and not isfinite(heat):
-        raise ValueError(f"{name} has temperature={heat!r}: it is a finite number")
+        raise ValueError(f"{name} has temperature={excerpt(heat)}: it is a finite number")
     if tier.carry not in {True, False}:
-        raise ValueError(f"{name} has carry={tier.carry!r}: it is True or False")
+        raise ValueError(f"{name} has carry={excerpt(tier.carry)}: it is True or False")
     return Rung(_turns(tier, name, models, prompts), heat, tier.k or 1, tier.samples, tier.carry)
 
 
@@ -163,11 +164,11 @@ def _variants(variants: Variants, name: str, prompts: int) -> list[int]:
     if variants == "all":
         return list(range(prompts))
     if isinstance(variants, (str, bytes)) or not isinstance(variants, Sequence) or not variants:
-        raise ValueError(f'{name} has variants={variants!r}: it is "all", or a list of variants by number')
+        raise ValueError(f'{name} has variants={excerpt(variants)}: it is "all", or a list of variants by number')
     for variant in variants:
         if not _whole(variant) or not 0 <= int(variant) < prompts:
             there = f"0 to {prompts - 1}" if prompts > 1 else f"0 alone; {_NO_VARIANTS}"
-            raise ValueError(f"{name} asks for variant {variant!r}: there is {there}")
+            raise ValueError(f"{name} asks for variant {excerpt(variant)}: there is {there}")
     if len({*variants}) < len(variants):
         raise ValueError(f"{name} names a variant twice: {list(variants)}")
     return [int(variant) for variant in variants]
@@ -179,9 +180,9 @@ _NO_VARIANTS = "the task has one prompt (no `variants` and prompt(state, variant
 def _audit(audit: Audit, first: Rung, models: list[Model], prompts: int) -> Rung:
     share = audit.share
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
-        raise ValueError(f"the share of audited steps is a number above 0 and up to 1, not {share!r}")
+        raise ValueError(f"the share of audited steps is a number above 0 and up to 1, not {excerpt(share)}")
     if not _whole(audit.k) or audit.k < 1:
-        raise ValueError(f"the k of an audit is a whole number of at least 1, not {audit.k!r}")
+        raise ValueError(f"the k of an audit is a whole number of at least 1, not {excerpt(audit.k)}")
     used = {variant for variant, _ in first.turns}
     if audit.variants is None and audit.model is None:
         others = [variant for variant in range(prompts) if variant not in used]

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from langchain_core.messages import BaseMessage
 
+from langgraph_maker import excerpts
 from langgraph_maker.ballot import Ballot, Relation, canonical, key_of, plain
+from langgraph_maker.excerpts import excerpt, shortened
 from langgraph_maker.records import mark
 from langgraph_maker.red_flags import RedFlag
 from langgraph_maker.state import BallotState, Finer, Held, Joined
@@ -83,7 +85,7 @@ class Splitting:
         except Exception as error:
             raise FinerError(f"its prompt cannot be made: {in_words(error)}") from error
         if not isinstance(asked, Sequence):
-            raise FinerError(f"its prompt is no list of messages: {asked!r:.200}")
+            raise FinerError(f"its prompt is no list of messages: {excerpt(asked)}")
         return asked
 
     def begin(self, ballot: BallotState) -> Finer | str:
@@ -141,7 +143,7 @@ class Splitting:
             vote = self.task.join(state, plain(winners))
             if not isinstance(vote, dict) or not vote.keys() >= Vote.__annotations__.keys():
                 return (
-                    f"the finer steps make no answer: join(state, votes) gave no action and next state: {vote!r:.200}"
+                    f"the finer steps make no answer: join(state, votes) gave no action and next state: {excerpt(vote)}"
                 )
             if (flag := self.task.validate(state, vote)) is not None:
                 return f"the finer steps make no answer: {flag}"
@@ -166,14 +168,14 @@ def check_chain(chain: Any) -> None:
         TypeError: With what it should be.
     """
     if not isinstance(chain, Task):
-        raise TypeError(f"what it returned is no Task: {chain!r:.200}")
+        raise TypeError(f"what it returned is no Task: {excerpt(chain)}")
     if isinstance(chain.vote_key, Relation):
         raise TypeError(f"vote_key of {chain.name} is a function; a tolerance is not")
     steps: Any = chain.steps
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
-        raise TypeError(f"steps of {chain.name} is a whole number of at least 1, or None, not {steps!r}")
+        raise TypeError(f"steps of {chain.name} is a whole number of at least 1, or None, not {excerpt(steps)}")
 
 
 def in_words(error: Exception) -> str:
     """What went wrong in a finer chain."""
-    return (str(error) if isinstance(error, RedFlag) else f"{type(error).__name__}: {error}")[:300]
+    return shortened(str(error)) if isinstance(error, RedFlag) else excerpts.in_words(error)

@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import interrupt
 
 from langgraph_maker import notes
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.questions import Question, asked_about
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.plans import Plan
@@ -69,4 +70,4 @@ def check_answers(answers: Mapping[str, Any], ballots: Sequence[BallotState]) ->
     asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
     if wrong := [name for name in answers if name not in asking]:
         there = f"open are {', '.join(asking)}" if asking else "no question is open"
-        raise ValueError(f"there is no open question {wrong[0]!r} to answer: {there}")
+        raise ValueError(f"there is no open question {excerpt(wrong[0])} to answer: {there}")

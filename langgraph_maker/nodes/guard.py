@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
-from typing import Any
+from traceback import format_tb
+from typing import Any, Final
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker import prices
-from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
-from langgraph_maker.errors import NotJSONError
+from langgraph_maker.ballot import Key, Relation, called_key, canonical, check_key, key_function, key_text, plain
+from langgraph_maker.callables import check_function
+from langgraph_maker.errors import MakerError, NotJSONError, NotTextError
+from langgraph_maker.excerpts import excerpt, in_words, shortened
+from langgraph_maker.json_form import json_form
+from langgraph_maker.ladder import splitting as finer_chains
 from langgraph_maker.ladder.climbing import Ladder
-from langgraph_maker.ladder.splitting import Splitting, in_words
+from langgraph_maker.ladder.splitting import Splitting
+from langgraph_maker.nodes.hopeless import FEW, flagged_alike
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.prices import Price
-from langgraph_maker.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated
-from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
+from langgraph_maker.purity import pure
+from langgraph_maker.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated, check_rule
+from langgraph_maker.state import BallotState, Flag, Usage, Verdict, total_usage
 from langgraph_maker.task import Task
 
 __all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "reader", "validating"]
+
+logger = logging.getLogger(__name__)
 
 Parse = Callable[[Any], Any]
 """ψ: from a response's text, or from the whole `AIMessage`, to a vote."""
@@ -47,14 +58,15 @@ def guard_node(
     compares: bool = True,
     splitting: Splitting | None = None,
     finer_red_flags: RuleLike | None = None,
+    strict_parse: bool = False,
 ) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
-    A `RedFlag` that `parse`, `validate` or a rule raises or returns, or that `key` raises, is data. So is a
-    `ValueError` of `parse` or `validate` (JSON and validation errors among them) and a text nested too deeply for them:
-    reason "malformed", and a vote that cannot be kept (see `ballot.plain`), such as one with an integer beyond 64 bits.
-    Any other exception is a bug there and surfaces, any but a `RedFlag` of `key` and a vote of a type that is not JSON
-    among them.
+    A `RedFlag` that `parse`, `validate` or a rule raises or returns, or that `key` raises, is data. So is any other
+    exception that one of them raises on a response: reason "malformed", and a vote that cannot be kept (see
+    `ballot.plain`), such as one with an integer beyond 64 bits. Where the first samples of a ballot are all flagged so,
+    the last exception is told once, with its place. What they return by mistake surfaces: a vote of a type that is not
+    JSON, see `json_form`, or what is no flag.
 
     Args:
         parse: ψ, from a response's text to a vote, any JSON value. One whose argument is annotated `AIMessage` gets
@@ -67,15 +79,29 @@ def guard_node(
             they are asked by the same prompt.
         splitting: Knows the tasks of finer chains, which their steps' responses are judged by.
         finer_red_flags: The rules for these, where they are others than `red_flags`.
+        strict_parse: Whether exceptions other than `RedFlag`, `ValueError` and `RecursionError` surface.
 
     Raises:
-        TypeError: For a `parse` or `key` that is none.
+        TypeError: For a `parse`, `validate`, `key` or rule that is none.
     """
-    if not callable(parse):
-        raise TypeError(f"parse is a function from a response's text, or from the message, to a vote, not {parse!r}")
+    check_function("parse", parse, "from a response's text, or from the message, to a vote")
+    if validate is not None:
+        check_function("validate", validate, "from a state and a vote to a RedFlag or None")
     check_key(key)
-    rules = red_flags if red_flags is not None else AnyOf()
-    role = _Guard(parse, _takes_message(parse), key, validate, rules, price, compares, splitting, finer_red_flags)
+    if red_flags is not None:
+        check_rule(red_flags)
+    role = _Guard(
+        parse=parse,
+        whole=_takes_message(parse),
+        key=key if key is canonical or isinstance(key, Relation) else pure("key", key),
+        validate=validate and pure("validate", validate),
+        rules=red_flags if red_flags is not None else AnyOf(),
+        price=price,
+        compares=compares,
+        splitting=splitting,
+        finer=finer_red_flags,
+        strict=strict_parse,
+    )
     return Node("guard", role.guard)
 
 
@@ -92,7 +118,7 @@ def reader(
     An answer that is no text is worded by `render` first. Whatever fails is a flag here, so that it is asked again.
     """
     rules = red_flags if red_flags is not None else AnyOf()
-    guard = _Guard(parse, _takes_message(parse), key, validate, rules, None, compares=False)
+    guard = _Guard(parse=parse, whole=_takes_message(parse), key=key, validate=validate, rules=rules)
 
     def read(answer: Any, state: Any) -> Verdict:
         try:
@@ -102,19 +128,21 @@ def reader(
                 return _flagged(flag)
             return guard.read(message if guard.whole else text, state, key_function(key, {}))
         except Exception as error:  # noqa: BLE001 - a task is not written for what a human may say
-            return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
+            return _flagged(RedFlag("malformed", in_words(error)))
 
     return read
 
 
 def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
     """What `task.validate` says of a vote; one that the task cannot be moved on by is flagged before it is counted."""
+    judge, advance = pure("validate", task.validate), pure("advance", task.advance)
 
     def validate(state: Any, vote: Any) -> RedFlag | None:
-        if (flag := task.validate(state, vote)) is None:
+        flag: RedFlag | None = judge(state, vote)
+        if flag is None:
             try:
-                task.advance(state, vote)
-            except (RedFlag, ValueError):
+                advance(state, vote)
+            except (RedFlag, ValueError, MakerError):
                 raise
             except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
                 return None
@@ -123,17 +151,28 @@ def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
     return validate
 
 
-@dataclass(frozen=True)
+@dataclass
+class _Told:
+    """The last exception that a function of the user's raised on a response, and what was told once."""
+
+    last: Exception | None = None
+    once: bool = False
+    confused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Guard:
     parse: Parse
     whole: bool
     key: Key
     validate: Callable[[Any, Any], RedFlag | None] | None
     rules: RuleLike
-    price: Price | None
-    compares: bool
+    price: Price | None = None
+    compares: bool = False
     splitting: Splitting | None = None
     finer: RuleLike | None = None
+    strict: bool = False
+    told: _Told = field(default_factory=_Told)
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         return {
@@ -163,7 +202,7 @@ class _Guard:
                 "verdicts": [{} for _ in ballot["responses"]],
                 "responses": [],
                 "status": "unresolved",
-                "climb": Ladder.place(ballot, f"its answers cannot be judged: {in_words(error)}"),
+                "climb": Ladder.place(ballot, f"its answers cannot be judged: {finer_chains.in_words(error)}"),
             }
 
     def judge(self, ballot: BallotState) -> BallotState:
@@ -188,6 +227,10 @@ class _Guard:
             if text not in seen:
                 seen[text] = self.read(text, state, key)
             verdicts.append(seen[text])
+        if not (self.key is canonical or self.told.confused):
+            self.compare(ballot, verdicts)
+        if self.told.last is not None:
+            self.tell(ballot, verdicts)
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
         if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
@@ -210,7 +253,7 @@ class _Guard:
 
     def flag(self, response: AIMessage, text: str) -> RedFlag | None:
         try:
-            flag = _checked(self.rules(response))
+            flag = _checked(self.ask("red_flags", self.rules, response))
         except RedFlag as raised:
             flag = raised
         if flag is None and not text.strip() and not (self.whole and response.tool_calls):
@@ -219,20 +262,54 @@ class _Guard:
 
     def read(self, answer: Any, state: Any, key: Callable[[Any], str]) -> Verdict:
         try:
-            vote = self.parse(answer)
-            if flag := vote if isinstance(vote, RedFlag) else self.validate and _checked(self.validate(state, vote)):
-                return _flagged(flag)
-            kept = plain(vote)
+            vote = self.ask("parse", self.parse, answer)
+            if isinstance(vote, RedFlag):
+                return _flagged(vote)
+            kept = _kept(vote)
+            if self.validate is not None:
+                given = kept if isinstance(vote, _AS_KEPT) else vote
+                if flag := _checked(self.ask("validate", self.validate, state, given)):
+                    return _flagged(flag)
+            return {"vote": kept, "key": key_text(self.ask("key", called_key, kept, key), kept)}
         except RedFlag as flag:
             return _flagged(flag)
-        except NotJSONError as error:
-            raise TypeError(f"parse returned what is no vote: {error}") from error
-        except (ValueError, RecursionError) as error:
-            return _flagged(RedFlag("malformed", f"{type(error).__name__}: {error}"))
+
+    def ask(self, name: str, function: Callable[..., Any], *given: Any) -> Any:
+        """What a function of the user's makes of a response; what it raises flags that, unless it is to surface."""
         try:
-            return {"vote": kept, "key": key_of(kept, key)}
-        except RedFlag as flag:
-            return _flagged(flag)
+            return function(*given)
+        except (RedFlag, MakerError, NotTextError):
+            raise
+        except Exception as error:
+            if self.strict and not isinstance(error, (ValueError, RecursionError)):
+                raise
+            if not self.told.once:
+                self.told.last = error
+            said = in_words(error)
+            raise RedFlag("malformed", said if name == "parse" else f"{name}: {said}") from error
+
+    def compare(self, ballot: BallotState, verdicts: Sequence[Verdict]) -> None:
+        """Say once that votes with one key differ in the state that they hand on: the first one's will be taken."""
+        first = {**ballot["votes"]}
+        for one in verdicts:
+            if "key" not in one or (before := first.setdefault(one["key"], one["vote"])) is one["vote"]:
+                continue
+            if _next_state(before) != _next_state(one["vote"]) and not self.told.confused:
+                self.told.confused = True
+                logger.warning(
+                    "step %s: votes with one key hand on different states, %s and %s, of which the first cast is taken: let"
+                    " vote_key tell them apart, or validate flag what is wrong",
+                    *(ballot["id"], excerpt(before, 120), excerpt(one["vote"], 120)),
+                )
+
+    def tell(self, ballot: BallotState, verdicts: Sequence[Verdict]) -> None:
+        """Say once what made the first samples of a ballot malformed, if all of them were."""
+        flags = Counter(ballot["flags"])
+        flags.update(one.get("flag", _NO_FLAG)["reason"] for one in [*verdicts, *(one for _, one in ballot["waiting"])])
+        if (error := self.told.last) is not None and flagged_alike(ballot, flags) >= FEW:
+            self.told.last, self.told.once = None, True
+            place = "".join(format_tb(error.__traceback__)[-_PLACES:])
+            logger.warning("all of the first samples of a step are flagged as malformed:\n%s%s", place, in_words(error))
 
 
 def _late(ballot: BallotState) -> set[int]:
@@ -266,11 +343,39 @@ def _takes_message(parse: Parse) -> bool:
 _TOOL_CALL = "a tool call and no text: annotate the argument of parse as AIMessage to vote on the call"
 
 
+def _next_state(vote: Any) -> str:
+    return canonical(vote["next_state"]) if isinstance(vote, dict) and "next_state" in vote else ""
+
+
 def _checked(flag: object) -> RedFlag | None:
     if flag is None or isinstance(flag, RedFlag):
         return flag
-    raise TypeError(f"a rule or validate returned {flag!r}: what it returns is a RedFlag or None")
+    raise TypeError(f"a rule or validate returned {excerpt(flag)}: what it returns is a RedFlag or None")
 
 
 def _flagged(flag: RedFlag) -> Verdict:
-    return {"flag": {"reason": flag.reason, "detail": flag.detail[:200]}}
+    return {"flag": {"reason": shortened(flag.reason, 80), "detail": shortened(flag.detail)}}
+
+
+def _kept(vote: Any) -> Any:
+    """The vote as it is kept.
+
+    Raises:
+        TypeError: For one that JSON has no form for.
+        RedFlag: For one that cannot be kept.
+    """
+    try:
+        try:
+            return plain(vote)
+        except NotJSONError:
+            return plain(json_form(vote))
+    except NotJSONError as error:
+        raise TypeError(f"parse returned what is no vote: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise RedFlag("malformed", in_words(error)) from error
+
+
+_AS_KEPT: Final = (dict, list, tuple, set, frozenset, str, int, float, type(None))
+"""What `validate` sees as it is kept; an object of a class it sees as that."""
+_NO_FLAG: Final[Flag] = {"reason": "", "detail": ""}
+_PLACES: Final = 6

@@ -10,6 +10,7 @@ from uuid import uuid4
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker import records
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.state import Usage, total_usage
 
 __all__ = ["overspent", "run_id_of", "whole"]
@@ -51,5 +52,5 @@ def whole(name: str, value: object, least: int = 1) -> int:
     except TypeError:
         number = least - 1
     if number < least or isinstance(value, bool):
-        raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+        raise ValueError(f"{name} is a whole number of at least {least}, not {excerpt(value)}")
     return number

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from asyncio import gather
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from inspect import isawaitable
 from typing import Any, Literal
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.climbing import PLAIN, Ladder
 from langgraph_maker.ladder.splitting import FinerError
 from langgraph_maker.loops import run_at_once, run_sync
 from langgraph_maker.margins import Margin, asked, check_least, margins
 from langgraph_maker.nodes.ask import check_can_ask
 from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.prompt import Prompt, as_messages, ask, each_prompt
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.tally import Terms, deficit, reopened_below, terms, unanswered
 from langgraph_maker.pool import Arrival, Pool, misuse
+from langgraph_maker.purity import pure
 from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
-__all__ = ["Prompt", "check_temperatures", "new_ballot", "sample_node"]
-
-Prompt = Callable[[Any], Sequence[BaseMessage] | str]
-"""φ: all that a microagent sees of a state."""
+__all__ = ["check_temperatures", "new_ballot", "sample_node"]
 
 
 def sample_node(
@@ -75,17 +77,14 @@ def sample_node(
         TypeError: For a `prompt` that is none.
         SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
-    prompts = [prompt] if callable(prompt) else [*(prompt or ())]
-    if not prompts or not all(map(callable, prompts)):
-        raise TypeError(f"prompt is a function from a state to messages or a text, or a list of such, not {prompt!r}")
     check_temperatures(first_temperature, temperature)
     check_least(min_k, k)
     if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
-        raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {hedge!r}")
+        raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {excerpt(hedge)}")
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
-        prompts=prompts,
+        prompts=[pure("prompt", one) for one in each_prompt(prompt)],
         k=k,
         min_k=min_k,
         max_samples_per_step=max_samples_per_step,
@@ -112,14 +111,14 @@ def check_temperatures(first_temperature: float | None, temperature: float | Non
     for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value < float("inf")):
-            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {value!r}")
+            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {excerpt(value)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sample:
     sampler: Sampler
     pool: Pool
-    prompts: Sequence[Prompt]
+    prompts: Sequence[Callable[[Any], Any]]
     k: Margin
     min_k: int | None
     max_samples_per_step: int | None
@@ -134,12 +133,16 @@ class _Sample:
     def sample(self, state: VotingState, config: RunnableConfig) -> dict[str, Any]:
         self.check(config)
         vote = self.asked().plan(state)
+        if vote.waits:
+            run_sync(vote.ask())
         failure = "" if self.at_once(vote) else run_sync(self.collect(vote, state))
         return self.update(vote, failure)
 
     async def asample(self, state: VotingState, config: RunnableConfig) -> dict[str, Any]:
         self.check(config)
         vote = self.asked().plan(state)
+        if vote.waits:
+            await vote.ask()
         failure = "" if self.at_once(vote) else await self.collect(vote, state)
         return self.update(vote, failure)
 
@@ -208,7 +211,7 @@ class _Sample:
     def requests(self, ballot: BallotState, due: Sequence[int], first: int, owner: str) -> list[Request]:
         """The samples that are due, each with the prompt, model and temperature of its turn."""
         rung = self.ladder.rung(ballot)
-        messages: dict[int, Sequence[BaseMessage]] = {}
+        messages: dict[int, Any] = {}
         requests = []
         for number in due:
             variant, model = rung.turn(number - first)
@@ -222,14 +225,12 @@ class _Sample:
             )
         return requests
 
-    def messages(self, variant: int, ballot: BallotState) -> Sequence[BaseMessage]:
+    def messages(self, variant: int, ballot: BallotState) -> Any:
+        """What the prompt says, or what is to be awaited for it."""
         if "finer" in ballot and self.ladder.splitting is not None:
-            asked: Sequence[BaseMessage] | str = self.ladder.splitting.prompt(ballot, variant)
-        else:
-            asked = self.prompts[variant](ballot["state"])
-        if not isinstance(asked, Sequence):
-            raise TypeError(f"prompt returned {asked!r}: what it returns is a text or a list of messages")
-        return [HumanMessage(asked)] if isinstance(asked, str) else asked
+            asked = self.ladder.splitting.prompt(ballot, variant)
+            return as_messages(asked)
+        return ask(self.prompts[variant], ballot["state"])
 
     def at_once(self, vote: _Round) -> bool:
         """Draw all samples on the spot, where the sampler never waits; says whether nothing is left to do."""
@@ -310,6 +311,20 @@ class _Round:
         needed = len(requests) - hedges
         self.groups += [requests[:needed]] if needed > 0 else []
         self.groups += [[request] for request in requests[max(needed, 0) :]]
+
+    @property
+    def waits(self) -> bool:
+        """Whether prompts are to be awaited."""
+        return any(not isinstance(one.messages, list) for group in self.groups for one in group)
+
+    async def ask(self) -> None:
+        """Await the prompts, each once."""
+        due = {id(one.messages): one.messages for group in self.groups for one in group}
+        waiting = {name: asked for name, asked in due.items() if isawaitable(asked)}
+        said = dict(zip(waiting, map(as_messages, await gather(*waiting.values())), strict=True))
+        self.groups = [
+            [one._replace(messages=said.get(id(one.messages), one.messages)) for one in group] for group in self.groups
+        ]
 
 
 _SHARE = 8

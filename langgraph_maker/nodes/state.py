@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from langgraph.channels import EphemeralValue
@@ -11,6 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from langgraph_maker.events import Totals
+from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.questions import Question
 from langgraph_maker.state import BallotState, Decision, Subtask
 
@@ -40,7 +41,7 @@ class _Given(EphemeralValue[Any]):
             return super().update([])
         for value in given:
             if not isinstance(value, dict):
-                raise TypeError(f'answers are {{"<a question\'s id>": {{"pick": 0}}, …}}, not {value!r:.200}')
+                raise TypeError(f'answers are {{"<a question\'s id>": {{"pick": 0}}, …}}, not {excerpt(value)}')
         return super().update([{name: form for value in given for name, form in value.items()}])
 
 
@@ -65,7 +66,8 @@ class VotingOutput(TypedDict):
 class VotingState(TypedDict, total=False):
     """A batch of ballots in progress.
 
-    `begun` names whose calls are in flight: the run, or this vote. `draining` asks to wait for all of them and to issue
+    `begun` names whose calls are in flight: the run, or this vote. `totals`, or `counts` of a recursive run, say what
+    that took so far. `draining` asks to wait for all of them and to issue
     no more, `in_flight` says how many there still are, and `failure` why no more can be made.
     """
 
@@ -74,6 +76,8 @@ class VotingState(TypedDict, total=False):
     decisions: list[Decision]
     answers: Answers
     begun: str
+    totals: Totals
+    counts: Mapping[str, Any]
     draining: bool
     in_flight: int
     failure: str
@@ -85,6 +89,8 @@ class RoundInput(TypedDict):
     subtasks: list[Subtask]
     ballots: list[BallotState]
     begun: str
+    totals: Totals
+    counts: Mapping[str, Any]
     draining: bool
 
 

@@ -14,6 +14,7 @@ from langgraph_maker.ballot import Ballot
 from langgraph_maker.context import Given, overrides
 from langgraph_maker.ladder.climbing import Ladder
 from langgraph_maker.margins import Margin, asked, check_least, margins
+from langgraph_maker.nodes.hopeless import hopeless
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.telling import told_votes
@@ -39,7 +40,8 @@ def tally_node(
 
     A vote that arrives before one that was issued earlier waits for it, so that no answer gains by being fast. With
     hedges votes count as they arrive. A ballot whose remaining samples could not decide it any more is unresolved; no
-    plurality ever wins. Where there is a tier to climb to, one that a sequential test finds hard is given up before
+    plurality ever wins. One whose first samples are all flagged for one reason is unresolved before (see `hopeless`).
+    Where there is a tier to climb to, one that a sequential test finds hard is given up before
     (see `climbing`). When no ballot is open, the decisions are written, one a subtask.
 
     Args:
@@ -64,6 +66,10 @@ def tally_node(
         ballots = [
             _count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in state["ballots"]
         ]
+        moved = {one["id"] for one in state["ballots"] if one["verdicts"]}
+        if any(one["flags"] and not one["counts"] and one["id"] in moved for one in ballots):
+            lost = hopeless(ballots, state) & moved
+            ballots = [_unresolved(ballot, hedge) if ballot["id"] in lost else ballot for ballot in ballots]
         if climbs:
             ballots = [_given_up(ballot, own(ballot)[0], hedge) for ballot in ballots]
         update: dict[str, Any] = {"ballots": ballots}
@@ -82,6 +88,12 @@ def tally_node(
         return {**ballot, "status": "unresolved", "climb": ladder.place(ballot, why)}
 
     return Node("tally", tally)
+
+
+def _unresolved(ballot: BallotState, hedge: int) -> BallotState:
+    """A ballot that is given up, unless it waits for samples that were paid for."""
+    over = ballot["status"] == "open" and (hedge or not unanswered(ballot))
+    return {**ballot, "status": "unresolved"} if over else ballot
 
 
 def settled(ballots: Sequence[BallotState], ladder: Ladder | None) -> bool:

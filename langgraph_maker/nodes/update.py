@@ -13,6 +13,7 @@ from langgraph.store.base import BaseStore, Op
 from langgraph_maker import notes, plans, records
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.context import overrides
+from langgraph_maker.errors import ImpureTaskError
 from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
 from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.margins import Margin, asked, margins
@@ -150,6 +151,11 @@ class _Update:
                 keys.append(self.task.vote_key(entry["vote"]))
             else:
                 won = _won(ballot)
+                if records.mark(lane["state"]) != lane["mark"]:
+                    raise ImpureTaskError(
+                        f"the state of step {lane['step']} was changed while it was voted on: let prompt, validate,"
+                        f" vote_key and advance of {self.task.name} make new ones"
+                    )
                 after = move(self.task, lane, won["vote"])
                 entry = _entry(lane, after, ballot, won, writer)
                 if entry["margin"] < least(ballot["id"])[0] and not entry["human"]:

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -19,9 +19,9 @@ from langgraph_maker.nodes.guard import reader as human_reader
 from langgraph_maker.pool import misuse
 from langgraph_maker.recursion.stages import SCHEMAS, Question, Stage, Stages
 from langgraph_maker.red_flags import RedFlag, RuleLike
+from langgraph_maker.schema import Schema
 from langgraph_maker.several import sampler_of
 from langgraph_maker.state import Request, Sampler, Verdict
-from langgraph_maker.voting_node import one_answer, structured
 
 __all__ = ["Asking", "answers", "reader", "shown"]
 
@@ -130,7 +130,7 @@ def reader(stages: Stages) -> Parse:
 
     def parse(response: AIMessage) -> Any:
         note = response.response_metadata["maker"]
-        if (flag := one_answer(stages.schema(note["stage"]))(response)) is not None:
+        if (flag := _schema(stages.schema(note["stage"])).flag(response)) is not None:
             return flag
         return _vote(stages, note["stage"], note["candidates"], response.text)
 
@@ -190,8 +190,13 @@ def _value(answer: Any) -> Any:
     return answer
 
 
+@cache
+def _schema(form: type[BaseModel]) -> Schema:
+    return Schema(form)
+
+
 def _fitting(model: Model, stages: Stages, stage: Stage) -> Model:
-    return structured(model, stages.schema(stage)) if isinstance(model, (str, Runnable)) else model
+    return _schema(stages.schema(stage)).asked_of(model) if isinstance(model, (str, Runnable)) else model
 
 
 def _question(request: Request) -> Question:

@@ -1,0 +1,99 @@
+"""φ as people write it: functions and templates, and all that they return, as the messages of one question."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
+from typing import Any, TypeAlias
+
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.prompt_values import PromptValue
+from langchain_core.prompts import BasePromptTemplate
+
+from langgraph_maker.excerpts import excerpt, in_words, shortened
+
+__all__ = ["Asked", "Prompt", "as_messages", "ask", "each_prompt"]
+
+Asked: TypeAlias = str | BaseMessage | PromptValue | dict[str, Any] | Sequence[Any]
+"""A text, a message, a list of messages, of dicts with a role and a content, or of pairs of them, or a prompt value."""
+
+Prompt: TypeAlias = Callable[[Any], Asked | Awaitable[Asked]] | BasePromptTemplate[Any]
+"""φ: all that a microagent sees of a state; a template is filled in with it."""
+
+
+def each_prompt(prompt: Prompt | Sequence[Prompt]) -> list[Callable[[Any], Any]]:
+    """Return the variants of a prompt as functions.
+
+    Raises:
+        TypeError: For what is none.
+    """
+    single = callable(prompt) or isinstance(prompt, BasePromptTemplate)
+    given: Sequence[Any] = [prompt] if single else prompt if isinstance(prompt, (list, tuple)) else []
+    prompts = [*map(_filled, given)]
+    if not prompts or not all(map(callable, prompts)):
+        raise TypeError(
+            "prompt is a function from a state to messages or a text, a prompt template, or a list of such, not"
+            f" {excerpt(prompt)}"
+            + ("; ChatPromptTemplate.from_template makes one of a text" if isinstance(prompt, str) else "")
+        )
+    return prompts
+
+
+def _filled(prompt: Any) -> Any:
+    """A template as a function, whose mistakes are said in words; any function as it is."""
+    template = prompt.invoke if isinstance(prompt, BasePromptTemplate) else prompt
+    if template is prompt and not isinstance(getattr(prompt, "__self__", None), str):  # such as "{}?".format
+        return prompt
+
+    def fill(state: Any) -> Any:
+        try:
+            return template(state)
+        except (LookupError, TypeError, ValueError) as error:
+            text = error.args[0] if error.args and isinstance(error.args[0], str) else in_words(error)
+            raise ValueError(
+                f"the template {excerpt(prompt, 80)} cannot be filled in with {excerpt(state)}: {shortened(text, 500)}"
+            ) from error
+
+    return fill
+
+
+def ask(prompt: Callable[[Any], Any], state: Any) -> list[BaseMessage] | Awaitable[Any]:
+    """Return the messages that a prompt makes of a state, or what is to be awaited for what `as_messages` takes.
+
+    Raises:
+        TypeError: When it makes none.
+    """
+    try:
+        asked = prompt(state)
+    except Exception as error:
+        error.add_note(f"raised by prompt, for the state {excerpt(state)}")
+        raise
+    return asked if isawaitable(asked) else as_messages(asked)
+
+
+def as_messages(asked: Any) -> list[BaseMessage]:
+    """Return what a prompt returned as messages.
+
+    Raises:
+        TypeError: When it is none.
+
+    Example:
+        >>> [message.type for message in as_messages([("system", "Add."), {"role": "user", "content": "2 + 2?"}])]
+        ['system', 'human']
+    """
+    if isinstance(asked, str):
+        return [HumanMessage(asked)]
+    if isinstance(asked, PromptValue):
+        return asked.to_messages()
+    if isinstance(asked, (BaseMessage, dict)):
+        asked = [asked]
+    if not isinstance(asked, Sequence) or isinstance(asked, (bytes, bytearray)):
+        raise TypeError(f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages")
+    if all(isinstance(one, BaseMessage) for one in asked):
+        return list(asked)
+    try:
+        return convert_to_messages([HumanMessage(one) if isinstance(one, str) else one for one in asked])
+    except (ValueError, TypeError, NotImplementedError, KeyError) as error:
+        raise TypeError(
+            f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages ({in_words(error)})"
+        ) from error
