@@ -104,12 +104,12 @@ def dated(today: date | None = None) -> str:
         >>> AS_OF, dated(date(2025, 11, 30))
         ('2025-10', 'by the price list of 2025-10')
         >>> dated(date(2026, 11, 30))
-        'by the price list of 2025-10, which is 13 months old: give --price (price=) where yours differ'
+        'by the price list of 2025-10, 13 months old: give your own price where it differs'
     """
     year, month = map(int, AS_OF.split("-"))
     today = today or datetime.now(UTC).date()
     months = 12 * (today.year - year) + today.month - month
-    old = f", which is {months} months old: give --price (price=) where yours differ" if months > _HALF_A_YEAR else ""
+    old = f", {months} months old: give your own price where it differs" if months > _HALF_A_YEAR else ""
     return f"by the price list of {AS_OF}{old}"
 
 

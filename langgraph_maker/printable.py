@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 __all__ = ["printable", "writes_anything"]
@@ -42,7 +43,7 @@ def printable(text: str) -> str:
 
 def writes_anything(stream: TextIO | None) -> None:
     """Have `stream` write a stand-in for each character that its encoding lacks, where it would have raised."""
-    if hasattr(stream, "reconfigure"):
+    if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors=_HANDLER)
 
 

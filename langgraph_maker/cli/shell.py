@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
@@ -205,7 +205,7 @@ def as_options(message: str) -> str:
     )
 
 
-_options: ContextVar[dict[str, str]] = ContextVar("_options", default={})
+_options: ContextVar[Mapping[str, str] | None] = ContextVar("_options", default=None)
 _OTHERWISE: Final = {"calibration_samples": "--calibrate-samples"}
 _WORD, _SUBJECT = re.compile(r"\W"), re.compile(r" (is|are|must|takes|goes)\b|,|:")
 

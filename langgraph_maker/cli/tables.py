@@ -17,7 +17,7 @@ __all__ = ["columns", "counted", "dollars", "drawn", "interval", "pairs", "parag
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] | None = None) -> Table:
-    """Return rows as a table whose cells wrap, so that it fits; `right` are the columns of figures, else all but one."""
+    """Return rows as a table whose cells wrap; `right` are the columns of figures, else all but the first."""
     there = [*rows]
     figures = range(1, len(header)) if right is None else set(right)
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
