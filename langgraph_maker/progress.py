@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -39,31 +39,24 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
     if not console.is_terminal:
         yield _lines(console)
         return
-    columns = (
-        BarColumn(bar_width=None),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left, {task.fields[cost]}"),
-    )
-    with _Run(
-        *columns, console=console, refresh_per_second=4, transient=True, expand=True, speed_estimate_period=60
-    ) as bar:
-        shown = bar.add_task("", total=None, cost="$?")
-        due, told, cost = 0.0, 0, "$?"
+    columns = (BarColumn(bar_width=None), TextColumn("{task.description}"))
+    with _Run(*columns, console=console, refresh_per_second=4, transient=True, expand=True) as bar:
+        shown = bar.add_task("", total=None)
+        due, told, cost = 0.0, 0, ""
         below: list[str] = []
 
         def on_progress(now: Progress) -> None:
-            nonlocal due, told, below, cost
+            nonlocal due, told, cost, below
             for alarm in now.alarms[told:]:
                 bar.console.print(Text(printable(alarmed(alarm))))
             told = len(now.alarms)
             if now.seconds >= due:
-                due, below = now.seconds + _EVERY, _estimates(now)
-                cost = _spent(now)
+                due, below, cost = now.seconds + _EVERY, _estimates(now), _spent(now)
             if now.calibration is not None:
                 bar.console.print(Text(printable(calibrated(now.calibration))))
             bar.figures = (*_figures(now, _short), *below)
-            bar.update(shown, completed=now.steps, total=now.total_steps, cost=cost)
+            beside = " · ".join(filter(None, [_left(now), cost]))
+            bar.update(shown, completed=now.steps, total=now.total_steps, description=beside)
 
         yield on_progress
 
@@ -106,10 +99,8 @@ def _lines(console: Console) -> Callable[[Progress], None]:
         if now.seconds < due:
             return
         due = max(now.seconds + 1, now.seconds * 1.1)  # ever rarer, so that a log of days stays readable
-        figures = [*_figures(now, "{:,}".format), *_estimates(now), f"{_spent(now)} spent"]
-        if now.total_steps and (rate := _rate(now)):
-            figures.append(f"{(now.total_steps - now.steps) / rate:,.0f} s left")
-        console.print(Text(" · ".join(figures)))
+        figures = [*_figures(now, "{:,}".format), *_estimates(now), _spent(now), _left(now)]
+        console.print(Text(" · ".join(filter(None, figures))))
 
     return on_progress
 
@@ -130,8 +121,18 @@ def alarmed(alarm: Alarm) -> str:
     return f"alarm after {counted(alarm['steps'], 'step')}: {alarm['finding']}. Remedy: {alarm['remedy']}"
 
 
+def _left(now: Progress) -> str:
+    """How much there is to do, and how long that takes at the speed so far."""
+    rate = _rate(now)
+    if not now.total_steps or not rate:
+        return ""
+    minutes, seconds = divmod(round((now.total_steps - now.steps) / rate), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{now.steps / now.total_steps:.0%}, {hours:,}:{minutes:02}:{seconds:02} left"
+
+
 def _spent(now: Progress) -> str:
-    return f"${'?' if now.outlook is None or now.outlook.cost is None else f'{now.outlook.cost:,.2f}'}"
+    return "" if now.outlook is None or now.outlook.cost is None else f"${now.outlook.cost:,.2f} spent"
 
 
 def _estimates(now: Progress) -> list[str]:
