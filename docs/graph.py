@@ -62,7 +62,8 @@ _FRAME = """\
 <title>The graph of a maker: decompose, vote (sample, guard, tally), escalate, update</title>
 <style>
 rect {{ fill: #f2f0ff; stroke: #7c6fcf }} .vote {{ fill: #fffbe8; stroke: #c9b458 }}
-text {{ font: 14px sans-serif; text-anchor: middle; fill: #222 }} path {{ fill: none; stroke: #555; marker-end: url(#tip) }}
+text {{ font: 14px sans-serif; text-anchor: middle; fill: #222 }}
+path {{ fill: none; stroke: #555; marker-end: url(#tip) }}
 </style>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">
 <polygon points="0,0 8,4 0,8" fill="#555"/></marker></defs>

@@ -30,7 +30,23 @@ class _Run(Bar):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
-        yield Text(" · ".join(figure.replace(" ", "\N{NO-BREAK SPACE}") for figure in self.figures), no_wrap=False)
+        yield Text("\n".join(_filled(self.figures, self.console.width - 2)))  # an encoding may write ≥ as two
+
+
+def _filled(figures: Iterable[str], width: int) -> list[str]:
+    """Lines of as many figures as fit.
+
+    Example:
+        >>> _filled(["12 votes", "1 flag", "0 undecided"], 18)
+        ['12 votes · 1 flag', '0 undecided']
+    """
+    lines: list[str] = []
+    for figure in figures:
+        if lines and len(f"{lines[-1]} · {figure}") <= width:
+            lines[-1] += f" · {figure}"
+        else:
+            lines.append(figure)
+    return lines
 
 
 @contextmanager

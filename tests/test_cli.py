@@ -217,19 +217,19 @@ class TestUsage:
             (["hanoi", "--base-url", "http://127.0.0.1:1/v1"], "goes with openai:NAME"),
             (["hanoi", "--max-step-samples", "2"], "at least k = 3"),
             (["hanoi", "--max-samples", "0"], "max_total_samples is a whole number of at least 1, not 0"),
-            (["hanoi", "--max-cost", "0"], "max_cost is a number of dollars above 0, not 0"),
+            (["hanoi", "--max-cost", "0"], "--max-cost is a number of dollars above 0, not 0"),
             (["hanoi", "--max-cost", "1", "--model", "sim:error=0.1"], "give its price"),
             (["hanoi", "--price", "cheap"], "a price is INPUT,OUTPUT"),
             (["hanoi", "--deadline", "soon"], "a time is seconds above 0, or like 15m or 2h, not 'soon'"),
-            (["hanoi", "--hedge", "-1"], "hedge is a whole number from 0 to 100"),
-            (["hanoi", "--max-concurrency", "0"], "max_concurrency is a whole number of at least 1"),
+            (["hanoi", "--hedge", "-1"], "--hedge is a whole number from 0 to 100"),
+            (["hanoi", "--max-concurrency", "0"], "--max-concurrency is a whole number of at least 1"),
             (["hanoi", "--set", "disks"], "KEY=VALUE"),
             (["hanoi", "--set", "colour=red"], "colour"),
             (["towers"], 'sorting or "package.module:factory"'),
             (["nowhere:Task"], "No module named 'nowhere'"),
             (["own:Missing"], "Missing"),
             (["own:not_a_task"], "not a Task"),
-            (["own:Halving"], "give max_steps"),
+            (["own:Halving"], "give --max-steps"),
             ([], "Missing argument"),
         ],
     )
@@ -336,7 +336,7 @@ class TestGoingOn:
         printed, errors = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "stopped: hanoi" in printed
-        command = shlex.split(errors.split("this goes on: ")[1])
+        command = shlex.split(errors.split("to resume: ")[1])
         assert command == ["langgraph-maker", "run", "hanoi", "--db", str(db), "--disks", "9", "--run-id", "my run"]
         listed = maker("runs", "--db", str(db)).stdout
         assert "stopped" in listed
@@ -453,7 +453,7 @@ class TestContradictions:
         [
             (["hanoi", "--disks", "3", "--set", "disks=4"], "disks is given twice"),
             (["hanoi", "--set", "disks=4", "--set", "disks=4"], "disks is given twice"),
-            (["hanoi", "--lanes", "0"], "lanes is a whole number"),
+            (["hanoi", "--lanes", "0"], "--lanes is a whole number"),
             (["own:Halving", "--lanes", "2", "--max-steps", "9"], "is one chain"),
             ([":"], "no task is called ':'"),
             (["own:"], "no task is called 'own:'"),

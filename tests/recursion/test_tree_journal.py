@@ -257,7 +257,7 @@ class TestReport:
         ran(store, Staged(level), **ASKING)
         page = tree_page(tree_numbers(store, "r"))
         assert "<b>WAITING</b> a node waits for a human&#x27;s answer." in page
-        assert "langgraph-maker answer 1.1.2.1:solve --run-id r --pick 0" in page
+        assert "langgraph-maker answer 1.1.2.1:solve --run-id r --pick NUMBER" in page
         assert "3 × " in page
 
     def test_an_unfinished_one(self) -> None:
