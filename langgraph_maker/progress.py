@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -30,7 +30,15 @@ class _Run(Bar):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
-        yield Text("\n".join(_filled(self.figures, self.console.width - 2)))  # an encoding may write ≥ as two
+        yield _Figures(self.figures)
+
+
+class _Figures:
+    def __init__(self, figures: Sequence[str]) -> None:
+        self.figures = figures
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text("\n".join(_filled(self.figures, options.max_width - 2)))  # an encoding may write ≥ as two
 
 
 def _filled(figures: Iterable[str], width: int) -> list[str]:
