@@ -272,6 +272,14 @@ class TestErrors:
         assert "sk-secret" not in done.stderr + done.stdout
         assert "Traceback" not in done.stderr
 
+    def test_a_server_whose_error_holds_terminal_escapes(self, serve: Any) -> None:
+        url = serve(lambda body: (500, {"error": {"message": "\x1b]0;pwned\x07\x1b[2J"}}))
+        server = ("--base-url", url, "--outage-limit", "1")
+        done = run("hanoi", "--disks", "2", "--model", "openai:any", *server, OPENAI_API_KEY="sk-any-0123456789")
+        assert done.returncode in {1, 130}
+        assert "\\x1b]0;pwned" in done.stderr
+        assert not {"\x1b", "\x07"} & {*done.stderr, *done.stdout}
+
     def test_a_server_that_is_not_there(self) -> None:
         server = ("--base-url", "http://127.0.0.1:9/v1", "--outage-limit", "0.1")
         done = run("hanoi", "--model", "openai:any", *server, OPENAI_API_KEY="k")

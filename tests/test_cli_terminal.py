@@ -83,7 +83,9 @@ def test_results_survive_an_encoding_that_lacks_their_characters(env: dict[str, 
         "    try: main()\n"
         "    except SystemExit as ended: print('exit', ended.code)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | env, cwd=tmp_path, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | env, cwd=tmp_path, capture_output=True, check=False
+    )
     shown = done.stdout.decode("cp1252")
     assert (done.returncode, shown.count("exit 0")) == (0, 3), done.stderr
     assert "(>= 0." in shown
@@ -199,7 +201,7 @@ def frames(width: int, *shown: Progress) -> list[str]:
 def test_the_display_of_a_run_fits_with_bar_time_left_and_cost(width: int) -> None:
     lines = frames(width, progress())
     assert max(map(len, lines)) <= width
-    shown = " ".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+    shown = " ".join(lines)
     assert "starting" in shown
     assert re.search(r"━{10,}.* 50%, 0:01:00 left · \$1,823.50 spent", shown)
     assert "523k/1.05M steps" in shown
@@ -208,7 +210,7 @@ def test_the_display_of_a_run_fits_with_bar_time_left_and_cost(width: int) -> No
 
 def test_one_is_singular() -> None:
     lines = frames(80, progress(steps=1, samples=2, flagged=1, lanes=1))
-    assert re.search(r"\b1 vote · 1 flag ·", " ".join(lines).replace("\N{NO-BREAK SPACE}", " "))
+    assert re.search(r"\b1 vote · 1 flag ·", " ".join(lines))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -342,7 +344,7 @@ def test_an_empty_name_is_no_database(command: list[str]) -> None:
         (["report", "--run-id", "one", "--out", "x" * 300], "File name too long"),
         (["experiment", "pilot", "--out", "/dev/null/x"], "Not a directory"),
         (["experiment", "pilot", "--out", "x" * 300], "File name too long"),
-        (["serve", "--port", "99999"], "99999 is not in the range 0<=x<=65535"),
+        (["serve", "--port", "99999"], "65535"),
         (["run", "hanoi", "--model", "openai:"], "use 'openai:NAME'"),
         (["run", "hanoi", "--model", ""], "unknown model ''"),
         (["run", "hanoi", "--model", "foo:bar"], "'foo:bar'"),

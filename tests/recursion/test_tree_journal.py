@@ -328,8 +328,8 @@ class TestCommands:
             return result.output
 
         listed = call("runs")
-        assert re.search(r"│ r +│ recursive +│ 3 +│ waiting +│ \d\d stages", listed)
-        assert re.search(r"│ broken +│ recursive +│ 3 +│ solved +│ \? ", listed)
+        assert re.search(r"\nr +recursive.* +3 +waiting +\d\d stages", listed)
+        assert re.search(r"\nbroken +recursive.* +3 +solved +\? ", listed)
         call("report", "--run-id", "product", "--out", str(page))
         assert "The model is a simulated one" in page.read_text()
         assert json.loads(call("report", "--run-id", "product", "--format", "json"))["answer"] == "408"
