@@ -13,6 +13,7 @@ import argparse
 import multiprocessing
 import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -124,9 +125,27 @@ def serving(weights: Path) -> Iterator[str]:
     try:
         httpx.get(f"{url}/models", timeout=300, trust_env=False)  # answers once the weights are loaded
         yield url
+    except Exception as error:
+        process.join(timeout=5)
+        if process.exitcode is None:  # it is something else
+            raise
+        raise SystemExit(died(process.exitcode)) from error
+    else:
+        if process.exitcode is not None:
+            raise SystemExit(died(process.exitcode))
     finally:
         process.kill()
         process.join()
+
+
+def died(exitcode: int) -> str:
+    """Return what the end of the server means, and the remedy for the likeliest cause."""
+    how = f"by signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"with exit status {exitcode}"
+    return (
+        f"the model's server died {how}: where this processor lacks instructions that llama.cpp was compiled for,"
+        " compile it anew without them: CMAKE_ARGS=-DGGML_NATIVE=OFF pip install --force-reinstall --no-cache-dir"
+        " --no-binary llama-cpp-python llama-cpp-python"
+    )
 
 
 def model_of(url: str, name: str) -> ChatOpenAI:

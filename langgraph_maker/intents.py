@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from langgraph_maker.ballot import Key, Relation, canonical, check_key, key_of
 from langgraph_maker.excerpts import in_words, shortened
+from langgraph_maker.extras import install
 from langgraph_maker.matchers import Pairwise, alike
 from langgraph_maker.red_flags import RedFlag, Rule
 
@@ -172,7 +173,7 @@ def json_check(schema: Mapping[str, Any]) -> Check:
     try:
         from jsonschema_rs import validator_for  # noqa: PLC0415 - of the extra
     except ImportError as error:
-        raise ImportError('tools with a JSON schema need the extra: pip install "langgraph-maker[agents]"') from error
+        raise ImportError(f"tools with a JSON schema need an extra: {install('agents')}") from error
 
     validator = validator_for(dict(schema), retriever=_no_document)
 

@@ -30,6 +30,7 @@ from typing import Any
 from langgraph.store.base import BaseStore
 
 from langgraph_maker.errors import JournalError, RunBusyError
+from langgraph_maker.extras import install
 
 __all__ = ["ahold", "hold"]
 
@@ -115,7 +116,7 @@ def _file_lock(database: str, run_id: str) -> Iterator[None]:
     try:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - an extra, for those who journal in a file
     except ImportError as error:
-        raise JournalError("a journal in an SQLite file needs an extra: pip install 'langgraph-maker[cli]'") from error
+        raise JournalError(f"a journal in an SQLite file needs an extra: {install('cli')}") from error
     lock = FileLock(
         lock_path, timeout=_PATIENCE, poll_interval=_PATIENCE / 20, thread_local=False, fallback_to_soft=False
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, Never
 
+from langgraph_maker.extras import install
+
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest
     from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, ToolStrategy
 except ImportError as error:
-    raise ImportError('langgraph_maker.middleware needs langchain: pip install "langgraph-maker[agents]"') from error
+    raise ImportError(f"langgraph_maker.middleware needs langchain: {install('agents')}") from error
 from langchain_core.messages import AIMessage
 
 from langgraph_maker.ballot import Key, canonical

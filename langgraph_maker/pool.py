@@ -20,6 +20,7 @@ from langgraph_maker.calls import Failure, Patience, failure
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.flight import Arrival, Flight
 from langgraph_maker.limiter import Limiter
+from langgraph_maker.printable import printable
 from langgraph_maker.state import Request, Sampler
 
 __all__ = ["Arrival", "Pool", "aabandon", "abandon", "misuse"]
@@ -238,7 +239,11 @@ class Pool:
         self._unsaid += 1
         if monotonic() > self._quiet_until:
             logger.warning(
-                "%d model calls failed and are made again, the last in %.1f s: %s", self._unsaid, pause, _told(error)
+                "%d model call%s failed and %s made again, the last in %.1f s: %s",
+                self._unsaid,
+                *(("", "is") if self._unsaid == 1 else ("s", "are")),
+                pause,
+                printable(_told(error)),
             )
             self._unsaid, self._quiet_until = 0, monotonic() + _QUIET
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ["AS_OF", "TABLE", "Price", "of", "read_price"]
+__all__ = ["AS_OF", "TABLE", "Price", "dated", "of", "read_price"]
 
 AS_OF: Final = "2025-10"
 """When the prices in `TABLE` were those of the providers' lists. Give a `Price` where yours differ."""
@@ -94,6 +95,25 @@ def of(model: str) -> Price | None:
 
 
 _SNAPSHOT: Final = re.compile(r"-(20\d\d-?\d\d-?\d\d|latest)$")
+
+
+def dated(today: date | None = None) -> str:
+    """Return what the prices in `TABLE` are as of, and how old that is once it is more than half a year.
+
+    Example:
+        >>> AS_OF, dated(date(2025, 11, 30))
+        ('2025-10', 'by the price list of 2025-10')
+        >>> dated(date(2026, 11, 30))
+        'by the price list of 2025-10, 13 months old: give your own price where it differs'
+    """
+    year, month = map(int, AS_OF.split("-"))
+    today = today or datetime.now(UTC).date()
+    months = 12 * (today.year - year) + today.month - month
+    old = f", {months} months old: give your own price where it differs" if months > _HALF_A_YEAR else ""
+    return f"by the price list of {AS_OF}{old}"
+
+
+_HALF_A_YEAR: Final = 6  # months
 
 
 def read_price(text: str) -> Price:

@@ -4,25 +4,52 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 from langgraph.store.base import BaseStore
 from platformdirs import user_data_path
 
-__all__ = ["check_there", "default_db", "is_postgres", "open_store", "shown"]
+from langgraph_maker.extras import install
+
+if TYPE_CHECKING:
+    from langgraph.store.sqlite import SqliteStore
+
+__all__ = ["check_there", "database", "holds_nothing", "is_postgres", "open_store", "shown"]
+
+_COLUMNS = {"prefix", "key", "value"}
+"""Of the table `store` as LangGraph makes it."""
+_POSTGRES_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('store') AND attnum > 0"
 
 
-def default_db() -> str:
-    """The SQLite file in the platform's data folder, which is made if need be."""
-    return str(user_data_path("langgraph-maker", ensure_exists=True) / "runs.sqlite")
+def database(db: str | None) -> str:
+    """Return `db`, or where there is none the SQLite file in the platform's data folder, which is made if need be.
+
+    Raises:
+        ValueError: For an empty name.
+    """
+    if db is None:
+        return str(user_data_path("langgraph-maker", ensure_exists=True) / "runs.sqlite")
+    if not db.strip():
+        raise ValueError(f"db must name an SQLite file or be a postgresql:// URL, got {db!r}")
+    return db
 
 
 def is_postgres(db: str) -> bool:
     """Whether `db` is a Postgres URL rather than a path."""
     return db.startswith(("postgresql://", "postgres://"))
+
+
+def holds_nothing(db: str) -> str:
+    """Return why there can be no runs in `db`, looking at the file alone; an empty text where there may be some."""
+    if is_postgres(db):
+        return ""
+    if not Path(db).exists():
+        return "there is no such file"
+    return "the file is empty" if Path(db).is_file() and not Path(db).stat().st_size else ""
 
 
 def check_there(db: str) -> None:
@@ -31,8 +58,8 @@ def check_there(db: str) -> None:
     Raises:
         ValueError: With what to give instead.
     """
-    if not is_postgres(db) and (not Path(db).is_file() or not Path(db).stat().st_size):
-        raise ValueError(f"there is no database {db}: name the one that the run was written to, with --db")
+    if nothing := holds_nothing(db):
+        raise ValueError(f"there is no database {db} ({nothing}): name the one that the run was written to, with --db")
 
 
 def shown(db: str) -> str:
@@ -58,41 +85,75 @@ def open_store(db: str) -> Iterator[BaseStore]:
 def _sqlite(path: Path) -> Iterator[BaseStore]:
     if str(path) == ":memory:":
         raise ValueError("a journal in memory would be gone with the process: name a file")
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
-    lock = FileLock(f"{path}.opening", timeout=30)
     try:
-        with lock:  # two processes that make one database trip over each other
-            connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-            try:
-                store = _set_up(connection, path)
-            except BaseException:
-                connection.close()
-                raise
-            finally:
-                Path(lock.lock_file).unlink(missing_ok=True)
+        if not path.parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}: name a file")
+        _check_ours(path)
+        connection = _made(path)
     except (sqlite3.Error, OSError) as error:
         raise ValueError(f"{path} cannot be used as a journal: {error}") from error
     try:
-        yield store
+        yield _store(connection)
     finally:
         connection.close()
 
 
-def _set_up(connection: sqlite3.Connection, path: Path) -> BaseStore:
-    from langgraph.store.sqlite import SqliteStore  # noqa: PLC0415 - an extra
+def _check_ours(path: Path) -> None:
+    """Refuse a database of something else before anything is written to it, or beside it."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    real = path.resolve()
+    with real.open("rb") as opened:
+        logged = opened.read(20)[18:19] == b"\x02"
+    # To read one whose log is gone would make a new log, unless told that nobody writes it.
+    alone = "&immutable=1" if logged and not real.with_name(f"{real.name}-wal").exists() else ""
+    # What cannot be read so, such as one whose writer was killed, is looked at again when it is opened.
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(f"file:{quote(str(real))}?mode=ro{alone}", uri=True)) as connection,
+    ):
+        _check_tables(connection, path)
 
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if tables and "store" not in tables:
-        raise ValueError(f"{path} is a database of something else: name another file, and it is made")
+    columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('store')")}
+    if tables - {"store_migrations"} and not columns >= _COLUMNS:  # those may be there first, while it is being made
+        raise ValueError(f"{path} is a database of something else, and was not touched: name another file")
+
+
+def _made(path: Path) -> sqlite3.Connection:
+    """Open the database, which is made and set up if need be."""
+    lock = FileLock(f"{path}.opening", timeout=30)
+    with lock:  # two processes that make one database trip over each other
+        try:
+            connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+            try:
+                _set_up(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    _check_tables(connection, path)  # what lay in a log beside the file is seen by now
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # a step that counts as done outlives a power cut
     # A round over many lanes writes to as many places: keep those pages at hand, move them to the file rarely.
     connection.execute("PRAGMA cache_size = -8192")  # KiB
     connection.execute("PRAGMA wal_autocheckpoint = 16384")  # pages, 64 MiB
-    store = SqliteStore(connection)
-    store.setup()
-    return store
+    _store(connection).setup()
+
+
+def _store(connection: sqlite3.Connection) -> SqliteStore:
+    from langgraph.store.sqlite import SqliteStore  # noqa: PLC0415 - an extra
+
+    return SqliteStore(connection)
 
 
 @contextmanager
@@ -101,9 +162,12 @@ def _postgres(url: str) -> Iterator[BaseStore]:
         import psycopg  # noqa: PLC0415 - an extra
         from langgraph.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ValueError("Postgres needs an extra: pip install 'langgraph-maker[postgres]'") from error
+        raise ValueError(f"Postgres needs an extra: {install('postgres')}") from error
     try:
-        psycopg.connect(url, connect_timeout=10).close()  # a pool would try for longer, and not say why
+        with psycopg.connect(url, connect_timeout=10) as connection:  # a pool would try for longer, and not say why
+            columns = {name for (name,) in connection.execute(_POSTGRES_COLUMNS)}
+        if columns and not columns >= _COLUMNS:
+            raise ValueError(f'{shown(url)} has a table "store" of something else: name another database')
         opened = PostgresStore.from_conn_string(url, pool_config={"min_size": 1, "max_size": 4})
         store = opened.__enter__()
         store.setup()

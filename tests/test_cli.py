@@ -216,22 +216,22 @@ class TestUsage:
             (["hanoi", "--model", "openai:gpt-4.1-mini"], "OPENAI_API_KEY"),
             (["hanoi", "--base-url", "http://127.0.0.1:1/v1"], "goes with openai:NAME"),
             (["hanoi", "--max-samples-per-step", "2"], "at least k = 3"),
-            (["hanoi", "--max-total-samples", "0"], "max_total_samples is a whole number of at least 1, not 0"),
+            (["hanoi", "--max-total-samples", "0"], "--max-total-samples is a whole number of at least 1, not 0"),
             (["hanoi", "--max-samples", "9"], "now called --max-total-samples"),
             (["hanoi", "--max-step-samples", "9"], "now called --max-samples-per-step"),
-            (["hanoi", "--max-cost", "0"], "max_cost is a number of dollars above 0, not 0"),
+            (["hanoi", "--max-cost", "0"], "--max-cost is a number of dollars above 0, not 0"),
             (["hanoi", "--max-cost", "1", "--model", "sim:error=0.1"], "give its price"),
             (["hanoi", "--price", "cheap"], "a price is INPUT,OUTPUT"),
             (["hanoi", "--deadline", "soon"], "a time is seconds above 0, or like 15m or 2h, not 'soon'"),
-            (["hanoi", "--hedge", "-1"], "hedge is a whole number from 0 to 100"),
-            (["hanoi", "--max-concurrency", "0"], "max_concurrency is a whole number of at least 1"),
+            (["hanoi", "--hedge", "-1"], "--hedge is a whole number from 0 to 100"),
+            (["hanoi", "--max-concurrency", "0"], "--max-concurrency is a whole number of at least 1"),
             (["hanoi", "--set", "disks"], "KEY=VALUE"),
             (["hanoi", "--set", "colour=red"], "colour"),
             (["towers"], 'sorting or "package.module:factory"'),
             (["nowhere:Task"], "No module named 'nowhere'"),
             (["own:Missing"], "Missing"),
             (["own:not_a_task"], "not a Task"),
-            (["own:Halving"], "give max_steps"),
+            (["own:Halving"], "give --max-steps"),
             ([], "Missing argument"),
         ],
     )
@@ -273,6 +273,14 @@ class TestErrors:
         assert "at step 0, after 0 samples" in done.stderr
         assert "sk-secret" not in done.stderr + done.stdout
         assert "Traceback" not in done.stderr
+
+    def test_a_server_whose_error_holds_terminal_escapes(self, serve: Any) -> None:
+        url = serve(lambda body: (500, {"error": {"message": "\x1b]0;pwned\x07\x1b[2J"}}))
+        server = ("--base-url", url, "--outage-limit", "1")
+        done = run("hanoi", "--disks", "2", "--model", "openai:any", *server, OPENAI_API_KEY="sk-any-0123456789")
+        assert done.returncode in {1, 130}
+        assert "\\x1b]0;pwned" in done.stderr
+        assert not {"\x1b", "\x07"} & {*done.stderr, *done.stdout}
 
     def test_a_server_that_is_not_there(self) -> None:
         server = ("--base-url", "http://127.0.0.1:9/v1", "--outage-limit", "0.1")
@@ -338,7 +346,7 @@ class TestGoingOn:
         printed, errors = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "stopped: hanoi" in printed
-        command = shlex.split(errors.split("this goes on: ")[1])
+        command = shlex.split(errors.split("to resume: ")[1])
         assert command == ["langgraph-maker", "run", "hanoi", "--db", str(db), "--disks", "9", "--run-id", "my run"]
         listed = maker("runs", "--db", str(db)).stdout
         assert "stopped" in listed
@@ -455,7 +463,7 @@ class TestContradictions:
         [
             (["hanoi", "--disks", "3", "--set", "disks=4"], "disks is given twice"),
             (["hanoi", "--set", "disks=4", "--set", "disks=4"], "disks is given twice"),
-            (["hanoi", "--lanes", "0"], "lanes is a whole number"),
+            (["hanoi", "--lanes", "0"], "--lanes is a whole number"),
             (["own:Halving", "--lanes", "2", "--max-steps", "9"], "is one chain"),
             ([":"], "no task is called ':'"),
             (["own:"], "no task is called 'own:'"),

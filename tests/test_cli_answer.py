@@ -36,7 +36,8 @@ def test_shows_what_is_asked(waiting: Path) -> None:
     shown = maker("answer", "--run-id", "a", "--db", str(waiting))
     assert shown.returncode == 0
     assert "no answer led by the margin after 5 samples" in shown.stdout
-    assert "--pick 0" in shown.stdout
+    assert "--pick NUMBER" in shown.stdout
+    assert "then the state is" in shown.stdout
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_the_report_says_what_its_figures_rest_on(report: str) -> None:
         "if there is no step that no k can save",
         "Such steps: at most",
         "Flagged as token_limit: 8, of which 7 were right",
-        "The answers are kept as",
+        "The answers are saved as",
     ):
         assert part in words
 
@@ -182,7 +182,7 @@ def test_a_signal_ends_it_and_the_printed_command_goes_on(tmp_path: Path) -> Non
     assert process.returncode == 130
     assert "sampling ended after" in printed
     assert "it was stopped" in printed
-    again = shlex.split(said.split("this goes on: ")[1])
+    again = shlex.split(said.split("to resume: ")[1])
     assert again[: len(command) + 2] == ["langgraph-maker", *command, "--run-id"]
     kept = int(printed.split("sampling ended after ")[1].split()[0].replace(",", ""))
     more = json.loads(call(*again[1:], "--deadline", "0.001s", "--json").stdout)["calibrations"][0]
@@ -200,7 +200,7 @@ def test_a_model_that_fails_leaves_a_command_that_goes_on(begun: str, monkeypatc
     done = call(*command)
     assert done.exit_code == 1
     assert "the model refused" in done.stderr
-    again = shlex.split(done.stderr.split("this goes on: ")[1])
+    again = shlex.split(done.stderr.split("to resume: ")[1])
     assert again[: len(command) + 2] == ["langgraph-maker", *command, "--run-id"]
     failing.answers = right
     assert call(*again[1:]).exit_code == 0

@@ -404,7 +404,7 @@ def test_the_command_says_what_was_found_and_how_to_go_on(tmp_path: Path) -> Non
     arguments += ["--out", str(tmp_path)]
     short = CliRunner().invoke(app, [*arguments, "--max-total-samples", "150"])
     assert short.exit_code == 130
-    assert "this goes on with a larger budget: langgraph-maker" in short.stderr
+    assert "to resume with a larger budget: langgraph-maker" in short.stderr
     whole = CliRunner().invoke(app, arguments)
     assert whole.exit_code == 0
     assert "Simulated models: no figure says anything about a real one." in whole.stdout

@@ -218,7 +218,7 @@ class TestHowItStands:
         text = Read(page(waits)).text
         assert "1 of 3 steps decided" in text
         assert "a step waits for a human's answer" in text
-        assert "langgraph-maker answer 1 --run-id r --pick 0" in text
+        assert "langgraph-maker answer 1 --run-id r --pick NUMBER" in text
         run = solve(
             *(Counting(3), Scripted(answer)),
             **{"store": store, "run_id": "r", "answers": {"1": {"pick": 0}}, **options},  # type: ignore[arg-type]

@@ -9,31 +9,38 @@ from typing import Annotated, Any, Literal
 import typer
 
 from langgraph_maker import journal
-from langgraph_maker.cli.shell import USAGE, app, escape, out, told
+from langgraph_maker.cli.console import show, wrapped
+from langgraph_maker.cli.options import Db
+from langgraph_maker.cli.shell import USAGE, Command, command_line, told
+from langgraph_maker.cli.tables import counted
 from langgraph_maker.ladder import AskHuman, Form, LadderLike, Question, Split, Tier
 from langgraph_maker.lock import hold
-from langgraph_maker.stores import check_there, default_db, open_store, shown
+from langgraph_maker.stores import check_there, database, open_store, shown
 
-__all__ = ["answer", "asked_in_words", "read_tiers"]
+__all__ = ["answer", "app", "asked_in_words", "read_tiers"]
+
+_MOST = 500  # characters of a state or a vote
+
+app = command_line()
 
 
-@app.command()
+@app.command(cls=Command)
 def answer(  # noqa: PLR0917 - typer reads the options from the signature
-    run_id: Annotated[str, typer.Option(help="the run that waits")],
+    run_id: Annotated[str, typer.Option("--run-id", metavar="ID", help="the run that waits")],
     step: Annotated[str | None, typer.Argument(help="whose question it is; without it all are shown")] = None,
-    db: Annotated[
-        str | None, typer.Option(help="SQLite file or postgresql:// URL", show_default="the data folder")
+    db: Db = None,
+    pick: Annotated[int | None, typer.Option("--pick", metavar="NUMBER", help="take this candidate")] = None,
+    text: Annotated[
+        str | None, typer.Option("--answer", metavar="TEXT", help="another answer, worded as a model would")
     ] = None,
-    pick: Annotated[int | None, typer.Option(help="the number of a candidate")] = None,
-    text: Annotated[str | None, typer.Option("--answer", help="another answer, worded as a model would")] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="let the vote begin again")] = False,  # noqa: FBT002
+    retry: Annotated[bool, typer.Option("--retry", help="vote again from the beginning")] = False,  # noqa: FBT002
     abort: Annotated[bool, typer.Option("--abort", help="give the step up: it is unresolved then")] = False,  # noqa: FBT002
 ) -> None:
-    """Answer a question that a run waits for, or show what it asks. The run's own command then goes on with it."""
-    db = db or default_db()
+    """Answer a question that a run waits for, or show what it asks. The run's own command then resumes it."""
     given: dict[str, Any] = {"pick": pick, "answer": text, "retry": retry or None, "abort": abort or None}
     form = {name: value for name, value in given.items() if value is not None}
     with told(USAGE):
+        db = database(db)
         check_there(db)
     with told(USAGE), open_store(db) as store:
         if step is None:
@@ -41,30 +48,42 @@ def answer(  # noqa: PLR0917 - typer reads the options from the signature
                 raise ValueError("say which step's question that answers")
             questions = journal.questions(store, run_id)
             for question in questions:
-                out.print(escape(asked_in_words(question, db, run_id)))
+                show(asked_in_words(question, db, run_id))
             if not questions:
-                out.print(f"run {escape(run_id)} waits for nobody")
+                show(f"run {run_id} has no open questions")
             return
         if len(form) != 1:
             raise ValueError("give one of --pick, --answer, --retry and --abort")
         with hold(store, run_id), told(USAGE):
             journal.answer(store, run_id, step, Form(**form))  # type: ignore[typeddict-item]
-    out.print(f"kept; what began run {escape(run_id)} goes on with it, under the same run id and on the same database")
+    show(f"Saved. Resume run {run_id} with the command that started it (same --run-id and --db).")
 
 
 def asked_in_words(question: Question, db: str, run_id: str) -> str:
-    """A question with its candidates, and the command that answers it."""
-    lines = [f"step {question['id']}: {question['why']}"]
+    """Return a question with what each candidate would do, and the command that answers it."""
+    lines = [wrapped(f"step {question['id']}: {question['why']}", hanging="  ")]
     if problem := question.get("problem"):
-        lines.append(f"  the last answer was none: {problem}")
-    lines.append(f"  state  {json.dumps(question['state'])[:500]}")
+        lines.append(wrapped(f"the last answer could not be used: {problem}", "  ", "    "))
+    lines.append(wrapped(f"state: {_shortened(question['state'])}", "  ", "    "))
     lines += [
-        f"  {place}  {json.dumps(one['vote'])[:500]}  ({one['count']} votes)"
-        for place, one in enumerate(question["candidates"])
+        wrapped(f"candidate {number} ({counted(one['count'], 'vote')}): {_would_do(one['vote'])}", "  ", "    ")
+        for number, one in enumerate(question["candidates"])
     ]
-    command = ["langgraph-maker", "answer", question["id"], "--run-id", run_id, "--db", shown(db)]
-    ways = ["--pick 0", "--answer TEXT", "--retry", "--abort"][0 if question["candidates"] else 1 :]
-    return "\n".join([*lines, f"  {shlex.join(command)} {ways[0]} (or {', '.join(ways[1:])})"])
+    command = shlex.join(["langgraph-maker", "answer", question["id"], "--run-id", run_id, "--db", shown(db)])
+    ways = ["--pick NUMBER", "--answer TEXT", "--retry", "--abort"][0 if question["candidates"] else 1 :]
+    return "\n".join([*lines, f"  to answer: {command} {ways[0]} (or {', '.join(ways[1:])})"])
+
+
+def _would_do(vote: Any) -> str:
+    """What a vote would have the run do, and the state that would follow."""
+    if isinstance(vote, dict) and {"action", "next_state"} <= vote.keys():
+        return f"do {_shortened(vote['action'])}, then the state is {_shortened(vote['next_state'])}"
+    return _shortened(vote)
+
+
+def _shortened(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
 
 
 def read_tiers(name: Literal["none", "default", "human"], tiers: list[str]) -> LadderLike:

@@ -15,17 +15,36 @@ from langgraph_maker import prices
 from langgraph_maker.calibration import Calibration, Options
 from langgraph_maker.calibration.comparison import Comparison, Row, compare, sentences
 from langgraph_maker.calibration.counting import LIMITS
-from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.console import err, say, show
+from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.options import (
+    AsJson,
+    BaseUrl,
+    CallTimeout,
+    Db,
+    Deadline,
+    Disks,
+    MaxConcurrency,
+    MaxCost,
+    MaxSteps,
+    ModelNames,
+    NewRunId,
+    OutageLimit,
+    Prices,
+    Seed,
+    Settings,
+    Target,
+    TaskName,
+    TokenLimit,
+)
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
     UNRESOLVED,
     USAGE,
-    app,
-    err,
-    escape,
+    Command,
+    command_line,
     fail,
-    out,
     same_command,
     stopping,
     to_stdout,
@@ -37,62 +56,51 @@ from langgraph_maker.prices import Price
 from langgraph_maker.progress import follow_samples
 from langgraph_maker.records import check_id
 from langgraph_maker.runner import in_time
-from langgraph_maker.stores import default_db, open_store, shown
+from langgraph_maker.stores import database, open_store, shown
 from langgraph_maker.task import Task
 from langgraph_maker.tasks import TowersOfHanoi
 
-__all__ = ["calibrate", "prices_of"]
+__all__ = ["app", "calibrate", "prices_of"]
+
+app = command_line()
 
 
-@app.command()
+@app.command(cls=Command)
 def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
-    task: Annotated[str, typer.Argument(help=TASK)],
-    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks sampled", show_default="10")] = None,
+    task: TaskName,
+    disks: Disks = None,
     for_disks: Annotated[int | None, typer.Option(help="hanoi: disks that k and costs are for")] = None,
     for_steps: Annotated[
-        int | None, typer.Option(help="steps that k and costs are for", show_default="those of the task")
+        int | None, typer.Option(help="steps that k and costs are for; default: those of the task")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
-    ] = None,
-    models: Annotated[
-        list[str] | None,
-        typer.Option("--model", help='"sim:NAME", "openai:NAME", … (repeatable)', show_default="sim:gpt-4.1-mini"),
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
+    settings: Settings = None,
+    models: ModelNames = None,
+    base_url: BaseUrl = None,
     samples: Annotated[int, typer.Option(help="steps to sample, one sample each")] = 1000,
-    target: Annotated[float, typer.Option(help="wanted probability of zero errors in the whole task")] = 0.95,
-    token_limit: Annotated[
-        int, typer.Option(help="output tokens beyond which a response is flagged, as in the run")
-    ] = 750,
-    price: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=IN,OUT[,CACHED]", help="dollars per million tokens of a model (repeatable)"),
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars to spend on each model")] = None,
-    deadline: Annotated[str | None, typer.Option(metavar="TIME", help="after which sampling ends, like 15m")] = None,
-    max_concurrency: Annotated[int | None, typer.Option(help="model calls at a time")] = None,
-    call_timeout: Annotated[str, typer.Option(metavar="TIME", help="after which a call is made again")] = "10m",
-    outage_limit: Annotated[str, typer.Option(metavar="TIME", help="for which a failing call is made again")] = "10m",
-    max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length: how far to look")] = None,
-    db: Annotated[
-        str | None, typer.Option(help="SQLite file or postgresql:// URL for the answers", show_default="data folder")
-    ] = None,
-    run_id: Annotated[
-        str | None, typer.Option(help="go on with this calibration, or begin it", show_default="a new one")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="of the choice of steps, and of simulated models")] = 0,
+    target: Target = 0.95,
+    token_limit: TokenLimit = 750,
+    price: Prices = None,
+    max_cost: MaxCost = None,
+    deadline: Deadline = None,
+    max_concurrency: MaxConcurrency = None,
+    call_timeout: CallTimeout = "10m",
+    outage_limit: OutageLimit = "10m",
+    max_steps: MaxSteps = None,
+    db: Db = None,
+    run_id: NewRunId = None,
+    seed: Seed = 0,
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write what was found, for plan")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Measure models on single steps before a run: how often they are right, the k they need, what that costs.
 
-    The same command with the printed --run-id goes on, and buys no answer twice. If no model can be used it
+    The same command with the printed --run-id resumes it, and buys no answer twice. If no model can be used it
     exits with 3.
     """
-    run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
+    run_id = uuid4().hex[:12] if run_id is None else run_id
     stop = threading.Event()
     with told(USAGE):
+        db = database(db)
         check_id(run_id)
         chosen = load_task(task, arguments(disks, settings or []))
         names = models or ["sim:gpt-4.1-mini"]
@@ -131,12 +139,12 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             if as_json:
                 print(json.dumps(asdict(found)))  # noqa: T201
             else:
-                out.print(_report(chosen, found), markup=False)
-                out.print(f"\nThe answers are kept as {run_id} in {shown(db)}.", markup=False)
+                show(_report(chosen, found, given))
+                show(f"\nThe answers are saved as {run_id} in {shown(db)}.")
     if found.failed:
-        fail(ERROR, f"{', '.join(found.failed)} failed; what was drawn is kept, and this goes on: {command}")
+        fail(ERROR, f"{', '.join(found.failed)} failed; what was drawn is saved, to resume: {command}")
     if stop.is_set():
-        err.print(f"stopped; this goes on: {escape(command)}")
+        say(f"stopped; to resume: {command}")
         raise typer.Exit(STOPPED)
     if all(one.problem and one.interval == "exact" for one in found.calibrations):  # more samples would not help
         raise typer.Exit(UNRESOLVED)
@@ -163,7 +171,7 @@ def prices_of(given: list[str]) -> dict[str, Price]:
     return found
 
 
-def _report(task: Task, found: Comparison) -> str:
+def _report(task: Task, found: Comparison, given: dict[str, Price]) -> str:
     first = found.calibrations[0]
     parameters = ", ".join(f"{name}={value}" for name, value in task.parameters().items())
     whole = "a task of unknown length" if first.steps is None else f"{first.steps:,} steps"
@@ -174,8 +182,8 @@ def _report(task: Task, found: Comparison) -> str:
         paragraph(title, ""),
         columns([_HEADER, *map(_row, found.rows)]),
         paragraph(
-            "$/M: dollars per million input/output tokens. k and cost are those of the lower bound of p, and in"
-            " brackets those of the estimate.",
+            f"$/M: dollars per million input/output tokens{_by_list(found, given)}. k and cost are those of the lower"
+            " bound of p, and in brackets those of the estimate.",
             "",
         ),
         *(["\n".join(map(paragraph, said))] if said else []),
@@ -226,6 +234,12 @@ def _both(k: int | None, estimate: int | None) -> str:
 
 def _money(cost: float | None, estimate: float | None) -> str:
     return dollars(cost) if cost is estimate is None else f"{dollars(cost)} ({dollars(estimate)})"
+
+
+def _by_list(found: Comparison, given: dict[str, Price]) -> str:
+    """By which list, for models that no price was given for."""
+    listed = any(row.price is not None and row.model not in given for row in found.rows)
+    return f", {prices.dated()}" if listed else ""
 
 
 def _simulated(calibrations: list[Calibration]) -> list[str]:

@@ -12,43 +12,61 @@ import typer
 
 from langgraph_maker import diagnosis, prices
 from langgraph_maker.calibration.diagnosed import FINER, Asked, Diagnosis, StepType, Tried
-from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.console import err, say, show
+from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.options import (
+    AsJson,
+    BaseUrl,
+    CallTimeout,
+    Db,
+    Deadline,
+    Disks,
+    MaxConcurrency,
+    MaxCost,
+    MaxSteps,
+    ModelName,
+    NewRunId,
+    OutageLimit,
+    Price,
+    Seed,
+    Settings,
+    TaskName,
+    TokenLimit,
+)
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
     STOPPED,
     UNRESOLVED,
     USAGE,
-    app,
-    err,
-    escape,
-    out,
+    Command,
+    command_line,
     same_command,
     stopping,
     to_stdout,
     told,
 )
-from langgraph_maker.cli.tables import columns, dollars, interval, paragraph
+from langgraph_maker.cli.tables import columns, counted, dollars, interval, paragraph
 from langgraph_maker.progress import follow_samples
 from langgraph_maker.records import check_id
 from langgraph_maker.runner import in_time
-from langgraph_maker.stores import default_db, open_store, shown
+from langgraph_maker.stores import database, open_store, shown
 from langgraph_maker.task import Task
 
-__all__ = ["diagnose"]
+__all__ = ["app", "diagnose"]
 
 _LISTED = 10
 
+app = command_line()
 
-@app.command()
+
+@app.command(cls=Command)
 def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
-    task: Annotated[str, typer.Argument(help=TASK)],
-    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks", show_default="10")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
-    ] = None,
-    model: Annotated[str, typer.Option(help='"sim:NAME", "openai:NAME", …')] = "sim:gpt-4.1-mini",
-    base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
+    task: TaskName,
+    disks: Disks = None,
+    settings: Settings = None,
+    model: ModelName = "sim:gpt-4.1-mini",
+    base_url: BaseUrl = None,
     samples: Annotated[int, typer.Option(help="steps to sample of each type, once in each way to ask")] = 100,
     looks: Annotated[int, typer.Option(help="fresh samples of a step that was lost in all ways, in each way")] = 20,
     steps_per_subtask: Annotated[
@@ -59,31 +77,28 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
             " state; costs LOOKS samples for each of about 200 such steps at most, way to ask and M (repeatable)",
         ),
     ] = None,
-    token_limit: Annotated[int, typer.Option(help="output tokens a step beyond which a response is flagged")] = 750,
-    price: Annotated[str | None, typer.Option(metavar="IN,OUT[,CACHED]", help="dollars per million tokens")] = None,
-    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars to spend")] = None,
-    deadline: Annotated[str | None, typer.Option(metavar="TIME", help="after which sampling ends, like 15m")] = None,
-    max_concurrency: Annotated[int | None, typer.Option(help="model calls at a time")] = None,
-    call_timeout: Annotated[str, typer.Option(metavar="TIME", help="after which a call is made again")] = "10m",
-    outage_limit: Annotated[str, typer.Option(metavar="TIME", help="for which a failing call is made again")] = "10m",
-    max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length: how far to look")] = None,
-    db: Annotated[
-        str | None, typer.Option(help="SQLite file or postgresql:// URL for the answers", show_default="data folder")
-    ] = None,
-    run_id: Annotated[
-        str | None, typer.Option(help="go on with this diagnosis, or begin it", show_default="a new one")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="of the choice of steps, and of a simulated model")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
+    token_limit: TokenLimit = 750,
+    price: Price = None,
+    max_cost: MaxCost = None,
+    deadline: Deadline = None,
+    max_concurrency: MaxConcurrency = None,
+    call_timeout: CallTimeout = "10m",
+    outage_limit: OutageLimit = "10m",
+    max_steps: MaxSteps = None,
+    db: Db = None,
+    run_id: NewRunId = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Find the steps that a model gets wrong as often as right, however they are asked: no vote gets past them.
 
     What is lost in all ways is tried in finer steps, where the task knows them, and with M steps in one response. Exit
     status 0 where no step that was sampled blocks the task as it is, 3 where one does or may.
     """
-    run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
+    run_id = uuid4().hex[:12] if run_id is None else run_id
     stop = threading.Event()
     with told(USAGE):
+        db = database(db)
         check_id(run_id)
         chosen = load_task(task, arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)
@@ -111,10 +126,10 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
             if as_json:
                 print(json.dumps({**asdict(found), "verdict": found.verdict}))  # noqa: T201
             else:
-                out.print(_report(chosen, found), markup=False)
-                out.print(f"\nThe answers are kept as {run_id} in {shown(db)}.", markup=False)
+                show(_report(chosen, found, by_list=price is None))
+                show(f"\nThe answers are saved as {run_id} in {shown(db)}.")
     if stop.is_set():
-        err.print(f"stopped; this goes on: {escape(command)}")
+        say(f"stopped; to resume: {command}")
         raise typer.Exit(STOPPED)
     raise typer.Exit(SOLVED if found.verdict == "yes" else UNRESOLVED)
 
@@ -132,15 +147,16 @@ def _granularities(given: list[str]) -> list[int]:
         raise ValueError(f"--steps-per-subtask takes whole numbers such as 1,2,3, not {','.join(given)!r}") from None
 
 
-def _report(task: Task, found: Diagnosis) -> str:
+def _report(task: Task, found: Diagnosis, *, by_list: bool) -> str:
     ways = "one way to ask" if found.variants == 1 else f"{found.variants} ways to ask"
-    spent = "" if found.spent is None else f", {dollars(found.spent)}"
+    listed = f" {prices.dated()}" if by_list else ""
+    spent = "" if found.spent is None else f", {dollars(found.spent)}{listed}"
     title = f"{found.task}, {found.model}: {_VERDICTS[found.verdict]}"
     rows = [row for one in found.types for row in _rows(one)]
     said = [*_evidence(found), *(f"{note}." for note in found.notes)]
     parts = [
         paragraph(title, ""),
-        f"{found.drawn:,} samples{spent}; {ways}; {task!r}",
+        paragraph(f"{counted(found.drawn, 'sample')}{spent}; {ways}; {task!r}", ""),
         columns([_HEADER, *rows]),
         paragraph(
             "p is that of single samples, with its interval of 95 %. Rescued steps were lost as first asked and won in"

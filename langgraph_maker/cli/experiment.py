@@ -13,15 +13,15 @@ from typing import Annotated
 import typer
 
 from langgraph_maker.cli.calibrate import prices_of
+from langgraph_maker.cli.console import err, say, show
+from langgraph_maker.cli.options import AsJson, BaseUrl, MaxConcurrency, MaxCost, ModelNames, Prices, Seed
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
     USAGE,
-    app,
-    err,
-    escape,
+    Command,
+    command_line,
     fail,
-    out,
     renamed,
     stopping,
     to_stdout,
@@ -34,7 +34,9 @@ from langgraph_maker.experiments.figures import MISSING, can_draw
 from langgraph_maker.models import Model, chat_model
 from langgraph_maker.progress import follow_samples
 
-__all__ = ["experiment"]
+__all__ = ["app", "experiment"]
+
+app = command_line()
 
 _NAMES = "\n\n".join(
     f"{name}: {kind.about}" + (f" (--samples: {kind.sampled}, {kind.samples:,})" if kind.samples else "")
@@ -42,37 +44,27 @@ _NAMES = "\n\n".join(
 )
 
 
-@app.command(help=f"Repeat an experiment of the paper; the same command goes on, and buys nothing twice.\n\n{_NAMES}")
+@app.command(
+    cls=Command,
+    help=f"Repeat an experiment of the paper; the same command resumes it, and buys nothing twice.\n\n{_NAMES}",
+)
 def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     name: Annotated[str, typer.Argument(help=", ".join(EXPERIMENTS))],
-    models: Annotated[
-        list[str] | None,
-        typer.Option("--model", help='"sim:NAME", "openai:NAME", … (repeatable)', show_default="simulated ones"),
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
+    models: ModelNames = None,
+    base_url: BaseUrl = None,
     disks: Annotated[
-        list[int] | None, typer.Option(help="repeatable for calibration", show_default="the experiment's own")
+        list[int] | None, typer.Option(help="repeatable for calibration; default: the experiment's own")
     ] = None,
-    samples: Annotated[
-        int | None, typer.Option(help="how much is sampled", show_default="the experiment's own")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="of the choice of steps, and of simulated models")] = 0,
+    samples: Annotated[int | None, typer.Option(help="how much is sampled; default: the experiment's own")] = None,
+    seed: Seed = 0,
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="for data, figures, and answers")] = Path(
         "experiments"
     ),
-    price: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=IN,OUT[,CACHED]", help="dollars per million tokens of a model (repeatable)"),
-    ] = None,
+    price: Prices = None,
     max_total_samples: Annotated[int | None, typer.Option(help="samples after which it stops")] = None,
-    max_cost: Annotated[
-        float | None,
-        typer.Option(metavar="USD", help="dollars after which it stops; input without a list price is free"),
-    ] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option(help="model calls at a time", show_default="256 to a chat model")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the outcome as one JSON object")] = False,  # noqa: FBT002
+    max_cost: MaxCost = None,
+    max_concurrency: MaxConcurrency = None,
+    as_json: AsJson = False,  # noqa: FBT002
     _max_samples: Annotated[str | None, renamed("--max-samples", "--max-total-samples")] = None,
 ) -> None:
     """Measure, say and draw."""
@@ -80,7 +72,7 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     command = shlex.join(["langgraph-maker", *sys.argv[1:]])
     with told(USAGE, command):
         if not can_draw():
-            err.print(f"[bold]note:[/] {escape(MISSING)}; the data are written, and drawn once it is there")
+            say(f"{MISSING}; the data are written, and drawn once it is there", "note:")
         with follow_samples(err, name) as on_progress, stopping(stop):
             found = repeat(
                 name,
@@ -100,10 +92,10 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
         if as_json:
             print(json.dumps(asdict(found), default=str))  # noqa: T201
         else:
-            out.print(_report(found), markup=False)
+            show(_report(found))
     if found.stopped:
         budget = " with a larger budget" if "budget" in found.stopped else ""
-        err.print(f"stopped: {escape(found.stopped)}; this goes on{budget}: {escape(command)}")
+        say(f"stopped: {found.stopped}; to resume{budget}: {command}")
         raise typer.Exit(STOPPED)
     if found.problem:
         fail(ERROR, f"{found.problem}; the data are in {found.data}, and the same command draws them")

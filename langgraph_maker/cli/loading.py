@@ -18,7 +18,7 @@ from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.task import Task
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
 
-__all__ = ["TASK", "arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
+__all__ = ["arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
 
 _NAMED: dict[str, Callable[..., Task]] = {
     "hanoi": TowersOfHanoi,
@@ -26,8 +26,6 @@ _NAMED: dict[str, Callable[..., Task]] = {
     "multiplication": Multiplication.random,
     "sorting": Sorting.random,
 }
-TASK = f'{", ".join(_NAMED)}, or "package.module:factory" for a task of your own'
-"""What a command's argument says of tasks."""
 
 
 def load_task(name: str, arguments: dict[str, Any]) -> Task:

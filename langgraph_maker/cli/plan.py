@@ -11,23 +11,27 @@ import typer
 
 from langgraph_maker import planning, prices
 from langgraph_maker.calibration import Calibration
-from langgraph_maker.cli.shell import ERROR, USAGE, app, out, to_stdout, told
+from langgraph_maker.cli.console import show
+from langgraph_maker.cli.options import AsJson
+from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, to_stdout, told
 from langgraph_maker.cli.tables import columns, dollars, paragraph
 from langgraph_maker.planning import Choice, Plan
 from langgraph_maker.tasks import TowersOfHanoi
 
-__all__ = ["plan"]
+__all__ = ["app", "plan"]
+
+app = command_line()
 
 
-@app.command()
+@app.command(cls=Command)
 def plan(  # noqa: PLR0917 - typer reads the options from the signature
     p: Annotated[float | None, typer.Option("--p", help="probability that one valid sample is right")] = None,
     valid_rate: Annotated[float, typer.Option("--v", help="share of samples that raise no red flag")] = 1.0,
-    p_first: Annotated[float | None, typer.Option(help="that of a step's first vote", show_default="p")] = None,
+    p_first: Annotated[float | None, typer.Option(help="that of a step's first vote; default: p")] = None,
     steps: Annotated[int | None, typer.Option(help="steps in the whole task")] = None,
     disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, in place of --steps")] = None,
     target: Annotated[
-        float | None, typer.Option(help="wanted probability of zero errors in the whole task", show_default="0.95")
+        float | None, typer.Option(help="wanted probability of zero errors in the whole task; default: 0.95")
     ] = None,
     cost_per_sample: Annotated[float | None, typer.Option(metavar="USD", help="dollars a sample")] = None,
     tokens: Annotated[str | None, typer.Option(metavar="IN,OUT", help="tokens of a sample, with --price")] = None,
@@ -39,8 +43,8 @@ def plan(  # noqa: PLR0917 - typer reads the options from the signature
     calibration: Annotated[
         Path | None, typer.Option(metavar="FILE", help="what calibrate --out wrote, in place of --p, --v and costs")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="which of its models", show_default="the cheapest")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the plan as one JSON object")] = False,  # noqa: FBT002
+    model: Annotated[str | None, typer.Option(help="which of its models; default: the cheapest")] = None,
+    as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Plan a run: the least k that reaches the target, its neighbours, their costs, and what a budget buys."""
     with told(USAGE):
@@ -74,9 +78,9 @@ def plan(  # noqa: PLR0917 - typer reads the options from the signature
         if as_json:
             print(json.dumps({**asdict(planned), "seconds": seconds}))  # noqa: T201
         else:
-            out.print(_report(planned, source), markup=False)
+            show(_report(planned, source))
             if seconds is not None:
-                out.print(f"It takes about {_time(seconds)} in {lanes:,} lane{'s' if lanes > 1 else ''}, hedges apart.")
+                show(f"It takes about {_time(seconds)} in {lanes:,} lane{'s' if lanes > 1 else ''}, hedges apart.")
 
 
 def _cost(given: float | None, tokens: str | None, price: str | None) -> float | None:

@@ -8,30 +8,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from langgraph_maker.cli.shell import ERROR, USAGE, app, told
+from langgraph_maker.cli.options import Db
+from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, told
 from langgraph_maker.cli.writing import check_file, write_report
 from langgraph_maker.records import check_id
-from langgraph_maker.stores import check_there, default_db, open_store
+from langgraph_maker.stores import check_there, database, open_store
 
-__all__ = ["report"]
+__all__ = ["app", "report"]
+
+app = command_line()
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
-    run_id: Annotated[str, typer.Option(help="the run, see langgraph-maker runs")],
-    db: Annotated[
-        str | None, typer.Option(help="SQLite file or postgresql:// URL", show_default="the data folder")
-    ] = None,
+    run_id: Annotated[str, typer.Option("--run-id", metavar="ID", help="the run, see langgraph-maker runs")],
+    db: Db = None,
     file: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="write it here", show_default="standard output")
+        Path | None, typer.Option("--out", metavar="FILE", help="write it here; default: standard output")
     ] = None,
     form: Annotated[
         Literal["html", "json"], typer.Option("--format", help="a page to open in a browser, or its numbers")
     ] = "html",
 ) -> None:
     """Show a run, also an unfinished one: outcome, guarantee, votes, hardest steps, flags, alarms, cost, time."""
-    db = db or default_db()
     with told(USAGE):
+        db = database(db)
         check_id(run_id)
         check_file(file, db)
         check_there(db)

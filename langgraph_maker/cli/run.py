@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import textwrap
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,7 +16,29 @@ import typer
 from langgraph_maker import prices
 from langgraph_maker.calibration.run import check_aims
 from langgraph_maker.cli.answer import asked_in_words, read_tiers
-from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, margin, red_flags, seconds
+from langgraph_maker.cli.console import err, say, show
+from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
+from langgraph_maker.cli.options import (
+    AsJson,
+    BaseUrl,
+    CallTimeout,
+    Db,
+    Deadline,
+    Disks,
+    MaxConcurrency,
+    MaxCost,
+    MaxSteps,
+    ModelName,
+    NewRunId,
+    OutageLimit,
+    Price,
+    Seed,
+    Settings,
+    Target,
+    TaskName,
+    TokenLimit,
+)
+from langgraph_maker.cli.resume import save
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -25,49 +46,44 @@ from langgraph_maker.cli.shell import (
     UNRESOLVED,
     USAGE,
     WAITING,
-    app,
-    err,
-    escape,
-    out,
+    Command,
+    command_line,
     renamed,
     same_command,
     stopping,
     to_stdout,
     told,
 )
+from langgraph_maker.cli.summary import summary
 from langgraph_maker.cli.writing import check_file, reported
 from langgraph_maker.graph import create_maker
 from langgraph_maker.grouping import Grouped
-from langgraph_maker.models import Model, model_name
-from langgraph_maker.progress import alarmed, calibrated, follow
+from langgraph_maker.progress import follow
 from langgraph_maker.records import check_id
 from langgraph_maker.run import Progress, Run
 from langgraph_maker.runner import Options, solve
-from langgraph_maker.stores import default_db, open_store, shown
-from langgraph_maker.task import Task
+from langgraph_maker.stores import database, open_store
 
-__all__ = ["run"]
+__all__ = ["app", "run"]
 
 _EXIT = {"solved": SOLVED, "unresolved": UNRESOLVED, "stopped": STOPPED, "waiting": WAITING}
 _MOST_ACTIONS = 4096
 
+app = command_line()
 
-@app.command()
+
+@app.command(cls=Command)
 def run(  # noqa: PLR0917 - typer reads the options from the signature
-    task: Annotated[str, typer.Argument(help=TASK)],
-    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, 1 to 30", show_default="10")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help='"sim:NAME" (simulated, no key), "openai:NAME" or another "provider:NAME"')
-    ] = "sim:gpt-4.1-mini",
-    base_url: Annotated[str | None, typer.Option(help="of an OpenAI-compatible server, with openai:NAME")] = None,
+    task: TaskName,
+    disks: Disks = None,
+    settings: Settings = None,
+    model: ModelName = "sim:gpt-4.1-mini",
+    base_url: BaseUrl = None,
     k: Annotated[str, typer.Option("--k", help='votes by which an answer must lead; "auto" calibrates first')] = "3",
-    target: Annotated[float, typer.Option(help="with --k auto: wanted probability of zero errors")] = 0.95,
+    target: Target = 0.95,
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
     raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
-    token_limit: Annotated[int, typer.Option(help="output tokens a step beyond which a response is flagged")] = 750,
+    token_limit: TokenLimit = 750,
     steps_per_subtask: Annotated[
         int, typer.Option(metavar="M", help="steps in one response, if prompts show the whole state")
     ] = 1,
@@ -89,42 +105,29 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     ] = None,
     lanes: Annotated[int, typer.Option(help="stretches that advance side by side, if the task can be cut")] = 1,
     hedge: Annotated[int, typer.Option(help="samples in flight a step beyond those that could be needed")] = 0,
-    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="dollars after which the run stops")] = None,
+    max_cost: MaxCost = None,
     max_total_samples: Annotated[
         int | None, typer.Option(help="samples after which the run stops, those of --k auto apart")
     ] = None,
     max_samples_per_step: Annotated[int | None, typer.Option(help="samples after which a step is unresolved")] = None,
-    deadline: Annotated[
-        str | None, typer.Option(metavar="TIME", help="after which the run stops: seconds, or like 15m, 2h")
-    ] = None,
-    price: Annotated[
-        str | None,
-        typer.Option(metavar="IN,OUT[,CACHED]", help="dollars per million tokens", show_default="the list price"),
-    ] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option(help="model calls at a time", show_default="256 to a chat model")
-    ] = None,
-    call_timeout: Annotated[str, typer.Option(metavar="TIME", help="after which a call is made again")] = "10m",
-    outage_limit: Annotated[
-        str, typer.Option(metavar="TIME", help="for which a failing call is made again before the run stops")
-    ] = "10m",
-    max_steps: Annotated[int | None, typer.Option(help="for a task of unknown length")] = None,
-    db: Annotated[
-        str | None, typer.Option(help="SQLite file or postgresql:// URL to journal in", show_default="the data folder")
-    ] = None,
-    run_id: Annotated[
-        str | None, typer.Option(help="go on with this run, or begin it", show_default="a new one")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="of a simulated model")] = 0,
+    deadline: Deadline = None,
+    price: Price = None,
+    max_concurrency: MaxConcurrency = None,
+    call_timeout: CallTimeout = "10m",
+    outage_limit: OutageLimit = "10m",
+    max_steps: MaxSteps = None,
+    db: Db = None,
+    run_id: NewRunId = None,
+    seed: Seed = 0,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page that shows the run, however it ended")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
     _max_samples: Annotated[str | None, renamed("--max-samples", "--max-total-samples")] = None,
     _max_step_samples: Annotated[str | None, renamed("--max-step-samples", "--max-samples-per-step")] = None,
 ) -> None:
-    """Solve a task, every step decided by a vote. The same command with the printed --run-id goes on."""
-    run_id, db = uuid4().hex[:12] if run_id is None else run_id, db or default_db()
+    """Solve a task, every step decided by a vote. The same command with the printed --run-id resumes it."""
+    run_id = uuid4().hex[:12] if run_id is None else run_id
     asked_k = margin(k)
     stop = threading.Event()
     with told(USAGE):
@@ -146,6 +149,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             "stop": stop.is_set,
         }
         due = None if deadline is None else seconds(deadline)
+        db = database(db)
         check_id(run_id)
         check_file(report, db)
         chosen = load_task(task, arguments(disks, settings or []))
@@ -159,6 +163,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
     command = same_command(db, run_id)
     with told(USAGE), open_store(db) as store, reported(store, run_id, report), told(ERROR, command):
+        save(store, run_id, command)
         with follow(err) as on_progress, stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             gc.set_threshold(50_000, 20, 20)  # lanes hold many small things, of which few are garbage
@@ -179,14 +184,14 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             if as_json:
                 print(json.dumps(_as_json(result)))  # noqa: T201
             else:
-                out.print(_summary(chosen, model, asked_k, db, result, asked=asked))
+                show(summary(chosen, model, asked_k, db, result, asked=asked, by_list=price is None))
     if result.status == "stopped":
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
-        err.print(f"stopped at step {result.steps:,}; this goes on{raised}: {escape(command)}")
+        say(f"stopped at step {result.steps:,}; to resume{raised}: {command}")
     for question in result.questions:
-        err.print(escape(asked_in_words(question, db, run_id)))
+        say(asked_in_words(question, db, run_id))
     if result.status == "waiting":
-        err.print(f"waiting at step {result.steps:,}; once answered, this goes on: {escape(command)}")
+        say(f"waiting at step {result.steps:,}; once answered, resume it with: {command}")
     raise typer.Exit(_EXIT[result.status])
 
 
@@ -196,7 +201,7 @@ def _warning(on_progress: Callable[[Progress], None]) -> Callable[[Progress], No
     def told_of(now: Progress) -> None:
         on_progress(now)
         if now.calibration is not None and now.calibration.warning:
-            err.print(f"[bold]warning:[/] {escape(now.calibration.warning)}")
+            say(now.calibration.warning, "warning:")
 
     return told_of
 
@@ -204,65 +209,3 @@ def _warning(on_progress: Callable[[Progress], None]) -> Callable[[Progress], No
 def _as_json(result: Run) -> dict[str, Any]:
     """The fields of `Run`; `actions` up to 4,096 steps."""
     return asdict(result) | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}
-
-
-def _others(result: Run) -> str:
-    """How many steps no vote on the step itself decided, before what is said of the others."""
-    human, split = (result.outlook.by_human, result.outlook.by_split) if result.outlook else (0, 0)
-    ways = [f"{human:,} of them by a human"] * (human > 0) + [f"{split:,} of them in finer steps"] * (split > 0)
-    return ", ".join([*ways, "each other" if ways else "each"])
-
-
-def _summary(task: Task, model: str, k: int | Literal["auto"], db: str, result: Run, *, asked: Model) -> str:
-    simulated = " (a simulated model)" if model.startswith("sim:") else ""
-    ended = result.status == "solved" and result.steps != task.steps  # earlier than it could have
-    whole = "" if task.steps is None or ended else f" of {task.steps:,}"
-    steps = f"{result.steps:,}{whole}"
-    by = f"{_others(result)} by a margin of {_margin(k, result)}"
-    sure = textwrap.fill(result.guarantee, 90, subsequent_indent=" " * 11)
-    lines = [
-        f"[bold]{result.status}[/]: {escape(task.name)}, {steps} steps decided, {by}",
-        f"  model    {escape(model)}{simulated}",
-        f"  samples  {result.samples:,}, of them {result.flagged:,} discarded for a red flag",
-        f"  tokens   {_tokens(result)}",
-        f"  cost     {_cost(result, model)}",
-        f"  sure     {sure}",
-        f"  digest   {result.digest}",
-        f"  run id   {escape(result.run_id)}, in {escape(shown(db))}",
-    ]
-    raised = result.outlook.alarms if result.outlook else []
-    lines += [f"  alarm    {escape(alarmed(alarm))}" for alarm in raised]
-    if result.calibration is not None:
-        lines.insert(2, f"  k        {calibrated(result.calibration)}")
-        if result.calibration.model != model_name(asked):
-            lines[2] += f"; that was {escape(result.calibration.model)}, whose k a run that goes on keeps"
-        if result.calibration.warning:
-            lines.insert(3, f"  warning  [bold]{escape(result.calibration.warning)}[/]")
-    if result.status == "solved" and result.undecided_after:
-        lines.insert(3, f"  hardest  step took {len(result.undecided_after) - 1} samples")
-    if result.reason:
-        reason = "wrong_end: all steps are done, and the task is not" if result.reason == "wrong_end" else result.reason
-        lines.insert(1, f"  reason   {escape(reason)}")
-    return "\n".join(lines)
-
-
-def _margin(k: int | Literal["auto"], result: Run) -> str:
-    if k != "auto":
-        return str(k)
-    found = result.calibration
-    return "its own" if found is None or found.k_min is None else str(found.k_min)
-
-
-def _tokens(result: Run) -> str:
-    usage = result.usage
-    cached = f" ({usage['cached_input_tokens']:,} of them cached)" if usage["cached_input_tokens"] else ""
-    return f"{usage['input_tokens']:,} in{cached}, {usage['output_tokens']:,} out"
-
-
-def _cost(result: Run, model: str) -> str:
-    cost = result.usage["cost"]
-    if cost is None:
-        return "not known: give --price to have it counted"
-    simulated = ", had the model been a real one" if model.startswith("sim:") else ""
-    cancelled = f", without {result.cancelled:,} cancelled calls" if result.cancelled else ""
-    return f"${cost:,.4f}{simulated}{cancelled}"

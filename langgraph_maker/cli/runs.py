@@ -2,60 +2,169 @@
 
 from __future__ import annotations
 
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from langgraph.store.base import BaseStore
-from rich.table import Table
 
 from langgraph_maker import journal
-from langgraph_maker.cli.shell import ERROR, USAGE, app, escape, out, told
+from langgraph_maker.cli.console import say, show
+from langgraph_maker.cli.options import AsJson, Db
+from langgraph_maker.cli.resume import forget, resumes
+from langgraph_maker.cli.shell import ERROR, USAGE, Command, Group, command_line, to_stdout, told
+from langgraph_maker.cli.tables import counted, drawn, table
+from langgraph_maker.cli.writing import check_file, written
 from langgraph_maker.errors import JournalError
-from langgraph_maker.stores import default_db, is_postgres, open_store, shown
+from langgraph_maker.lock import hold
+from langgraph_maker.stores import check_there, database, holds_nothing, open_store, shown
 
-__all__ = ["runs"]
+__all__ = ["app", "delete", "export", "runs", "verify"]
+
+app = command_line(cls=Group)
+_RunId = Annotated[str, typer.Argument(metavar="ID", help="of the run, see langgraph-maker runs")]
 
 
-@app.command()
-def runs(
-    db: Annotated[
-        str | None, typer.Option(help="SQLite file or postgresql:// URL", show_default="the data folder")
+@app.callback(invoke_without_command=True)
+def runs(context: typer.Context, db: Db = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """List the runs of a database, with how they stand and the command that resumes each."""
+    context.obj = db
+    if context.invoked_subcommand is not None:
+        return
+    with told(USAGE):
+        db = database(db)
+        if nothing := holds_nothing(db):
+            show("[]" if as_json else f"no runs in {shown(db)}: {nothing}")
+            return
+    with told(USAGE), open_store(db) as store, told(ERROR):
+        found = [_row(store, header) for header in journal.runs(store)]
+        with to_stdout():
+            if as_json:
+                print(json.dumps(found))  # noqa: T201
+            elif not found:
+                show(f"no runs in {shown(db)}")
+            else:
+                _list(found)
+
+
+def _row(store: BaseStore, header: journal.Header) -> dict[str, Any]:
+    """What is said of a run; `steps` of a recursive one are stages."""
+    try:
+        steps = journal.steps(store, header["run_id"])
+    except JournalError:
+        steps = None
+    return {
+        "run_id": header["run_id"],
+        "kind": header.get("kind", "chain"),
+        "task": header["task"],
+        "parameters": header["parameters"],
+        "k": header["k"],
+        "status": header["outcome"].get("status", "unfinished"),
+        "steps": steps,
+        "started": header["sessions"][0]["began"] if header["sessions"] else None,
+        "command": resumes(store, header),
+    }
+
+
+def _list(found: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            one["run_id"],
+            one["task"] + _parameters(one["parameters"]),
+            str(one["k"]),
+            one["status"],
+            _steps(one["steps"], one["kind"]),
+            (one["started"] or "?").replace("T", " ").removesuffix("+00:00"),
+        ]
+        for one in found
+    ]
+    show(drawn(table(["run", "task", "k", "status", "steps", "started (UTC)"], rows, right=(2, 4))))
+    for one in found:
+        if one["status"] in {"solved", "unreadable"}:
+            continue
+        how = one["command"] or (
+            "invoke its graph again with its run_id, on a store of this database"
+            if one["kind"] == "tree"
+            else "the code that started it, with its run_id and a store of this database"
+        )
+        show(f"to resume {one['run_id']}: {how}")
+
+
+def _parameters(parameters: dict[str, Any]) -> str:
+    text = ", ".join(f"{name}={value}" for name, value in parameters.items())
+    return f" ({text[:59]}…)" if len(text) > 60 else f" ({text})" if text else ""  # noqa: PLR2004
+
+
+def _steps(steps: int | None, kind: str) -> str:
+    return "?" if steps is None else counted(steps, "stage") if kind == "tree" else f"{steps:,}"
+
+
+@app.command(cls=Command)
+def delete(context: typer.Context, run_id: _RunId, db: Db = None) -> None:
+    """Remove a run and all that belongs to it, for good."""
+    with _opened(context, db) as store, hold(store, run_id), told(ERROR):
+        journal.delete(store, run_id)
+        forget(store, run_id)
+    say(f"run {run_id} is deleted")
+
+
+@app.command(cls=Command)
+def verify(context: typer.Context, run_id: _RunId, db: Db = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Look for steps that are missing, altered, short of k, out of succession or written by two processes.
+
+    Exit status 0 where there are none, 1 where there are.
+    """
+    with _opened(context, db) as store, told(ERROR):
+        problems = journal.verify(store, run_id)
+        with to_stdout():
+            if as_json:
+                print(json.dumps([asdict(problem) for problem in problems]))  # noqa: T201
+            elif problems:
+                rows = [[str(problem.step), problem.kind, problem.detail] for problem in problems]
+                show(drawn(table(["step", "problem", "detail"], rows, right=())))
+            else:
+                show(f"run {run_id} is whole: {journal.steps(store, run_id):,} steps, each as it was written")
+    raise typer.Exit(ERROR if problems else 0)
+
+
+@app.command(cls=Command)
+def export(
+    context: typer.Context,
+    run_id: _RunId,
+    db: Db = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="write it here; default: standard output")
     ] = None,
 ) -> None:
-    """List the runs of a database, with how they stand and how to go on."""
-    db = db or default_db()
-    if not is_postgres(db) and not Path(db).exists():
-        out.print(f"no runs in {escape(db)}: there is no such file")
-        return
-    if not is_postgres(db) and Path(db).is_file() and not Path(db).stat().st_size:
-        out.print(f"no runs in {escape(db)}: the file is empty")
-        return
-    with told(USAGE), open_store(db) as store, told(ERROR):
-        trees = False
-        table = Table("run", "task", "k", "status", "steps", "begun")
-        for header in journal.runs(store):
-            ended = header["outcome"]
-            trees |= header.get("kind") == "tree"
-            status = ended.get("status", "unfinished")
-            parameters = ", ".join(f"{name}={value}" for name, value in header["parameters"].items())[:60]
-            table.add_row(
-                escape(header["run_id"]),
-                escape(f"{header['task']} ({parameters})"),
-                str(header["k"]),
-                status,
-                _done(store, header),
-                header["sessions"][0]["began"] if header["sessions"] else "?",
-            )
-        out.print(table if table.row_count else f"no runs in {escape(shown(db))}")
-        out.print("to go on with one: the command that began it, with --run-id and the same --db")
-        if trees:
-            out.print("with a recursive one: invoke its graph again with its run_id, on a store of this database")
+    """Write a run as JSON Lines: its header first, then a step a line."""
+    with told(USAGE):
+        check_file(file, database(context.obj if db is None else db))
+    with _opened(context, db) as store, told(ERROR):
+        journal.header(store, run_id)  # before a file is opened, and so emptied
+        if file is not None:
+            with written(file) as opened:
+                journal.export(store, run_id, opened)
+            say(f"written: {file}")
+            return
+        with to_stdout():
+            text = io.TextIOWrapper(sys.stdout.buffer, "utf-8", write_through=True)
+            try:
+                journal.export(store, run_id, text)
+            finally:
+                text.detach()
 
 
-def _done(store: BaseStore, header: journal.Header) -> str:
-    try:
-        done = f"{journal.steps(store, header['run_id']):,}"
-    except JournalError:
-        return "?"
-    return f"{done} stages" if header.get("kind") == "tree" else done
+@contextmanager
+def _opened(context: typer.Context, db: str | None) -> Iterator[BaseStore]:
+    """The store of a database that is there."""
+    with told(USAGE):
+        db = database(context.obj if db is None else db)
+        check_there(db)
+    with told(USAGE), open_store(db) as store:
+        yield store

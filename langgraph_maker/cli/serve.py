@@ -10,25 +10,27 @@ from typing import Annotated
 
 import typer
 
+from langgraph_maker.cli.console import say, show
 from langgraph_maker.cli.loading import arguments, load_task
-from langgraph_maker.cli.shell import ERROR, USAGE, app, err, escape, out, to_stdout, told
+from langgraph_maker.cli.options import Disks, Seed, Settings
+from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, fail, to_stdout, told
 
-__all__ = ["serve"]
+__all__ = ["app", "serve"]
+
+app = command_line()
 
 
-@app.command()
+@app.command(cls=Command)
 def serve(  # noqa: PLR0917 - typer reads the options from the signature
     task: Annotated[str, typer.Option(help='"hanoi", or "package.module:factory" for a task of your own')] = "hanoi",
-    disks: Annotated[int | None, typer.Option(help="hanoi: number of disks, 1 to 30", show_default="10")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the factory (repeatable)")
-    ] = None,
+    disks: Disks = None,
+    settings: Settings = None,
     model: Annotated[str, typer.Option(help='how it errs: "sim:NAME"')] = "sim:gpt-4.1-mini",
     host: Annotated[str, typer.Option(help="anything but loopback lets other machines in")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
-    seed: Annotated[int, typer.Option(help="of answers, latencies and faults")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
+    seed: Seed = 0,
     keys: Annotated[
-        list[str] | None, typer.Option("--key", help="an API key that is let in (repeatable)", show_default="any")
+        list[str] | None, typer.Option("--key", help="an API key that is let in (repeatable); default: any")
     ] = None,
     latency: Annotated[float, typer.Option(help="median seconds from request to answer, log-normal")] = 0.0,
     spread: Annotated[float, typer.Option(help="standard deviation of the logarithm of the latency")] = 0.5,
@@ -73,9 +75,12 @@ def serve(  # noqa: PLR0917 - typer reads the options from the signature
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
 
     def ready(url: str) -> None:
-        err.print(f"a simulated model answers for {escape(repr(chosen))} at {escape(url)}; Ctrl-C ends it")
+        say(f"a simulated model answers for {chosen!r} at {url}; Ctrl-C ends it")
 
     with told(ERROR):
-        serving(provider, host, port, stop=stop, on_ready=ready)
+        try:
+            serving(provider, host, port, stop=stop, on_ready=ready)
+        except OSError as error:
+            fail(ERROR, f"--host {host} --port {port}: {error.strerror or error}")
         with to_stdout():
-            out.print(json.dumps(asdict(provider.stats)), markup=False)
+            show(json.dumps(asdict(provider.stats)))

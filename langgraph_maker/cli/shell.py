@@ -9,18 +9,23 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
+
+from langgraph_maker.extras import install
 
 try:
     import typer
-    from rich import markup
-    from rich.console import Console
+    from rich.console import Console as _  # noqa: F401
+    from typer.core import TyperCommand, TyperGroup
 except ImportError as missing:  # pragma: no cover - the test environment has the extra
-    sys.exit(f"the command line needs an extra ({missing}): pip install 'langgraph-maker[cli]'")
+    sys.exit(f"the command line needs an extra ({missing}): {install('cli')}")
 
+from langgraph_maker.cli.console import out, say
 from langgraph_maker.errors import MakerError, SamplingError
 
 __all__ = [
@@ -30,11 +35,13 @@ __all__ = [
     "UNRESOLVED",
     "USAGE",
     "WAITING",
+    "Command",
+    "Group",
     "app",
-    "err",
-    "escape",
+    "as_options",
+    "command_line",
     "fail",
-    "out",
+    "load",
     "renamed",
     "same_command",
     "stopping",
@@ -44,20 +51,71 @@ __all__ = [
 
 SOLVED, ERROR, USAGE, UNRESOLVED, WAITING, STOPPED = 0, 1, 2, 3, 4, 130
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+_COMMANDS: Final = {
+    "run": "Solve a task, every step decided by a vote.",
+    "runs": "List the runs of a database, with how they stand and how to resume them; delete, verify, export them.",
+    "answer": "Answer a question that a run waits for, or show what it asks.",
+    "calibrate": "Measure models on single steps before a run: how often they are right, the k they need, the cost.",
+    "diagnose": "Find the steps that a model gets wrong as often as right, however they are asked.",
+    "experiment": "Repeat an experiment of the paper.",
+    "plan": "Plan a run: the least k that reaches the target, its cost, and what a budget buys.",
+    "report": "Show a run, also an unfinished one, as a page or as numbers.",
+    "serve": "Serve a simulated model as an OpenAI-compatible API, with latency, rate limits and faults.",
+}
+"""What there is; a command's module is imported when it is asked for."""
 
 
-def escape(text: str) -> str:
-    r"""Text from elsewhere, such as a model or a database, as it is shown: no markup, and nothing a terminal obeys.
+class _Flags:
+    """Help that says no type of a flag, which takes no value; and errors that call options as they are typed."""
 
-    >>> print(escape("[red]a\x1b[2J"))
-    \[red]a\x1b[2J
-    """
-    return markup.escape(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text))
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+    def invoke(self, ctx: Any) -> Any:
+        options = {one.name: max(one.opts, key=len) for one in self.get_params(ctx) if one.opts[0].startswith("-")}
+        before = _options.set({**_OTHERWISE, **options})
+        try:
+            return super().invoke(ctx)  # type: ignore[misc]
+        finally:
+            _options.reset(before)
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+class Command(_Flags, TyperCommand):
+    """A command."""
+
+
+class Group(_Flags, TyperGroup):
+    """A command that has others."""
+
+
+class _Commands(Group):
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            command = typer.main.get_command(load([name]))
+            command.name = name
+        return name, command, rest
+
+
+def load(arguments: Sequence[str]) -> Any:
+    """Import the module of the command that `arguments` begin with, if there is one; return its application."""
+    if arguments and arguments[0] in _COMMANDS:
+        return import_module(f"langgraph_maker.cli.{arguments[0]}").app
+    return None
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+for _name, _about in _COMMANDS.items():
+    app.command(_name, help=_about)(lambda: None)  # stands for it in the help
+
+
+def command_line(**settings: Any) -> typer.Typer:
+    """Return the application of one command."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, **settings)
 
 
 def renamed(old: str, new: str) -> Any:
@@ -95,7 +153,7 @@ def stopping(stop: threading.Event) -> Iterator[None]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        err.print("stopping, once the calls that are out are answered; a second time ends it at once")
+        say("stopping, once the calls that are out are answered; a second time ends it at once")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -113,16 +171,16 @@ def told(code: int, command: str = "") -> Iterator[None]:
     except typer.Exit:
         raise
     except KeyboardInterrupt as error:
-        goes_on = f"; this goes on: {command}" if command else ""
-        fail(STOPPED, f"interrupted{_notes(error)}; what was counted is in the journal{goes_on}")
+        resume = f"; to resume: {command}" if command else ""
+        fail(STOPPED, f"interrupted{_notes(error)}; what was counted is in the journal{resume}")
     except SamplingError as error:
-        goes_on = f"; what was drawn is kept, and this goes on: {command}" if command else ""
-        fail(ERROR, f"{error}{_notes(error)}{goes_on}")
+        resume = f"; what was drawn is saved, to resume: {command}" if command else ""
+        fail(ERROR, f"{as_options(str(error))}{_notes(error)}{resume}")
     except MakerError as error:
-        fail(ERROR, f"{error}{_notes(error)}")
+        fail(ERROR, f"{as_options(str(error))}{_notes(error)}")
     except Exception as error:  # noqa: BLE001
-        if code == USAGE and isinstance(error, (ValueError, TypeError)):
-            fail(USAGE, error)
+        if code == USAGE and isinstance(error, (ValueError, TypeError, OSError)):
+            fail(USAGE, as_options(str(error)))
         place = traceback.extract_tb(error.__traceback__)[-1]
         fail(ERROR, f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}){_notes(error)}")
 
@@ -144,30 +202,45 @@ def _notes(error: BaseException) -> str:
     return "".join(f" ({note})" for note in getattr(error, "__notes__", ()) if note.startswith("at step"))
 
 
+def as_options(message: str) -> str:
+    """Return a message of the library with the command's options in place of the arguments that it names."""
+    options = _options.get()
+    if not options:
+        return message
+    first, *_ = _WORD.split(message, maxsplit=1)
+    if first in options and _SUBJECT.match(message, len(first)):
+        message = options[first] + message[len(first) :]
+    names = "|".join(name for name in options if "_" in name)
+    return (
+        re.sub(rf"(?<![\w\"'./=-])({names})(?![\w.(/])", lambda found: options[found[1]], message) if names else message
+    )
+
+
+_options: ContextVar[Mapping[str, str] | None] = ContextVar("_options", default=None)
+_OTHERWISE: Final = {"calibration_samples": "--calibrate-samples"}
+_WORD, _SUBJECT = re.compile(r"\W"), re.compile(r" (is|are|must|takes|goes)\b|,|:")
+
+
 def same_command(db: str, run_id: str) -> str:
-    """The command line as given, with what makes it go on; left out are a URL's password and its query's values."""
+    """The command line as given, with what makes it resume; left out are a URL's password and its query's values."""
     arguments = list(sys.argv[1:])
     if "--run-id" not in arguments and not any(argument.startswith("--run-id=") for argument in arguments):
         arguments += ["--run-id", run_id]
     if "--db" not in arguments and not any(argument.startswith("--db=") for argument in arguments):
         arguments += ["--db", db]
-    return shlex.join(
-        [
-            "langgraph-maker",
-            *(_unsecret(argument) if "://" in argument else argument for argument in arguments),
-        ]
-    )
+    return shlex.join(["langgraph-maker", *_unsecret(arguments)])
 
 
-def _unsecret(url: str) -> str:
-    place, mark, query = _PASSWORD.sub("***", url).partition("?")
-    return place + mark + _VALUE.sub("=***", query)
+def _unsecret(arguments: Iterable[str]) -> Iterator[str]:
+    for argument in arguments:
+        place, mark, query = _PASSWORD.sub("***", argument).partition("?")
+        yield place + mark + _VALUE.sub("=***", query) if "://" in argument else argument
 
 
 _PASSWORD, _VALUE = re.compile(r"(?<=:)[^/@:]+(?=@)"), re.compile(r"=[^&]*")
 
 
-def fail(code: int, error: object) -> NoReturn:
+def fail(code: int, message: str) -> NoReturn:
     """Say what is wrong in one line, and end."""
-    err.print(f"[bold red]error:[/] {escape(str(error))}")
+    say(message, "error:", "bold red")
     raise typer.Exit(code)

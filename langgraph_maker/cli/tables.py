@@ -1,40 +1,88 @@
-"""Figures in columns, short enough for 100 characters a line."""
+"""Figures in columns and words for them, as wide as the terminal or, in a file, 100 characters."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
-__all__ = ["columns", "dollars", "interval", "paragraph", "share"]
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from langgraph_maker.cli.console import out, width, wrapped
+from langgraph_maker.printable import printable
+
+__all__ = ["columns", "counted", "dollars", "drawn", "interval", "pairs", "paragraph", "share", "table"]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] | None = None) -> Table:
+    """Return rows as a table whose cells wrap; `right` are the columns of figures, else all but the first."""
+    there = [*rows]
+    figures = range(1, len(header)) if right is None else set(right)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, name in enumerate(header):
+        least = 0 if place else min(_NAME, max([len(name), *(len(row[0]) for row in there)]))
+        justify: Literal["left", "right"] = "right" if place in figures else "left"
+        made.add_column(name, justify=justify, overflow="fold", min_width=least)
+    for row in there:
+        made.add_row(*(Text(printable(cell).replace("\n", r"\n")) for cell in row))
+    return made
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Rows of equal length as lines of text, the first column to the left, the others to the right.
+    """Return rows of equal length, the header first, as lines of text that fit.
 
     Example:
         >>> print(columns([["model", "k"], ["a", "12"]]))
         model   k
         a      12
     """
-    cells = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    header, *rest = rows
+    made = table(header, rest)
+    made.box, made.padding = None, (0, 2, 0, 0)
+    return drawn(made)
+
+
+def drawn(made: Table) -> str:
+    """Return a table as lines that fit a terminal; elsewhere no cell is wrapped."""
+    console = Console(width=width() if out.is_terminal else _ENDLESS, color_system=None)
+    with console.capture() as said:
+        console.print(made)
+    return "\n".join(line.rstrip() for line in said.get().splitlines())
+
+
+_NAME, _ENDLESS = 32, 10_000
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Return names with what is said of each, as lines that fit.
+
+    Example:
+        >>> print(pairs([("model", "sim"), ("samples", "3")]))
+          model    sim
+          samples  3
+    """
+    return "\n".join(wrapped(said, f"  {name:<8} ", " " * 11) for name, said in rows)
 
 
 def paragraph(text: str, indent: str = "  ") -> str:
-    """A sentence as lines of at most 100 characters, all but the first indented twice."""
-    return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=2 * indent)
+    """Return a sentence as lines that fit, all but the first indented twice."""
+    return wrapped(text, indent, 2 * indent)
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "flag"), counted(1200, "vote"), counted(2, "stage")
+        ('1 flag', '1,200 votes', '2 stages')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def dollars(amount: float | None) -> str:
-    """An amount as short as it can be read.
+    """Return an amount as short as it can be read.
 
     Example:
         >>> [dollars(amount) for amount in (41_870.2, 237_528, 3478, 5.5, 0.00110, None)]
@@ -54,7 +102,7 @@ _WHOLE, _FEW = 1e4, 100  # below are whole dollars, below so many thousands a te
 
 
 def share(value: float | None) -> str:
-    """A share of one.
+    """Return a share of one.
 
     Example:
         >>> share(0.9720), share(None)
@@ -64,7 +112,7 @@ def share(value: float | None) -> str:
 
 
 def interval(value: float | None, low: float, high: float) -> str:
-    """An estimate with its bounds.
+    """Return an estimate with its bounds.
 
     Example:
         >>> interval(0.0022, 0.0006, 0.0056)

@@ -9,17 +9,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import typer
 from langgraph.store.base import BaseStore
 
 from langgraph_maker import journal
-from langgraph_maker.cli.shell import ERROR, err, fail, to_stdout
+from langgraph_maker.cli.console import say
+from langgraph_maker.cli.shell import ERROR, fail, to_stdout
 from langgraph_maker.errors import MakerError
 from langgraph_maker.report import numbers, page, tree_numbers, tree_page
 
-__all__ = ["check_file", "reported", "write", "write_report"]
+__all__ = ["check_file", "reported", "write", "write_report", "written"]
 
 _BESIDE = re.compile(r"(-wal|-shm|-journal|-[0-9a-f]{16}\.(lock|holder)|\.opening)$")
 """What SQLite and the lock of a run put beside a database."""
@@ -33,10 +34,19 @@ def check_file(file: Path | None, db: str) -> None:
     """
     if file is None:
         return
+    try:
+        _check(file, db)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _check(file: Path, db: str) -> None:
     if not file.parent.is_dir():
         raise ValueError(f"{file}: there is no folder {file.parent}; make it first")
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ValueError(f"{file} cannot be written")
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder: name a file in it")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ValueError(f"{file} cannot be written: permission denied")
     real = file.resolve()
     database = real.with_name(_BESIDE.sub("", real.name))
     if database == Path(db).resolve() or _is_sqlite(database) or (file.exists() and _same(file, Path(db))):
@@ -54,12 +64,20 @@ def _same(file: Path, db: Path) -> bool:
     return db.exists() and file.samefile(db)
 
 
+@contextmanager
+def written(file: Path) -> Iterator[IO[str]]:
+    """Open a file to be written, or say in one line that it cannot be."""
+    try:
+        with file.open("w", encoding="utf-8") as opened:
+            yield opened
+    except OSError as error:
+        fail(ERROR, f"{file} cannot be written: {error.strerror}")
+
+
 def write(file: Path, text: str) -> None:
     """Write a file, or say in one line that it cannot be."""
-    try:
-        file.write_text(text, "utf-8")
-    except OSError as error:
-        fail(ERROR, f"{file} cannot be written: {error}")
+    with written(file) as opened:
+        opened.write(text)
 
 
 @contextmanager
@@ -72,7 +90,7 @@ def reported(store: BaseStore, run_id: str, file: Path | None) -> Iterator[None]
             if file is not None:
                 write_report(store, run_id, file)
         except MakerError as error:
-            err.print(f"no report: {error}", markup=False)
+            say(f"no report: {error}")
         raise
     if file is not None:
         write_report(store, run_id, file)
@@ -92,7 +110,7 @@ def write_report(store: BaseStore, run_id: str, file: Path | None, form: Literal
         text = page(found) if form == "html" else json.dumps(found)
     if file is not None:
         write(file, text)
-        err.print(f"written: {file}", markup=False)
+        say(f"written: {file}")
         return
     with to_stdout():
         sys.stdout.buffer.write(f"{text}\n".encode())

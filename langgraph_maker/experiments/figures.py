@@ -12,6 +12,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from langgraph_maker.extras import install
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -22,7 +24,7 @@ COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E
 
 GREY: Final = "#767676"
 
-MISSING: Final = "figures need an extra: pip install 'langgraph-maker[plots]'"
+MISSING: Final = f"figures need an extra: {install('plots')}"
 
 _MARKERS: Final = "osD^vPX*"  # one more than colours, so that all pairs differ
 _STYLE: Final[dict[str, Any]] = {

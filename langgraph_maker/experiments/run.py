@@ -24,6 +24,7 @@ from langgraph_maker.experiments.model_size import ModelSize
 from langgraph_maker.experiments.pilot import Pilot
 from langgraph_maker.experiments.red_flags import RedFlags
 from langgraph_maker.experiments.scaling import Scaling
+from langgraph_maker.extras import install
 from langgraph_maker.graph import check_cost
 from langgraph_maker.keywords import check_keywords
 from langgraph_maker.lock import hold
@@ -183,7 +184,7 @@ def _kept(folder: Path, name: str) -> Iterator[BaseStore]:
 
         from langgraph_maker.stores import open_store  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ValueError("experiments keep answers in SQLite, an extra: pip install 'langgraph-maker[cli]'") from error
+        raise ValueError(f"experiments keep answers in SQLite, an extra: {install('cli')}") from error
     folder.mkdir(parents=True, exist_ok=True)
     with open_store(str(folder / f"{name}.sqlite")) as store:
         yield store

@@ -13,6 +13,7 @@ from langgraph_maker.climbing import gives_up
 from langgraph_maker.ladder.splitting import Splitting
 from langgraph_maker.margins import check_budget, in_words
 from langgraph_maker.models import Model
+from langgraph_maker.printable import printable
 from langgraph_maker.state import BallotState, Climb
 
 __all__ = ["DISAGREED", "PLAIN", "START", "Ladder", "Rung", "restarted"]
@@ -133,7 +134,7 @@ class Ladder:
             return restarted(_left(ballot))
         another = self.splitting is not None and self.splitting.is_another(ballot)
         if another:
-            logger.warning("step %s: %s", ballot["id"], _ANOTHER)
+            logger.warning("step %s: %s", printable(ballot["id"]), _ANOTHER)
         if another or (finer["winners"] and finer["margin"] < margin):
             return self.split(_afresh(_left(ballot), ballot["climb"], carry=True))
         return ballot

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from langgraph_maker.extras import install
+
 try:
     from aiohttp import web
 except ImportError as missing:  # pragma: no cover - the test environment has the extra
-    raise ImportError(f"the provider needs an extra ({missing}): pip install 'langgraph-maker[serve]'") from missing
+    raise ImportError(f"the provider needs an extra ({missing}): {install('serve')}") from missing
 
 from langgraph_maker.profiles import Profile, read_spec
 from langgraph_maker.provider.chat_api import PARAMETERS, ApiError, ChatRequest, completion, read_request

@@ -54,8 +54,8 @@ def asked_of(run_id: str, asked: list[Question]) -> Child:
 
 
 def _answer(step: str, run_id: str, *, picks: bool) -> str:
-    way = ["--pick", "0"] if picks else ["--retry"]
-    return shlex.join(["langgraph-maker", "answer", step, "--run-id", run_id, *way])
+    command = shlex.join(["langgraph-maker", "answer", step, "--run-id", run_id])
+    return f"{command} {'--pick NUMBER' if picks else '--retry'}"
 
 
 def ladder(found: Numbers) -> Child:

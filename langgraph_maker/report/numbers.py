@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Literal
+from itertools import islice, pairwise
+from typing import Any, Final, Literal
 
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
@@ -287,10 +287,16 @@ def _time(head: Header, outcome: Mapping[str, Any]) -> Time:
     return {
         "began": began,
         "ended": ended,
-        "seconds": None if began is None or ended is None else _seconds(began, ended),
+        "seconds": _seconds([session["began"] for session in head["sessions"]], ended) if began and ended else None,
         "read": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _seconds(began: str, ended: str) -> float:
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+def _seconds(began: Sequence[str], ended: str) -> float | None:
+    """How long it took from the first session to the end; None where the clock was set back, or wrong at first."""
+    (first, *later), end = map(datetime.fromisoformat, began), datetime.fromisoformat(ended)
+    in_order = first <= end and all(one <= other for one, other in pairwise([first, *later]))
+    return (end - first).total_seconds() if in_order and first.year >= _FIRST_YEAR else None
+
+
+_FIRST_YEAR: Final = 2025  # no run was journalled before

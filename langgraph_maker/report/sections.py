@@ -288,6 +288,8 @@ def times(found: Numbers) -> Child:
         pairs.append(("between", took(time["seconds"])))
     pairs += [("processes", f"{found['begun']:,}"), ("rounds of voting", f"{found['rounds']:,}")]
     pauses = "Pauses between processes are included. " if found["begun"] > 1 and time["seconds"] is not None else ""
+    if time["seconds"] is None and time["ended"] is not None:
+        pauses = "The clock was set while the run was under way, so how long it took is not known. "
     return figures(*pairs), note(f"{pauses}Rounds are summed over steps.")
 
 

@@ -257,7 +257,7 @@ class TestReport:
         ran(store, Staged(level), **ASKING)
         page = tree_page(tree_numbers(store, "r"))
         assert "<b>WAITING</b> a node waits for a human&#x27;s answer." in page
-        assert "langgraph-maker answer 1.1.2.1:solve --run-id r --pick 0" in page
+        assert "langgraph-maker answer 1.1.2.1:solve --run-id r --pick NUMBER" in page
         assert "3 × " in page
 
     def test_an_unfinished_one(self) -> None:
@@ -328,8 +328,8 @@ class TestCommands:
             return result.output
 
         listed = call("runs")
-        assert re.search(r"│ r +│ recursive +│ 3 +│ waiting +│ \d\d stages", listed)
-        assert re.search(r"│ broken +│ recursive +│ 3 +│ solved +│ \? ", listed)
+        assert re.search(r"\nr +recursive.* +3 +waiting +\d\d stages", listed)
+        assert re.search(r"\nbroken +recursive.* +3 +solved +\? ", listed)
         call("report", "--run-id", "product", "--out", str(page))
         assert "The model is a simulated one" in page.read_text()
         assert json.loads(call("report", "--run-id", "product", "--format", "json"))["answer"] == "408"

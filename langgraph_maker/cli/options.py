@@ -1,0 +1,99 @@
+"""Options that several commands have, each declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+__all__ = [
+    "TASKS",
+    "AsJson",
+    "BaseUrl",
+    "CallTimeout",
+    "Db",
+    "Deadline",
+    "Disks",
+    "MaxConcurrency",
+    "MaxCost",
+    "MaxSteps",
+    "ModelName",
+    "ModelNames",
+    "NewRunId",
+    "OutageLimit",
+    "Price",
+    "Prices",
+    "Seed",
+    "Settings",
+    "Target",
+    "TaskName",
+    "TokenLimit",
+]
+
+TASKS: Final = ("hanoi", "ledger", "multiplication", "sorting")
+"""The names of the tasks that come with the package."""
+
+TaskName: TypeAlias = Annotated[
+    str, typer.Argument(help=f'{", ".join(TASKS)}, or "package.module:factory" for a task of your own')
+]
+Disks: TypeAlias = Annotated[int | None, typer.Option("--disks", help="hanoi: number of disks, 1 to 30; default 10")]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="an argument of the task's factory (repeatable)"),
+]
+ModelName: TypeAlias = Annotated[
+    str, typer.Option("--model", help='"sim:NAME" (simulated, no key), "openai:NAME" or another "provider:NAME"')
+]
+ModelNames: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--model", help='"sim:NAME", "openai:NAME", … (repeatable); default: simulated models'),
+]
+BaseUrl: TypeAlias = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="of an OpenAI-compatible server, with openai:NAME")
+]
+Target: TypeAlias = Annotated[
+    float, typer.Option("--target", help="wanted probability of zero errors in the whole task")
+]
+TokenLimit: TypeAlias = Annotated[
+    int, typer.Option("--token-limit", help="output tokens a step beyond which a response is flagged")
+]
+Price: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN,OUT[,CACHED]",
+        help="dollars per million tokens; default: those of the price list",
+    ),
+]
+Prices: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--price", metavar="NAME=IN,OUT[,CACHED]", help="dollars per million tokens of a model (repeatable)"),
+]
+MaxCost: TypeAlias = Annotated[
+    float | None, typer.Option("--max-cost", metavar="USD", help="dollars after which it stops")
+]
+Deadline: TypeAlias = Annotated[
+    str | None, typer.Option("--deadline", metavar="TIME", help="after which it stops: seconds, or like 15m, 2h")
+]
+MaxConcurrency: TypeAlias = Annotated[
+    int | None, typer.Option("--max-concurrency", help="model calls at a time; default: 256 to a chat model")
+]
+CallTimeout: TypeAlias = Annotated[
+    str, typer.Option("--call-timeout", metavar="TIME", help="after which a call is made again")
+]
+OutageLimit: TypeAlias = Annotated[
+    str, typer.Option("--outage-limit", metavar="TIME", help="for which a failing call is made again before it stops")
+]
+MaxSteps: TypeAlias = Annotated[int | None, typer.Option("--max-steps", help="for a task of unknown length")]
+Db: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--db", metavar="FILE|URL", help="SQLite file or postgresql:// URL; default: a file in the data folder"
+    ),
+]
+NewRunId: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--run-id", metavar="ID", help="resume what has this id, or start it; default: a new one"),
+]
+Seed: TypeAlias = Annotated[int, typer.Option("--seed", help="of simulated models, and of a choice of steps")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
