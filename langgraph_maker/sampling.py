@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from itertools import groupby
@@ -16,10 +16,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from langgraph_maker.calls import redact
+from langgraph_maker.failures import failure
 from langgraph_maker.independent import discreet, heated, independent, secrets_of, takes_n, unbound
-from langgraph_maker.models import Model, chat_model, chosen, each_chat_model, is_configurable
+from langgraph_maker.models import Model, chat_model, chosen, each_chat_model, is_configurable, model_name
 from langgraph_maker.red_flags import RuleLike, TokenLimit, each_rule
-from langgraph_maker.responses import cut_short, message_in, messages_in
+from langgraph_maker.responses import message_in, messages_in
+from langgraph_maker.settings import NAMES, Settings
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
@@ -91,22 +93,28 @@ class ModelSampler:
 
     def __init__(self, model: Runnable[Any, Any], max_tokens: int | None) -> None:
         self.secrets = secrets_of(model)
-        self.left_out: set[str] = set()
+        self.settings = Settings(model_name(model))
+        self.limits_tokens = False
         self._proven: set[tuple[bool, bool]] = set()
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        apart = each_chat_model(model, lambda one: discreet(independent(one, max_tokens), self.secrets), lose={"seed"})
 
+        def apart_from_others(one: BaseChatModel) -> BaseChatModel:
+            alone = independent(one, max_tokens)
+            self.limits_tokens |= getattr(alone, "max_tokens", None) != getattr(one, "max_tokens", None)
+            return discreet(alone, self.secrets)
+
+        apart = each_chat_model(model, apart_from_others, lose={"seed"})
         self._apart = apart
         self._here: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
         target, _, _ = unbound(apart)
         if not (isinstance(target, BaseChatModel) and takes_n(target)):
-            self.left_out.add("n")
+            self.settings.left_out.add("n")
 
     def _at(self, temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
         """The model at a temperature, without what is left out, with the connections of this event loop."""
         here = self._here.setdefault(asyncio.get_running_loop(), _Here())
         if (model := here.models.get((temperature, left_out))) is None:
-            lose = {word for name in left_out for word in _SETTINGS[name]}
+            lose = {word for name in left_out for word in NAMES[name]}
             model = here.models[temperature, left_out] = each_chat_model(
                 self._apart,
                 lambda one: heated(one, temperature, left_out, self.secrets, here.client),
@@ -122,7 +130,7 @@ class ModelSampler:
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
         """The samples that go into one call together: those of one ballot that are asked alike."""
-        if "n" in self.left_out:
+        if "n" in self.settings.left_out:
             return [[request] for request in requests]
         together = groupby(requests, key=lambda one: (one.subtask_id, one.temperature, one.variant))
         groups = [list(group) for _, group in together]
@@ -141,7 +149,7 @@ class ModelSampler:
             redact(error, self.secrets)
             return [error] * len(group)
         if missing := group[len(responses) :]:  # the provider ignores n, or refuses it
-            self.left_out.add("n")
+            self.settings.left_out.add("n")
             for one in missing:
                 responses += await self._draw([one])
         return responses
@@ -158,14 +166,50 @@ class ModelSampler:
     async def _learn(self, group: list[Request]) -> list[AIMessage]:
         """Make a call, again without what the provider refuses; without n it answers the first of the group."""
         while True:
-            left_out = frozenset(self.left_out)
-            sent = group[:1] if "n" in left_out else group
+            left_out = frozenset(self.settings.left_out)
+            carried = self._carried(group, left_out)
             try:
-                return await self._generate(sent, left_out)
+                responses = await self._generate(group, left_out)
+            except Exception as error:  # noqa: BLE001 - raised below, if it is about none of our settings
+                refused = error
+            else:
+                self.settings.taken |= carried
+                return responses
+            if (tried := await self._try_without(group, left_out, refused)) is not None:
+                return tried
+            if left_out == self.settings.left_out:
+                raise refused
+
+    async def _try_without(
+        self, group: list[Request], left_out: frozenset[str], refused: Exception
+    ) -> list[AIMessage] | None:
+        """Make a refused call without one of our settings at a time, until it is known which is meant."""
+        carried = self._carried(group, left_out)
+        suspects = self.settings.suspects(refused, carried)
+        for name in suspects:
+            try:
+                responses = await self._generate(group, left_out | {name})
             except Exception as error:
-                if not (refused := self._refused(error, left_out, several=len(sent) > 1)):
+                if failure(error).kind == "transient" != failure(refused).kind:
                     raise
-                self.left_out |= refused
+                if self.settings.moves_on(refused, error, carried - {name}):
+                    self.settings.leave_out(name, refused)
+                    return None
+            else:
+                self.settings.leave_out(name, refused)
+                return responses
+        if suspects:
+            self.settings.tried_in_vain(refused, carried)
+        return None
+
+    def _carried(self, group: Sequence[Request], left_out: AbstractSet[str]) -> set[str]:
+        """Which of our settings a call carries."""
+        carried = {"n"} if len(group) > 1 else set()
+        if group[0].temperature is not None:
+            carried.add("temperature")
+        if self.limits_tokens:
+            carried.add("max_tokens")
+        return carried - left_out
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -181,48 +225,26 @@ class ModelSampler:
         finally:
             gate.release()
 
-    @staticmethod
-    def _refused(error: Exception, left_out: AbstractSet[str], *, several: bool) -> set[str]:
-        """Which of the settings that we sent the provider refuses."""
-        said = str(error)
-        if several and isinstance(error, TypeError) and "'n'" in said:
-            return {"n"}
-        if getattr(error, "status_code", None) not in {400, 422}:
-            return set()
-        param = getattr(error, "param", None)
-        return {
-            name
-            for name, words in _SETTINGS.items()
-            if name not in left_out
-            and (name != "n" or several)
-            and (
-                param in words or (param is None and any(f"'{word}'" in said or f"`{word}`" in said for word in words))
-            )
-        }
-
     async def _generate(self, group: Sequence[Request], left_out: frozenset[str]) -> list[AIMessage]:
         request = group[0]
+        if "n" in left_out:
+            group = group[:1]
         model, kwargs, config = unbound(self._at(request.temperature, left_out))
         config = merge_configs(config, _config(request))
         messages = list(request.messages)
-        try:
-            if not isinstance(model, BaseChatModel):
-                return [message_in(await model.ainvoke(messages, config, **kwargs))]
-            config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
-            if len(group) > 1:
-                kwargs["n"] = len(group)
-            result = await model.agenerate(
-                [messages],
-                callbacks=config.get("callbacks"),
-                tags=config.get("tags"),
-                metadata=config.get("metadata"),
-                run_name=config.get("run_name"),
-                **kwargs,
-            )
-        except Exception as error:
-            if (cut := cut_short(error)) is None:
-                raise
-            return [cut, *(AIMessage("", response_metadata=cut.response_metadata) for _ in group[1:])]
+        if not isinstance(model, BaseChatModel):
+            return [message_in(await model.ainvoke(messages, config, **kwargs))]
+        config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
+        if len(group) > 1:
+            kwargs["n"] = len(group)
+        result = await model.agenerate(
+            [messages],
+            callbacks=config.get("callbacks"),
+            tags=config.get("tags"),
+            metadata=config.get("metadata"),
+            run_name=config.get("run_name"),
+            **kwargs,
+        )
         return messages_in(result)[: len(group)]
 
 
@@ -289,8 +311,3 @@ def _config(request: Request) -> RunnableConfig:
 
 _TURN: Final = 5.0  # seconds
 _MOST: Final = 128  # samples in one call, as OpenAI has it
-_SETTINGS: Final[Mapping[str, frozenset[str]]] = {
-    "n": frozenset({"n"}),
-    "temperature": frozenset({"temperature"}),
-    "max_tokens": frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),
-}

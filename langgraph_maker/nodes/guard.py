@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker import prices
 from langgraph_maker.ballot import Key, canonical, check_key, key_function, key_of, plain
+from langgraph_maker.endings import withheld
 from langgraph_maker.errors import NotJSONError
 from langgraph_maker.ladder.climbing import Ladder
 from langgraph_maker.ladder.splitting import Splitting, in_words
@@ -209,6 +210,8 @@ class _Guard:
         return usage
 
     def flag(self, response: AIMessage, text: str) -> RedFlag | None:
+        if said := withheld(response):
+            return RedFlag(*said)
         try:
             flag = _checked(self.rules(response))
         except RedFlag as raised:
