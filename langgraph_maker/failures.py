@@ -15,6 +15,8 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, Final, Literal, NamedTuple
 
+from langchain_core.language_models import BaseChatModel
+
 from langgraph_maker.red_flags import RedFlag
 
 __all__ = ["Failure", "Reading", "causes", "failure", "read", "reason"]
@@ -143,7 +145,7 @@ class _Sign:
 
 @dataclass
 class _Facts:
-    """What errors of all clients carry, wherever they do: attributes, bodies, botocore's response, a dict as argument."""
+    """What errors of all clients carry, wherever they do: attributes, bodies, a response, arguments."""
 
     status: int | None = None
     codes: set[str] = field(default_factory=set)
@@ -170,21 +172,25 @@ class _Facts:
         if isinstance(value, (str, bytes)):
             value = _json_in(value)
         elif hasattr(value, "model_dump") and not isinstance(value, type):  # such as openai's ResponseError
-            value = {name: getattr(value, name, None) for name in ("code", "message", "type", "param")}
-        if isinstance(value, Mapping) and depth:
-            for name, inner in value.items():
-                if name in _CODE_IN or name in _STATUS_IN:
-                    self.number(inner)
-                    self.code(inner)
-                elif name == "retryDelay" and isinstance(inner, str):  # Google's RetryInfo
-                    self.wait = self.wait or _seconds(inner.removesuffix("s"))
-                elif name in _MESSAGE_IN and isinstance(inner, str):
-                    self.messages.append(inner[:_LONGEST_REASON])
-                if isinstance(inner, (Mapping, list, str)):
-                    self.look_into(inner, depth - 1)
-        elif isinstance(value, (list, tuple)) and depth:
-            for inner in value[:20]:
+            value = {name: getattr(value, name, None) for name in ("code", "message", "type", "error")}
+        if not depth:
+            return
+        if isinstance(value, (list, tuple)):
+            for inner in value[:_MOST_PARTS]:
                 self.look_into(inner, depth - 1)
+        elif isinstance(value, Mapping):
+            for name, inner in value.items():
+                self.entry(name, inner)
+                self.look_into(inner, depth - 1)
+
+    def entry(self, name: Any, value: Any) -> None:
+        if name in _CODE_IN or name in _STATUS_IN:
+            self.number(value)
+            self.code(value)
+        elif name == "retryDelay" and isinstance(value, str):  # Google's RetryInfo
+            self.wait = self.wait or _seconds(value.removesuffix("s"))
+        elif name in _MESSAGE_IN and isinstance(value, str):
+            self.messages.append(value[:_LONGEST_REASON])
 
     def number(self, value: Any) -> None:
         if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:  # noqa: PLR2004 - HTTP's
@@ -200,6 +206,7 @@ _CODE_IN: Final = ("code", "type", "status", "Code", "reason", "error_code", "qu
 _BODY_IN: Final = ("body", "details", "error", "data", "json_body")
 _MESSAGE_IN: Final = ("message", "Message", "detail", "msg", "error", "raw", "error_message")
 _LONGEST, _LONGEST_REASON = 20_000, 1000  # characters
+_MOST_PARTS: Final = 20
 
 
 def _names(error: BaseException) -> frozenset[str]:
@@ -261,12 +268,14 @@ def _in_a_client(error: BaseException) -> bool:
     """Whether it was raised while a chat model was called, and not by what a user has around it."""
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_name in {"_agenerate", "_generate", "_astream", "_stream"}:
+        frame = trace.tb_frame
+        if frame.f_code.co_name in _CALLS and isinstance(frame.f_locals.get("self"), BaseChatModel):
             return True
         trace = trace.tb_next
     return False
 
 
+_CALLS: Final = frozenset({"_agenerate", "_generate", "_astream", "_stream"})
 _MISREAD: Final = (AttributeError, TypeError, KeyError, IndexError, RecursionError)
 _NO_SUCH_ARGUMENT: Final = re.compile(r"(keyword|positional|required) arguments?\b")
 _FLAGS: Final = frozenset({"truncated", "malformed", "refusal"})
@@ -280,7 +289,7 @@ def _codes(words: str) -> frozenset[str]:
 
 
 _THROTTLED: Final = _codes(
-    "rate_limit_exceeded rate_limit_error rate_limited too_many_requests RESOURCE_EXHAUSTED"  # OpenAI, Anthropic, Gemini
+    "rate_limit_exceeded rate_limit_error rate_limited too_many_requests RESOURCE_EXHAUSTED"  # Gemini's the last
     " ThrottlingException TooManyRequestsException ModelNotReadyException Throttling"  # Bedrock
     " Throttling.RateQuota Throttling.BurstRate rateLimitExceeded 1302 1303"  # DashScope, Google's older, Zhipu
 )
@@ -295,14 +304,14 @@ _TABLE: Final[Sequence[_Sign]] = (
             r"\b(was|were|been|is) (reached|hit|exhausted)"
         ),
     ),
-    _Sign("truncated", kinds={"ContentFilterFinishReasonError"}),
+    _Sign("truncated", kinds={"ContentFilterFinishReasonError"}, words=re.compile("content filter being triggered")),
     _Sign("refusal", kinds={"ModelRefusalError"}),
     _Sign(
         "malformed",
         kinds={"OutputParserException"},
         codes=_codes("tool_use_failed json_validate_failed output_parse_failed tool_call_parse_error"),  # Groq; others
         # Ollama: "error parsing tool call"; llama.cpp: "Failed to parse input at pos 3"; OpenAI: "The model produced
-        # invalid content"; Bedrock: "Model produced invalid sequence as part of ToolUse"; Groq: "Failed to call a function"
+        # invalid content"; Bedrock: "Model produced invalid sequence as part of ToolUse"; Groq: "Failed to call a …"
         words=re.compile(
             r"(error|fail\w*|unable|not|cannot)( to| be)? pars\w+ (the |its )?(model'?s? )?"
             r"(tool|function|output|response|generation|completion|input at)"
@@ -317,8 +326,8 @@ _TABLE: Final[Sequence[_Sign]] = (
         "refusal",
         kinds={"ContextOverflowError"},
         codes=_codes(
-            "content_filter content_policy content_policy_violation ResponsibleAIPolicyViolation invalid_prompt"  # OpenAI
-            " moderation_blocked data_inspection_failed DataInspectionFailed 1301 context_length_exceeded"  # Alibaba; Zhipu
+            "content_filter content_policy content_policy_violation ResponsibleAIPolicyViolation invalid_prompt"
+            " moderation_blocked data_inspection_failed 1301 context_length_exceeded"
         ),
         # Azure; Google; DeepSeek: "Content Exists Risk"; OpenRouter: "Your input was flagged for …"
         words=re.compile(
@@ -333,7 +342,7 @@ _TABLE: Final[Sequence[_Sign]] = (
         statuses={402},
         codes=_codes(
             "insufficient_quota billing_hard_limit_reached billing_not_active insufficient_balance insufficient_funds"
-            " insufficient_credits credit_balance_too_low billing_error exceeded_current_quota_error"  # Anthropic, Moonshot
+            " insufficient_credits credit_balance_too_low billing_error exceeded_current_quota_error"
             " Arrearage AllocationQuota.FreeTierOnly 1113 ServiceQuotaExceededException"  # Alibaba, Zhipu, Bedrock
         ),
         words=re.compile(
@@ -378,7 +387,8 @@ _TABLE: Final[Sequence[_Sign]] = (
                 "TimeoutError",
                 "OSError",
             ),
-            *("SSLError", "ProtocolError", "IncompleteRead", "APIResponseValidationError", "HTTPClientError"),
+            *("SSLError", "ProtocolError", "IncompleteRead", "HTTPClientError"),
+            *("APIResponseValidationError", "ResponseValidationError"),
             *("ModelRateLimitError", "ModelAPIError", "ModelConnectionError", "ModelTimeoutError"),
         },
         # how chat clients say that a body was none of a chat completion

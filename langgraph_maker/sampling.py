@@ -167,40 +167,38 @@ class ModelSampler:
         """Make a call, again without what the provider refuses; without n it answers the first of the group."""
         while True:
             left_out = frozenset(self.settings.left_out)
-            carried = self._carried(group, left_out)
             try:
                 responses = await self._generate(group, left_out)
             except Exception as error:  # noqa: BLE001 - raised below, if it is about none of our settings
                 refused = error
             else:
-                self.settings.taken |= carried
+                self.settings.taken |= self._carried(group, left_out)
                 return responses
-            if (tried := await self._try_without(group, left_out, refused)) is not None:
-                return tried
-            if left_out == self.settings.left_out:
-                raise refused
+            if left_out == self.settings.left_out:  # else another call has learned something meanwhile
+                return await self._try_without(group, left_out, refused)
 
-    async def _try_without(
-        self, group: list[Request], left_out: frozenset[str], refused: Exception
-    ) -> list[AIMessage] | None:
-        """Make a refused call without one of our settings at a time, until it is known which is meant."""
+    async def _try_without(self, group: list[Request], left_out: frozenset[str], refused: Exception) -> list[AIMessage]:
+        """Make a refused call without one of our settings at a time, then without all that it may be about."""
         carried = self._carried(group, left_out)
         suspects = self.settings.suspects(refused, carried)
-        for name in suspects:
+        trials = [{name} for name in suspects] + ([{*suspects}] if len(suspects) > 1 else [])
+        for omitted in trials:
             try:
-                responses = await self._generate(group, left_out | {name})
+                responses = await self._generate(group, left_out | omitted)
             except Exception as error:
-                if failure(error).kind == "transient" != failure(refused).kind:
-                    raise
-                if self.settings.moves_on(refused, error, carried - {name}):
-                    self.settings.leave_out(name, refused)
-                    return None
+                if not self.settings.moves_on(refused, error, carried - omitted):
+                    if failure(error).kind == "transient" != failure(refused).kind:
+                        raise
+                    continue
+                after = error
             else:
-                self.settings.leave_out(name, refused)
+                self.settings.leave_out(omitted, refused)
                 return responses
-        if suspects:
+            self.settings.leave_out(omitted, refused)
+            return await self._try_without(group, left_out | omitted, after)
+        if trials:
             self.settings.tried_in_vain(refused, carried)
-        return None
+        raise refused
 
     def _carried(self, group: Sequence[Request], left_out: AbstractSet[str]) -> set[str]:
         """Which of our settings a call carries."""
@@ -245,7 +243,11 @@ class ModelSampler:
             run_name=config.get("run_name"),
             **kwargs,
         )
-        return messages_in(result)[: len(group)]
+        said = messages_in(result)[: len(group)]
+        provider = model._get_ls_params().get("ls_provider")  # noqa: SLF001 - for tracers, and there is no other name
+        for message in said:  # where a stream was cut off, not even this is said
+            message.response_metadata.setdefault("model_provider", provider)
+        return said
 
 
 class _Here:

@@ -42,15 +42,16 @@ class Settings:
         A refusal of the request (400, 422, …) may be about any of them, one of the server (500) about what it never
         took, at the second time, and one of the client about that too. Nothing is tried twice for one reason.
         """
-        said, flag = read(error), failure(error).flag
+        said, (kind, *_, flag) = read(error), failure(error)
         by_name = [name for name in NAMES if name in carried and _named(name, error, said)]
         if flag is not None:  # a response, or a prompt that is too long together with the limit
-            suspected = [name for name in by_name if name == "max_tokens" and flag.reason == "refusal"]
+            too_long = flag.reason == "refusal" and _WORDS["max_tokens"].search(said.text)
+            suspected = ["max_tokens"] if too_long and "max_tokens" in carried else []
         elif said.status in _REFUSALS:
             suspected = [*by_name, *(name for name in NAMES if name in carried and name not in by_name)]
         elif by_name and (said.status is None or said.status in _FAILURES | _NO_SUCH):
             suspected = by_name
-        elif said.status in _FAILURES or (said.status is None and said.kinds & _INVALID):
+        elif said.status in _FAILURES or (kind != "transient" and said.status is None and said.kinds & _INVALID):
             new = [name for name in NAMES if name in carried - self.taken]
             suspected = [] if said.status is not None and self._first_time(said) else new
         else:
@@ -58,15 +59,23 @@ class Settings:
         return [] if (_plain(said), frozenset(carried)) in self._in_vain else suspected
 
     def moves_on(self, refused: Exception, error: Exception, others: AbstractSet[str]) -> bool:
-        """Return whether a call without the setting that was `refused` failed over another one, of the `others`."""
-        before, after = read(refused), read(error)
-        return _plain(before) != _plain(after) and any(_named(name, error, after) for name in others)
+        """Return whether a call without the setting that was `refused` failed over another one, of the `others`.
 
-    def leave_out(self, name: str, error: Exception) -> None:
-        """Do without a setting from here on, and say so."""
-        if name not in self.left_out:
-            self.left_out.add(name)
-            logger.warning("%s does not take %s, which is left out from here on: %s", self.model, name, reason(error))
+        Or over anything else, where it was the client that refused: this one has reached the provider.
+        """
+        before, after = failure(refused), failure(error)
+        if after.reached and not before.reached:
+            return True
+        said = read(error)
+        named = after.kind != "transient" and any(_named(name, error, said) for name in others)
+        return named and _plain(read(refused)) != _plain(said)
+
+    def leave_out(self, names: AbstractSet[str], error: Exception) -> None:
+        """Do without settings from here on, and say so."""
+        if new := names - self.left_out:
+            self.left_out |= new
+            what = " and ".join(sorted(new))
+            logger.warning("%s does not take %s: left out from here on (%s)", self.model, what, reason(error))
 
     def tried_in_vain(self, error: Exception, carried: AbstractSet[str]) -> None:
         """Remember that an error is about none of the settings that a call `carried`."""
@@ -98,7 +107,7 @@ _INVALID: Final = frozenset(
 _WORDS: Final[Mapping[str, re.Pattern[str]]] = {
     "n": re.compile(
         r"""['"`]n['"`]|(^|\s)n$|\bn (value|must|is|=|>|>=|should|does|cannot|can)"""
-        r"|(value|parameter|argument|field|for|of):? n\b|candidate_?count|number of (candidate|completion|choice|generation)s"
+        r"|(value|parameter|argument|field|for|of):? n\b|candidate_?count"
         r"|(multiple|several|one|1) (completion )?(candidate|completion|choice|generation)s?\b",
         re.MULTILINE,
     ),

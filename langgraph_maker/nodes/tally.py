@@ -204,7 +204,7 @@ def _refused(ballot: BallotState, k: int) -> bool:
 
 
 _REFUSALS = 5
-"""So many refusals for each vote, and for none: an answer that a model refuses one time in a hundred is still voted on."""
+"""So many refusals for each vote there is, and for none: what is refused now and then is voted on all the same."""
 
 
 def _arrived(state: BallotState) -> list[tuple[int, Verdict]]:
