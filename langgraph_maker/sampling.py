@@ -122,6 +122,11 @@ class ModelSampler:
             )
         return model
 
+    @property
+    def left_out(self) -> list[str]:
+        """The settings that the provider refused, for the record."""
+        return sorted(f"{self.settings.model}: {name}" for name in self.settings.refused)
+
     async def aclose(self) -> None:
         """Close the connections of this event loop; a later call opens new ones."""
         here = self._here.pop(asyncio.get_running_loop(), None)
@@ -286,6 +291,10 @@ class _ConfigurableSampler:
 
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
         return await self.chosen()(requests)
+
+    @property
+    def left_out(self) -> list[str]:
+        return sorted({name for sampler in self.samplers.values() for name in sampler.left_out})
 
     async def aclose(self) -> None:
         for sampler in self.samplers.values():

@@ -32,6 +32,7 @@ class Settings:
     def __init__(self, model: str) -> None:
         self.model = model
         self.left_out: set[str] = set()
+        self.refused: set[str] = set()  # those of them that a provider refused
         self.taken: set[str] = set()  # what a call that succeeded has carried
         self._in_vain: set[tuple[str, frozenset[str]]] = set()
         self._once: set[str] = set()
@@ -74,6 +75,7 @@ class Settings:
         """Do without settings from here on, and say so."""
         if new := names - self.left_out:
             self.left_out |= new
+            self.refused |= new
             what = " and ".join(sorted(new))
             logger.warning("%s does not take %s: left out from here on (%s)", self.model, what, reason(error))
 
