@@ -202,7 +202,7 @@ class ModelSampler:
             self.settings.leave_out(omitted, refused)
             return await self._try_without(group, left_out | omitted, after)
         if trials:
-            self.settings.tried_in_vain(refused, carried)
+            self.settings.tried_in_vain(refused, suspects)
         raise refused
 
     def _carried(self, group: Sequence[Request], left_out: AbstractSet[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -34,7 +34,7 @@ class Settings:
         self.left_out: set[str] = set()
         self.refused: set[str] = set()  # those of them that a provider refused
         self.taken: set[str] = set()  # what a call that succeeded has carried
-        self._in_vain: set[tuple[str, frozenset[str]]] = set()
+        self._in_vain: dict[str, set[str]] = {}  # what was tried, by what errors said
         self._once: set[str] = set()
 
     def suspects(self, error: Exception, carried: AbstractSet[str]) -> list[str]:
@@ -57,7 +57,8 @@ class Settings:
             suspected = [] if said.status is not None and self._first_time(said) else new
         else:
             suspected = []
-        return [] if (_plain(said), frozenset(carried)) in self._in_vain else suspected
+        tried = self._in_vain.get(_plain(said), ())
+        return [name for name in suspected if name not in tried]
 
     def moves_on(self, refused: Exception, error: Exception, others: AbstractSet[str]) -> bool:
         """Return whether a call without the setting that was `refused` failed over another one, of the `others`.
@@ -79,9 +80,9 @@ class Settings:
             what = " and ".join(sorted(new))
             logger.warning("%s does not take %s: left out from here on (%s)", self.model, what, reason(error))
 
-    def tried_in_vain(self, error: Exception, carried: AbstractSet[str]) -> None:
-        """Remember that an error is about none of the settings that a call `carried`."""
-        self._in_vain.add((_plain(read(error)), frozenset(carried)))
+    def tried_in_vain(self, error: Exception, names: Iterable[str]) -> None:
+        """Remember that an error is about none of these settings."""
+        self._in_vain.setdefault(_plain(read(error)), set()).update(names)
 
     def _first_time(self, said: Reading) -> bool:
         seen = (plain := _plain(said)) in self._once
