@@ -230,6 +230,7 @@ def create_maker(
                     max_cost=max_cost,
                     stop=stop,
                     observer=observer,
+                    left_out=lambda: getattr(sampler, "left_out", ()),
                 ),
             ),
         )

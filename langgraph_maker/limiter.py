@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from langgraph_maker.calls import Failure
+from langgraph_maker.failures import Failure
 
 __all__ = ["Limiter"]
 

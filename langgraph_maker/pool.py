@@ -16,11 +16,13 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from langchain_core.messages import AIMessage
 
-from langgraph_maker.calls import Failure, Patience, failure
+from langgraph_maker.calls import Patience
 from langgraph_maker.errors import SamplingError
+from langgraph_maker.failures import Failure, failure, reason
 from langgraph_maker.flight import Arrival, Flight
 from langgraph_maker.limiter import Limiter
 from langgraph_maker.printable import printable
+from langgraph_maker.responses import flagged
 from langgraph_maker.state import Request, Sampler
 
 __all__ = ["Arrival", "Pool", "aabandon", "abandon", "misuse"]
@@ -211,11 +213,15 @@ class Pool:
                 flight.paid.discard(task)
             failed: list[tuple[Request, Exception]] = []
             for request, response in zip(requests, responses, strict=True):
-                if isinstance(response, Exception):
-                    failed.append((request, response))
+                if not isinstance(response, Exception):
+                    arrived = response
+                elif flag := failure(response).flag:
+                    arrived = flagged(flag, response)
                 else:
-                    self.answered += 1
-                    flight.arrive(request, response)
+                    failed.append((request, response))
+                    continue
+                self.answered += 1
+                flight.arrive(request, arrived)
             if not failed:
                 limiter.went_well(flight.loop.time() - began)
                 return
@@ -269,7 +275,7 @@ class Pool:
     def _gave_up(self, error: Exception, problem: Failure, patience: Patience) -> Exception:
         if isinstance(error, _MisuseError):
             return TypeError(str(error))
-        if problem.kind == "final":
+        if problem.kind == "permanent":
             refused = problem.reached or isinstance(error, PermissionError)
             told = SamplingError(f"{'the model refused' if refused else 'a model call failed'}: {_told(error)}")
         else:
@@ -325,7 +331,7 @@ def _awaitable(drawing: Awaitable[Sequence[AIMessage | Exception]]) -> Awaitable
 
 
 def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, SamplingError) else f"{type(error).__name__}: {error}"[:1000]
+    return str(error) if isinstance(error, SamplingError) else f"{type(error).__name__}: {reason(error)}"[:1000]
 
 
 _ORPHANED: Final = 120.0

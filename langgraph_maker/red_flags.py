@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage
 
+from langgraph_maker.endings import cut_short
 from langgraph_maker.excerpts import excerpt
 
 __all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "check_rule", "each_rule", "output_tokens"]
@@ -160,41 +161,18 @@ class TokenLimit(Rule):
 
 @dataclass(frozen=True)
 class Truncated(Rule):
-    """Flags a response that the provider cut off or filtered: its finish reason says it is not whole.
+    """Flags a response that is not known to be whole: its finish reason is none of a whole one, see `endings`.
 
     Example:
         >>> from langchain_core.messages import AIMessage
         >>> Truncated()(AIMessage("move = [1,", response_metadata={"finish_reason": "length"}))
-        RedFlag('truncated', 'finish reason length')
+        RedFlag('truncated', 'length')
     """
 
     def __call__(self, response: AIMessage) -> RedFlag | None:
-        """Return a `truncated` flag when the finish reason is one of a cut-off response."""
-        metadata = response.response_metadata
-        reason = next((metadata[name] for name in _SAID_IN if metadata.get(name)), None)
-        if metadata.get("status") == "incomplete":
-            return RedFlag("truncated", f"incomplete: {metadata.get('incomplete_details')}")
-        if isinstance(reason, str) and reason.lower() in _CUT_OFF:
-            return RedFlag("truncated", f"finish reason {reason}")
-        return None
-
-
-# Most; Anthropic; Ollama; Bedrock's Converse. OpenAI's Responses have a status with details.
-_SAID_IN = ("finish_reason", "stop_reason", "done_reason", "stopReason")
-
-# OpenAI and Ollama: length; Anthropic, Google and Bedrock: max_tokens; filters cut text off as well.
-_CUT_OFF = frozenset(
-    {
-        "length",
-        "max_tokens",
-        "model_length",
-        "content_filter",
-        "content_filtered",
-        "guardrail_intervened",
-        "safety",
-        "model_context_window_exceeded",
-    }
-)
+        """Return a `truncated` flag that names the ending, or None."""
+        ending = cut_short(response)
+        return None if ending is None else RedFlag("truncated", ending)
 
 
 class Matches(Rule):

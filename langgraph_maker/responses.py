@@ -10,7 +10,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import LLMResult
 
-__all__ = ["cut_short", "message_in", "messages_in"]
+from langgraph_maker.red_flags import RedFlag
+
+__all__ = ["flagged", "message_in", "messages_in"]
 
 
 def messages_in(result: LLMResult) -> list[AIMessage]:
@@ -62,14 +64,12 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
     return [after - before for before, after in pairwise(cuts)]
 
 
-def cut_short(error: Exception) -> AIMessage | None:
-    """The response in an error that says it was cut short: a red flag, and no failure of the call."""
-    reason = _CUT_SHORT.get(type(error).__name__)
-    if reason is None:
-        return None
+def flagged(flag: RedFlag, error: BaseException) -> AIMessage:
+    """Return the response that came as an error: no text, its flag, and what it used where the error says so."""
     used = getattr(getattr(error, "completion", None), "usage", None)
     usage = _usage(getattr(used, "prompt_tokens", 0), 0, getattr(used, "completion_tokens", 0))
-    return AIMessage("", usage_metadata=usage, response_metadata={"finish_reason": reason})
+    said = {"reason": flag.reason, "detail": flag.detail}
+    return AIMessage("", usage_metadata=usage, response_metadata={"red_flag": said})
 
 
 def message_in(response: object) -> AIMessage:
@@ -91,4 +91,3 @@ def message_in(response: object) -> AIMessage:
 
 
 _SAID: Final = {"content", "tool_calls"}
-_CUT_SHORT: Final = {"LengthFinishReasonError": "length", "ContentFilterFinishReasonError": "content_filter"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from itertools import groupby
@@ -16,10 +16,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from langgraph_maker.calls import redact
+from langgraph_maker.failures import failure
 from langgraph_maker.independent import discreet, heated, independent, secrets_of, takes_n, unbound
-from langgraph_maker.models import Model, chat_model, chosen, each_chat_model, is_configurable
+from langgraph_maker.models import Model, chat_model, chosen, each_chat_model, is_configurable, model_name
 from langgraph_maker.red_flags import RuleLike, TokenLimit, each_rule
-from langgraph_maker.responses import cut_short, message_in, messages_in
+from langgraph_maker.responses import message_in, messages_in
+from langgraph_maker.settings import NAMES, Settings
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.state import Request, Sampler
 from langgraph_maker.task import Task
@@ -91,28 +93,39 @@ class ModelSampler:
 
     def __init__(self, model: Runnable[Any, Any], max_tokens: int | None) -> None:
         self.secrets = secrets_of(model)
-        self.left_out: set[str] = set()
+        self.settings = Settings(model_name(model))
+        self.limits_tokens = False
         self._proven: set[tuple[bool, bool]] = set()
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        apart = each_chat_model(model, lambda one: discreet(independent(one, max_tokens), self.secrets), lose={"seed"})
 
+        def apart_from_others(one: BaseChatModel) -> BaseChatModel:
+            alone = independent(one, max_tokens)
+            self.limits_tokens |= getattr(alone, "max_tokens", None) != getattr(one, "max_tokens", None)
+            return discreet(alone, self.secrets)
+
+        apart = each_chat_model(model, apart_from_others, lose={"seed"})
         self._apart = apart
         self._here: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
         target, _, _ = unbound(apart)
         if not (isinstance(target, BaseChatModel) and takes_n(target)):
-            self.left_out.add("n")
+            self.settings.left_out.add("n")
 
     def _at(self, temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
         """The model at a temperature, without what is left out, with the connections of this event loop."""
         here = self._here.setdefault(asyncio.get_running_loop(), _Here())
         if (model := here.models.get((temperature, left_out))) is None:
-            lose = {word for name in left_out for word in _SETTINGS[name]}
+            lose = {word for name in left_out for word in NAMES[name]}
             model = here.models[temperature, left_out] = each_chat_model(
                 self._apart,
                 lambda one: heated(one, temperature, left_out, self.secrets, here.client),
                 lose=lose if temperature is None else {*lose, "temperature"},
             )
         return model
+
+    @property
+    def left_out(self) -> list[str]:
+        """The settings that the provider refused, for the record."""
+        return sorted(f"{self.settings.model}: {name}" for name in self.settings.refused)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; a later call opens new ones."""
@@ -122,7 +135,7 @@ class ModelSampler:
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
         """The samples that go into one call together: those of one ballot that are asked alike."""
-        if "n" in self.left_out:
+        if "n" in self.settings.left_out:
             return [[request] for request in requests]
         together = groupby(requests, key=lambda one: (one.subtask_id, one.temperature, one.variant))
         groups = [list(group) for _, group in together]
@@ -141,7 +154,7 @@ class ModelSampler:
             redact(error, self.secrets)
             return [error] * len(group)
         if missing := group[len(responses) :]:  # the provider ignores n, or refuses it
-            self.left_out.add("n")
+            self.settings.left_out.add("n")
             for one in missing:
                 responses += await self._draw([one])
         return responses
@@ -158,14 +171,48 @@ class ModelSampler:
     async def _learn(self, group: list[Request]) -> list[AIMessage]:
         """Make a call, again without what the provider refuses; without n it answers the first of the group."""
         while True:
-            left_out = frozenset(self.left_out)
-            sent = group[:1] if "n" in left_out else group
+            left_out = frozenset(self.settings.left_out)
             try:
-                return await self._generate(sent, left_out)
+                responses = await self._generate(group, left_out)
+            except Exception as error:  # noqa: BLE001 - raised below, if it is about none of our settings
+                refused = error
+            else:
+                self.settings.taken |= self._carried(group, left_out)
+                return responses
+            if left_out == self.settings.left_out:  # else another call has learned something meanwhile
+                return await self._try_without(group, left_out, refused)
+
+    async def _try_without(self, group: list[Request], left_out: frozenset[str], refused: Exception) -> list[AIMessage]:
+        """Make a refused call without one of our settings at a time, then without all that it may be about."""
+        carried = self._carried(group, left_out)
+        suspects = self.settings.suspects(refused, carried)
+        trials = [{name} for name in suspects] + ([{*suspects}] if len(suspects) > 1 else [])
+        for omitted in trials:
+            try:
+                responses = await self._generate(group, left_out | omitted)
             except Exception as error:
-                if not (refused := self._refused(error, left_out, several=len(sent) > 1)):
-                    raise
-                self.left_out |= refused
+                if not self.settings.moves_on(refused, error, carried - omitted):
+                    if failure(error).kind == "transient" != failure(refused).kind:
+                        raise
+                    continue
+                after = error
+            else:
+                self.settings.leave_out(omitted, refused)
+                return responses
+            self.settings.leave_out(omitted, refused)
+            return await self._try_without(group, left_out | omitted, after)
+        if trials:
+            self.settings.tried_in_vain(refused, suspects)
+        raise refused
+
+    def _carried(self, group: Sequence[Request], left_out: AbstractSet[str]) -> set[str]:
+        """Which of our settings a call carries."""
+        carried = {"n"} if len(group) > 1 else set()
+        if group[0].temperature is not None:
+            carried.add("temperature")
+        if self.limits_tokens:
+            carried.add("max_tokens")
+        return carried - left_out
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -181,49 +228,31 @@ class ModelSampler:
         finally:
             gate.release()
 
-    @staticmethod
-    def _refused(error: Exception, left_out: AbstractSet[str], *, several: bool) -> set[str]:
-        """Which of the settings that we sent the provider refuses."""
-        said = str(error)
-        if several and isinstance(error, TypeError) and "'n'" in said:
-            return {"n"}
-        if getattr(error, "status_code", None) not in {400, 422}:
-            return set()
-        param = getattr(error, "param", None)
-        return {
-            name
-            for name, words in _SETTINGS.items()
-            if name not in left_out
-            and (name != "n" or several)
-            and (
-                param in words or (param is None and any(f"'{word}'" in said or f"`{word}`" in said for word in words))
-            )
-        }
-
     async def _generate(self, group: Sequence[Request], left_out: frozenset[str]) -> list[AIMessage]:
         request = group[0]
+        if "n" in left_out:
+            group = group[:1]
         model, kwargs, config = unbound(self._at(request.temperature, left_out))
         config = merge_configs(config, _config(request))
         messages = list(request.messages)
-        try:
-            if not isinstance(model, BaseChatModel):
-                return [message_in(await model.ainvoke(messages, config, **kwargs))]
-            config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
-            if len(group) > 1:
-                kwargs["n"] = len(group)
-            result = await model.agenerate(
-                [messages],
-                callbacks=config.get("callbacks"),
-                tags=config.get("tags"),
-                metadata=config.get("metadata"),
-                run_name=config.get("run_name"),
-                **kwargs,
-            )
-        except Exception as error:
-            if (cut := cut_short(error)) is None:
-                raise
-            return [cut, *(AIMessage("", response_metadata=cut.response_metadata) for _ in group[1:])]
-        return messages_in(result)[: len(group)]
+        if not isinstance(model, BaseChatModel):
+            return [message_in(await model.ainvoke(messages, config, **kwargs))]
+        config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
+        if len(group) > 1:
+            kwargs["n"] = len(group)
+        result = await model.agenerate(
+            [messages],
+            callbacks=config.get("callbacks"),
+            tags=config.get("tags"),
+            metadata=config.get("metadata"),
+            run_name=config.get("run_name"),
+            **kwargs,
+        )
+        said = messages_in(result)[: len(group)]
+        provider = model._get_ls_params().get("ls_provider")  # noqa: SLF001 - for tracers, and there is no other name
+        for message in said:  # where a stream was cut off, not even this is said
+            message.response_metadata.setdefault("model_provider", provider)
+        return said
 
 
 class _Here:
@@ -263,6 +292,10 @@ class _ConfigurableSampler:
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
         return await self.chosen()(requests)
 
+    @property
+    def left_out(self) -> list[str]:
+        return sorted({name for sampler in self.samplers.values() for name in sampler.left_out})
+
     async def aclose(self) -> None:
         for sampler in self.samplers.values():
             await sampler.aclose()
@@ -289,8 +322,3 @@ def _config(request: Request) -> RunnableConfig:
 
 _TURN: Final = 5.0  # seconds
 _MOST: Final = 128  # samples in one call, as OpenAI has it
-_SETTINGS: Final[Mapping[str, frozenset[str]]] = {
-    "n": frozenset({"n"}),
-    "temperature": frozenset({"temperature"}),
-    "max_tokens": frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),
-}

@@ -52,6 +52,11 @@ class _Several:
             drawn.update(zip(its, responses, strict=True))
         return [drawn[place] for place in range(len(requests))]
 
+    @property
+    def left_out(self) -> list[str]:
+        """The settings that providers refused."""
+        return sorted({name for sampler in self.samplers for name in getattr(sampler, "left_out", ())})
+
     async def aclose(self) -> None:
         """Close the connections that the models have on this event loop."""
         for sampler in self.samplers:

@@ -1,71 +1,19 @@
-"""What a failed call means, when it is made again, and that no key shows."""
+"""When a call that failed is made again, and that no key shows."""
 
 from __future__ import annotations
 
-import json
-import ssl
 from typing import Any
 
+import httpx
 import pytest
 
-from langgraph_maker.calls import Failure, Patience, failure, redact
-
-
-class Said:
-    def __init__(self, status: int, **headers: str) -> None:
-        self.status_code = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-class HTTPError(Exception):
-    def __init__(self, status: int, message: str = "", **headers: str) -> None:
-        super().__init__(message)
-        self.response = Said(status, **headers)
+from langgraph_maker.calls import Patience, redact
+from langgraph_maker.failures import Failure
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
     error.__cause__ = cause
     return error
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        *((HTTPError(status), "passing") for status in (408, 409, 425, 429, 500, 502, 503, 504, 529)),
-        *((HTTPError(status), "final") for status in (400, 401, 403, 404, 405, 413, 422)),
-        (HTTPError(429, "insufficient_quota: check your plan"), "final"),
-        (TimeoutError(), "passing"),
-        (ConnectionResetError(), "passing"),
-        (json.JSONDecodeError("Expecting value", "", 0), "passing"),
-        (ValueError("Unexpected response type from OpenAI-compatible endpoint"), "passing"),
-        (TypeError("Received response with null value for 'choices'."), "passing"),
-        (caused(RuntimeError("the client failed"), ConnectionRefusedError()), "passing"),
-        (caused(ConnectionError(), ssl.SSLCertVerificationError()), "final"),
-        (PermissionError(), "final"),
-        (TypeError("unsupported operand"), "final"),
-        (AttributeError("no attribute"), "final"),
-        (ValueError("odd"), "unknown"),
-        (type("OddError", (Exception,), {})("odd"), "unknown"),
-    ],
-)
-def test_kinds(error: Exception, kind: str) -> None:
-    assert failure(error).kind == kind
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry_after": "7"}, 7.0),
-        ({"retry_after": "2.5"}, 2.5),
-        ({"retry_after_ms": "1500", "retry_after": "9"}, 1.5),
-        ({"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),  # a date that has passed
-        ({"retry_after": "soon"}, 0.0),
-        ({"retry_after": "-5"}, 0.0),
-        ({}, 0.0),
-    ],
-)
-def test_the_wait_that_a_provider_asks_for(headers: dict[str, str], seconds: float) -> None:
-    assert failure(HTTPError(429, **headers)) == Failure("passing", seconds, busy=True, reached=True)
 
 
 class Clock:
@@ -78,7 +26,7 @@ class TestPatience:
     def test_pauses_grow_are_jittered_and_end_with_the_outage_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock, pauses = Clock(monkeypatch), []
         patience = Patience(100.0)
-        while (pause := patience.pause(Failure("passing"))) is not None:
+        while (pause := patience.pause(Failure("transient"))) is not None:
             pauses.append(pause)
             clock.now += pause
         assert clock.now == pytest.approx(100.0)
@@ -89,16 +37,16 @@ class TestPatience:
     def test_a_wait_asked_for_is_kept_and_one_too_long_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         Clock(monkeypatch)
         patience = Patience(60.0)
-        pause = patience.pause(Failure("passing", 20.0))
+        pause = patience.pause(Failure("transient", 20.0))
         assert pause is not None
         assert 20 <= pause <= 22
-        assert patience.pause(Failure("passing", 61.0)) is None
+        assert patience.pause(Failure("transient", 61.0)) is None
 
-    def test_what_is_final_is_not_tried_again(self) -> None:
-        assert Patience(1e9).pause(Failure("final")) is None
+    def test_what_is_permanent_is_not_tried_again(self) -> None:
+        assert Patience(1e9).pause(Failure("permanent")) is None
 
     def test_no_limit_no_second_attempt(self) -> None:
-        assert Patience(0).pause(Failure("passing")) is None
+        assert Patience(0).pause(Failure("transient")) is None
 
 
 class TestRedact:
@@ -121,3 +69,33 @@ class TestRedact:
         first.__cause__, second.__context__ = second, first
         redact(first, ["key-123"])
         assert (str(first), str(second)) == ("a [key]", "b [key]")
+
+    def test_a_response_stays_as_the_client_made_it_but_for_keys(self) -> None:
+        request = httpx.Request("POST", "http://x/v1", headers={"authorization": "Bearer key-123"})
+        response = httpx.Response(
+            401, headers={"x-request-id": "req-7", "www": "key-123"}, content=b"no key-123", request=request
+        )
+        error = httpx.HTTPStatusError("refused", request=request, response=response)
+        assert "key-123" in error.response.text
+        redact(error, ["key-123"])
+        assert error.response is response
+        assert (response.status_code, response.headers["x-request-id"], response.text) == (401, "req-7", "no [key]")
+        assert (request.headers["authorization"], response.headers["www"]) == ("Bearer [key]", "[key]")
+
+    def test_a_response_that_is_a_dict_stays_one(self) -> None:
+        class ClientError(Exception):
+            response: dict[str, Any] = {"Error": {"Code": "ValidationException", "Message": "key-123"}}
+
+        error = ClientError()
+        redact(error, ["key-123"])
+        assert error.response == {"Error": {"Code": "ValidationException", "Message": "[key]"}}
+
+    def test_one_that_cannot_be_cleaned_keeps_what_is_read_of_it(self) -> None:
+        class Odd:
+            status_code, headers = 429, {"retry-after": "3"}
+            __slots__ = ()
+
+        error: Any = ValueError("?")
+        error.response = Odd()
+        redact(error, ["key-123"])
+        assert (error.response.status_code, error.response.headers) == (429, {"retry-after": "3"})

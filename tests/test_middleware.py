@@ -138,7 +138,7 @@ class TestRedFlags:
             (tool_call("multiply", a=2, b=2), "unknown_tool", "'multiply' is none of ['add']"),
             (tool_call("add", a=2), "invalid_arguments", "add: b: Field required"),
             (tool_call("add", a=2, b="two"), "invalid_arguments", "add: b: Input should be a valid integer"),
-            (AIMessage("Cut o", response_metadata={"finish_reason": "length"}), "truncated", "finish reason length"),
+            (AIMessage("Cut o", response_metadata={"finish_reason": "length"}), "truncated", "truncated: length"),
             (AIMessage(""), "empty", "no text"),
             (
                 AIMessage(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -66,6 +66,7 @@ def decompose_node(
     max_cost: float | None = None,
     stop: Callable[[], bool | str] | None = None,
     observer: Observer | None = None,
+    left_out: Callable[[], Sequence[str]] = tuple,
 ) -> Node:
     """Give the next step of each lane to a ballot, begin the run where it has not begun, end it where it is done.
 
@@ -87,6 +88,7 @@ def decompose_node(
         max_cost: Dollars after which it does.
         stop: Asked before each round; when it says True, or why, the run ends as "stopped" with all that was counted.
         observer: Whom to tell how a run begins and ends, beside the custom stream.
+        left_out: The settings that models refused, to be recorded in the journal when the run ends.
 
     Raises:
         ValueError: When neither the task nor `max_steps` says how many steps there may be, or the task is one chain
@@ -119,6 +121,7 @@ def decompose_node(
         max_cost=max_cost,
         stop=stop or (lambda: False),
         tell=who_listens(observer),
+        left_out=left_out,
     )
     return Node("decompose", role.decompose, role.adecompose)
 
@@ -133,6 +136,7 @@ class _Decompose:
     max_cost: float | None
     stop: Callable[[], bool | str]
     tell: Tell
+    left_out: Callable[[], Sequence[str]]
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
         role, run_id, store = self.asked(), run_id_of(state, config), get_store()
@@ -195,7 +199,8 @@ class _Decompose:
         if update["status"] != "running":
             [found] = yield [records.get_header(run_id)]
             if (header := records.read_header(found, run_id)) is not None:
-                yield [records.put_header({**header, "outcome": _outcome(update, header["outcome"])})]
+                outcome = _outcome(update, header["outcome"], self.left_out())
+                yield [records.put_header({**header, "outcome": outcome})]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
@@ -314,9 +319,11 @@ class _Decompose:
         )
 
 
-def _outcome(update: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def _outcome(update: Mapping[str, Any], before: Mapping[str, Any], left_out: Sequence[str]) -> dict[str, Any]:
     """What the journal keeps of a run that ends; of a solved one also when, however often it is entered again."""
     ended = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
+    if refused := sorted({*before.get("left_out", ()), *left_out}):
+        ended["left_out"] = refused
     again = update["status"] == before.get("status") == "solved" and "ended" in before
     return {**ended, "ended": before["ended"] if again else datetime.now(UTC).isoformat(timespec="seconds")}
 

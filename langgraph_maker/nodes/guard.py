@@ -17,6 +17,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_maker import prices
 from langgraph_maker.ballot import Key, Relation, called_key, canonical, check_key, key_function, key_text, plain
 from langgraph_maker.callables import check_function
+from langgraph_maker.endings import withheld
 from langgraph_maker.errors import MakerError, NotJSONError, NotTextError
 from langgraph_maker.excerpts import excerpt, in_words, shortened
 from langgraph_maker.json_form import json_form
@@ -252,6 +253,8 @@ class _Guard:
         return usage
 
     def flag(self, response: AIMessage, text: str) -> RedFlag | None:
+        if said := withheld(response):
+            return RedFlag(*said)
         try:
             flag = _checked(self.ask("red_flags", self.rules, response))
         except RedFlag as raised:

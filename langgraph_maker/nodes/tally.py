@@ -218,9 +218,22 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
         budget += late
     if ballot.deficit == 0:
         after["status"] = "decided"
-    elif (hedge or not unanswered(after)) and after["samples"] + ballot.deficit > budget:
+    elif (hedge or not unanswered(after)) and (
+        after["samples"] + ballot.deficit > budget or (state["verdicts"] and _refused(after, k))
+    ):
         after["status"] = "unresolved"
     return after
+
+
+def _refused(ballot: BallotState, k: int) -> bool:
+    """Whether a ballot's samples are refusals, so that more of them would be no more to the point."""
+    flagged = sum(ballot["flags"].values()) - (ballot["climb"]["flagged"] if "climb" in ballot else 0)
+    refusals = min(ballot["flags"].get("refusal", 0), flagged)
+    return refusals >= max(k, _REFUSALS) * (1 + sum(ballot["counts"].values()))
+
+
+_REFUSALS = 5
+"""So many refusals for each vote there is, and for none: what is refused now and then is voted on all the same."""
 
 
 def _arrived(state: BallotState) -> list[tuple[int, Verdict]]:
