@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langgraph_maker.calls import Failure, Patience, failure
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.flight import Arrival, Flight
+from langgraph_maker.foreign import bounded_text, terminal_safe
 from langgraph_maker.limiter import Limiter
 from langgraph_maker.state import Request, Sampler
 
@@ -312,7 +313,8 @@ def _awaitable(drawing: Awaitable[Sequence[AIMessage | Exception]]) -> Awaitable
 
 
 def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, SamplingError) else f"{type(error).__name__}: {error}"[:1000]
+    said = bounded_text(error)
+    return terminal_safe(said if isinstance(error, SamplingError) else f"{type(error).__name__}: {said}")
 
 
 _ORPHANED: Final = 120.0

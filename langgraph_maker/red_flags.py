@@ -22,6 +22,8 @@ from typing import TypeAlias
 
 from langchain_core.messages import AIMessage
 
+from langgraph_maker.foreign import finite_count
+
 __all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "each_rule", "output_tokens"]
 
 
@@ -216,6 +218,6 @@ def output_tokens(response: AIMessage) -> int:
         3
     """
     usage = response.usage_metadata
-    if usage and (counted := usage.get("output_tokens")):
+    if usage and (counted := finite_count(usage.get("output_tokens"))):
         return counted
     return -(-len(response.text.encode("utf-8", "surrogatepass")) // 4)
