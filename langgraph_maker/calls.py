@@ -11,8 +11,6 @@ from email.utils import parsedate_to_datetime
 from time import monotonic, time
 from typing import Any, Final, Literal, NamedTuple
 
-from langgraph_maker.foreign import redacted
-
 __all__ = ["Failure", "Patience", "failure", "redact"]
 
 
@@ -90,10 +88,10 @@ def redact(error: BaseException, secrets: Sequence[str]) -> None:
         PermissionError('Incorrect API key provided: [key]')
     """
     for cause in _chain(error):
-        cause.args = tuple(redacted(value, secrets) for value in cause.args)
+        cause.args = tuple(_without(secrets, value) for value in cause.args)
         for name in ("message", "body", "llm_output", "observation", "msg", "doc", "strerror", "__notes__"):
             if name in getattr(cause, "__dict__", {}):
-                setattr(cause, name, redacted(getattr(cause, name), secrets))
+                setattr(cause, name, _without(secrets, getattr(cause, name)))
         if (response := getattr(cause, "response", None)) is not None:  # callbacks would show its body
             cause.response = _Head(response)  # type: ignore[attr-defined]
 
@@ -105,6 +103,18 @@ class _Head:
         self.status_code = getattr(response, "status_code", None)
         headers = getattr(response, "headers", None) or {}
         self.headers = {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
+
+
+def _without(secrets: Sequence[str], value: Any, depth: int = 8) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "[key]")
+    elif isinstance(value, dict) and depth:
+        return {key: _without(secrets, inner, depth - 1) for key, inner in value.items()}
+    elif isinstance(value, (list, tuple)) and depth:
+        inner = [_without(secrets, one, depth - 1) for one in value]
+        return tuple(inner) if isinstance(value, tuple) else inner
+    return value
 
 
 def _chain(error: BaseException) -> list[BaseException]:

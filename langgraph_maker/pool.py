@@ -203,6 +203,8 @@ class Pool:
     async def _make(self, flight: Flight, requests: list[Request]) -> None:
         """Make one call until all of its samples are there."""
         limiter, patience = self._limiter(), Patience(self.outage_limit)
+        if limiter.hold:  # what others are asked to wait is part of this call's outage
+            patience.began = monotonic()
         while requests:
             async with limiter:
                 flight.paid.add(task := asyncio.current_task())
@@ -221,10 +223,10 @@ class Pool:
                 return
             error = failed[0][1]
             problem = failure(error)
-            limiter.went_wrong(problem, began)
             self.reached = self.reached or problem.reached
             alive = self.answered or self.reached  # else it is more likely a wrong address than an outage
             patience.outage_limit = self.outage_limit if alive else min(self.outage_limit, _FIRST_ANSWER)
+            limiter.went_wrong(problem, began, longest=patience.outage_limit)
             pause = None if isinstance(error, _MisuseError) else patience.pause(problem)
             if pause is None:
                 flight.fail(self._gave_up(error, problem, patience))
