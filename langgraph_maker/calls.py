@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import monotonic, time
 from typing import Any, Final, Literal, NamedTuple
+
+from langgraph_maker.foreign import redacted
 
 __all__ = ["Failure", "Patience", "failure", "redact"]
 
@@ -88,12 +91,23 @@ def redact(error: BaseException, secrets: Sequence[str]) -> None:
         PermissionError('Incorrect API key provided: [key]')
     """
     for cause in _chain(error):
-        cause.args = tuple(_without(secrets, value) for value in cause.args)
-        for name in ("message", "body", "llm_output", "observation", "msg", "doc", "strerror", "__notes__"):
-            if name in getattr(cause, "__dict__", {}):
-                setattr(cause, name, _without(secrets, getattr(cause, name)))
+        cause.args = redacted(cause.args, secrets)
+        for name, value in [*getattr(cause, "__dict__", {}).items()]:
+            if isinstance(value, (str, bytes, dict, list, tuple)):
+                setattr(cause, name, redacted(value, secrets))
+        _clean_address(cause, secrets)
         if (response := getattr(cause, "response", None)) is not None:  # callbacks would show its body
             cause.response = _Head(response)  # type: ignore[attr-defined]
+
+
+def _clean_address(error: BaseException, secrets: Sequence[str]) -> None:
+    """Take the secrets out of the address and the headers of the request that failed."""
+    with suppress(Exception):  # httpx raises where there is no request; others have none
+        request: Any = error.request  # type: ignore[attr-defined]
+        if (clean := redacted(str(request.url), secrets)) != str(request.url):
+            request.url = type(request.url)(clean)
+        for name, value in [*request.headers.items()]:
+            request.headers[name] = redacted(value, secrets)
 
 
 class _Head:
@@ -103,18 +117,6 @@ class _Head:
         self.status_code = getattr(response, "status_code", None)
         headers = getattr(response, "headers", None) or {}
         self.headers = {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
-
-
-def _without(secrets: Sequence[str], value: Any, depth: int = 8) -> Any:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "[key]")
-    elif isinstance(value, dict) and depth:
-        return {key: _without(secrets, inner, depth - 1) for key, inner in value.items()}
-    elif isinstance(value, (list, tuple)) and depth:
-        inner = [_without(secrets, one, depth - 1) for one in value]
-        return tuple(inner) if isinstance(value, tuple) else inner
-    return value
 
 
 def _chain(error: BaseException) -> list[BaseException]:
