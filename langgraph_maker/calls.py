@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
 from langgraph_maker.failures import Failure, causes
+from langgraph_maker.foreign import redacted
 
 __all__ = ["Patience", "redact"]
 
@@ -47,13 +49,25 @@ def redact(error: BaseException, secrets: Sequence[str]) -> None:
         PermissionError('Incorrect API key provided: [key]')
     """
     for cause in causes(error):
-        cause.args = tuple(_without(secrets, value) for value in cause.args)
-        for name in ("message", "body", "llm_output", "observation", "msg", "doc", "strerror", "__notes__"):
-            if name in getattr(cause, "__dict__", {}):
-                setattr(cause, name, _without(secrets, getattr(cause, name)))
+        cause.args = redacted(cause.args, secrets)
+        for name, value in [*getattr(cause, "__dict__", {}).items()]:
+            if isinstance(value, (str, bytes, dict, list, tuple)):
+                setattr(cause, name, redacted(value, secrets))
+        _clean_address(cause, secrets)
         for name in ("response", "request"):
-            if (message := getattr(cause, name, None)) is not None:
-                setattr(cause, name, _clean(message, secrets))
+            with suppress(Exception):  # httpx raises where there is no request; others have none
+                if (message := getattr(cause, name, None)) is not None:
+                    setattr(cause, name, _clean(message, secrets))
+
+
+def _clean_address(error: BaseException, secrets: Sequence[str]) -> None:
+    """Take the secrets out of the address and the headers of the request that failed."""
+    with suppress(Exception):  # httpx raises where there is no request; others have none
+        request: Any = error.request  # type: ignore[attr-defined]
+        if (clean := redacted(str(request.url), secrets)) != str(request.url):
+            request.url = type(request.url)(clean)
+        for name, value in [*request.headers.items()]:
+            request.headers[name] = redacted(value, secrets)
 
 
 class _Head:
@@ -66,35 +80,23 @@ class _Head:
 
 
 def _clean(message: Any, secrets: Sequence[str]) -> Any:
-    """A response or a request as the client made it, without keys in its headers and its body."""
+    """Return a response or a request as the client made it, without keys in its address, its headers and its body."""
     if isinstance(message, dict):
-        return _without(secrets, message)
+        return redacted(message, secrets)
     try:
         parts = [message, request] if (request := vars(message).get("_request")) is not None else [message]
         for part in parts:
             for name, value in [*part.headers.items()]:
-                if (clean := _without(secrets, value)) != value:
+                if (clean := redacted(value, secrets)) != value:
                     part.headers[name] = clean
             if isinstance(content := vars(part).get("_content"), bytes):
-                clean = _without(secrets, content.decode("latin-1")).encode("latin-1")
+                clean = redacted(content, secrets)
                 if clean != content:
                     part._content = clean  # noqa: SLF001 - of httpx and requests alike
                     vars(part).pop("_text", None)
     except Exception:  # noqa: BLE001 - whatever it is, it must show no key
         return _Head(message)
     return message
-
-
-def _without(secrets: Sequence[str], value: Any, depth: int = 8) -> Any:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "[key]")
-    elif isinstance(value, dict) and depth:
-        return {key: _without(secrets, inner, depth - 1) for key, inner in value.items()}
-    elif isinstance(value, (list, tuple)) and depth:
-        inner = [_without(secrets, one, depth - 1) for one in value]
-        return tuple(inner) if isinstance(value, tuple) else inner
-    return value
 
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds

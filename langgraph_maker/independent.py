@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from inspect import signature
-from types import MethodType
-from typing import Any, Final
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import merge_configs
-from pydantic import SecretStr
 
 from langgraph_maker.calls import redact
+from langgraph_maker.connections import Connections, connected, fresh, once
+from langgraph_maker.credentials import credentials_in, credentials_of_environment, credentials_sent
 from langgraph_maker.models import each_chat_model
+from langgraph_maker.reaching import reaching
 
-__all__ = ["connected", "discreet", "heated", "independent", "secrets_of", "takes_n", "unbound"]
+__all__ = ["discreet", "heated", "independent", "secrets_of", "takes_n", "unbound"]
 
 
 def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
@@ -34,12 +34,7 @@ def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
         update["n"] = type(model).model_fields["n"].get_default()
     if "max_retries" in type(model).model_fields:
         update["max_retries"] = 0  # ours are the only retries
-    for name in ("root_client", "root_async_client"):
-        client: Any = getattr(model, name, None)
-        if hasattr(client, "with_options"):
-            once = client.with_options(max_retries=0)
-            update |= {name: once, name.removeprefix("root_"): once.chat.completions}
-    return model.model_copy(update=update)
+    return once(fresh(model).model_copy(update=update))
 
 
 def heated(
@@ -47,40 +42,30 @@ def heated(
     temperature: float | None,
     left_out: AbstractSet[str],
     secrets: Sequence[str],
-    http: Callable[[], Any],
+    here: Connections,
 ) -> Runnable[Any, Any]:
-    """`model` at a temperature (None: its own), without the settings that are `left_out`, with a client from `http`."""
+    """`model` at a temperature (None: its own), without what is `left_out`, with connections of `here`."""
     known = type(model).model_fields
     update: dict[str, Any] = {name: None for name in left_out & {"temperature", "max_tokens"} if name in known}
     hot = temperature is not None and "temperature" not in left_out
     if hot and "temperature" in known:
         update["temperature"] = temperature
-    if (here := connected(model.model_copy(update=update) if update else model, http)) is not model:
-        model = discreet(here, secrets)
+    copy = model.model_copy(update=update)
+    own = connected(copy, here.client)
+    model = discreet(own or here.adopt(copy), secrets, connected=own is not None)
     return model.bind(temperature=temperature) if hot and "temperature" not in known else model
 
 
-def connected(model: BaseChatModel, http: Any) -> BaseChatModel:
-    """`model` with an HTTP client of its own, where it is one of OpenAI's and its user gave it none.
-
-    HTTP clients belong to the event loop that they were first used on, and LangChain shares one between all models.
-    """
-    client: Any = getattr(model, "root_async_client", None)
-    if not hasattr(client, "copy") or getattr(model, "http_async_client", None) is not None:
-        return model
-    own = client.copy(http_client=http())
-    return model.model_copy(update={"root_async_client": own, "async_client": own.chat.completions})
-
-
-def discreet(model: BaseChatModel, secrets: Sequence[str]) -> BaseChatModel:
+def discreet(model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False) -> BaseChatModel:
     """`model`, its errors without keys, and no answer an error: callbacks are told of both before we could be."""
-    generate: Callable[..., Awaitable[ChatResult]] = MethodType(type(model)._agenerate, model)  # noqa: SLF001 - what subclasses of BaseChatModel write
+    ask = reaching(model, connected=connected)
 
     async def discreetly(*args: Any, **kwargs: Any) -> ChatResult:
         try:
-            result = await generate(*args, **kwargs)
+            result = await ask(*args, **kwargs)
         except Exception as error:
-            redact(error, secrets)
+            held = [*credentials_in({name: getattr(model, name, None) for name in type(model).model_fields})]
+            redact(error, [*secrets, *held, *credentials_in(kwargs), *credentials_sent(error)])
             raise
         if not result.generations:
             raise ValueError("no choices in the response")
@@ -107,15 +92,11 @@ def takes_n(model: BaseChatModel) -> bool:
 
 def secrets_of(model: Runnable[Any, Any]) -> list[str]:
     """The keys that errors of `model` must not show."""
-    found = [value for name, value in os.environ.items() if name.endswith("_API_KEY")]
+    found = [*credentials_of_environment(), *credentials_in(unbound(model)[1])]
 
     def look(one: BaseChatModel) -> BaseChatModel:
-        values = (getattr(one, name, None) for name in type(one).model_fields)
-        found.extend(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        found.extend(credentials_in({name: getattr(one, name, None) for name in type(one).model_fields}))
         return one
 
     each_chat_model(model, look)
-    return [secret for secret in found if len(secret) >= _SHORTEST_SECRET]
-
-
-_SHORTEST_SECRET: Final = 8  # what is shorter stands in ordinary words
+    return found

@@ -4,10 +4,11 @@
 |---|---|---|---|
 | SQLite on a file | an OS lock on a file beside the database | all that open the file on one host | the process |
 | Postgres | an advisory lock on a connection of its own | all clients of the database | that connection |
+| Postgres behind a pooler | the same, in a transaction left open | all clients of the database | that connection |
 | in memory, and any other `BaseStore` | an entry in this process | users of the same store object | the process |
 
 Elsewhere it is best effort: other stores shared between processes, SQLite on a network file system that does not
-pass locks on, Postgres behind a pooler that shares sessions or restarted in mid-run.
+pass locks on, Postgres restarted in mid-run, or behind a pooler that ends idle transactions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import socket
 import sqlite3
@@ -31,6 +33,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker.errors import JournalError, RunBusyError
 from langgraph_maker.extras import install
+from langgraph_maker.poolers import is_pooled
 
 __all__ = ["ahold", "hold"]
 
@@ -47,6 +50,12 @@ _HOLDER = """
     SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND classid::bigint << 32 | objid::bigint = %s
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+_POOLED = (
+    "run %r is locked through a pooler, where a lock holds for a transaction: it keeps one of the pooler's server"
+    " connections until the run ends. Connect to the server itself where many runs go on at once"
+)
+logger = logging.getLogger(__name__)
 
 _in_process: dict[tuple[int, str], datetime] = {}
 _sockets: set[int] = set()
@@ -172,21 +181,26 @@ def _advisory_lock(conn: Any, run_id: str) -> Iterator[None]:
     me = f"{_APPLICATION}{os.getpid()}@{socket.gethostname()}"
     with ExitStack() as stack:
         try:
-            own = stack.enter_context(closing(psycopg.connect(_conninfo(conn), autocommit=True, application_name=me)))
+            connect = psycopg.connect(_conninfo(conn), autocommit=True, application_name=me, prepare_threshold=None)
+            own = stack.enter_context(closing(connect))
             handle = own.fileno()
             _sockets.add(handle)
             stack.callback(_sockets.discard, handle)
-            own.execute(_SESSION)
-            _claim(own, run_id)
+            if pooled := is_pooled(own):
+                own.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+                logger.warning(_POOLED, run_id)
+            else:
+                own.execute(_SESSION)
+            _claim(own, run_id, "pg_try_advisory_xact_lock" if pooled else "pg_try_advisory_lock")
         except psycopg.Error as error:
             raise JournalError(f"run {run_id!r} cannot be locked: {error}") from error
         yield
 
 
-def _claim(own: Any, run_id: str) -> None:
+def _claim(own: Any, run_id: str, function: str) -> None:
     key = int.from_bytes(_digest(run_id), signed=True)
     deadline = time.monotonic() + _PATIENCE
-    while not own.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()[0]:
+    while not own.execute(f"SELECT {function}(%s)", (key,)).fetchone()[0]:
         if time.monotonic() > deadline:
             name, since = own.execute(_HOLDER, (key,)).fetchone() or ("", None)
             pid, _, host = name.removeprefix(_APPLICATION).partition("@")

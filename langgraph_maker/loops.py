@@ -6,10 +6,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar, cast
 
-__all__ = ["run_at_once", "run_sync"]
+__all__ = ["in_background", "run_at_once", "run_sync"]
 
 T = TypeVar("T")
 
@@ -46,8 +47,17 @@ def run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a sampler marked never_waits waited: take the mark off")
 
 
+def in_background() -> bool:
+    """Return whether this runs for synchronous code, on the loop that serves all such calls."""
+    return asyncio.get_running_loop() is _background_loop(os.getpid())
+
+
 @cache
 def _background_loop(pid: int) -> asyncio.AbstractEventLoop:  # noqa: ARG001 - a fork has no threads, so needs its own
     loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, "langgraph-maker"))
     threading.Thread(target=loop.run_forever, name="langgraph-maker", daemon=True).start()
     return loop
+
+
+_THREADS = 128  # for models that have no asynchronous client; made as they are needed

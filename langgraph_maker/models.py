@@ -17,14 +17,11 @@ from langchain_core.runnables import (
     RunnableAssign,
     RunnableBinding,
     RunnableBranch,
-    RunnableConfig,
-    RunnableLambda,
     RunnableParallel,
     RunnableSequence,
     RunnableWithFallbacks,
 )
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.tools import BaseTool
 from langgraph.graph import StateGraph
 from langgraph.pregel.protocol import PregelProtocol
@@ -32,7 +29,7 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph_maker.excerpts import excerpt
 from langgraph_maker.state import Sampler
 
-__all__ = ["Model", "chat_model", "check_model", "chosen", "each_chat_model", "is_configurable", "model_name"]
+__all__ = ["Model", "chat_model", "check_model", "each_chat_model", "model_name"]
 
 Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
 """A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
@@ -120,19 +117,20 @@ def each_chat_model(
     change: Callable[[BaseChatModel], Runnable[Any, Any]],
     *,
     lose: AbstractSet[str] = frozenset(),
+    choose: Callable[[Runnable[Any, Any]], Runnable[Any, Any] | None] = lambda _: None,
 ) -> Runnable[Any, Any]:
     """`model` with every chat model in it changed: inside bindings, retries, fallbacks, sequences, parallels, branches.
 
-    What bindings bind is kept, but for the arguments to `lose`.
+    What bindings bind is kept, but for the arguments to `lose`. What `choose` gives takes the place of a part as it is.
     """
 
     def inside(part: Any) -> Any:
-        return each_chat_model(part, change, lose=lose)
+        return each_chat_model(part, change, lose=lose, choose=choose)
 
     if isinstance(model, BaseChatModel):
         return change(model)
-    if is_configurable(model):
-        return RunnableLambda(lambda _, config: inside(chosen(model, config)))
+    if (instead := choose(model)) is not None:
+        return instead
     for kind, parts in _PARTS:
         if isinstance(model, kind):
             changed = parts(model, inside)
@@ -163,26 +161,9 @@ _PARTS: Final[Sequence[tuple[type, Callable[[Any, Callable[[Any], Any]], dict[st
             "default": inside(it.default),
         },
     ),
-    (DynamicRunnable, lambda it, inside: {"default": inside(it.default)}),
 )
 """Where a Runnable has Runnables in it: its kind, and its fields with these changed."""
 
 
 def _ends(steps: list[Any]) -> tuple[Any, list[Any], Any]:
     return steps[0], steps[1:-1], steps[-1]
-
-
-def is_configurable(model: object) -> bool:
-    """Whether this is what `init_chat_model` returns for configurable fields."""
-    return hasattr(model, "_default_config") and hasattr(model, "_model")
-
-
-def chosen(model: Any, config: RunnableConfig) -> Runnable[Any, Any]:
-    """The model that the host's config chooses, of a configurable one."""
-    fields = {
-        name: value for name, value in config.get("configurable", {}).items() if not name.startswith(_OF_THE_GRAPH)
-    }
-    return cast("Runnable[Any, Any]", model._model({"configurable": fields}))  # noqa: SLF001 - there is no other way
-
-
-_OF_THE_GRAPH = ("__", "thread_", "checkpoint_", "langgraph_", "run_id", "graph_id", "assistant_id")

@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker.errors import JournalError
+from langgraph_maker.foreign import bounded_text
+from langgraph_maker.poolers import without_prepared_statements
 
 __all__ = ["Plan", "adrive", "drive"]
 
@@ -40,7 +42,7 @@ def drive(plan: Plan[T], store: BaseStore) -> T:
                 results = store.batch(ops)
                 break
             except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
-                time.sleep(attempt.pause(error))
+                time.sleep(attempt.pause(error, store))
 
 
 async def adrive(plan: Plan[T], store: BaseStore) -> T:
@@ -57,7 +59,7 @@ async def adrive(plan: Plan[T], store: BaseStore) -> T:
                 results = await _abatch(store, ops)
                 break
             except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
-                await asyncio.sleep(attempt.pause(error))
+                await asyncio.sleep(attempt.pause(error, store))
 
 
 async def _abatch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
@@ -73,15 +75,27 @@ class _Attempts:
     def __init__(self) -> None:
         self.deadline = time.monotonic() + PATIENCE
         self.next = 0.05
+        self.prepared = False  # whether prepared statements were turned off
 
-    def pause(self, error: Exception) -> float:
-        causes = (error, error.__cause__)
-        passing = any(isinstance(cause, OSError) or type(cause).__name__ in _PASSING for cause in causes)
+    def pause(self, error: Exception, store: BaseStore) -> float:
+        if without_prepared_statements(store, error) and not self.prepared:
+            self.prepared = True
+            return 0.0
+        if isinstance(error, JournalError):
+            raise error
+        passing = any(map(_is_passing, (error, error.__cause__)))
         if not passing or "readonly" in str(error) or time.monotonic() > self.deadline:
-            raise JournalError(f"the journal's store failed: {type(error).__name__}: {error}") from error
+            raise JournalError(f"the journal's store failed: {type(error).__name__}: {bounded_text(error)}") from error
         self.next = min(2 * self.next, 2.0)
         return self.next
 
 
+def _is_passing(error: BaseException | None) -> bool:
+    state = getattr(error, "sqlstate", None) or ""
+    return isinstance(error, OSError) or type(error).__name__ in _PASSING or state.startswith(_PASSING_STATES)
+
+
+# Postgres: connection lost, serialization failure or deadlock, out of resources, lock not there, cancelled or shut down
+_PASSING_STATES: Final = ("08", "40", "53", "55P03", "57")
 # sqlite3 and psycopg: locked, disk full, connection lost, pool exhausted
 _PASSING: Final = frozenset({"OperationalError", "InterfaceError", "AdminShutdown", "PoolTimeout", "DiskFull"})

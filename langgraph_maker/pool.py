@@ -20,6 +20,7 @@ from langgraph_maker.calls import Patience
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.failures import Failure, failure, reason
 from langgraph_maker.flight import Arrival, Flight
+from langgraph_maker.foreign import bounded_text, terminal_safe
 from langgraph_maker.limiter import Limiter
 from langgraph_maker.printable import printable
 from langgraph_maker.responses import flagged
@@ -205,6 +206,8 @@ class Pool:
     async def _make(self, flight: Flight, requests: list[Request]) -> None:
         """Make one call until all of its samples are there."""
         limiter, patience = self._limiter(), Patience(self.outage_limit)
+        if limiter.hold:  # what others are asked to wait is part of this call's outage
+            patience.began = monotonic()
         while requests:
             async with limiter:
                 flight.paid.add(task := asyncio.current_task())
@@ -227,10 +230,10 @@ class Pool:
                 return
             error = failed[0][1]
             problem = failure(error)
-            limiter.went_wrong(problem, began)
             self.reached = self.reached or problem.reached
             alive = self.answered or self.reached  # else it is more likely a wrong address than an outage
             patience.outage_limit = self.outage_limit if alive else min(self.outage_limit, _FIRST_ANSWER)
+            limiter.went_wrong(problem, began, longest=patience.outage_limit)
             pause = None if isinstance(error, _MisuseError) else patience.pause(problem)
             if pause is None:
                 flight.fail(self._gave_up(error, problem, patience))
@@ -331,7 +334,8 @@ def _awaitable(drawing: Awaitable[Sequence[AIMessage | Exception]]) -> Awaitable
 
 
 def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, SamplingError) else f"{type(error).__name__}: {reason(error)}"[:1000]
+    said = bounded_text(error if isinstance(error, SamplingError) else reason(error))
+    return terminal_safe(said if isinstance(error, SamplingError) else f"{type(error).__name__}: {said}")
 
 
 _ORPHANED: Final = 120.0

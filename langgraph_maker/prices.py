@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -14,7 +15,14 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ["AS_OF", "TABLE", "Price", "dated", "of", "read_price"]
+from langchain_core.messages import AIMessage
+
+from langgraph_maker.foreign import bounded_text, finite_count, terminal_safe
+from langgraph_maker.state import Usage
+
+__all__ = ["AS_OF", "TABLE", "Price", "dated", "of", "read_price", "usage_of"]
+
+logger = logging.getLogger(__name__)
 
 AS_OF: Final = "2025-10"
 """When the prices in `TABLE` were those of the providers' lists. Give a `Price` where yours differ."""
@@ -92,6 +100,50 @@ def of(model: str) -> Price | None:
     if (price := TABLE.get(name)) is not None:
         return price
     return TABLE.get(_SNAPSHOT.sub("", name))
+
+
+def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
+    """Return what `response` used, and its cost by `price`, or by the list price of the model that it names.
+
+    Where a count is no whole number from 0 to a billion, nothing of it is known: 0 tokens, and a cost of None. Cached
+    tokens beyond the input tokens are not known either, and the input then costs its full price.
+
+    Example:
+        >>> said = AIMessage("4", usage_metadata={"input_tokens": 10, "output_tokens": 5, "total_tokens": 15})
+        >>> usage_of(said, Price(1, 2))
+        {'input_tokens': 10, 'cached_input_tokens': 0, 'output_tokens': 5, 'cost': 2e-05}
+        >>> usage_of(AIMessage("4"), Price(1, 2))["cost"] is None
+        True
+    """
+    said: Any = response.usage_metadata
+    name = response.response_metadata.get("model_name")
+    name = name if isinstance(name, str) else ""
+    unknown: Usage = {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": None}
+    if not said:
+        return unknown
+    counts: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
+    read, written = finite_count(counts.get("input_tokens")), finite_count(counts.get("output_tokens"))
+    if read is None or written is None:
+        _say_unreadable(bounded_text(name, 100))
+        return unknown
+    details = counts.get("input_token_details")
+    given = details.get("cache_read") if isinstance(details, Mapping) else details
+    cached = finite_count(0 if given is None else given, most=read)
+    if cached is None:
+        _say_unreadable(bounded_text(name, 100))
+    usage: Usage = {"input_tokens": read, "cached_input_tokens": cached or 0, "output_tokens": written, "cost": None}
+    if (price := price or of(name)) is not None:
+        usage["cost"] = price.cost(usage)
+    return usage
+
+
+@lru_cache(maxsize=256)
+def _say_unreadable(model: str) -> None:
+    """Say it once a model."""
+    logger.warning(
+        "%s reports token counts that cannot be read: what such responses use is not known, nor what the run costs",
+        terminal_safe(model) or "the model",
+    )
 
 
 _SNAPSHOT: Final = re.compile(r"-(20\d\d-?\d\d-?\d\d|latest)$")

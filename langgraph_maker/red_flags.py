@@ -24,6 +24,7 @@ from langchain_core.messages import AIMessage
 
 from langgraph_maker.endings import cut_short
 from langgraph_maker.excerpts import excerpt
+from langgraph_maker.foreign import finite_count
 
 __all__ = ["AnyOf", "Matches", "RedFlag", "Rule", "TokenLimit", "Truncated", "check_rule", "each_rule", "output_tokens"]
 
@@ -220,8 +221,8 @@ def output_tokens(response: AIMessage) -> int:
     """
     usage: Mapping[str, Any] = response.usage_metadata or {}
     details = usage.get("output_token_details")
-    counted = _count(usage.get("output_tokens"))
-    reasoned = _count(details.get("reasoning")) if isinstance(details, Mapping) else 0
+    counted = finite_count(usage.get("output_tokens")) or 0
+    reasoned = (finite_count(details.get("reasoning")) or 0) if isinstance(details, Mapping) else 0
     if visible := counted - (reasoned if reasoned <= counted else 0):  # some count their reasoning beside the output
         return visible
     return -(-len(response.text.encode("utf-8", "surrogatepass")) // 4)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, Final
+from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import LLMResult
 
+from langgraph_maker.foreign import finite_count
 from langgraph_maker.red_flags import RedFlag
 
 __all__ = ["flagged", "message_in", "messages_in"]
@@ -21,32 +22,45 @@ def messages_in(result: LLMResult) -> list[AIMessage]:
     if len(said) == 1:
         return said
     output = result.llm_output or {}
-    usages: list[Mapping[str, Any]] = [message.usage_metadata or {} for message in said]
-    written = [usage.get("output_tokens") or 0 for usage in usages]
-    read, cached, total = _used(output.get("token_usage"), said[0])
-    if sum(written) != total:  # each repeats the total, so that its share is estimated by the length of its text
-        written = _shares(total, [1 + len(message.model_dump_json(include=_SAID)) for message in said])
+    used = _used(output.get("token_usage"), said[0])
+    usages: Sequence[UsageMetadata | None] = [None] * len(said) if used is None else _shared(used, said)
     return [
         message.model_copy(
             update={
-                "usage_metadata": _usage(0 if place else read, 0 if place else cached, tokens),
+                "usage_metadata": usage,
                 "response_metadata": {"model_name": output.get("model_name"), **message.response_metadata},
             }
         )
-        for place, (message, tokens) in enumerate(zip(said, written, strict=True))
+        for message, usage in zip(said, usages, strict=True)
     ]
 
 
-def _used(reported: Mapping[str, Any] | None, first: AIMessage) -> tuple[int, int, int]:
-    """Input, cached input and output tokens of a call: as its result says, or else its first message."""
-    if reported and "prompt_tokens" in reported:
+def _shared(used: tuple[int, int, int], said: Sequence[AIMessage]) -> list[UsageMetadata]:
+    """Give each message its part of the output tokens, and the first one the input tokens."""
+    read, cached, total = used
+    usages: list[Mapping[str, Any]] = [message.usage_metadata or {} for message in said]
+    written = [finite_count(usage.get("output_tokens")) or 0 for usage in usages]
+    if sum(written) != total:  # each repeats the total, so that its share is estimated by the length of its text
+        written = _shares(total, [1 + len(f"{message.content}{message.tool_calls}") for message in said])
+    return [_usage(0 if place else read, 0 if place else cached, tokens) for place, tokens in enumerate(written)]
+
+
+def _used(reported: Mapping[str, Any] | None, first: AIMessage) -> tuple[int, int, int] | None:
+    """Input, cached input and output tokens of a call: as its result says, or else its first message.
+
+    None where it does not say, or says what cannot be read.
+    """
+    if isinstance(reported, Mapping) and "prompt_tokens" in reported:
         names, inner = ("prompt_tokens", "completion_tokens", "prompt_tokens_details"), "cached_tokens"
         said: Mapping[str, Any] = reported
     else:
         names, inner = ("input_tokens", "output_tokens", "input_token_details"), "cache_read"
         said = first.usage_metadata or {}
-    read, written, details = (said.get(name) for name in names)
-    return read or 0, (details or {}).get(inner) or 0, written or 0
+    read, written, details = finite_count(said.get(names[0])), finite_count(said.get(names[1])), said.get(names[2])
+    if read is None or written is None:
+        return None
+    cached = finite_count(details.get(inner), most=read) if isinstance(details, Mapping) else None
+    return read, cached or 0, written
 
 
 def _usage(read: int, cached: int, written: int) -> UsageMetadata:
@@ -67,7 +81,8 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
 def flagged(flag: RedFlag, error: BaseException) -> AIMessage:
     """Return the response that came as an error: no text, its flag, and what it used where the error says so."""
     used = getattr(getattr(error, "completion", None), "usage", None)
-    usage = _usage(getattr(used, "prompt_tokens", 0), 0, getattr(used, "completion_tokens", 0))
+    read, written = (finite_count(getattr(used, name, None)) for name in ("prompt_tokens", "completion_tokens"))
+    usage = None if read is None or written is None else _usage(read, 0, written)
     said = {"reason": flag.reason, "detail": flag.detail}
     return AIMessage("", usage_metadata=usage, response_metadata={"red_flag": said})
 
@@ -90,4 +105,3 @@ def message_in(response: object) -> AIMessage:
     return response
 
 
-_SAID: Final = {"content", "tool_calls"}

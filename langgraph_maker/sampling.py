@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from itertools import groupby
+from threading import Lock
 from typing import Any, Final
-from weakref import WeakKeyDictionary, finalize
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -16,9 +17,11 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from langgraph_maker.calls import redact
+from langgraph_maker.configurable import choices, frozen, is_configurable, resolved
+from langgraph_maker.connections import Connections
 from langgraph_maker.failures import failure
 from langgraph_maker.independent import discreet, heated, independent, secrets_of, takes_n, unbound
-from langgraph_maker.models import Model, chat_model, chosen, each_chat_model, is_configurable, model_name
+from langgraph_maker.models import Model, chat_model, each_chat_model, model_name
 from langgraph_maker.red_flags import RuleLike, TokenLimit, each_rule
 from langgraph_maker.responses import message_in, messages_in
 from langgraph_maker.settings import NAMES, Settings
@@ -60,10 +63,8 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
         return simulated_sampler(model, task)
     if isinstance(model, str):
         model = chat_model(model)
-    if is_configurable(model):
-        return _ConfigurableSampler(model, max_tokens)
     if isinstance(model, Runnable):
-        return ModelSampler(model, max_tokens)
+        return (_ConfigurableSampler if is_configurable(model) else ModelSampler)(model, max_tokens)
     if callable(model):
         return model
     raise TypeError(f"a model is a chat model, a Runnable, a Sampler or a string like 'openai:NAME', not {model!r}")
@@ -96,7 +97,6 @@ class ModelSampler:
         self.settings = Settings(model_name(model))
         self.limits_tokens = False
         self._proven: set[tuple[bool, bool]] = set()
-        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
         def apart_from_others(one: BaseChatModel) -> BaseChatModel:
             alone = independent(one, max_tokens)
@@ -105,19 +105,21 @@ class ModelSampler:
 
         apart = each_chat_model(model, apart_from_others, lose={"seed"})
         self._apart = apart
-        self._here: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
+        self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
+        self._calls, self._retired = 0, False
+        self._lock = Lock()
         target, _, _ = unbound(apart)
         if not (isinstance(target, BaseChatModel) and takes_n(target)):
             self.settings.left_out.add("n")
 
     def _at(self, temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
         """The model at a temperature, without what is left out, with the connections of this event loop."""
-        here = self._here.setdefault(asyncio.get_running_loop(), _Here())
+        here = self._here()
         if (model := here.models.get((temperature, left_out))) is None:
             lose = {word for name in left_out for word in NAMES[name]}
             model = here.models[temperature, left_out] = each_chat_model(
                 self._apart,
-                lambda one: heated(one, temperature, left_out, self.secrets, here.client),
+                lambda one: heated(one, temperature, left_out, self.secrets, here),
                 lose=lose if temperature is None else {*lose, "temperature"},
             )
         return model
@@ -127,11 +129,31 @@ class ModelSampler:
         """The settings that the provider refused, for the record."""
         return sorted(f"{self.settings.model}: {name}" for name in self.settings.refused)
 
+    def _here(self) -> Connections:
+        """The connections of this event loop; those of loops that have ended are forgotten."""
+        loop = asyncio.get_running_loop()
+        if (here := self._connections.get(loop)) is None:
+            with self._lock:
+                for ended in [one for one in self._connections if one.is_closed()]:
+                    del self._connections[ended]
+                here = self._connections[loop] = Connections()
+        return here
+
     async def aclose(self) -> None:
         """Close the connections of this event loop; a later call opens new ones."""
-        here = self._here.pop(asyncio.get_running_loop(), None)
-        if here is not None and here.http is not None:
-            await here.http.aclose()
+        if (here := self._connections.pop(asyncio.get_running_loop(), None)) is not None:
+            await here.aclose()
+
+    def retire(self) -> None:
+        """Close the connections of all event loops, once no call is out any more."""
+        with self._lock:
+            self._retired = True
+            left = {} if self._calls else dict(self._connections)
+            for loop in left:
+                del self._connections[loop]
+        for loop, here in left.items():
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(here.aclose(), loop)
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
         """The samples that go into one call together: those of one ballot that are asked alike."""
@@ -144,7 +166,15 @@ class ModelSampler:
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
         """Draw one response for each request, in order; an exception in its place where a call failed."""
         groups = self.split(requests)
-        drawn = await asyncio.gather(*(self._draw(group) for group in groups))
+        with self._lock:
+            self._calls += 1
+        try:
+            drawn = await asyncio.gather(*(self._draw(group) for group in groups))
+        finally:
+            with self._lock:
+                self._calls -= 1
+            if self._retired:
+                self.retire()
         return [response for responses in drawn for response in responses]
 
     async def _draw(self, group: list[Request]) -> list[AIMessage | Exception]:
@@ -217,7 +247,7 @@ class ModelSampler:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """One at a time, though nobody waits for long: a first call may hang."""
-        gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        gate = self._here().gate
         try:
             await asyncio.wait_for(gate.acquire(), _TURN)
         except TimeoutError:
@@ -255,36 +285,19 @@ class ModelSampler:
         return said
 
 
-class _Here:
-    """What a sampler has on one event loop: its copies of the model, and their common HTTP client, if they need one."""
-
-    def __init__(self) -> None:
-        self.models: dict[tuple[float | None, frozenset[str]], Runnable[Any, Any]] = {}
-        self.http: Any = None
-
-    def client(self) -> Any:
-        if self.http is None:
-            from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 - loaded by the model that needs it
-
-            self.http = DefaultAsyncHttpxClient()
-            finalize(self, _close, asyncio.get_running_loop(), self.http)
-        return self.http
-
-
-def _close(loop: asyncio.AbstractEventLoop, http: Any) -> None:
-    """Close the connections of a sampler that nobody has any more."""
-    if loop.is_running() and not http.is_closed:
-        asyncio.run_coroutine_threadsafe(http.aclose(), loop)
-
-
 class _ConfigurableSampler:
-    """Draws from what `init_chat_model` returns for configurable fields: the host's config says which model that is."""
+    """Draws from a model that the host's config has a say in: each choice is a model of its own, with its own clients.
+
+    A choice is known by the values that it is made of, keys among them, so that no client is one of another tenant's.
+    The latest are kept, and the connections of the others closed.
+    """
 
     max_concurrency = ModelSampler.max_concurrency
 
     def __init__(self, model: Any, max_tokens: int | None) -> None:
         self.model, self.max_tokens = model, max_tokens
-        self.samplers: dict[str, ModelSampler] = {}
+        self.samplers: OrderedDict[Hashable, tuple[Any, ModelSampler]] = OrderedDict()
+        self._lock = Lock()
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
         return self.chosen().split(requests)
@@ -297,15 +310,24 @@ class _ConfigurableSampler:
         return sorted({name for sampler in self.samplers.values() for name in sampler.left_out})
 
     async def aclose(self) -> None:
-        for sampler in self.samplers.values():
+        for _, sampler in [*self.samplers.values()]:
             await sampler.aclose()
 
     def chosen(self) -> ModelSampler:
-        model = chosen(self.model, ensure_config())
-        key = repr(model)
-        if key not in self.samplers:
-            self.samplers[key] = ModelSampler(model, self.max_tokens)
-        return self.samplers[key]
+        config = ensure_config()
+        values = choices(self.model, config)
+        key = frozen(values)
+        with self._lock:
+            if key in self.samplers:
+                self.samplers.move_to_end(key)
+                return self.samplers[key][1]
+        sampler = ModelSampler(resolved(self.model, config), self.max_tokens)
+        with self._lock:
+            _, sampler = self.samplers.setdefault(key, (values, sampler))  # values: no object's id is used again
+            over = [self.samplers.popitem(last=False)[1][1] for _ in range(len(self.samplers) - _MOST_CHOICES)]
+        for one in over:
+            one.retire()
+        return sampler
 
 
 def _config(request: Request) -> RunnableConfig:
@@ -321,4 +343,5 @@ def _config(request: Request) -> RunnableConfig:
 
 
 _TURN: Final = 5.0  # seconds
+_MOST_CHOICES: Final = 32
 _MOST: Final = 128  # samples in one call, as OpenAI has it

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import parse_qsl, quote, unquote
 
 from filelock import FileLock
-from langgraph.store.base import BaseStore
+from langgraph.store.base import BaseStore, Op
 from platformdirs import user_data_path
 
+from langgraph_maker.errors import JournalError
 from langgraph_maker.extras import install
+from langgraph_maker.foreign import bounded_text, redacted
+from langgraph_maker.poolers import is_pooled
 
 if TYPE_CHECKING:
     from langgraph.store.sqlite import SqliteStore
@@ -63,11 +67,10 @@ def check_there(db: str) -> None:
 
 
 def shown(db: str) -> str:
-    """`db` as it may be printed: without user and password."""
+    """`db` as it may be printed: without user and password, whatever was forgotten to be escaped in them."""
     if not is_postgres(db):
         return db
-    parts = urlsplit(db)
-    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"postgresql://{db.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
 
 
 @contextmanager
@@ -95,7 +98,9 @@ def _sqlite(path: Path) -> Iterator[BaseStore]:
     except (sqlite3.Error, OSError) as error:
         raise ValueError(f"{path} cannot be used as a journal: {error}") from error
     try:
-        yield _store(connection)
+        store = _store(connection)
+        _say_damage(store, str(path))
+        yield store
     finally:
         connection.close()
 
@@ -164,16 +169,53 @@ def _postgres(url: str) -> Iterator[BaseStore]:
     except ImportError as error:
         raise ValueError(f"Postgres needs an extra: {install('postgres')}") from error
     try:
-        with psycopg.connect(url, connect_timeout=10) as connection:  # a pool would try for longer, and not say why
-            columns = {name for (name,) in connection.execute(_POSTGRES_COLUMNS)}
+        # A pool would try for longer, and not say why.
+        with psycopg.connect(url, connect_timeout=10, autocommit=True, prepare_threshold=None) as probe:
+            columns = {name for (name,) in probe.execute(_POSTGRES_COLUMNS)}
+            threshold = None if is_pooled(probe) else 0
         if columns and not columns >= _COLUMNS:
             raise ValueError(f'{shown(url)} has a table "store" of something else: name another database')
-        opened = PostgresStore.from_conn_string(url, pool_config={"min_size": 1, "max_size": 4})
+        opened = PostgresStore.from_conn_string(
+            url, pool_config={"min_size": 1, "max_size": 4, "kwargs": {"prepare_threshold": threshold}}
+        )
         store = opened.__enter__()
         store.setup()
     except psycopg.Error as error:
-        raise ValueError(f"{shown(url)} cannot be used: {error}") from error
+        # no cause: a traceback would show the password that is taken out here
+        raise ValueError(f"{shown(url)} cannot be used: {_without_password(error, url)}") from None
+    _say_damage(store, shown(url))
     try:
         yield store
     finally:
         opened.__exit__(None, None, None)
+
+
+def _without_password(error: Exception, url: str) -> str:
+    """What the database said; nothing of it where it took a part of the password for the host or the database."""
+    address = url.partition("://")[2]
+    password = address.rpartition("@")[0].partition(":")[2]
+    if re.search(r"[/?#@]", password):
+        return "if its password has characters that mean something in an address, write / ? # @ as %2F %3F %23 %40"
+    given = [value for name, value in parse_qsl(address.partition("?")[2]) if name in {"password", "sslpassword"}]
+    return str(redacted(bounded_text(error), [password, unquote(password), *given]))
+
+
+def _say_damage(store: Any, name: str) -> None:
+    """Make a store say that its database is damaged, where it is, as an error of the journal."""
+    batch = store.batch
+
+    def in_words(ops: Iterable[Op]) -> list[Any]:
+        try:
+            return cast("list[Any]", batch(ops))
+        except Exception as error:
+            if type(error) is not sqlite3.DatabaseError and getattr(error, "sqlstate", None) not in _DAMAGED:
+                raise
+            raise JournalError(
+                f"{name} is damaged and cannot be read: {bounded_text(error)}: take it back from a copy, or save what"
+                " the database's own tools can (sqlite3 .recover, pg_dump)"
+            ) from error
+
+    store.batch = in_words
+
+
+_DAMAGED: Final = frozenset({"XX000", "XX001", "XX002"})  # Postgres: internal error, data corrupted, index corrupted

@@ -290,9 +290,9 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
     notes += _notes_on_lost_steps(counts)
     if found.simulated:
         notes.append("the model is simulated: what was measured says nothing about a real one")
-    if counts.used["cost"] is None:
+    if counts.used["cost"] is None and found.price is None:
         notes.append("the price is not known: give dollars per million input and output tokens for costs")
-    elif not counts.used["output_tokens"]:
+    elif counts.used["cost"] is None or not counts.used["output_tokens"]:
         notes.append("the model did not say how many tokens it wrote: costs are not known")
     elif not counts.used["input_tokens"]:
         notes.append("the model did not say how many tokens it read: they are not in the costs")

@@ -145,8 +145,8 @@ class Trials:
                 self._remember(batch)
 
     def _priced(self, answer: Answer) -> Answer:
-        """Its cost anew, where a price is given: another one may have been, or none."""
-        if self.price is None:
+        """Its cost anew, where a price is given: another one may have been, or none. No tokens are none known."""
+        if self.price is None or not (answer["usage"]["input_tokens"] or answer["usage"]["output_tokens"]):
             return answer
         return {**answer, "usage": {**answer["usage"], "cost": self.price.cost(answer["usage"])}}
 

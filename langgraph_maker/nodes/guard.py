@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
 from traceback import format_tb
@@ -240,17 +240,7 @@ class _Guard:
         return judged
 
     def used(self, response: AIMessage) -> Usage:
-        said: Mapping[str, Any] = response.usage_metadata or {}
-        usage: Usage = {
-            "input_tokens": said.get("input_tokens") or 0,
-            "cached_input_tokens": (said.get("input_token_details") or {}).get("cache_read") or 0,
-            "output_tokens": said.get("output_tokens") or 0,
-            "cost": None,
-        }
-        price = self.price or prices.of(response.response_metadata.get("model_name") or "")
-        if price is not None:
-            usage["cost"] = price.cost(usage)
-        return usage
+        return prices.usage_of(response, self.price)
 
     def flag(self, response: AIMessage, text: str) -> RedFlag | None:
         if said := withheld(response):

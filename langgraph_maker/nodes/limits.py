@@ -35,7 +35,10 @@ def overspent(
     if max_cost is not None:
         cost = total_usage(usages)["cost"]
         if cost is None:
-            return "what the run costs is not known, and it has a limit: give the price of the model"
+            return (
+                "what the run costs is not known, and it has a limit: give the price of the model, or no max_cost where"
+                " its responses do not say what they used"
+            )
         if cost >= max_cost:
             return f"${cost:,.2f} were spent, and the limit is ${max_cost:,.2f}: raise it"
     return ""
