@@ -184,6 +184,8 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
         "numbers": [],
         "verdicts": [],
     }
+    if not state["samples"] and (order := _order(state)):
+        after["order"] = order
     if late:
         after["climb"] = {**state["climb"], "drawn": state["climb"]["drawn"] + late}
         budget += late
@@ -192,6 +194,19 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     elif (hedge or not unanswered(after)) and after["samples"] + ballot.deficit > budget:
         after["status"] = "unresolved"
     return after
+
+
+def _order(state: BallotState) -> tuple[str, str] | None:
+    """Return the keys of the first votes that arrived first and last, where they differ.
+
+    Without the very first, which may be drawn at another temperature, these are alike but for when they arrived.
+    """
+    votes = [
+        verdict["key"]
+        for number, verdict in zip(state["numbers"], state["verdicts"], strict=True)
+        if number and "key" in verdict
+    ]
+    return (votes[0], votes[-1]) if votes and votes[0] != votes[-1] else None
 
 
 def _arrived(state: BallotState) -> list[tuple[int, Verdict]]:

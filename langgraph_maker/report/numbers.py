@@ -160,10 +160,19 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
     lifted = notes.read_raised(raised, run_id)  # type: ignore[arg-type]
     k, planned = head["k"], _planned(head)
     ahead = max(k, lifted) if isinstance(k, int) else None
-    found = outlook(totals, planned=totals["steps"] if current == "solved" else planned, still=still, k=ahead)
+    calibration, alarms = auto.stored(store, run_id), journal.alarms(store, run_id)
+    found = outlook(
+        totals,
+        planned=totals["steps"] if current == "solved" else planned,
+        still=still,
+        k=ahead,
+        alarms=alarms,
+        calibration=calibration,
+        settings=head["sessions"][-1]["settings"] if head["sessions"] else {},
+        in_flight_lost=records.lost_in_flight(head),
+    )
     outcome = head["outcome"] if current != "unfinished" else {}
     wrong = refuted(outcome.get("reason", ""), planned)
-    calibration = auto.stored(store, run_id)
     return {
         "run_id": run_id,
         "task": head["task"],
@@ -196,7 +205,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         "questions": [asked_about(ballot) for ballot in ballots if ballot["status"] == "asking"],
         "outlook": {name: value for name, value in asdict(found).items() if name != "alarms"},
         "hardest": _entries(store, head, [step for _, step in totals["hardest"]]),
-        "alarms": journal.alarms(store, run_id),
+        "alarms": alarms,
         "calibration": None if calibration is None else asdict(calibration),
         "time": _time(head, outcome),
         "moves": None if moves is None else moves.found(),
