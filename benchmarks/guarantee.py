@@ -1,11 +1,11 @@
 """What a run says of itself against the truth: `python -m benchmarks.guarantee [--runs 100] [SETTING …]`.
 
 A task that is nothing but its steps, with models whose truth is known: how often each answer is right at each step is
-written down here, and the package's simulated model has no part in it. For each setting, over many whole runs: the share
-of runs without an error among the steps that they decided (true), what they said of it without a bound (so far; if all
-steps are equally hard), how often they said that nothing is known, and how often a stated lower bound, so far or to the
-end, was above the truth. The last is to be 5 % at most. "up to" is the mean of how many steps may be ones that answers
-are split on, "hard" how many there are, and "above" how often these were more.
+written down here, and the package's simulated model has no part in it. For each setting, over many whole runs: the
+share of runs without an error among the steps that they decided (true), what they said of it without a bound (so far;
+if all steps are equally hard), how often they said that nothing is known, how many lower bounds they stated, so far or
+to the end, and how many of these were above the truth, which is to be 5 % at most. "up to" is the mean of how many
+steps may be ones that answers are split on, "hard" how many there are, and "above" how often these were more.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from statistics import fmean
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_maker import Run, solve
+from langgraph_maker import Run, journal, solve
 from langgraph_maker.state import Request, Sampler, never_waits
 from langgraph_maker.task import Segment, State, Task, Vote
 
@@ -31,6 +32,7 @@ class Steps(Task):
     """Say of each step that it is right; a wrong answer leaves the chain as it is, so that all steps can be counted."""
 
     name = "steps"
+    steps: int
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -52,7 +54,7 @@ class Steps(Task):
         answer, after = text.split()
         return {"action": answer, "next_state": int(after)}
 
-    def advance(self, state: State, vote: Vote) -> State:
+    def advance(self, state: State, vote: Vote) -> State:  # noqa: ARG002 - whatever was voted
         """Return the number of the next step."""
         return state + 1
 
@@ -113,6 +115,17 @@ class _BrokenOffError(Exception):
     """A process that dies."""
 
 
+class Seen(NamedTuple):
+    """A run, whether all its decided steps are right, and how many of them are `hard`.
+
+    That is right or wrong in one sample of three, or oftener.
+    """
+
+    run: Run
+    clean: bool
+    hard: int
+
+
 @dataclass(frozen=True)
 class Setting:
     """One way in which runs can be: the model by seed and its hard steps, with what `solve` is given."""
@@ -124,8 +137,8 @@ class Setting:
     options: dict[str, Any] = field(default_factory=dict)
     kills: int = 0
 
-    def run(self, seed: int) -> tuple[Run, int]:
-        """Return one run, and how many of the steps begun are right or wrong in one sample of three, or oftener."""
+    def run(self, seed: int) -> Seen:
+        """Return one run, and what is true of it."""
         law = self.law(Random(seed))  # noqa: S311 - simulation
         task, model = Steps(self.steps), self.model(law, seed)
         given: dict[str, Any] = {"k": 3, "lanes": min(64, self.steps), "store": InMemoryStore(), "run_id": "r"}
@@ -133,10 +146,16 @@ class Setting:
         for _ in range(self.kills):
             self.killed(task, model, given, seed)
         run = solve(task, model, **given)
-        return run, sum(1 / 3 <= law(step, 1) <= 2 / 3 for step in range(run.steps))
+        entries = [*journal.entries(given["store"], "r")]
+        return Seen(
+            run,
+            clean=all(entry["vote"]["action"] == "right" for entry in entries),
+            hard=sum(1 / 3 <= law(entry["step"], 1) <= 2 / 3 for entry in entries),
+        )
 
     @staticmethod
     def killed(task: Task, model: Sampler, given: dict[str, Any], seed: int) -> None:
+        """Work on the run for a few rounds, and break off with samples in flight."""
         rounds = Random(seed).randint(1, 3)  # noqa: S311 - simulation
 
         def on_progress(_: Any) -> None:
@@ -145,15 +164,13 @@ class Setting:
             if not rounds:
                 raise _BrokenOffError
 
-        try:
+        with suppress(_BrokenOffError):
             solve(task, model, **given, on_progress=on_progress)
-        except _BrokenOffError:
-            pass
 
 
 def at(p: float) -> Callable[[Random], Law]:
     """Return the law of steps that all have this p."""
-    return lambda _: lambda step, number: p
+    return lambda _: lambda _step, _number: p
 
 
 def some(share: float, hard: float, easy: float, steps: int) -> Callable[[Random], Law]:
@@ -161,7 +178,7 @@ def some(share: float, hard: float, easy: float, steps: int) -> Callable[[Random
 
     def law(random: Random) -> Law:
         of = [hard if random.random() < share else easy for _ in range(steps)]
-        return lambda step, number: of[step]
+        return lambda step, _: of[step]
 
     return law
 
@@ -171,7 +188,7 @@ def beta(a: float, b: float, steps: int) -> Callable[[Random], Law]:
 
     def law(random: Random) -> Law:
         of = [random.betavariate(a, b) for _ in range(steps)]
-        return lambda step, number: of[step]
+        return lambda step, _: of[step]
 
     return law
 
@@ -210,11 +227,11 @@ SETTINGS: dict[str, Setting] = {
         "first vote .99, others .8",
         300,
         drawn,
-        lambda _: lambda step, number: 0.8 if number else 0.99,
+        lambda _: lambda _step, number: 0.8 if number else 0.99,
         {"first_temperature": 0.0},
     ),
     "drift": Setting(
-        "p .99, .8 from half way", 300, drawn, lambda _: lambda step, number: 0.99 if step < 150 else 0.8, {"lanes": 1}
+        "p .99, .8 from half way", 300, drawn, lambda _: lambda step, _number: 0.99 if step < 150 else 0.8, {"lanes": 1}
     ),
     "ladder": Setting(
         "10 % at .6, else .99, default ladder", 200, drawn, some(0.1, 0.6, 0.99, 200), {"ladder": "default"}
@@ -243,13 +260,11 @@ class Row(NamedTuple):
 def row(setting: Setting, runs: int, first: int = 0) -> Row:
     """Return the table's line for a setting."""
     seen = [setting.run(seed) for seed in range(first, first + runs)]
-    clean = [all(action == "right" for action in run.actions()) for run, _ in seen]
-    true = fmean(clean)
-    looks = [(run.outlook, hard) for run, hard in seen if run.outlook is not None]
+    true = fmean(one.clean for one in seen)
+    looks = [(one.run.outlook, one.hard) for one in seen if one.run.outlook is not None]
     said = [look.so_far for look, _ in looks if look.so_far is not None]
     equal = [look.if_equal.so_far for look, _ in looks if look.if_equal is not None]
-    lows = [low for look, _ in looks if (low := look.so_far_low) is not None]
-    lows += [low for look, _ in looks if (low := look.to_the_end_low) is not None]
+    lows = [low for look, _ in looks for low in (look.so_far_low, look.to_the_end_low) if low is not None]
     up_to = [(look.hard_high, hard) for look, hard in looks if look.hard_high is not None]
     return Row(
         true=true,
@@ -258,7 +273,7 @@ def row(setting: Setting, runs: int, first: int = 0) -> Row:
         unknown=1 - len(said) / len(seen),
         bounds=len(lows),
         too_high=sum(low > true for low in lows),
-        hard=fmean(hard for _, hard in seen),
+        hard=fmean(one.hard for one in seen),
         up_to=fmean(most for most, _ in up_to) if up_to else None,
         above=fmean(hard > most for most, hard in up_to) if up_to else 0.0,
     )

@@ -147,8 +147,8 @@ class Begin(TypedDict):
 
     `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did. `kept` is what
     the observer last had kept in the journal, see `Keeper`. `settings` are those of this process, and `in_flight_lost`
-    is how many samples may have been in flight, and lost, where processes before it broke off; `alarms` are those raised
-    before.
+    is how many samples may have been in flight, and lost, where processes before it broke off; `alarms` are those
+    raised before.
     """
 
     event: Literal["maker.begin"]

@@ -6,9 +6,12 @@ from math import floor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langgraph_maker.events import Alarm, Totals
     from langgraph_maker.outlook import Outlook
 
-__all__ = ["refuted", "sentence", "sure"]
+__all__ = ["caveats", "refuted", "sentence", "sure"]
 
 
 def sentence(found: Outlook) -> str:
@@ -23,20 +26,19 @@ def _number(found: Outlook) -> str:
     of = f"no error in {voted} steps with probability"
     equal, partly = found.if_equal, found.planned not in {None, found.steps}
     whole = f"{(found.planned or 0) - found.unvoted:,}"
-    if found.why_unknown:
-        yet = " yet" if partly and found.p.value is not None else ""
-        said = f"not known{yet}: {found.why_unknown}"
-        if equal is None or found.p.low <= _HALF:
+    if found.unknown:
+        said = f"not known{' yet' if partly and found.p.value is not None else ''}: {_why(found)}"
+        if found.unknown != "independence" or equal is None:
             return said
-        return f"{said}; if they do, and equally often at every step, {of} {sure(equal.so_far, equal.so_far_at_least)}"
+        return f"{said}; if they do, equally often at every step, {of} {sure(equal.so_far, equal.so_far_at_least)}"
     if found.so_far is None:
         return "not known"
     to_come = f", in all {whole} {_digits(found.to_the_end)}" if partly and found.to_the_end is not None else ""
     if found.alarms or found.differ or equal is None:
         why = "an alarm stands" if found.alarms else "steps differ in how hard they are" if found.differ else ""
-        known = f"not known for sure, as {why}: " if why else ""
+        known = f"not known, as {why}: at best, " if why else ""
         return (
-            f"{known}{of} {_digits(found.so_far)}{to_come} by a mixture of steps that fits its ballots, if samples err"
+            f"{known}{of} {_digits(found.so_far)}{to_come}, by the mixture of steps that fits its ballots, if samples err"
             " independently, and less often than not at every step"
         )
     said = f"{of} {sure(equal.so_far, equal.so_far_at_least)}"
@@ -44,8 +46,22 @@ def _number(found: Outlook) -> str:
         said += f", in all {whole} {sure(equal.to_the_end, equal.to_the_end_at_least)}"
     return (
         f"{said}, bounds of 95 %, if samples err independently, equally often at every step, and less often than not;"
-        f" {_digits(found.so_far)}{to_come} if steps differ as its ballots allow"
+        f" {_digits(found.so_far)}{to_come} if steps differ as its ballots suggest"
     )
+
+
+def _why(found: Outlook) -> str:
+    """Return why nothing is known."""
+    ballots = found.steps - found.unvoted + found.open_ballots
+    return {
+        "votes": "no step was decided by a vote",
+        "k": "with k = 1 no vote is ever lost, and ballots tell nothing of p; k = 2 or more does",
+        "early": f"{found.steps:,} steps are decided, and {found.open_ballots:,} are open",
+        "half": "by its ballots the model may be wrong as often as right",
+        "latency": f"{found.latency}: votes are biased if slow answers are others than fast ones",
+        "independence": f"{found.contested or 'none'} of {ballots:,} ballots had a lost vote, too few to see whether"
+        " samples err independently: answers of a cache or a fixed seed look alike",
+    }[found.unknown]
 
 
 def _weakest(found: Outlook) -> str:
@@ -53,14 +69,53 @@ def _weakest(found: Outlook) -> str:
     if found.p.value is None:
         return ""
     if found.so_far_low is not None:
-        return f"; whatever the steps are like, ≥ {_digits(found.so_far_low)}, by the calibration"
-    begun = found.steps - found.unvoted
-    up_to = f"up to {found.hard_high:,} of its steps" if found.hard_high else "some of its steps"
-    up_to = f"all {begun:,} of its steps" if found.hard_high is not None and found.hard_high >= begun else up_to
+        return f"; at least {_digits(found.so_far_low)} (95 %) if it is right as often as when calibrated, in the mean"
+    begun = found.steps - found.unvoted + found.open_ballots
+    most = f"up to {min(found.hard_high, begun):,}" if found.hard_high is not None else "some"
     return (
-        f"; without equal steps no bound is known: by its ballots {up_to} may be steps that this model gets wrong"
-        " repeatedly, for which no vote counts, and no ballot shows those that it always gets wrong"
+        f"; without equal steps no bound is known: of {begun:,} steps {most} may be ones that this model gets wrong"
+        " repeatedly, for which no vote counts, and those that it always gets wrong show on no ballot"
     )
+
+
+def caveats(
+    totals: Totals,
+    *,
+    alarms: Sequence[Alarm],
+    clusters: float | None,
+    timeouts: int,
+    in_flight_lost: int,
+    hedged: bool,
+    first_apart: bool,
+    repeated_high: float | None,
+) -> list[str]:
+    """Return what the guarantee rests on beside its assumptions, or what speaks against it, in words.
+
+    Args:
+        totals: Of the run.
+        alarms: Those raised so far.
+        clusters: The p-value of errors that cluster, where calibration warned of it.
+        timeouts: Samples that timed out and were drawn again.
+        in_flight_lost: Samples lost where a process broke off.
+        hedged: Whether votes count as they arrive.
+        first_apart: Whether first votes are drawn at a temperature of their own.
+        repeated_high: See `outlook.Outlook`.
+    """
+    human, split = totals["by_human"], totals["by_split"]
+    told = {
+        f"calibration saw errors cluster by step (p-value {clusters or 0:.3f})": clusters is not None,
+        f"{timeouts:,} samples timed out and were drawn again, so that slow answers count less often": timeouts,
+        f"up to {in_flight_lost:,} samples in flight were lost where a process broke off, and drawn again": in_flight_lost,
+        "votes count as they arrive, so that fast answers count more": hedged,
+        "first votes are drawn at another temperature, and may have another p": first_apart and any(totals["margins"]),
+        f"{human:,} of the steps {'was' if human == 1 else 'were'} decided by a human": human,
+        f"{split:,} {'was' if split == 1 else 'were'} done in finer steps, each by a vote of its own, of which p says"
+        " nothing": split,
+        f"of {totals['audits']:,} second votes, asked in another way, {totals['disagreed']:,} did not agree: errors repeat"
+        f" under one prompt on at most {100 * (repeated_high or 0):.2g} % of the steps": repeated_high is not None,
+    }
+    raised = [f"ALARM about {alarm['what']} after {alarm['steps']:,} steps" for alarm in alarms]
+    return raised + [caveat for caveat, holds in told.items() if holds]
 
 
 def refuted(reason: str, planned: int | None) -> str:
@@ -94,6 +149,3 @@ def _digits(value: float) -> str:
         if 1 - value >= 10.0 ** (1 - digits):
             return f"{floor(value * 10**digits + 1e-6) / 10**digits:.{digits}f}"
     return "> 0.9999999" if value > 0.9999999 else "> 0.999999"  # noqa: PLR2004 - what is said
-
-
-_HALF = 0.5

@@ -186,7 +186,8 @@ def spread(*several: Shapes) -> Spread | None:
     if not count.size:
         return None
     like = np.exp(logs - logs.max(axis=1, keepdims=True))
-    share = np.full(odds.size, 1 / odds.size)
+    share = np.full(odds.size, _APART / odds.size)  # of mixtures that fit alike, one near to equal steps
+    share[int((count @ logs).argmax())] += 1 - _APART
     weight = count / count.sum()
     for _ in range(_ROUNDS):
         share = share * (like.T @ (weight / (like @ share)))
@@ -259,6 +260,7 @@ def _at_most(successes: int, trials: int, chance: float) -> float:
 _HALF: Final = 0.5
 _FLAT: Final = 1e-6
 _ROUNDS: Final = 400
+_APART: Final = 0.001
 _LOST: Final = (1, 2, 3)
 _MISS: Final = 0.05 / len(_LOST)
 _TERMS: Final = 5000

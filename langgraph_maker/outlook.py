@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import exp, log1p
 from typing import Any, Final
 
+from langgraph_maker import sureness
 from langgraph_maker.calibration.findings import Calibration
 from langgraph_maker.estimates import upper_bound
 from langgraph_maker.events import Alarm, Open, Totals
-from langgraph_maker.guarantee import refuted, sentence, sure
-from langgraph_maker.inference import (
-    Estimate,
-    calibrated_bound,
-    latency_matters,
-    log_all_right,
-    p_from_ballots,
-    undecided_steps,
-    valid_rate,
-)
-from langgraph_maker.mixture import Spread, contested, likelihood_gain, most_contested, spread
+from langgraph_maker.guarantee import caveats, refuted, sentence, sure
+from langgraph_maker.inference import Estimate, p_from_ballots, undecided_steps, valid_rate
+from langgraph_maker.mixture import contested, likelihood_gain, spread
+from langgraph_maker.sureness import IfEqual, Unknown
 
 __all__ = ["NONE_OPEN", "IfEqual", "Outlook", "outlook", "refuted", "sure"]
 
@@ -39,23 +32,8 @@ NONE_OPEN: Open = {
     "given_up": {},
     "timeouts": 0,
 }
-_HALF: Final = 0.5
-_FEW: Final = 5
-"""Contested ballots below which nothing is seen of whether samples err independently."""
-_DIFFER: Final = 4.0
-"""The gain in log likelihood from which steps are said to differ; if they do not, one run in a hundred reaches it."""
-_LATE: Final = 0.01
-"""The share of samples that may have been drawn again, because the first try was slow, before nothing is known."""
-
-
-@dataclass(frozen=True)
-class IfEqual:
-    """What would be known if all steps were equally hard: probabilities of no error, and bounds of 95 % on them."""
-
-    so_far: float
-    so_far_at_least: float
-    to_the_end: float | None
-    to_the_end_at_least: float | None
+_DIFFER: Final = 3.0
+"""The gain in log likelihood from which steps are said to differ; less than one run in a hundred has it by chance."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,8 @@ class Outlook:
         valid_rate: Share of samples without a red flag (v).
         so_far: Probability that no step was decided wrongly so far, each step having its own p (`mixture.spread`); None
             where too little is decided, or too few votes are lost to see whether samples err independently.
-        so_far_low: A lower bound on it, whatever the steps are like (`inference.calibrated_bound`).
+        so_far_low: A lower bound on it, whatever the steps are like, where a calibration of the same model allows one
+            (`inference.calibrated_bound`).
         to_the_end: Probability that none will have been when all planned steps are done.
         to_the_end_low: A lower bound on that.
         if_equal: The same if all steps are equally hard; None where some were decided above the first tier.
@@ -102,7 +81,12 @@ class Outlook:
         in_flight_lost: Samples that may have been in flight, and lost, where a process broke off.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
         alarms: Those raised so far.
-        why_unknown: Why there is no `so_far`, in words; "" where there is, or no step is decided.
+        unknown: Why there is no `so_far`: no step was decided by a vote ("votes"), k is 1 ("k"), more ballots are open
+            than decided ("early"), p may be 1/2 ("half"), slow answers are drawn again or are others than fast ones
+            ("latency", which says how), or too few votes are lost to see whether samples err independently
+            ("independence"); "" where there is.
+        latency: What speaks for votes that are biased towards fast answers, in words.
+        open_ballots: Ballots under way.
         caveats: What else the guarantee rests on, or speaks against it, in words.
     """
 
@@ -136,7 +120,9 @@ class Outlook:
     in_flight_lost: int
     hardest: list[list[int]]
     alarms: list[Alarm]
-    why_unknown: str
+    unknown: Unknown
+    latency: str
+    open_ballots: int
     caveats: list[str]
 
     @property
@@ -202,13 +188,14 @@ def outlook(
     mixed = None if p.value is None else spread(*begun)
     differ = mixed is not None and p.value is not None and likelihood_gain(p.value, mixed, *begun) > _DIFFER
     timeouts = totals["timeouts"] + still["timeouts"]
-    unknown = _why_unknown(totals, still, p, lost_votes, samples, timeouts + in_flight_lost)
+    latency = sureness.latency(totals, samples, timeouts + in_flight_lost)
+    unknown = sureness.unknown(totals, still, p, lost_votes, latency)
     so_far = to_the_end = None
     if mixed is not None and not unknown:
-        so_far, to_the_end = _mixed(mixed, totals, still, left, ahead)
-    low = None
-    if not (unknown or alarms or timeouts or in_flight_lost or totals["climbed"] or totals["by_split"]):
-        low = _calibrated(calibration, p, ahead, planned)
+        so_far, to_the_end = sureness.mixed(mixed, totals, still, left, ahead)
+    doubtful = unknown not in {"", "independence"} or alarms or timeouts or in_flight_lost
+    otherwise = totals["climbed"] or totals["by_split"]
+    low = None if doubtful or otherwise else sureness.calibrated(calibration, begun, ahead, planned)
     return Outlook(
         steps=steps,
         planned=planned,
@@ -218,11 +205,11 @@ def outlook(
         so_far_low=low,
         to_the_end=to_the_end,
         to_the_end_low=low,
-        if_equal=_if_equal(totals, p, left, ahead),
+        if_equal=sureness.if_equal(totals, p, left, ahead),
         differ=differ,
         contested=lost_votes,
-        hard_high=_hard(totals, still),
-        effective_votes=None if mixed is None or lost_votes < _FEW else _effective(mixed, totals),
+        hard_high=sureness.hard_high(totals, still),
+        effective_votes=None if mixed is None or lost_votes < sureness.FEW else sureness.effective_votes(mixed, totals),
         samples=samples,
         samples_projected=None if more is None else totals["samples"] * (1 + more),
         cost=cost,
@@ -240,80 +227,20 @@ def outlook(
         in_flight_lost=in_flight_lost,
         hardest=totals["hardest"],
         alarms=[*alarms],
-        why_unknown=unknown if steps else "",
-        caveats=caveats(totals, settings, alarms, calibration, timeouts, in_flight_lost),
+        unknown=unknown,
+        latency=latency,
+        open_ballots=still["ballots"],
+        caveats=caveats(
+            totals,
+            alarms=alarms,
+            clusters=None if calibration is None or not calibration.warning else calibration.independence.p_value,
+            timeouts=timeouts,
+            in_flight_lost=in_flight_lost,
+            hedged=bool(settings.get("hedge")),
+            first_apart=_first_apart(settings),
+            repeated_high=_repeated(totals),
+        ),
     )
-
-
-def _why_unknown(totals: Totals, still: Open, p: Estimate, lost_votes: int, samples: int, drawn_again: int) -> str:
-    """Return why nothing is known, in words; "" where something is."""
-    if p.value is None:
-        if not any(totals["margins"]):
-            return "no step was decided by a vote"
-        return "with k = 1 no vote is ever lost, and ballots tell nothing of p; k = 2 or more does"
-    if totals["steps"] < still["ballots"]:
-        return f"{totals['steps']:,} steps are decided, and {still['ballots']:,} are open"
-    if p.low <= _HALF:
-        return "by its ballots the model may be wrong as often as right"
-    if lost_votes < _FEW:
-        ballots = sum(totals["margins"]) + still["ballots"]
-        return (
-            f"{lost_votes or 'none'} of {ballots:,} ballots had a lost vote, too few to see whether samples err"
-            " independently: answers of a cache or a fixed seed look alike"
-        )
-    if drawn_again > _LATE * samples:
-        return (
-            f"up to {drawn_again:,} samples were slow and drawn again, beside {samples:,} that count: if slow answers"
-            " are others than fast ones, votes are biased"
-        )
-    if late := latency_matters(totals):
-        return f"{late}, so slow answers are others than fast ones"
-    return ""
-
-
-def _mixed(mixed: Spread, totals: Totals, still: Open, left: int | None, k: int) -> tuple[float | None, float | None]:
-    """Return the probabilities of no error so far and to the end, where each step has its own p."""
-    log_right = mixed.decided(totals["shapes"])
-    higher = spread(totals["above"], still["above"])
-    if higher is not None:
-        log_right += higher.decided(totals["above"])
-    if left is None or k < 1:
-        return exp(log_right), None
-    log_end = log_right + mixed.to_decide(still["shapes"], k)
-    if higher is not None:
-        log_end += higher.to_decide(still["above"], k)
-    log_end += max(0, left - still["ballots"]) * log1p(-mixed.to_come(k))
-    return exp(log_right), exp(log_end)
-
-
-def _if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual | None:
-    if p.value is None or totals["climbed"] or totals["given_up"]:
-        return None
-    margins, to_come = totals["margins"], None if left is None else [0] * max(0, k) + [left]
-    value, low = (exp(log_all_right(one, margins)) for one in (p.value, p.low))
-    if to_come is None:
-        return IfEqual(value, low, None, None)
-    then, then_low = (exp(log_all_right(one, to_come)) for one in (p.value, p.low))
-    return IfEqual(value, low, value * then, low * then_low)
-
-
-def _calibrated(found: Calibration | None, p: Estimate, k: int, planned: int | None) -> float | None:
-    """Return the lower bound that a calibration allows, if the run's own ballots do not contradict it."""
-    if found is None or found.reference != "oracle" or planned is None or k < 1:
-        return None
-    right = min(found.p_low, p.low, 1.0 if found.p_first_low is None else found.p_first_low)
-    return calibrated_bound(1 - right, k, planned)
-
-
-def _hard(totals: Totals, still: Open) -> int | None:
-    decided_elsewhere = totals["climbed"] + sum(still["above"].values())
-    return most_contested(totals["shapes"], still["shapes"], decided_elsewhere)
-
-
-def _effective(mixed: Spread, totals: Totals) -> float | None:
-    votes = sum(int(name.split(":")[0]) * count for name, count in totals["shapes"].items())
-    ballots = sum(totals["shapes"].values())
-    return votes / (ballots + (votes - ballots) * mixed.alike) if ballots else None
 
 
 def _first_apart(settings: Mapping[str, Any]) -> bool:
@@ -322,39 +249,6 @@ def _first_apart(settings: Mapping[str, Any]) -> bool:
 
 def _repeated(totals: Totals) -> float | None:
     return upper_bound(totals["disagreed"], totals["audits"], 0.95) if totals["audits"] else None
-
-
-def caveats(
-    totals: Totals,
-    settings: Mapping[str, Any],
-    alarms: Sequence[Alarm],
-    calibration: Calibration | None,
-    timeouts: int,
-    in_flight_lost: int,
-) -> list[str]:
-    """Return what the guarantee rests on beside its assumptions, or what speaks against it, in words."""
-    told = [f"ALARM about {alarm['what']} after {alarm['steps']:,} steps" for alarm in alarms]
-    if calibration is not None and calibration.warning:
-        told.append(f"calibration saw errors cluster by step (p-value {calibration.independence.p_value:.3f})")
-    if timeouts:
-        told.append(f"{timeouts:,} samples timed out and were drawn again, so that slow answers count less often")
-    if in_flight_lost:
-        told.append(f"up to {in_flight_lost:,} samples in flight were lost where a process broke off, and drawn again")
-    if settings.get("hedge"):
-        told.append("votes count as they arrive, so that fast answers count more")
-    if _first_apart(settings) and any(totals["margins"]):
-        told.append("first votes are drawn at another temperature, and may have another p")
-    if human := totals["by_human"]:
-        told.append(f"{human:,} of the steps {'was' if human == 1 else 'were'} decided by a human")
-    if split := totals["by_split"]:
-        were = "was" if split == 1 else "were"
-        told.append(f"{split:,} {were} done in finer steps, each by a vote of its own, of which p says nothing")
-    if (repeated := _repeated(totals)) is not None:
-        told.append(
-            f"of {totals['audits']:,} second votes, asked in another way, {totals['disagreed']:,} did not agree: errors"
-            f" repeat under one prompt on at most {100 * repeated:.2g} % of the steps"
-        )
-    return told
 
 
 def _seconds(left: int | None, steps_per_second: float) -> float | None:
