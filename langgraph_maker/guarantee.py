@@ -34,12 +34,13 @@ def _number(found: Outlook) -> str:
     if found.so_far is None:
         return "not known"
     to_come = f", in all {whole} {_digits(found.to_the_end)}" if partly and found.to_the_end is not None else ""
-    if found.alarms or found.differ or equal is None:
-        why = "an alarm stands" if found.alarms else "steps differ in how hard they are" if found.differ else ""
+    alarmed = found.alarms or found.earlier_alarms
+    if alarmed or found.differ or equal is None:
+        why = "an alarm stands" if alarmed else "steps differ in how hard they are" if found.differ else ""
         known = f"not known, as {why}: at best, " if why else ""
         return (
-            f"{known}{of} {_digits(found.so_far)}{to_come}, by the mixture of steps that fits its ballots, if samples err"
-            " independently, and less often than not at every step"
+            f"{known}{of} {_digits(found.so_far)}{to_come}, by the mixture of steps that fits its ballots, if samples"
+            " err independently, and less often than not at every step"
         )
     said = f"{of} {sure(equal.so_far, equal.so_far_at_least)}"
     if partly and equal.to_the_end is not None and equal.to_the_end_at_least is not None:
@@ -105,14 +106,15 @@ def caveats(
     told = {
         f"calibration saw errors cluster by step (p-value {clusters or 0:.3f})": clusters is not None,
         f"{timeouts:,} samples timed out and were drawn again, so that slow answers count less often": timeouts,
-        f"up to {in_flight_lost:,} samples in flight were lost where a process broke off, and drawn again": in_flight_lost,
+        f"up to {in_flight_lost:,} samples in flight were lost with a process, and drawn again": in_flight_lost,
         "votes count as they arrive, so that fast answers count more": hedged,
         "first votes are drawn at another temperature, and may have another p": first_apart and any(totals["margins"]),
         f"{human:,} of the steps {'was' if human == 1 else 'were'} decided by a human": human,
         f"{split:,} {'was' if split == 1 else 'were'} done in finer steps, each by a vote of its own, of which p says"
         " nothing": split,
-        f"of {totals['audits']:,} second votes, asked in another way, {totals['disagreed']:,} did not agree: errors repeat"
-        f" under one prompt on at most {100 * (repeated_high or 0):.2g} % of the steps": repeated_high is not None,
+        f"of {totals['audits']:,} second votes, asked in another way, {totals['disagreed']:,} did not agree: errors"
+        f" repeat under one prompt on at most {100 * (repeated_high or 0):.2g} % of the steps": repeated_high
+        is not None,
     }
     raised = [f"ALARM about {alarm['what']} after {alarm['steps']:,} steps" for alarm in alarms]
     return raised + [caveat for caveat, holds in told.items() if holds]

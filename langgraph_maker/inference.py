@@ -151,8 +151,8 @@ def calibrated_bound(wrong: float, k: int, steps: int) -> float | None:
     """Return a lower bound on the probability that so many steps are all decided rightly; None where there is none.
 
     It rests on no more than that at most the share `wrong` of single samples is wrong in the mean over the steps, and
-    so holds however these differ, and where all samples of a step are one. In a given task these errors may all be those
-    of one step; where steps are drawn at random, of steps with the p at which voting errs most for its errors.
+    so holds however these differ, and where all samples of a step are one. In a given task these errors may all be
+    those of one step; where steps are drawn at random, of steps with the p at which voting errs most for its errors.
 
     Example:
         >>> round(calibrated_bound(0.003, 3, 31), 3), calibrated_bound(0.003, 3, 1000)

@@ -80,7 +80,8 @@ class Outlook:
         timeouts: Samples that timed out and were drawn again.
         in_flight_lost: Samples that may have been in flight, and lost, where a process broke off.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
-        alarms: Those raised so far.
+        alarms: Those raised so far by this process.
+        earlier_alarms: Those raised by processes before it.
         unknown: Why there is no `so_far`: no step was decided by a vote ("votes"), k is 1 ("k"), more ballots are open
             than decided ("early"), p may be 1/2 ("half"), slow answers are drawn again or are others than fast ones
             ("latency", which says how), or too few votes are lost to see whether samples err independently
@@ -120,6 +121,7 @@ class Outlook:
     in_flight_lost: int
     hardest: list[list[int]]
     alarms: list[Alarm]
+    earlier_alarms: list[Alarm]
     unknown: Unknown
     latency: str
     open_ballots: int
@@ -149,6 +151,7 @@ def outlook(
     k: int | None = None,
     steps_per_second: float = 0.0,
     alarms: Sequence[Alarm] = (),
+    earlier_alarms: Sequence[Alarm] = (),
     calibration: Calibration | None = None,
     settings: Mapping[str, Any] | None = None,
     in_flight_lost: int = 0,
@@ -161,7 +164,8 @@ def outlook(
         still: The ballots under way.
         k: The margin of the steps to come; None for the largest so far.
         steps_per_second: At which the run goes on.
-        alarms: Those raised so far.
+        alarms: Those raised so far by this process.
+        earlier_alarms: Those raised by processes before it.
         calibration: What was measured before the run, with truth at hand.
         settings: What the run was begun with, see `events.Begin`.
         in_flight_lost: As in `events.Begin`.
@@ -193,7 +197,7 @@ def outlook(
     so_far = to_the_end = None
     if mixed is not None and not unknown:
         so_far, to_the_end = sureness.mixed(mixed, totals, still, left, ahead)
-    doubtful = unknown not in {"", "independence"} or alarms or timeouts or in_flight_lost
+    doubtful = unknown not in {"", "independence"} or alarms or earlier_alarms or timeouts or in_flight_lost
     otherwise = totals["climbed"] or totals["by_split"]
     low = None if doubtful or otherwise else sureness.calibrated(calibration, begun, ahead, planned)
     return Outlook(
@@ -227,12 +231,13 @@ def outlook(
         in_flight_lost=in_flight_lost,
         hardest=totals["hardest"],
         alarms=[*alarms],
+        earlier_alarms=[*earlier_alarms],
         unknown=unknown,
         latency=latency,
         open_ballots=still["ballots"],
         caveats=caveats(
             totals,
-            alarms=alarms,
+            alarms=[*earlier_alarms, *alarms],
             clusters=None if calibration is None or not calibration.warning else calibration.independence.p_value,
             timeouts=timeouts,
             in_flight_lost=in_flight_lost,

@@ -94,7 +94,7 @@ def if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual |
 
 
 def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, planned: int | None) -> float | None:
-    """Return the lower bound that a calibration allows, if the run's own ballots have no more lost votes than it has."""
+    """Return the lower bound that a calibration allows, if the run's own ballots have no more lost votes than that."""
     seen = pooled(*begun)
     if found is None or found.reference != "oracle" or planned is None or k < 1 or seen is None:
         return None

@@ -26,6 +26,7 @@ from langgraph_maker.state import BallotState, Usage, VoteCount, total_usage
 __all__ = ["Numbers", "OpenBallot", "Time", "Work", "numbers"]
 
 _BATCH = 1024
+_ALARMS = {"alarms", "earlier_alarms"}
 _SHOWN = 10
 _SESSIONS = 20
 
@@ -203,7 +204,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         "open": still,
         "open_ballots": _shown(ballots),
         "questions": [asked_about(ballot) for ballot in ballots if ballot["status"] == "asking"],
-        "outlook": {name: value for name, value in asdict(found).items() if name != "alarms"},
+        "outlook": {name: value for name, value in asdict(found).items() if name not in _ALARMS},
         "hardest": _entries(store, head, [step for _, step in totals["hardest"]]),
         "alarms": alarms,
         "calibration": None if calibration is None else asdict(calibration),
