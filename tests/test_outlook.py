@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -154,10 +155,10 @@ def test_where_an_alarm_stands_the_line_carries_it() -> None:
 
 def test_an_alarm_of_an_earlier_process_stands_too() -> None:
     setting, store = SETTINGS["drift"], InMemoryStore()
-    task, given = Steps(300), {"k": 3, "store": store, "run_id": "r", "first_temperature": 0.1}
-    law = setting.law(None)  # type: ignore[arg-type] - it draws nothing
-    solve(task, drawn(law, 1), max_total_samples=1150, **given)  # type: ignore[arg-type]
-    run = solve(task, drawn(law, 2), **given)  # type: ignore[arg-type]
+    task, given = Steps(300), dict[str, Any](k=3, store=store, run_id="r", first_temperature=0.1)
+    law = setting.law(Random(0))
+    solve(task, drawn(law, 1), max_total_samples=1150, **given)
+    run = solve(task, drawn(law, 2), **given)
     assert run.outlook is not None
     assert run.outlook.earlier_alarms
     assert "ALARM about p after" in run.guarantee == numbers(store, "r")["guarantee"]
@@ -207,13 +208,18 @@ def test_timeouts_are_counted_by_step() -> None:
 
 @pytest.mark.parametrize(("last", "first", "differs"), [(30, 5, True), (5, 30, True), (16, 14, False), (0, 0, False)])
 def test_votes_that_came_late_are_held_against_those_that_came_early(last: int, first: int, differs: bool) -> None:
-    assert bool(latency_matters({**nothing(), "last_lost": last, "first_lost": first})) == differs
+    totals = nothing()
+    totals["last_lost"], totals["first_lost"] = last, first
+    assert bool(latency_matters(totals)) == differs
 
 
 def test_timeouts_on_hard_steps_are_seen() -> None:
-    counts: Any = {**nothing(), "steps": 1000, "contested": [0, 0, 0, 50], "timed_out": 40}
-    assert "timed out on 40 steps" in latency_matters({**counts, "timed_out_contested": 20})
-    assert not latency_matters({**counts, "timed_out_contested": 3})
+    totals = nothing()
+    totals["steps"], totals["contested"], totals["timed_out"] = 1000, [0, 0, 0, 50], 40
+    totals["timed_out_contested"] = 3
+    assert not latency_matters(totals)
+    totals["timed_out_contested"] = 20
+    assert "timed out on 40 steps" in latency_matters(totals)
 
 
 @pytest.mark.parametrize("slow", ["wrong", "none"])
