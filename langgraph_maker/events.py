@@ -64,8 +64,6 @@ class Totals(TypedDict):
         usage: Tokens and dollars.
         digest: A fingerprint of what was decided.
         votes: Valid votes cast, of which `lost` were for another answer than the winner.
-        lost_squared: The sum over steps of the square of a step's lost votes.
-        lost_times_votes: The sum over steps of a step's lost votes times its votes.
         climbed: Steps decided above the first tier of the ladder.
         by_human: Steps decided by a human; their votes are not among the votes here, nor their margins.
         by_split: Steps decided in finer steps (`ladder.Split`); neither are the votes on these, nor their margins.
@@ -78,6 +76,14 @@ class Totals(TypedDict):
         samples_per_step: Histogram of samples, flagged ones included.
         margins: Histogram of the margins by which steps were decided.
         contested: The same of the steps with a lost vote.
+        shapes: How many ballots of the first tier have a shape, see `mixture.Shapes`.
+        above: The same of the ballots decided in a higher tier.
+        given_up: The same of the ballots that these steps left behind, as they were then.
+        timeouts: Calls for these steps that timed out and were made again, on `timed_out` steps, of which
+            `timed_out_contested` had a lost vote.
+        last_lost: Steps of whose first votes, but for the very first, the one that arrived last was lost, and not the
+            one that arrived first.
+        first_lost: The other way round.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
     """
 
@@ -91,8 +97,6 @@ class Totals(TypedDict):
     digest: str
     votes: int
     lost: int
-    lost_squared: int
-    lost_times_votes: int
     climbed: int
     by_human: int
     by_split: int
@@ -106,13 +110,22 @@ class Totals(TypedDict):
     samples_per_step: list[int]
     margins: list[int]
     contested: list[int]
+    shapes: dict[str, int]
+    above: dict[str, int]
+    given_up: dict[str, int]
+    timeouts: int
+    timed_out: int
+    timed_out_contested: int
+    last_lost: int
+    first_lost: int
     hardest: list[list[int]]
 
 
 class Open(TypedDict):
     """What the ballots under way amount to: how many have a vote for a second answer, and how many a flag.
 
-    `drifted` counts those with a vote for the leader's action and another next state.
+    `drifted` counts those with a vote for the leader's action and another next state. `shapes` and `above` are as in
+    `Totals`, of the ballots as they are, `given_up` those that they left behind.
     """
 
     ballots: int
@@ -123,13 +136,19 @@ class Open(TypedDict):
     flagged_steps: int
     most_votes: int
     cost: float | None
+    shapes: dict[str, int]
+    above: dict[str, int]
+    given_up: dict[str, int]
+    timeouts: int
 
 
 class Begin(TypedDict):
     """A process begins work on a run, or goes on with it: `totals` and `open` are what the journal holds.
 
     `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did. `kept` is what
-    the observer last had kept in the journal, see `Keeper`.
+    the observer last had kept in the journal, see `Keeper`. `settings` are those of this process, and `in_flight_lost`
+    is how many samples may have been in flight, and lost, where processes before it broke off; `alarms` are those
+    raised before.
     """
 
     event: Literal["maker.begin"]
@@ -141,6 +160,9 @@ class Begin(TypedDict):
     totals: Totals
     open: Open
     kept: dict[str, Any] | None
+    settings: dict[str, Any]
+    in_flight_lost: int
+    alarms: list[Alarm]
 
 
 class Round(TypedDict):

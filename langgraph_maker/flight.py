@@ -24,6 +24,7 @@ class Flight:
         self.tasks: dict[asyncio.Task[None], Sequence[Request]] = {}
         self.paid: set[Any] = set()  # tasks whose call is with the provider
         self.issued: dict[str, set[int]] = {}
+        self.timeouts: dict[str, int] = {}  # by ballot, of calls that are made again
         self.arrived: dict[str, list[Arrival]] = {}
         self.needed: dict[str, int] = {}
         self.ripe: set[str] = set()

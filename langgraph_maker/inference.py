@@ -1,38 +1,35 @@
-"""What the ballots of a run say about p, with no truth at hand.
+"""What the ballots of a run say about p, with no truth at hand, and what a calibration, which has truth, adds.
 
-A ballot's winner has all votes but the lost ones. Over many ballots decided by the margin k, the winners' share q of
-all votes obeys q = 1/2 + (2p - 1) / (2 (2P - 1)), with P = p_correct(p, k) of Eq 9: a ballot takes
-k (2P - 1) / (2p - 1) votes on average (Eq 16), and its winner has k more than the rest. q is larger than p, because a
-winner that is wrong took the votes of the wrong answers. It is inverted here, over all margins where ballots have
-their own.
+The votes of a ballot's winner are not all right and the others not all wrong: the winner may be wrong. So p is the one
+that makes the ballots likeliest (`mixture.equal`), all of those that were begun:
 
-    >>> round(1 - lost_share(0.8, [0, 0, 100]), 4)
-    0.84
-    >>> round(p_of_share(0.16, [0, 0, 100]), 4)
+    >>> from langgraph_maker.mixture import equal
+    >>> round(equal({"2:2:2": 68, "4:3:2": 22, "6:4:2": 7, "8:5:2": 3}), 2)
     0.8
 
-The mean of each ballot's own share says another thing, and is no estimate of p: ballots that went well are short.
-With k = 1 nothing is ever lost, and ballots say nothing. All of it holds where votes are independent and p is more
-than 1/2: a model that is mostly wrong looks like one that is mostly right.
+The share of the winners' votes, .84 here, is more, and the mean of each ballot's own share is more still: ballots that
+went well are short. With k = 1 nothing is ever lost, and ballots say nothing. All of it holds where votes are
+independent and p is more than 1/2: a model that is mostly wrong looks like one that is mostly right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import exp, log, log1p, sqrt, tanh
+from math import exp, inf, log, log1p, sqrt
 
 import numpy as np
 
-from langgraph_maker.estimates import Interval, exact_interval
-from langgraph_maker.events import Totals
+from langgraph_maker.estimates import Interval, confidence_sequence, exact_interval
+from langgraph_maker.events import Open, Totals
+from langgraph_maker.mixture import pooled
 
 __all__ = [
     "Estimate",
+    "calibrated_bound",
+    "latency_matters",
     "log_all_right",
-    "lost_share",
     "p_from_ballots",
-    "p_of_share",
     "rate_interval",
     "undecided",
     "undecided_steps",
@@ -53,38 +50,28 @@ class Estimate:
     high: float
 
 
-def p_from_ballots(totals: Totals) -> Estimate:
-    """p, pooled over all decided steps: the share of right answers among valid votes.
+def p_from_ballots(totals: Totals, still: Open | None = None, *, first_apart: bool = False) -> Estimate:
+    """Return p, pooled over all steps begun: the share of right answers among valid votes, if steps are equally hard.
 
-    The interval takes a ballot, not a vote, for the unit that is independent: the variance of the ratio of lost votes
-    to votes is that of its residuals over ballots (delta method), or that of independent votes where it is more. The
-    bounds are those of a count of such a variance, so that p is not taken for 1 where no vote was ever lost.
+    Open ballots count as they are, and those that were given up as they were: those that are decided are the easy ones.
+    The interval takes a ballot, not a vote, for the unit that is independent. Its bounds are those of a count of such a
+    variance, so that p is not taken for 1 where no vote was ever lost. Where the first vote of each ballot is drawn
+    `first_apart`, at another temperature, the lower bound lets all first votes be right, and is that of the later ones.
 
     Example:
         >>> from langgraph_maker.nodes.totals import nothing
-        >>> unanimous = {**nothing(), "steps": 1000, "votes": 3000, "votes_per_step": [0, 0, 0, 1000]}
-        >>> found = p_from_ballots({**unanimous, "margins": [0, 0, 0, 1000]})
+        >>> found = p_from_ballots({**nothing(), "shapes": {"3:3:3": 1000}})
         >>> found.value, round(found.low, 5), found.high
         (1.0, 0.99877, 1.0)
     """
-    if not totals["votes"] or not any(totals["margins"][2:]):
+    begun = [totals["shapes"], totals["given_up"], *([still["shapes"], still["given_up"]] if still else [])]
+    if not any(totals["margins"][2:]) or (found := pooled(*begun)) is None:
         return Estimate(None, _HALF, 1.0)
-    lost, votes = totals["lost"], totals["votes"]
-    share = lost / votes
-    value = p_of_share(share, totals["margins"])
-    dispersion = max(value, _dispersion(totals))
-    low, high = rate_interval(lost, votes, dispersion)
-    return Estimate(value, p_of_share(high, totals["margins"]), p_of_share(low, totals["margins"]))
-
-
-def _dispersion(totals: Totals) -> float:
-    """The variance of the lost votes about their share of the votes, as a multiple of a Poisson count's."""
-    steps, lost, share = totals["steps"], totals["lost"], totals["lost"] / totals["votes"]
-    if not lost or steps <= 1:
-        return 1.0
-    squared = sum(count * votes * votes for votes, count in enumerate(totals["votes_per_step"]))
-    residuals = totals["lost_squared"] - 2 * share * totals["lost_times_votes"] + share * share * squared
-    return residuals / lost * steps / (steps - 1)
+    if found.dispersion == inf:
+        return Estimate(found.p, _HALF, 1.0)
+    low, high = rate_interval(found.wrong, found.votes, found.dispersion)
+    later = (found.votes - found.ballots) / found.votes if first_apart else 1.0
+    return Estimate(found.p, max(_HALF, 1 - high / later) if later else _HALF, 1 - low)
 
 
 def valid_rate(totals: Totals) -> Estimate:
@@ -98,7 +85,7 @@ def valid_rate(totals: Totals) -> Estimate:
     return Estimate(valid / samples, 1 - high, 1 - low)
 
 
-def rate_interval(events: int, trials: int, dispersion: float = 1.0) -> Interval:
+def rate_interval(events: float, trials: int, dispersion: float = 1.0) -> Interval:
     """Bounds of 95 % on a rate, from a count whose variance is `dispersion` times its mean.
 
     Those of Garwood for a Poisson count, of events / dispersion, by the quantiles of Wilson and Hilferty.
@@ -116,41 +103,6 @@ def rate_interval(events: int, trials: int, dispersion: float = 1.0) -> Interval
 def _half_chi_squared(degrees: float, normal: float) -> float:
     part = 2 / (9 * degrees)
     return float(degrees / 2 * max(0.0, 1 - part + normal * sqrt(part)) ** 3)
-
-
-def lost_share(p: float, margins: Sequence[int]) -> float:
-    """The expected share of lost votes among all, of so many ballots by margin (`margins[k]`), the worst case of p_alt.
-
-    Raises:
-        ValueError: For no ballots.
-    """
-    votes = lost = 0.0
-    for k, ballots in enumerate(margins):
-        if ballots:
-            each = _votes(p, k)
-            votes += ballots * each
-            lost += ballots * (each - k) / 2
-    if not votes:
-        raise ValueError("there is no ballot among the margins")
-    return lost / votes
-
-
-def _votes(p: float, k: int) -> float:
-    if p >= 1:
-        return k
-    drift = 2 * p - 1
-    return k * tanh(k * (log(p) - log1p(-p)) / 2) / drift if drift > 1e-9 else float(k * k)  # noqa: PLR2004 - its limit
-
-
-def p_of_share(share: float, margins: Sequence[int]) -> float:
-    """The p, at least 1/2, of which `lost_share` is `share`; 1/2 where more was lost than that of any p."""
-    low, high = _HALF, 1.0
-    if share <= 0:
-        return high
-    used = [*margins]
-    while low < (middle := (low + high) / 2) < high and high - low > 1e-12:  # noqa: PLR2004 - digits enough
-        low, high = (middle, high) if lost_share(middle, used) > share else (low, middle)
-    return low if high < 1 else middle
 
 
 def undecided(p: float, k: int, samples: int, valid_rate: float = 1.0) -> Iterator[float]:
@@ -193,3 +145,48 @@ def log_all_right(p: float, margins: Sequence[int]) -> float:
         return 0.0
     odds = log(p) - log1p(-p)
     return -sum(ballots * log1p(exp(-k * odds)) for k, ballots in enumerate(margins) if ballots)
+
+
+def calibrated_bound(wrong: float, k: int, steps: int) -> float | None:
+    """Return a lower bound on the probability that so many steps are all decided rightly; None where there is none.
+
+    It rests on no more than that at most the share `wrong` of single samples is wrong in the mean over the steps, and
+    so holds however these differ, and where all samples of a step are one. In a given task these errors may all be
+    those of one step; where steps are drawn at random, of steps with the p at which voting errs most for its errors.
+
+    Example:
+        >>> round(calibrated_bound(0.003, 3, 31), 3), calibrated_bound(0.003, 3, 1000)
+        (0.883, None)
+    """
+    errors = wrong * steps
+    if errors >= _HALF:
+        return None
+    p = np.linspace(0.01, 0.99, 99)
+    worst = float((1 / (1 + (p / (1 - p)) ** k) / (1 - p)).max())
+    return float(min(1 - errors, (1 - min(1.0, worst * wrong)) ** steps))
+
+
+def latency_matters(totals: Totals) -> str:
+    """Return how votes that came late differ from those that came early, in words; "" where nothing is seen of it.
+
+    Of a step's first votes, the one that arrives last is as likely to be lost as the one that arrives first; and where
+    a call times out says nothing of the step. Either is wrong with a probability of 0.001, the first however often one
+    looks.
+    """
+    last, first = totals["last_lost"], totals["first_lost"]
+    low, high = confidence_sequence(last, last + first, _SURE)
+    if not low <= _HALF <= high:
+        return f"of the first votes, the last to arrive was lost on {last:,} steps, the first to arrive on {first:,}"
+    hit, steps, contested = totals["timed_out"], totals["steps"], sum(totals["contested"])
+    both = totals["timed_out_contested"]
+    if steps > 1 and 0 < hit < steps:
+        share = contested / steps
+        spread = hit * share * (1 - share) * (steps - hit) / (steps - 1)
+        if both >= _LEAST and both - hit * share > _THREE * sqrt(spread):
+            return f"calls timed out on {hit:,} steps, of which {both:,} had lost votes: oftener than other steps"
+    return ""
+
+
+_SURE = 0.999
+_THREE = 3.1
+_LEAST = 5

@@ -19,7 +19,8 @@ from functools import partial
 from typing import Any, Final
 
 from langgraph_maker.alarms import Alarms
-from langgraph_maker.events import Alarm, Event, Observer, Open, Totals
+from langgraph_maker.calibration.findings import Calibration
+from langgraph_maker.events import Alarm, Begin, Event, Observer, Open, Totals
 from langgraph_maker.expected import Expected
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.outlook import NONE_OPEN, Outlook, outlook
@@ -38,6 +39,7 @@ class Monitor:
         k: The margin that an alarm raises, where `expected.raise_k` is set, and that is raised again when a run goes
             on; the `k` of the graph.
         planned: Steps in the whole task, for projections; None where that is not known.
+        calibration: What was measured before the run, which a bound may rest on.
         then: Another observer, whose alarms come after its own; only its own tests are kept.
     """
 
@@ -47,11 +49,14 @@ class Monitor:
         *,
         k: Raised | None = None,
         planned: int | None = None,
+        calibration: Calibration | None = None,
         then: Observer | None = None,
     ) -> None:
         self.expected = expected or Expected()
         self.k = k
         self.planned = planned
+        self.calibration = calibration
+        self.begun: Begin | None = None
         self.raised: list[Alarm] = []
         self.totals: Totals = nothing()
         self.still: Open = NONE_OPEN
@@ -73,6 +78,7 @@ class Monitor:
                 self.k.up_to(event["raised"])
             self.margin = max(event["k"], event["raised"]) if event["k"] else None
             self.totals, self.still, self.earlier = event["totals"], event["open"], event["totals"]["steps"]
+            self.begun = event
             try:
                 self.alarms = Alarms(event, self.expected)
             except (LookupError, TypeError, ValueError):  # what was kept is none of this version: the tests begin anew
@@ -117,4 +123,8 @@ class Monitor:
             k=self.margin,
             steps_per_second=(self.totals["steps"] - self.earlier) / seconds if seconds else 0.0,
             alarms=self.raised.copy(),
+            earlier_alarms=self.begun["alarms"] if self.begun else (),
+            calibration=self.calibration,
+            settings=self.begun["settings"] if self.begun else None,
+            in_flight_lost=self.begun["in_flight_lost"] if self.begun else 0,
         )

@@ -26,7 +26,7 @@ from langgraph_maker.printable import printable
 from langgraph_maker.responses import flagged
 from langgraph_maker.state import Request, Sampler
 
-__all__ = ["Arrival", "Pool", "aabandon", "abandon", "misuse"]
+__all__ = ["Arrival", "Pool", "aabandon", "abandon", "misuse", "timed_out"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,11 @@ class Pool:
     def in_flight(self, owner: str) -> int:
         """How many calls of `owner` are in flight."""
         return len(flight.tasks) if (flight := self._flights.get(owner)) else 0
+
+    def take_timeouts(self, owner: str, subtask_id: str) -> int:
+        """Return how many samples of a ballot timed out and were drawn again, since this was last asked."""
+        flight = self._flights.get(owner)
+        return flight.timeouts.pop(subtask_id, 0) if flight else 0
 
     async def collect(
         self,
@@ -240,6 +245,9 @@ class Pool:
             if pause is None or flight.draining:
                 return
             self._warn(error, pause)
+            for request, each in failed:
+                if timed_out(each):
+                    flight.timeouts[request.subtask_id] = flight.timeouts.get(request.subtask_id, 0) + 1
             requests = [request for request, _ in failed]
             await asyncio.sleep(pause)
 
@@ -288,6 +296,11 @@ class Pool:
             told = SamplingError(f"a model call failed {tries}, the last time with {_told(error)}{asked}{lost}")
         told.__cause__ = error
         return told
+
+
+def timed_out(error: Exception) -> bool:
+    """Return whether a call failed because it took too long, in whosever words."""
+    return isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
 
 
 def misuse(requests: Sequence[Request], responses: Any) -> str | None:

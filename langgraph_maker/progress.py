@@ -162,10 +162,11 @@ def _spent(now: Progress) -> str:
 def _estimates(now: Progress) -> list[str]:
     """What the ballots say of the run."""
     found = now.outlook
-    if found is None or found.p.value is None or found.so_far is None or found.so_far_low is None:
+    if found is None or found.p.value is None:
         return []
-    said = [f"p {found.p.value:.4f} (≥ {found.p.low:.4f})", f"no error so far {sure(found.so_far, found.so_far_low)}"]
-    if found.to_the_end is not None and found.to_the_end_low is not None:
+    known = "not yet known" if found.so_far is None else sure(found.so_far, found.so_far_low)
+    said = [f"p {found.p.value:.4f} (≥ {found.p.low:.4f})", f"no error so far {known}"]
+    if found.to_the_end is not None:
         said.append(f"to the end {sure(found.to_the_end, found.to_the_end_low)}")
     if found.cost_projected:
         said.append(f"{dollars(found.cost_projected)} in all")

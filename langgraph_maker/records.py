@@ -33,6 +33,7 @@ __all__ = [
     "drop_header",
     "get_entries",
     "get_header",
+    "lost_in_flight",
     "mark",
     "namespace",
     "put_entry",
@@ -64,6 +65,9 @@ class Entry(TypedDict):
     finer steps that it was done in (`ladder.Split`), 0 if it was voted on as a whole; `votes` and `winner_votes` are
     then sums over them, and `margin` is the least of theirs. Of its `audits` so many `disagreed`.
     `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
+    `given_up` has the shapes (`mixture.shape`) of ballots on it that were given up. `timeouts` counts calls that timed
+    out and were made again. `late` is 1 where, of its first votes but for the very first, the one that arrived last was
+    lost and the one that arrived first was not, -1 the other way round.
     """
 
     step: int
@@ -89,16 +93,27 @@ class Entry(TypedDict):
     start: str
     end: str
     writer: str
+    given_up: list[str]
+    timeouts: int
+    late: int
+
+
+_ADDED: Final[tuple[Any, ...]] = ([], 0, 0)
+"""The last fields of an entry that was written before there were these."""
 
 
 class Session(TypedDict):
-    """One process's work on a run: what may change from one to the next. Its lanes began at the steps `starts`."""
+    """One process's work on a run: what may change from one to the next. Its lanes began at the steps `starts`.
+
+    `lost` is how many samples may have been in flight, and lost, where the process before it broke off.
+    """
 
     writer: str
     began: str
     settings: dict[str, Any]
     starts: list[int]
     end: int
+    lost: NotRequired[int]
 
 
 class Header(TypedDict):
@@ -168,6 +183,11 @@ def read_header(item: Item | None, run_id: str) -> Header | None:
     return header
 
 
+def lost_in_flight(header: Header | None) -> int:
+    """Return how many samples may have been in flight, and lost, where processes on this run broke off."""
+    return sum(session.get("lost", 0) for session in header["sessions"]) if header else 0
+
+
 def get_entries(run_id: str, steps: Sequence[int], stride: int = ONE_LANE) -> list[Op]:
     """Asks for the entries of `steps`."""
     where = namespace(run_id)
@@ -201,6 +221,8 @@ def read_entry(item: Item | None, run_id: str, step: int) -> Entry | None:
     try:
         text = item.value["entry"]
         values = orjson.loads(text)
+        if len(values) == len(Entry.__annotations__) - len(_ADDED):
+            values += _ADDED
         entry: Entry = dict(zip(Entry.__annotations__, values, strict=True))  # type: ignore[assignment]
         sound = item.value["check"] == check(run_id, text) and entry["step"] == step
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:

@@ -321,6 +321,6 @@ def _monitor(
         steps=task.steps,
         audit_k=None if audit is None else audit.k if isinstance(audit, Audit) else Audit().k,
     )
-    monitor = Monitor(expected, k=Raised(k), planned=task.steps, then=options.get("observer"))
+    monitor = Monitor(expected, k=Raised(k), planned=task.steps, calibration=found, then=options.get("observer"))
     options["observer"] = monitor
     return monitor

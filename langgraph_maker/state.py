@@ -100,7 +100,8 @@ class Climb(TypedDict):
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
     `audits` were made, of which `disagreed` did not confirm; `left` says why the vote before did not settle, `why` this
-    one does not; `problem` is what was wrong with a human's answer.
+    one does not; `problem` is what was wrong with a human's answer. `given_up` has the shapes of the ballots that it
+    left behind (`mixture.shape`).
     """
 
     tier: int
@@ -113,6 +114,7 @@ class Climb(TypedDict):
     left: str
     why: str
     problem: str
+    given_up: NotRequired[list[str]]
 
 
 class Finer(TypedDict):
@@ -150,7 +152,8 @@ class BallotState(TypedDict):
     arrived before one that was issued earlier. Where votes count as they arrive, none below `asked` follows. `rounds`
     counts how often samples were issued; `last_flag` is the last flag in words; `alike` is as
     in `records.Entry`, where the first three samples came together; `known` is as in `matchers.Pairwise.classes`, where
-    votes are compared in pairs. `responses` and `verdicts` hold what
+    votes are compared in pairs; `timeouts` counts calls that timed out; `order` has the keys of those that
+    arrived first and last, of the first votes but for the very first. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
     rounds. `k` is the margin that the ballot was begun with, where no journal keeps it. `climb` is there once it left
     the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
@@ -178,6 +181,8 @@ class BallotState(TypedDict):
     finer: NotRequired[Finer]
     joined: NotRequired[Joined]
     known: NotRequired[dict[str, str]]
+    timeouts: NotRequired[int]
+    order: NotRequired[tuple[str, str]]
     usage: Usage
     numbers: list[int]
     responses: list[AIMessage]

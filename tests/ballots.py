@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_maker.events import Begin, Round, Totals
+from langgraph_maker.mixture import shape
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.outlook import NONE_OPEN
 
@@ -36,15 +37,19 @@ def totals_of(votes: Votes, k: int, **more: Any) -> Totals:
         "samples": int(votes.sum()),
         "votes": int(votes.sum()),
         "lost": int(lost.sum()),
-        "lost_squared": int((lost**2).sum()),
-        "lost_times_votes": int((lost * votes).sum()),
         "votes_per_step": np.bincount(votes).tolist(),
         "samples_per_step": np.bincount(votes).tolist(),
         "margins": [0] * k + [votes.size],
         "contested": [0] * k + [int((lost > 0).sum())],
+        "shapes": shapes_of(votes, k),
         **more,
     }
     return cast("Totals", counted)
+
+
+def shapes_of(votes: Votes, k: int) -> dict[str, int]:
+    """The shapes of decided ballots, each with so many votes."""
+    return {shape(n, (n + k) // 2, k): int(count) for n, count in enumerate(np.bincount(votes.ravel())) if count}
 
 
 def begun(k: int, limit: int) -> Begin:
@@ -59,6 +64,9 @@ def begun(k: int, limit: int) -> Begin:
         "totals": nothing(),
         "open": NONE_OPEN,
         "kept": None,
+        "settings": {},
+        "in_flight_lost": 0,
+        "alarms": [],
     }
 
 

@@ -15,7 +15,8 @@ from typing_extensions import TypedDict
 
 from langgraph_maker import Ballot, create_maker, journal, solve
 from langgraph_maker.ballot import canonical
-from langgraph_maker.events import Alarm, Event, Observer, Round, Totals
+from langgraph_maker.events import Alarm, Event, Observer, Round, Step, Totals
+from langgraph_maker.mixture import shape
 from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.state import Request
 from langgraph_maker.tasks import TowersOfHanoi
@@ -33,6 +34,10 @@ def told(lanes: int = 1, model: str = NOISY, **options: Any) -> tuple[list[Any],
 def rebuilt(store: InMemoryStore, run_id: str = "r") -> Totals:
     task = TowersOfHanoi(7)
     return add(nothing(), ((entry, task.vote_key(entry["vote"])) for entry in journal.read(store, run_id)))
+
+
+def of(step: Step) -> list[int]:
+    return [one["count"] for one in step["counts"]]
 
 
 def rounds(events: list[Any]) -> list[Round]:
@@ -62,7 +67,9 @@ def test_totals_hold_what_ballots_say() -> None:
     totals, steps = events[-1]["totals"], [event for event in events if event["event"] == "maker.step"]
     lost = [sum(one["count"] for one in step["counts"]) - max(one["count"] for one in step["counts"]) for step in steps]
     assert totals["lost"] == sum(lost) > 0
-    assert totals["lost_squared"] == sum(count**2 for count in lost)
+    assert totals["shapes"] == Counter(
+        shape(sum(one), max(one), step["margin"]) for step in steps for one in [of(step)]
+    )
     assert sum(totals["contested"]) == sum(count > 0 for count in lost)
     assert totals["flagged_steps"] == sum(bool(step["flags"]) for step in steps)
     hardest = sorted((-step["samples"], step["step"]) for step in steps)[:10]

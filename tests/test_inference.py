@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from ballots import totals_of, voted
@@ -12,13 +14,12 @@ from langgraph_maker import theory
 from langgraph_maker.inference import (
     Estimate,
     log_all_right,
-    lost_share,
     p_from_ballots,
-    p_of_share,
     rate_interval,
     undecided,
     valid_rate,
 )
+from langgraph_maker.mixture import equal, shape
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.outlook import outlook
 
@@ -84,9 +85,8 @@ def test_margins_of_their_own() -> None:
     few, many = voted(random, 0.8, 2, (4000,)), voted(random, 0.8, 6, (1000,))
     one, other = totals_of(few, 2), totals_of(many, 6)
     both = totals_of(few, 2, margins=[0, 0, 4000, 0, 0, 0, 1000])
-    for name in ("steps", "votes", "lost", "lost_squared", "lost_times_votes"):
-        both[name] = one[name] + other[name]
-    both["votes_per_step"] = np.bincount(np.concatenate([few, many])).tolist()
+    both["steps"] = one["steps"] + other["steps"]
+    both["shapes"] = one["shapes"] | other["shapes"]
     found = p_from_ballots(both)
     assert found.value == pytest.approx(0.8, abs=0.012)
     assert found.low < 0.8 < found.high
@@ -111,18 +111,12 @@ def test_lost_votes_beyond_any_p_are_p_one_half() -> None:
     assert "as often as right" in outlook(totals_of(np.full(100, 41), 3), planned=None).guarantee
 
 
-def test_the_share_of_lost_votes_is_that_of_the_theory() -> None:
-    for p in (0.6, 0.9, 0.999):
-        for k in (2, 5):
-            right = theory.p_correct(p, k)
-            winners = 0.5 + (2 * p - 1) / (2 * (2 * right - 1))
-            assert 1 - lost_share(p, [0] * k + [7]) == pytest.approx(winners, rel=1e-12)
-
-
-@given(st.floats(0.501, 0.999999), st.integers(2, 40))
-def test_inverting_gives_p_back(p: float, k: int) -> None:
-    margins = [0] * k + [10]
-    assert p_of_share(lost_share(p, margins), margins) == pytest.approx(p, abs=1e-6)
+@given(st.floats(0.55, 0.9999), st.integers(2, 12))
+def test_the_likeliest_p_is_that_of_ballots_as_they_are_expected(p: float, k: int) -> None:
+    law = list(undecided(p, k, 400))
+    counts = {n: round(1e9 * (before - after)) for n, (before, after) in enumerate(pairwise(law), start=1)}
+    shapes = {shape(n, (n + k) // 2, k): count for n, count in counts.items() if count}
+    assert equal(shapes) == pytest.approx(p, abs=2e-3)
 
 
 def test_no_error_so_far_is_p_full() -> None:

@@ -109,8 +109,9 @@ def test_an_ordinary_run_has_no_alarms() -> None:
     assert run.outlook is not None
     assert run.outlook.alarms == []
     assert run.outlook.p.low < 0.98 < run.outlook.p.high
-    assert run.outlook.so_far_low is not None
-    assert run.outlook.so_far_low < theory.p_full(0.98, 4, STEPS)
+    assert run.outlook.if_equal is not None
+    assert run.outlook.if_equal.so_far_at_least < theory.p_full(0.98, 4, STEPS) < 1
+    assert run.outlook.so_far_low is None
     assert all(now.alarms == () for now in seen)
 
 
@@ -269,7 +270,9 @@ def test_projections() -> None:
 async def test_the_guarantee_in_plain_words() -> None:
     run = await asolve(TowersOfHanoi(8), "sim:error=0.05,seed=2", k=4)
     assert run.guarantee.startswith("no error in 255 steps with probability 0.99")
-    assert run.guarantee.endswith("equally often at every step, and less often than not")
+    assert "if samples err independently, equally often at every step, and less often than not" in run.guarantee
+    assert "without equal steps no bound is known: of 255 steps up to " in run.guarantee
+    assert run.guarantee.endswith("; first votes are drawn at another temperature, and may have another p")
     assert asdict(run)["outlook"]["p"]["value"] == pytest.approx(0.947, abs=1e-3)
     alone = solve(Counting(3), Scripted(right), k=1)
     assert "k = 1" in alone.guarantee

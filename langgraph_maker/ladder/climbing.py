@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from langgraph_maker.ballot import canonical_bytes
+from langgraph_maker.ballot import Ballot, canonical_bytes
 from langgraph_maker.climbing import gives_up
 from langgraph_maker.ladder.splitting import Splitting
 from langgraph_maker.margins import check_budget, in_words
+from langgraph_maker.mixture import shape
 from langgraph_maker.models import Model
 from langgraph_maker.printable import printable
 from langgraph_maker.state import BallotState, Climb
@@ -242,10 +243,17 @@ def _afresh(ballot: BallotState, climb: Climb, *, carry: bool = False) -> Ballot
         "why": "",
         "problem": "",
     }
+    if ballot["counts"] and not carry and "finer" not in ballot and climb["held"] is None:
+        began["given_up"] = [*climb.get("given_up", []), _shape(ballot)]
     counts, votes = (ballot["counts"], ballot["votes"]) if carry else ({}, {})
     after: BallotState = {**ballot, "counts": counts, "votes": votes, "status": "open", "climb": began}
     after.pop("human", None)
     return after
+
+
+def _shape(ballot: BallotState) -> str:
+    counts = [*ballot["counts"].values()]
+    return shape(sum(counts), max(counts), Ballot.resume(1, ballot["counts"], ballot["votes"]).margin)
 
 
 def _left(ballot: BallotState) -> BallotState:

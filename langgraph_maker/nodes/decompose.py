@@ -192,8 +192,16 @@ class _Decompose:
                 yield [notes.put_answer(run_id, name, None) for name in answers]
                 answers = {}
             state = {**state, "answers": {**answers, **given}}
-            raised, kept = yield [notes.get_raised(run_id), notes.get_kept(run_id)]
-            self.tell([self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept, run_id))])
+            raised, kept, alarms, found = yield [
+                notes.get_raised(run_id),
+                notes.get_kept(run_id),
+                notes.get_alarms(run_id),
+                records.get_header(run_id),
+            ]
+            begun = self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept, run_id))
+            begun["alarms"] = notes.read_alarms(alarms, run_id)
+            begun["in_flight_lost"] = records.lost_in_flight(records.read_header(found, run_id))
+            self.tell([begun])
         remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
@@ -216,6 +224,9 @@ class _Decompose:
             "totals": position["totals"],
             "open": under_way(position["ballots"]),
             "kept": kept,
+            "settings": dict(self.terms["settings"]),
+            "in_flight_lost": 0,
+            "alarms": [],
         }
 
     def here(self, state: MakerState, run_id: str) -> Position | None:

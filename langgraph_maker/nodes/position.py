@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from langgraph_maker import notes, records
-from langgraph_maker.ballot import plain
+from langgraph_maker.ballot import Ballot, plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Totals
 from langgraph_maker.ladder.climbing import restarted
@@ -188,10 +188,31 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
         return begin(task, terms)
     position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
     _check_ahead(run_id, here, position["totals"]["steps"])
+    ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
+    position = {**position, "ballots": ballots}
+    if lost := _lost_in_flight(header, position, terms):
+        if header["sessions"][-1] is not session:
+            header["sessions"].append(session)
+        session["lost"] = lost
     if header["sessions"][-1] is session:
         yield [records.put_header(header)]
-    ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
-    return {**position, "ballots": ballots}
+    return position
+
+
+def _lost_in_flight(header: Header, position: Position, terms: Terms) -> int:
+    """Return how many samples were in flight, at most, where the process before broke off.
+
+    An end in order waits for them. Else what each open ballot lacked to be decided may have been out, and in each lane
+    with no open ballot the first samples of its step.
+    """
+    outcome, totals, ballots = header["outcome"], position["totals"], position["ballots"]
+    samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
+    if (outcome.get("steps"), outcome.get("samples")) == (totals["steps"], samples):
+        return 0
+    counted = {int(ballot["id"]) for ballot in ballots}
+    begun = [lane["step"] for lane in position["lanes"] if lane["step"] < lane["end"] and lane["step"] not in counted]
+    lacked = sum(Ballot.resume(terms["margin"](int(one["id"])), one["counts"], one["votes"]).deficit for one in ballots)
+    return lacked + sum(terms["margin"](step) for step in begun[: terms["lanes"]])
 
 
 def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:

@@ -275,13 +275,7 @@ class _Sample:
             arrived.setdefault(arrival[0].subtask_id, []).append(arrival)
         return {
             "ballots": [
-                {
-                    **ballot,
-                    "numbers": [request.number for request, _ in arrived[ballot["id"]]],
-                    "responses": [response for _, response in arrived[ballot["id"]]],
-                }
-                if ballot["id"] in arrived
-                else ballot
+                self.with_arrivals(vote.owner, ballot, arrived[ballot["id"]]) if ballot["id"] in arrived else ballot
                 for ballot in vote.ballots
             ],
             "decisions": [],
@@ -289,6 +283,16 @@ class _Sample:
             "in_flight": self.pool.in_flight(vote.owner),
             "failure": failure,
         }
+
+    def with_arrivals(self, owner: str, ballot: BallotState, arrived: Sequence[Arrival]) -> BallotState:
+        after: BallotState = {
+            **ballot,
+            "numbers": [request.number for request, _ in arrived],
+            "responses": [response for _, response in arrived],
+        }
+        if timeouts := self.pool.take_timeouts(owner, ballot["id"]):
+            after["timeouts"] = ballot.get("timeouts", 0) + timeouts
+        return after
 
 
 class _Round:

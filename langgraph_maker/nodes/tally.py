@@ -213,6 +213,8 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
         "numbers": [],
         "verdicts": [],
     }
+    if not state["samples"] and (order := _order(state)):
+        after["order"] = order
     if late:
         after["climb"] = {**state["climb"], "drawn": state["climb"]["drawn"] + late}
         budget += late
@@ -234,6 +236,19 @@ def _refused(ballot: BallotState, k: int) -> bool:
 
 _REFUSALS = 5
 """So many refusals for each vote there is, and for none: what is refused now and then is voted on all the same."""
+
+
+def _order(state: BallotState) -> tuple[str, str] | None:
+    """Return the keys of the first votes that arrived first and last, where they differ.
+
+    Without the very first, which may be drawn at another temperature, these are alike but for when they arrived.
+    """
+    votes = [
+        verdict["key"]
+        for number, verdict in zip(state["numbers"], state["verdicts"], strict=True)
+        if number and "key" in verdict
+    ]
+    return (votes[0], votes[-1]) if votes and votes[0] != votes[-1] else None
 
 
 def _arrived(state: BallotState) -> list[tuple[int, Verdict]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -9,10 +10,21 @@ from langgraph.config import get_stream_writer
 
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.events import Alarm, Event, FinerStep, Observer, Open, Round, Standing, Step, Totals, Votes
+from langgraph_maker.mixture import shape
 from langgraph_maker.records import Entry
 from langgraph_maker.state import BallotState, VoteCount, total_usage
 
-__all__ = ["Tell", "drifted", "told_finer", "told_round", "told_step", "told_votes", "under_way", "who_listens"]
+__all__ = [
+    "Tell",
+    "drifted",
+    "given_up",
+    "told_finer",
+    "told_round",
+    "told_step",
+    "told_votes",
+    "under_way",
+    "who_listens",
+]
 
 Tell: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
 """Sends events out, and returns the alarms that the observer answered with."""
@@ -117,7 +129,31 @@ def under_way(ballots: Sequence[BallotState]) -> Open:
         "flagged_steps": sum(bool(ballot["flags"]) for ballot in ballots),
         "most_votes": max((sum(ballot["counts"].values()) for ballot in ballots), default=0),
         "cost": total_usage(ballot["usage"] for ballot in ballots)["cost"],
+        "shapes": _shapes(_seen(ballot) for ballot in ballots if not _tier(ballot)),
+        "above": _shapes(_seen(ballot) for ballot in ballots if _tier(ballot)),
+        "given_up": _shapes(one for ballot in ballots for one in given_up(ballot)),
+        "timeouts": sum(ballot.get("timeouts", 0) for ballot in ballots),
     }
+
+
+def _tier(ballot: BallotState) -> int:
+    """Return where on the ladder a ballot is, from 0; a finer chain's votes are as those of a higher tier."""
+    return max(ballot["climb"]["tier"], int("finer" in ballot)) if "climb" in ballot else 0
+
+
+def given_up(ballot: BallotState) -> list[str]:
+    """Return the shapes of the ballots on this step that were given up."""
+    return ballot["climb"].get("given_up", []) if "climb" in ballot else []
+
+
+def _seen(ballot: BallotState) -> str:
+    counts = [*ballot["counts"].values()]
+    lead = Ballot.resume(1, ballot["counts"], ballot["votes"]).margin
+    return shape(sum(counts), max(counts, default=0), lead)
+
+
+def _shapes(seen: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(seen))
 
 
 def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 from langgraph_maker.events import Totals
+from langgraph_maker.mixture import shape
 from langgraph_maker.records import Entry
 from langgraph_maker.state import Usage, no_usage, total_usage
 
@@ -27,8 +28,6 @@ def nothing() -> Totals:
         "digest": f"{0:032x}",
         "votes": 0,
         "lost": 0,
-        "lost_squared": 0,
-        "lost_times_votes": 0,
         "climbed": 0,
         "by_human": 0,
         "by_split": 0,
@@ -42,6 +41,14 @@ def nothing() -> Totals:
         "samples_per_step": [],
         "margins": [],
         "contested": [],
+        "shapes": {},
+        "above": {},
+        "given_up": {},
+        "timeouts": 0,
+        "timed_out": 0,
+        "timed_out_contested": 0,
+        "last_lost": 0,
+        "first_lost": 0,
         "hardest": [],
     }
 
@@ -56,6 +63,7 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
         "votes_per_step": totals["votes_per_step"].copy(),
         "samples_per_step": totals["samples_per_step"].copy(),
         "margins": totals["margins"].copy(),
+        "shapes": totals["shapes"].copy(),
         "hardest": totals["hardest"].copy(),
     }
     digest = int(totals["digest"], 16)
@@ -81,12 +89,13 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
             totals["votes"] += votes
             _count(totals["votes_per_step"], votes)
             _count(totals["margins"], entry["margin"])
+            _add_shape(totals, entry)
             if votes > entry["winner_votes"]:
                 _add_lost(totals, entry)
-        if entry["tier"] or entry["audits"]:
-            totals["climbed"] += entry["tier"] > 0
-            totals["audits"] += entry["audits"]
-            totals["disagreed"] += entry["disagreed"]
+        if entry["tier"] or entry["audits"] or entry["given_up"]:
+            _add_climb(totals, entry)
+        if entry["timeouts"] or entry["late"]:
+            _add_latency(totals, entry)
         if entry["alike"]:
             totals["alike" if entry["alike"] > 0 else "unlike"] += 1
         if samples > least or (samples == least and entry["step"] < latest):
@@ -107,14 +116,42 @@ def _add_flags(totals: Totals, flags: dict[str, int]) -> None:
         totals["flagged"] += count
 
 
+def _add_shape(totals: Totals, entry: Entry) -> None:
+    seen = shape(entry["votes"], entry["winner_votes"], entry["margin"])
+    if entry["tier"]:
+        totals["above"] = _more(totals["above"], [seen])
+    else:
+        totals["shapes"][seen] = totals["shapes"].get(seen, 0) + 1
+
+
+def _add_climb(totals: Totals, entry: Entry) -> None:
+    totals["climbed"] += entry["tier"] > 0
+    totals["audits"] += entry["audits"]
+    totals["disagreed"] += entry["disagreed"]
+    totals["given_up"] = _more(totals["given_up"], entry["given_up"])
+
+
+def _add_latency(totals: Totals, entry: Entry) -> None:
+    totals["timeouts"] += entry["timeouts"]
+    totals["timed_out"] += entry["timeouts"] > 0
+    totals["timed_out_contested"] += entry["timeouts"] > 0 and entry["votes"] > entry["winner_votes"]
+    if entry["late"]:
+        totals["last_lost" if entry["late"] > 0 else "first_lost"] += 1
+
+
 def _add_lost(totals: Totals, entry: Entry) -> None:
     lost = entry["votes"] - entry["winner_votes"]
     totals["lost"] += lost
-    totals["lost_squared"] += lost * lost
-    totals["lost_times_votes"] += lost * entry["votes"]
     totals["drifted"] += entry["drifted"] > 0
     totals["contested"] = totals["contested"].copy()
     _count(totals["contested"], entry["margin"])
+
+
+def _more(counts: dict[str, int], shapes: Iterable[str]) -> dict[str, int]:
+    counts = counts.copy()
+    for one in shapes:
+        counts[one] = counts.get(one, 0) + 1
+    return counts
 
 
 def _bar(hardest: list[list[int]]) -> tuple[int, int]:

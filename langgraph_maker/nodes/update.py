@@ -21,7 +21,7 @@ from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
 from langgraph_maker.nodes.state import Lane, MakerState
-from langgraph_maker.nodes.telling import Tell, drifted, told_round, told_step, who_listens
+from langgraph_maker.nodes.telling import Tell, drifted, given_up, told_round, told_step, who_listens
 from langgraph_maker.nodes.totals import add
 from langgraph_maker.plans import Plan
 from langgraph_maker.records import Entry
@@ -236,4 +236,13 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: s
         "start": lane["mark"],
         "end": after["mark"],
         "writer": writer,
+        "given_up": given_up(ballot),
+        "timeouts": ballot.get("timeouts", 0),
+        "late": _late(ballot, winner) if voted else 0,
     }
+
+
+def _late(ballot: BallotState, winner: str) -> int:
+    """Return which of the first votes was lost, that which arrived last or first, see `records.Entry`."""
+    first, last = ballot.get("order", (winner, winner))
+    return int(first == winner != last) - int(last == winner != first)

@@ -25,6 +25,7 @@ from langgraph_maker.nodes.state import RunStatus
 from langgraph_maker.nodes.tally import decision
 from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.growth import in_short, unsettled
+from langgraph_maker.recursion.guarantee import guarantee
 from langgraph_maker.recursion.limits import Limits, as_decided
 from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, listed, sums, written
 from langgraph_maker.recursion.stages import Question
@@ -191,6 +192,7 @@ class _Frontier:
             "reason": reason,
             "ballots": _reopened(ballots),
             "answer": answer,
+            "guarantee": guarantee(tree),
             "depth": depth(tree),
             "samples": samples,
             "flags": flags,

@@ -16,6 +16,7 @@ from langgraph_maker.context import overrides
 from langgraph_maker.ladder.climbing import START, Ladder
 from langgraph_maker.ladder.questions import Read
 from langgraph_maker.margins import asked
+from langgraph_maker.mixture import shape
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.escalate import escalated, in_full
 from langgraph_maker.nodes.node import Node as GraphNode
@@ -173,14 +174,16 @@ def _begun_again(ballot: BallotState) -> BallotState:
 
 
 def _decided(ballot: BallotState, candidates: int) -> Decided:
-    human = "human" in ballot
+    human, counts = "human" in ballot, [*ballot["counts"].values()]
+    lead = Ballot.resume(1, ballot["counts"], ballot["votes"]).margin
     return {
         "stage": ballot["state"]["stage"],
-        "margin": 0 if human else Ballot.resume(1, ballot["counts"], ballot["votes"]).margin,
+        "margin": 0 if human else lead,
         "samples": ballot["samples"],
         "candidates": candidates,
         "tier": ballot.get("climb", START)["tier"],
         "human": human,
+        "shape": shape(sum(counts), max(counts, default=0), lead),
     }
 
 

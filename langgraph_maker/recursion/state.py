@@ -39,12 +39,14 @@ class RecursiveInput(TypedDict, total=False):
 class RecursiveOutput(TypedDict, total=False):
     """How the run stands; `samples` is by stage, `tree` by node, `depth` that of the deepest node.
 
-    `questions` are those that a run which is "waiting" waits for a human to answer.
+    `guarantee` says in one line how sure the answer is. `questions` are those that a run which is "waiting" waits for a
+    human to answer.
     """
 
     status: RunStatus
     reason: str
     answer: Any
+    guarantee: str
     tree: Tree
     depth: int
     samples: dict[str, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, NotRequired, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
@@ -32,7 +32,7 @@ class Decided(TypedDict):
     """How a stage ended: after how many samples, and by which margin, at least k, or by a human.
 
     Where its answers became candidates there are so many of these, and the vote that decided is that of "choose".
-    `tier` is where on the ladder it was decided.
+    `tier` is where on the ladder it was decided, `shape` what its votes came to (`mixture.shape`).
     """
 
     stage: Stage
@@ -41,6 +41,7 @@ class Decided(TypedDict):
     candidates: int
     tier: int
     human: bool
+    shape: NotRequired[str]
 
 
 class Tried(TypedDict):

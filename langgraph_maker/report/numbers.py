@@ -26,6 +26,7 @@ from langgraph_maker.state import BallotState, Usage, VoteCount, total_usage
 __all__ = ["Numbers", "OpenBallot", "Time", "Work", "numbers"]
 
 _BATCH = 1024
+_ALARMS = {"alarms", "earlier_alarms"}
 _SHOWN = 10
 _SESSIONS = 20
 
@@ -160,10 +161,19 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
     lifted = notes.read_raised(raised, run_id)  # type: ignore[arg-type]
     k, planned = head["k"], _planned(head)
     ahead = max(k, lifted) if isinstance(k, int) else None
-    found = outlook(totals, planned=totals["steps"] if current == "solved" else planned, still=still, k=ahead)
+    calibration, alarms = auto.stored(store, run_id), journal.alarms(store, run_id)
+    found = outlook(
+        totals,
+        planned=totals["steps"] if current == "solved" else planned,
+        still=still,
+        k=ahead,
+        alarms=alarms,
+        calibration=calibration,
+        settings=head["sessions"][-1]["settings"] if head["sessions"] else {},
+        in_flight_lost=records.lost_in_flight(head),
+    )
     outcome = head["outcome"] if current != "unfinished" else {}
     wrong = refuted(outcome.get("reason", ""), planned)
-    calibration = auto.stored(store, run_id)
     return {
         "run_id": run_id,
         "task": head["task"],
@@ -194,9 +204,9 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         "open": still,
         "open_ballots": _shown(ballots),
         "questions": [asked_about(ballot) for ballot in ballots if ballot["status"] == "asking"],
-        "outlook": {name: value for name, value in asdict(found).items() if name != "alarms"},
+        "outlook": {name: value for name, value in asdict(found).items() if name not in _ALARMS},
         "hardest": _entries(store, head, [step for _, step in totals["hardest"]]),
-        "alarms": journal.alarms(store, run_id),
+        "alarms": alarms,
         "calibration": None if calibration is None else asdict(calibration),
         "time": _time(head, outcome),
         "moves": None if moves is None else moves.found(),

@@ -152,12 +152,16 @@ def votes(found: Numbers) -> Child:
     totals = found["totals"]
     if not totals["steps"]:
         return ""
-    mean = totals["votes"] / totals["steps"]
+    mean, seen = totals["votes"] / totals["steps"], found["outlook"]
+    amount = seen["effective_votes"]
+    alike = "" if amount is None else f" A step's votes amount to {amount:.2f} independent ones, where steps differ so."
+    hard = seen["hard_high"]
+    split = "" if hard is None else f" Answers are split on at most {counted(hard, 'step')} (95 %)."
     return (
         bars(binned(totals["votes_per_step"]), of=totals["steps"], logarithmic=True),
         note(
             f"Steps by the votes that decided them, {mean:.2f} in the mean; {counted(totals['lost'], 'vote')} lost, in"
-            f" {counted(sum(totals['contested']), 'step')}. Bars are logarithmic."
+            f" {counted(sum(totals['contested']), 'step')}.{alike}{split} Bars are logarithmic."
         ),
     )
 
@@ -189,7 +193,8 @@ def hardest(found: Numbers) -> Child:
     if not found["hardest"]:
         return ""
     climbs = any(entry["tier"] or entry["audits"] or entry["human"] for entry in found["hardest"])
-    columns = {**_COLUMNS, **(_CLIMBING if climbs else {})}
+    late = any(entry["timeouts"] for entry in found["hardest"])
+    columns = {**_COLUMNS, **(_LATE if late else {}), **(_CLIMBING if climbs else {})}
     return (
         table(list(columns), [[column(entry) for column in columns.values()] for entry in found["hardest"]]),
         note(
@@ -220,6 +225,9 @@ _COLUMNS: Mapping[str, Callable[[Entry], Child]] = {
     "decided": lambda entry: h("code", markup.shown(entry["vote"].get("action"), 120)),
 }
 """What is shown of a journal entry."""
+
+_LATE: Mapping[str, Callable[[Entry], Child]] = {"timed out": lambda entry: f"{entry['timeouts']:,}"}
+"""What is shown where calls timed out."""
 
 _CLIMBING: Mapping[str, Callable[[Entry], Child]] = {
     "tier, from 0": lambda entry: f"{entry['tier']:,}",
@@ -287,6 +295,9 @@ def times(found: Numbers) -> Child:
     if time["seconds"] is not None:
         pairs.append(("between", took(time["seconds"])))
     pairs += [("processes", f"{found['begun']:,}"), ("rounds of voting", f"{found['rounds']:,}")]
+    seen = found["outlook"]
+    pairs += [("samples that timed out", f"{seen['timeouts']:,}")] if seen["timeouts"] else []
+    pairs += [("in flight and lost, at most", f"{seen['in_flight_lost']:,}")] if seen["in_flight_lost"] else []
     pauses = "Pauses between processes are included. " if found["begun"] > 1 and time["seconds"] is not None else ""
     if time["seconds"] is None and time["ended"] is not None:
         pauses = "The clock was set while the run was under way, so how long it took is not known. "
