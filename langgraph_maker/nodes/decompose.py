@@ -175,7 +175,8 @@ class _Decompose:
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> Plan[dict[str, Any]]:
         here, handed = self.here(state, run_id), handed_over(store, run_id)
         last = handed if here is None else known(store, run_id)
-        if last is None or (here is not None and here["lanes"] is not last["lanes"]):
+        attached = last is None or (here is not None and here["lanes"] is not last["lanes"])
+        if last is None or attached:
             last = yield from attach(self.task, run_id, here, self.terms)
             given = state.get("answers") or {}
             check_answers(given, last["ballots"])
@@ -188,12 +189,20 @@ class _Decompose:
             state = {**state, "answers": {**answers, **given}}
             raised, kept = yield [notes.get_raised(run_id), notes.get_kept(run_id)]
             self.tell([self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept, run_id))])
-        remember(store, run_id, last)
+        if attached:
+            forget(store, run_id)  # the first round looks whether the journal is still where it was found to end
+        else:
+            remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
             [found] = yield [records.get_header(run_id)]
             if (header := records.read_header(found, run_id)) is not None:
-                yield [records.put_header({**header, "outcome": _outcome(update, header["outcome"])})]
+                header["outcome"] = _outcome(update, header["outcome"])
+                if header["sessions"][-1]["writer"] != (me := records.writer()):
+                    header["mixed"] = [*header.get("mixed", []), me]
+                yield [records.put_header(header)]
+            if last["closed"]:
+                yield [notes.put_open(run_id, step, None) for step in last["closed"]]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
@@ -221,6 +230,8 @@ class _Decompose:
             "totals": state["totals"],
             "ballots": state["ballots"],
             "stride": state["stride"],
+            "revision": state.get("revision", 0),
+            "closed": state.get("closed", []),
         }
 
     def go_on(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from langgraph_maker import notes, records
+from langgraph_maker.admin import check_clear, opened
 from langgraph_maker.ballot import plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Totals
@@ -38,6 +39,7 @@ __all__ = [
     "remember",
     "reopened",
     "take",
+    "was_open",
 ]
 
 _BATCH = 1024
@@ -46,12 +48,18 @@ BY_STEP = "by step"
 
 
 class Position(TypedDict):
-    """The lanes, what was done so far, and the ballots still open."""
+    """The lanes, what was done so far, and the ballots still open.
+
+    `revision` counts the rounds that committed something. What the last one `closed` are steps whose records of open
+    ballots may be dropped now: never in the batch that commits the steps, of which a store may do a part.
+    """
 
     lanes: list[Lane]
     totals: Totals
     ballots: list[BallotState]
     stride: int
+    revision: int
+    closed: list[int]
 
 
 class Terms(TypedDict):
@@ -102,7 +110,8 @@ def begin(task: Task, terms: Terms) -> Position:
     lanes = [_lane(task, segment) for segment in segments]
     for lane, following in pairwise(lanes):
         lane["goal"] = following["mark"]
-    return {"lanes": lanes, "totals": nothing(), "ballots": [], "stride": _stride(terms["limit"], len(lanes))}
+    stride = _stride(terms["limit"], len(lanes))
+    return {"lanes": lanes, "totals": nothing(), "ballots": [], "stride": stride, "revision": 0, "closed": []}
 
 
 def _stride(limit: int, lanes: int) -> int:
@@ -168,12 +177,13 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
     Raises:
         JournalError: When the journal is of another task, ends before `here`, or was altered.
     """
-    found = records.read_header((yield [records.get_header(run_id)])[0], run_id)
+    found = yield from opened(run_id)
     segments = _segments(task, terms["lanes"], terms["limit"])
     header = found or _header(run_id, terms["fixed"], _stride(terms["limit"], len(segments)))
     check_fixed(f"run {run_id!r}", header, terms["fixed"])
     if found is None:
         _check_ahead(run_id, here, 0)
+        yield from check_clear(run_id, [segment["step"] for segment in segments], header["stride"])
     session: Session = {
         "writer": records.writer(),
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -181,17 +191,28 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
         "starts": [segment["step"] for segment in segments],
         "end": terms["limit"],
     }
-    if header["sessions"][-1:] != [session | {"began": last["began"]} for last in header["sessions"][-1:]] or not found:
-        header["sessions"].append(session)
     if found is None:
+        header["sessions"].append({**session, "done": 0})
         yield [records.put_header(header)]
         return begin(task, terms)
-    position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
+    position, own = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
     _check_ahead(run_id, here, position["totals"]["steps"])
-    if header["sessions"][-1] is session:
-        yield [records.put_header(header)]
+    if (sessions := _joined(header["sessions"], session, position["totals"]["steps"], own)) is not None:
+        yield [records.put_header({**header, "sessions": sessions})]
     ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
     return {**position, "ballots": ballots}
+
+
+def _joined(sessions: list[Session], session: Session, steps: int, own: int) -> list[Session] | None:
+    """The sessions with this process's, of whose writer so many of the steps are; None where it is there as it is."""
+    *before, last = sessions or [session]
+    same = sessions and {**session, "began": last["began"]} == {name: last[name] for name in session}  # type: ignore[literal-required]
+    if not same:
+        return [*sessions, {**session, "done": steps}]
+    others = steps - own
+    if any(one["writer"] == session["writer"] for one in before) or last.get("done") == others:
+        return None
+    return [*before, {**last, "done": others}]
 
 
 def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
@@ -209,10 +230,14 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
     return cells
 
 
-def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]) -> Plan[Position]:
-    """Move each cell on to where the journal has it; those at their end are left out, but for the last."""
+def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]) -> Plan[tuple[Position, int]]:
+    """Move each cell on to where the journal has it; those at their end are left out, but for the last.
+
+    Also how many of the steps this process wrote.
+    """
     run_id, stride = header["run_id"], header["stride"]
     totals, lanes = nothing(), []
+    revision, closed, me, own = 0, list[int](), records.writer(), 0
     lane: Lane | None = None
     for cell in cells:
         came_from = lane if lane and lane["step"] == lane["end"] else None
@@ -229,10 +254,29 @@ def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int
                     lane = {**cell, "state": came_from["state"], "mark": came_from["mark"]}  # no seam was here then
                 lane = take(task, lane, entry)
                 committed.append((entry, task.vote_key(entry["vote"])))
+                own += entry["writer"] == me
+                if entry["revision"] > revision:
+                    revision, closed = entry["revision"], []
+                if entry["revision"] == revision and was_open(entry):
+                    closed.append(step)
             totals = add(totals, committed)
         if lane["step"] < lane["end"] or lane["mark"] != lane["goal"]:
             lanes.append(lane)
-    return {"lanes": lanes, "totals": totals, "ballots": [], "stride": stride}
+    closed = closed if revision else []
+    position: Position = {
+        "lanes": lanes,
+        "totals": totals,
+        "ballots": [],
+        "stride": stride,
+        "revision": revision,
+        "closed": closed,
+    }
+    return position, own
+
+
+def was_open(entry: Entry) -> bool:
+    """Whether the ballot of a step was open after some round, and so has a record of its own."""
+    return entry["rounds"] > 1 or entry["tier"] > 0 or entry["human"]
 
 
 def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> Plan[list[BallotState]]:

@@ -15,7 +15,7 @@ from langgraph_maker.ballot import Ballot
 from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
+from langgraph_maker.nodes.position import Position, forget, known, move, remember, take, was_open
 from langgraph_maker.nodes.state import Lane, MakerState
 from langgraph_maker.nodes.telling import Tell, drifted, told_round, told_step, who_listens
 from langgraph_maker.nodes.totals import add
@@ -74,24 +74,28 @@ class _Update:
         run_id, last = state["begun"], known(store, state["begun"])
         held: dict[int, Entry] = {}
         if last is None or last["lanes"] is not state["lanes"]:  # the journal may hold more than this process knows of
-            steps = [int(ballot["id"]) for ballot in state["ballots"] if ballot["status"] == "decided"]
+            steps = [int(ballot["id"]) for ballot in state["ballots"]]
             for step, item in zip(steps, (yield records.get_entries(run_id, steps, state["stride"])), strict=True):
                 if (entry := records.read_entry(item, run_id, step)) is not None:
                     held[step] = entry
         position, entries = self.commit(state, held)
-        ops = [op for entry in entries if entry["step"] not in held for op in _written(run_id, entry, state["stride"])]
+        ops: list[Op] = [
+            records.put_entry(run_id, entry, state["stride"]) for entry in entries if entry["step"] not in held
+        ]
         written = {} if last is None else {ballot["id"]: _stand(ballot) for ballot in last["ballots"]}
         ops += [
             notes.put_open(run_id, int(ballot["id"]), ballot)
             for ballot in position["ballots"]
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
-        ops += [notes.put_answer(run_id, name, None) for name in state.get("answered") or ()]
         if (kept := self.keep()) is not None:
             ops.append(notes.put_kept(run_id, kept))
+        ops += [notes.put_open(run_id, step, None) for step in state.get("closed") or ()]
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
+        if answered := state.get("answered"):  # dropped once what follows of them is in
+            yield [notes.put_answer(run_id, name, None) for name in answered]
         if not held:
             remember(store, run_id, position)
         if alarms := self.tell(self.events(state, position, entries, held)):
@@ -121,29 +125,31 @@ class _Update:
         lanes: list[Lane] = []
         entries: list[Entry] = []
         keys: list[str] = []
-        writer = records.writer()
+        writer, revision = records.writer(), state.get("revision", 0) + 1
         for lane in state["lanes"]:
-            ended = lane["step"] == lane["end"]  # the step that it ends before is the next lane's
-            if ended or (ballot := decided.get(lane["step"])) is None:
+            if lane["step"] == lane["end"]:  # the step that it ends before is the next lane's
                 lanes.append(lane)
             elif (entry := held.get(lane["step"])) is not None:
                 lanes.append(take(self.task, lane, entry))
                 entries.append(entry)
                 keys.append(self.task.vote_key(entry["vote"]))
+            elif (ballot := decided.get(lane["step"])) is None:
+                lanes.append(lane)
             else:
                 won = _won(ballot)
                 lanes.append(after := move(self.task, lane, won["vote"]))
-                entries.append(_entry(lane, after, ballot, won, writer))
+                entries.append(_entry(lane, after, ballot, won, (writer, revision)))
                 keys.append(won["key"])
         totals = add(state["totals"], zip(entries, keys, strict=True))
-        still_open = [ballot for ballot in state["ballots"] if ballot["status"] != "decided"]
-        return {"lanes": lanes, "totals": totals, "ballots": still_open, "stride": state["stride"]}, entries
-
-
-def _written(run_id: str, entry: Entry, stride: int) -> Iterator[Op]:
-    yield records.put_entry(run_id, entry, stride)
-    if entry["rounds"] > 1 or entry["tier"] or entry["human"]:  # it was open after some round
-        yield notes.put_open(run_id, entry["step"], None)
+        position: Position = {
+            "lanes": lanes,
+            "totals": totals,
+            "ballots": [one for one in state["ballots"] if one["status"] != "decided" and int(one["id"]) not in held],
+            "stride": state["stride"],
+            "revision": revision,
+            "closed": [entry["step"] for entry in entries if was_open(entry)],
+        }
+        return position, entries
 
 
 def _nothing() -> None:
@@ -176,7 +182,7 @@ def _won(ballot: BallotState) -> Verdict:
     return {"key": winner, "vote": ballot["votes"][winner]}
 
 
-def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: str) -> Entry:
+def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, written: tuple[str, int]) -> Entry:
     climb, human, counts, winner = ballot.get("climb"), "human" in ballot, ballot["counts"], won["key"]
     joined = ballot.get("joined")
     voted = not human and joined is None
@@ -200,5 +206,6 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: s
         **ballot["usage"],
         "start": lane["mark"],
         "end": after["mark"],
-        "writer": writer,
+        "writer": written[0],
+        "revision": written[1],
     }
