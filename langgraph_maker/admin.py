@@ -46,7 +46,6 @@ def check_clear(run_id: str, starts: Sequence[int] = (0,), stride: int = records
     found = yield [
         *records.get_entries(run_id, starts, stride),
         *(notes.get_open(run_id, step) for step in starts),
-        notes.get_kept(run_id),
         notes.get_raised(run_id),
         notes.get_alarms(run_id),
         *(records.get_node(run_id, key) for key in ("head", "node-1")),

@@ -19,7 +19,7 @@ import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO, Any
+from typing import IO
 
 from langgraph.store.base import BaseStore, Item, SearchOp
 
@@ -238,9 +238,9 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
             f"run {run_id!r} has its first {ended} steps: fork it at one from 0 to {ended}, not at {step}"
         )
     pending: Pending = {"what": "fork", "source": run_id, "step": step}
-    sessions = [{name: value for name, value in one.items() if name != "done"} for one in old["sessions"]]
-    new: Any = {**old, "run_id": records.check_id(new_id), "outcome": {}, "sessions": sessions}
+    new: Header = {**old, "run_id": records.check_id(new_id), "outcome": {}}
     new.pop("mixed", None)
+    new.pop("found", None)
     with hold(store, new_id):
         there = found_header(store, new_id)
         if there is not None and "pending" not in there:

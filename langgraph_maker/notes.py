@@ -46,7 +46,7 @@ def get_open(run_id: str, step: int) -> GetOp:
 
 def put_open(run_id: str, step: int, ballot: BallotState | None) -> PutOp:
     """Writes the ballot that is still open at `step`, or removes it."""
-    return _put(run_id, _open_key(step), ballot)
+    return _put(run_id, _open_key(step), "ballot", ballot)
 
 
 def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
@@ -60,7 +60,7 @@ def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
     what = f"open ballot of step {step}"
     remedy = f"fork the run at step {step} or before (journal.fork) to vote on it anew: the ballot's samples are lost"
     try:
-        return checked_ballot(read_record(item, run_id, _open_key(step), what, remedy, legacy="ballot"), str(step))
+        return checked_ballot(read_record(item, run_id, _open_key(step), "ballot", what, remedy), str(step))
     except ValueError as error:
         raise damaged(run_id, what, f"cannot be read: {error}", remedy) from error
 
@@ -105,7 +105,7 @@ def get_raised(run_id: str) -> GetOp:
 
 def put_raised(run_id: str, k: int | None) -> PutOp:
     """Writes the k that an alarm raises the margin of all undecided steps to, or removes it."""
-    return _put(run_id, RAISED, k)
+    return _put(run_id, RAISED, "k", k)
 
 
 def read_raised(item: Item | None, run_id: str) -> int:
@@ -117,7 +117,7 @@ def read_raised(item: Item | None, run_id: str) -> int:
     if item is None:
         return 0
     remedy = "restore the database from a backup, or fork the run (journal.fork) and give the fork that k"
-    k = read_record(item, run_id, RAISED, "raised k", remedy, legacy="k")
+    k = read_record(item, run_id, RAISED, "k", "raised k", remedy)
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise damaged(run_id, "raised k", f"is {k!r:.20}", remedy)
     return k
@@ -130,7 +130,7 @@ def get_answer(run_id: str, question_id: str) -> GetOp:
 
 def put_answer(run_id: str, question_id: str, form: Any) -> PutOp:
     """Keeps a human's answer until the run goes on, or removes it."""
-    return _put(run_id, _answer_key(question_id), form)
+    return _put(run_id, _answer_key(question_id), "form", form)
 
 
 def read_answer(item: Item | None, run_id: str, question_id: str) -> Any:
@@ -142,7 +142,7 @@ def read_answer(item: Item | None, run_id: str, question_id: str) -> Any:
     if item is None:
         return None
     what = f"answer to question {question_id!r:.40}"
-    return read_record(item, run_id, _answer_key(question_id), what, "answer it again (journal.answer)", legacy="form")
+    return read_record(item, run_id, _answer_key(question_id), "form", what, "answer it again (journal.answer)")
 
 
 def get_kept(run_id: str) -> GetOp:
@@ -178,7 +178,7 @@ def get_alarms(run_id: str) -> GetOp:
 def put_alarms(run_id: str, alarms: Sequence[Alarm] | None) -> PutOp:
     """Writes all alarms of a run, or removes them."""
     plain = None if alarms is None else json.loads(json.dumps(alarms, default=str))  # a caller's own may hold anything
-    return _put(run_id, ALARMS, plain)
+    return _put(run_id, ALARMS, "alarms", plain)
 
 
 def read_alarms(item: Item | None, run_id: str) -> list[Alarm]:
@@ -190,7 +190,7 @@ def read_alarms(item: Item | None, run_id: str) -> list[Alarm]:
     if item is None:
         return []
     remedy = "fork the run at its last step (journal.fork) to resume it without them"
-    alarms = read_record(item, run_id, ALARMS, "alarms", remedy, legacy="alarms")
+    alarms = read_record(item, run_id, ALARMS, "alarms", "alarms", remedy)
     if not isinstance(alarms, list) or not all(isinstance(alarm, dict) for alarm in alarms):
         raise damaged(run_id, "alarms", "are no list of alarms", remedy)
     return alarms
@@ -204,6 +204,6 @@ def _answer_key(question_id: str) -> str:
     return f"answer-{question_id:0>12}"
 
 
-def _put(run_id: str, key: str, value: Any) -> PutOp:
+def _put(run_id: str, key: str, name: str, value: Any) -> PutOp:
     where = namespace(run_id)
-    return PutOp(where, key, None, index=False) if value is None else put_record(where, run_id, key, value)
+    return PutOp(where, key, None, index=False) if value is None else put_record(where, run_id, key, name, value)

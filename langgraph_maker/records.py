@@ -117,17 +117,13 @@ _values: Final = itemgetter(*_FIELDS)
 
 
 class Session(TypedDict):
-    """One process's work on a run: what may change from one to the next. Its lanes began at the steps `starts`.
-
-    It found so many steps `done` by others.
-    """
+    """One process's work on a run: what may change from one to the next. Its lanes began at the steps `starts`."""
 
     writer: str
     began: str
     settings: dict[str, Any]
     starts: list[int]
     end: int
-    done: NotRequired[int]
 
 
 class Pending(TypedDict):
@@ -146,7 +142,8 @@ class Header(TypedDict):
 
     `k` is "by step" where each step has its own. `stride` is how its entries' keys are laid out, see `ONE_LANE`. `kind`
     is "tree" for a recursive run, which has no entries, and a record for each node instead. `mixed` names processes
-    that found, when they ended, that another had taken the run over while they wrote it.
+    that found, when they ended, that another had taken the run over while they wrote it;
+    `found` has by their names how many steps of others the processes found done.
     """
 
     format: int
@@ -160,6 +157,7 @@ class Header(TypedDict):
     kind: NotRequired[Literal["tree"]]
     pending: NotRequired[Pending]
     mixed: NotRequired[list[str]]
+    found: NotRequired[dict[str, int]]
 
 
 _HEADER: Final = TypeAdapter(Header)
@@ -183,8 +181,9 @@ def get_header(run_id: str) -> GetOp:
 
 def put_header(header: Header) -> PutOp:
     """Writes a run's header."""
-    run_id = header["run_id"]
-    return put_record(HEADERS, run_id, _label(run_id), {**header, "format": FORMAT})
+    run_id, written = header["run_id"], header["format"]
+    kept = {**header, "format": FORMAT if written in READABLE else written}
+    return put_record(HEADERS, run_id, _label(run_id), "header", kept)
 
 
 def drop_header(run_id: str) -> PutOp:
@@ -201,7 +200,7 @@ def read_header(item: Item | None, run_id: str) -> Header | None:
     if item is None:
         return None
     what = "header"
-    header: Header = read_record(item, run_id, _label(run_id), what, _NO_HEADER, legacy="header")
+    header: Header = read_record(item, run_id, _label(run_id), "header", what, _NO_HEADER)
     written = header.get("format") if isinstance(header, dict) else None
     if written not in READABLE:
         raise JournalError(
@@ -217,25 +216,24 @@ def read_header(item: Item | None, run_id: str) -> Header | None:
     return header
 
 
-def put_record(where: tuple[str, ...], run_id: str, key: str, value: Any) -> PutOp:
-    """Writes a record of a run, with a checksum over its text, its key and the run."""
+def put_record(where: tuple[str, ...], run_id: str, key: str, name: str, value: Any) -> PutOp:
+    """Writes a record of a run, its text under `name`, with a checksum over the text, its key and the run."""
     text = json.dumps(value)
-    return PutOp(where, key, {"record": text, "check": check(run_id, f"{key}\n{text}")}, index=False)
+    return PutOp(where, key, {name: text, "check": check(run_id, f"{key}\n{text}")}, index=False)
 
 
-def read_record(item: Item, run_id: str, key: str, what: str, remedy: str, *, legacy: str = "") -> Any:
-    """The value of a record in what the store returned, `what` it is and the `remedy` in words of error messages.
+def read_record(item: Item, run_id: str, key: str, name: str, what: str, remedy: str) -> Any:  # noqa: PLR0917
+    """The value of a record in what the store returned; `what` it is and the `remedy` are for messages.
 
-    Format 7 had it under the name `legacy`, with no checksum: what reads it must look at all of its fields.
+    Format 7 had no checksums: what reads a record must look at all of its fields.
 
     Raises:
         JournalError: When it is not as it was written there.
     """
     try:
-        if legacy and item.value.keys() == {legacy}:
-            value = item.value[legacy]
-            return json.loads(value) if isinstance(value, str) else value
-        text = item.value["record"]
+        text = item.value[name]
+        if item.value.keys() == {name}:
+            return json.loads(text) if isinstance(text, str) else text
         sound = item.value["check"] == check(run_id, f"{key}\n{text}")
         value = json.loads(text) if sound else None
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
@@ -410,7 +408,7 @@ def name_of(item: Item) -> str:
     if not item.key.startswith("~"):
         return unquote(item.key.removesuffix("~"), errors="surrogatepass")
     with suppress(TypeError, KeyError, ValueError, AttributeError, RecursionError):
-        run_id = json.loads(item.value.get("record") or item.value["header"])["run_id"]
+        run_id = json.loads(item.value["header"])["run_id"]
         if _label(run_id) == item.key:
             return str(run_id)
     return item.key

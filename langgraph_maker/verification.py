@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from typing import Any
 
 from langgraph.store.base import BaseStore, Item
@@ -12,7 +13,7 @@ from langgraph.store.base import BaseStore, Item
 from langgraph_maker import notes, plans, records
 from langgraph_maker.cells import chain, ends_of, items_at, last_of
 from langgraph_maker.errors import JournalError
-from langgraph_maker.records import Entry, Header, Session
+from langgraph_maker.records import Entry, Header
 
 __all__ = ["Problem", "verified"]
 
@@ -102,24 +103,16 @@ class _Walk:
         """Where a process has fewer steps than it found and left, another wrote over them."""
         for writer in self.head.get("mixed", []):
             yield Problem("header", "mixed writers", f"{writer} found at its end that another had taken the run over")
-        wrote: dict[str, int | None] = {}
-        sessions = self.head["sessions"]
-        for session, after in zip(sessions, [*sessions[1:], None], strict=True):
-            done = _done(session, steps, after)
-            before = wrote.get(session["writer"], 0)
-            wrote[session["writer"]] = None if done is None or before is None else before + done
-        for writer, count in wrote.items():
-            if count is not None and self.written[writer] < count:
-                detail = (
-                    f"{writer} wrote {count} steps, of which {self.written[writer]} are there: another wrote over them"
-                )
+        found = self.head.get("found", {})
+        order = [writer for writer, _ in groupby(session["writer"] for session in self.head["sessions"])]
+        if len(set(order)) < len(order):
+            return  # one of them came back
+        for writer, after in pairwise([*order, ""]):
+            until = found.get(after, None if after else steps)
+            if until is not None and writer in found and self.written[writer] < (count := until - found[writer]):
+                there = self.written[writer]
+                detail = f"{writer} wrote {count} steps, of which {there} are there: another wrote over them"
                 yield Problem("header", "mixed writers", detail)
-
-
-def _done(session: Session, steps: int, after: Session | None) -> int | None:
-    """How many steps a session added, None where an older version did not say."""
-    until = steps if after is None else after.get("done")
-    return None if until is None or "done" not in session else until - session["done"]
 
 
 def _beside(store: BaseStore, head: Header) -> Iterator[Problem]:

@@ -32,6 +32,7 @@ from langgraph_maker.nodes.position import (
     forget,
     handed_over,
     known,
+    own_header,
     remember,
     reopened,
 )
@@ -195,12 +196,8 @@ class _Decompose:
             remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
-            [found] = yield [records.get_header(run_id)]
-            if (header := records.read_header(found, run_id)) is not None:
-                header["outcome"] = _outcome(update, header["outcome"])
-                if header["sessions"][-1]["writer"] != (me := records.writer()):
-                    header["mixed"] = [*header.get("mixed", []), me]
-                yield [records.put_header(header)]
+            if (header := (yield from own_header(run_id))) is not None:
+                yield [records.put_header({**header, "outcome": _outcome(update, header["outcome"])})]
             if last["closed"]:
                 yield [notes.put_open(run_id, step, None) for step in last["closed"]]
             forget(store, run_id)

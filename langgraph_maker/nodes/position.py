@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -36,6 +37,7 @@ __all__ = [
     "handed_over",
     "known",
     "move",
+    "own_header",
     "remember",
     "reopened",
     "take",
@@ -192,27 +194,34 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
         "end": terms["limit"],
     }
     if found is None:
-        header["sessions"].append({**session, "done": 0})
-        yield [records.put_header(header)]
+        yield [records.put_header(_joined(header, session, 0))]
         return begin(task, terms)
-    position, own = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
+    position, wrote = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
     _check_ahead(run_id, here, position["totals"]["steps"])
-    if (sessions := _joined(header["sessions"], session, position["totals"]["steps"], own)) is not None:
-        yield [records.put_header({**header, "sessions": sessions})]
+    if wrote.keys() - {one["writer"] for one in header["sessions"]}:  # the store answered from the past
+        header = records.read_header((yield [records.get_header(run_id)])[0], run_id) or header
+    if (now := _joined(header, session, sum(wrote.values()) - wrote[records.writer()])) != header:
+        yield [records.put_header(now)]
     ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
     return {**position, "ballots": ballots}
 
 
-def _joined(sessions: list[Session], session: Session, steps: int, own: int) -> list[Session] | None:
-    """The sessions with this process's, of whose writer so many of the steps are; None where it is there as it is."""
-    *before, last = sessions or [session]
-    same = sessions and {**session, "began": last["began"]} == {name: last[name] for name in session}  # type: ignore[literal-required]
-    if not same:
-        return [*sessions, {**session, "done": steps}]
-    others = steps - own
-    if any(one["writer"] == session["writer"] for one in before) or last.get("done") == others:
-        return None
-    return [*before, {**last, "done": others}]
+def _joined(header: Header, session: Session, others: int) -> Header:
+    """The header with this process's work on the run, where others have done so many steps."""
+    sessions, me = header["sessions"], session["writer"]
+    if not sessions or {**session, "began": sessions[-1]["began"]} != sessions[-1]:
+        sessions = [*sessions, session]
+    return {**header, "sessions": sessions, "found": {**header.get("found", {}), me: others}}
+
+
+def own_header(run_id: str) -> Plan[Header | None]:
+    """The header of a run that this process has written; where another took it over meanwhile, it says so."""
+    header: Header | None = None
+    for _ in range(2):  # a store may answer from the past
+        header = records.read_header((yield [records.get_header(run_id)])[0], run_id)
+        if header is None or header["sessions"][-1]["writer"] == records.writer():
+            return header
+    return None if header is None else {**header, "mixed": [*header.get("mixed", []), records.writer()]}
 
 
 def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
@@ -230,14 +239,16 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
     return cells
 
 
-def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]) -> Plan[tuple[Position, int]]:
+def _replay(
+    task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]
+) -> Plan[tuple[Position, Counter[str]]]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last.
 
-    Also how many of the steps this process wrote.
+    Also how many of the steps each process wrote.
     """
     run_id, stride = header["run_id"], header["stride"]
     totals, lanes = nothing(), []
-    revision, closed, me, own = 0, list[int](), records.writer(), 0
+    revision, closed, wrote = 0, list[int](), Counter[str]()
     lane: Lane | None = None
     for cell in cells:
         came_from = lane if lane and lane["step"] == lane["end"] else None
@@ -254,7 +265,7 @@ def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int
                     lane = {**cell, "state": came_from["state"], "mark": came_from["mark"]}  # no seam was here then
                 lane = take(task, lane, entry)
                 committed.append((entry, task.vote_key(entry["vote"])))
-                own += entry["writer"] == me
+                wrote[entry["writer"]] += 1
                 if entry["revision"] > revision:
                     revision, closed = entry["revision"], []
                 if entry["revision"] == revision and was_open(entry):
@@ -271,7 +282,7 @@ def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int
         "revision": revision,
         "closed": closed,
     }
-    return position, own
+    return position, wrote
 
 
 def was_open(entry: Entry) -> bool:

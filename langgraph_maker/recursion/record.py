@@ -150,6 +150,8 @@ def listed(
         JournalError: When the store has a run of another kind under this id.
     """
     found = records.read_header((yield [records.get_header(run_id)])[0], run_id)
+    if found is not None and outcome is not None and found["sessions"][-1]["writer"] != records.writer():
+        found = records.read_header((yield [records.get_header(run_id)])[0], run_id)  # it may be from the past
     if found is not None and found.get("kind") != "tree":
         raise JournalError(f"run {run_id!r} of this store is one of {found['task']}: give another run id")
     header: Header = found or {
@@ -333,14 +335,12 @@ def commit(  # noqa: PLR0917 - one round, as it is known to those who commit it
 _HEAD: Final = "head"
 _HEADS: Final = TypeAdapter(Head)
 _NODES: Final = TypeAdapter(Node)
-_REMEDY: Final = (
-    "restore the database from a backup, or remove the run (journal.delete) and begin it anew"
-)
+_REMEDY: Final = "restore the database from a backup, or remove the run (journal.delete) and begin it anew"
 
 
 def _puts(run_id: str, values: Iterable[tuple[str, Any]]) -> list[Op]:
     where = records.tree(run_id)
-    return [records.put_record(where, run_id, key, value) for key, value in values]
+    return [records.put_record(where, run_id, key, "record", value) for key, value in values]
 
 
 def _read(item: Item | None, run_id: str, key: str) -> dict[str, Any]:
