@@ -118,7 +118,7 @@ def read_raised(item: Item | None, run_id: str) -> int:
         return 0
     remedy = "restore the database from a backup, or fork the run (journal.fork) and give the fork that k"
     k = read_record(item, run_id, RAISED, "k", "raised k", remedy)
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+    if not isinstance(k, int) or isinstance(k, bool) or not 0 < k < 2**31:
         raise damaged(run_id, "raised k", f"is {k!r:.20}", remedy)
     return k
 

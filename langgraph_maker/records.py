@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
 from operator import itemgetter
@@ -66,7 +67,7 @@ The lanes of a run that began with several are a stride apart. Keys go by the pl
 lanes write side by side lies side by side in the database, which is then twice as fast."""
 FORMAT: Final = 8
 """Of what is written. A new field is no new format: it has a default where older records lack it."""
-READABLE: Final = frozenset({7, FORMAT})
+READABLE: Final = (7, FORMAT)
 """The formats that are read. In 7 entries alone have checksums; a run that is resumed is written in the newer one."""
 
 
@@ -114,6 +115,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {"revision": 0}
 """Of fields added since format 7; entries are lists in the order of the fields, so add new ones at the end."""
 _FIELDS: Final = tuple(Entry.__annotations__)
 _values: Final = itemgetter(*_FIELDS)
+_ENTRY: Final = TypeAdapter(Entry)
 
 
 class Session(TypedDict):
@@ -209,11 +211,29 @@ def read_header(item: Item | None, run_id: str) -> Header | None:
         )
     try:
         _HEADER.validate_python(header, strict=True)
-    except ValueError as error:
+        _check_header(header)
+    except (TypeError, ValueError) as error:
         raise damaged(run_id, what, _reason(error), _NO_HEADER) from error
     if header["run_id"] != run_id:
         raise damaged(run_id, what, "is that of another run", _NO_HEADER)
     return header
+
+
+def _check_header(header: Header) -> None:
+    """Refuse what no run writes."""
+    k, sessions, pending = header["k"], header["sessions"], header.get("pending")
+    if header["stride"] < 1 or (k < 1 if isinstance(k, int) else k != "by step"):
+        raise ValueError("its stride or its k is none")
+    for moment in [*(session["began"] for session in sessions), header["outcome"].get("ended")]:
+        if moment is not None:
+            datetime.fromisoformat(moment)
+    for session in sessions:
+        if session["starts"] != sorted(session["starts"]) or min([session["end"], *session["starts"]]) < 0:
+            raise ValueError("its lanes are none")
+    if pending is not None and pending["what"] == "fork" and not {"source", "step"} <= pending.keys():
+        raise ValueError("it says not what it is a fork of")
+    if not sessions or not isinstance(header["outcome"].get("steps", 0), int):
+        raise ValueError("it says not who worked on it, or how far it came")
 
 
 def put_record(where: tuple[str, ...], run_id: str, key: str, name: str, value: Any) -> PutOp:
@@ -332,11 +352,14 @@ def _check_entry(entry: Entry, step: int) -> None:
     """Refuse what no run writes; usage that is not known, or cannot be, is read as such."""
     if entry["step"] != step:
         raise ValueError(f"it is that of step {entry['step']!r:.20}")
+    if (usage := known_usage(entry)) is not entry:
+        entry.update(usage)  # type: ignore[typeddict-item]
+    _ENTRY.validate_python(entry, strict=True)
+    if not isinstance(entry["vote"], dict) or not {"action", "next_state"} <= entry["vote"].keys():
+        raise ValueError("its vote is none")
     voted = 0 <= entry["margin"] <= entry["winner_votes"] <= entry["votes"]
     if not voted or entry["votes"] + sum(entry["flags"].values()) > entry["samples"]:
         raise ValueError("its votes are more than its samples, or its lead than its votes")
-    if (usage := known_usage(entry)) is not entry:
-        entry.update(usage)  # type: ignore[typeddict-item]
 
 
 def known_usage(usage: Usage) -> Usage:

@@ -25,7 +25,7 @@ def broken(scenario: str, share: int | None) -> list[str]:
         try:
             check(case)
         except Exception as error:  # noqa: BLE001 - whatever it is, the case is what is wanted
-            lines.append(f"python tests/support/scenarios.py '{case}'  # {type(error).__name__}: {str(error):.200}")
+            lines.append(f"python tests/support/scenarios.py '{case}'  # {type(error).__name__}: {error!s:.200}")
     return lines
 
 

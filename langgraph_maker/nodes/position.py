@@ -164,7 +164,13 @@ def take(task: Task, lane: Lane, entry: Entry) -> Lane:
             f"the journal's step {lane['step']} does not start from the state that the run has reached: the task has"
             " changed, or the journal was altered (see journal.verify)"
         )
-    return move(task, lane, entry["vote"])
+    try:
+        return move(task, lane, entry["vote"])
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise JournalError(
+            f"{task.name} cannot take the journal's step {lane['step']}: {type(error).__name__}: {str(error)[:200]};"
+            " the task has changed, or the journal was altered (see journal.verify)"
+        ) from error
 
 
 def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan[Position]:

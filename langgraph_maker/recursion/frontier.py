@@ -140,6 +140,7 @@ class _Frontier:
             had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
             before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
             now = yield from head(run_id)
+            alone(run_id, now, here["counts"]["rounds"], here["tree"])
             yield from commit(run_id, now, self.fixed(held["tree"]), held, before, outcome)
             ended = {"status": outcome["status"], "reason": outcome["reason"]}
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)

@@ -114,7 +114,7 @@ def head(run_id: str) -> Plan[Head | None]:
     if item is None:
         return None
     found = _read(item, run_id, _HEAD)
-    if found.get("format") not in {2, FORMAT}:
+    if found.get("format") not in (2, FORMAT):
         raise JournalError(
             f"the tree of run {run_id!r} was written by another version of this package: go on with that version, or"
             " give another run id"
@@ -174,7 +174,7 @@ def listed(
             header["mixed"] = [*header.get("mixed", []), me]
     elif header["outcome"].get("status") != "solved":  # of a run that goes on nobody knows how it ends
         header["outcome"] = {}
-    if outcome is None and (last is None or (last["writer"], last["settings"]) != (records.writer(), settings)):
+    if last is None or (outcome is None and (last["writer"], last["settings"]) != (records.writer(), settings)):
         session: Session = {
             "writer": records.writer(),
             "began": now,

@@ -11,10 +11,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage
 from langgraph.store.base import BaseStore, GetOp, Op, PutOp
 from langgraph.store.memory import InMemoryStore
 
@@ -33,7 +31,7 @@ class Died(BaseException):
     """The process is gone."""
 
 
-class Moment(OSError):
+class MomentError(OSError):
     """The store fails, and works again when it is asked once more."""
 
 
@@ -103,7 +101,7 @@ class World:
             do(puts[: len(puts) // 2])
             self.die()
         if due and self.kind == "transient":
-            raise Moment("it fails for a moment")
+            raise MomentError("it fails for a moment")
         before = self.now([op for op in ops if isinstance(op, PutOp)]) if puts else {}
         result = do(ops)
         if puts:
@@ -113,7 +111,7 @@ class World:
         if due and self.kind == "after":
             self.die()
         if due and self.kind == "transient after":
-            raise Moment("it fails for a moment")
+            raise MomentError("it fails for a moment")
         if due and self.kind == "past":
             result = [
                 self.past.get((op.namespace, op.key), item) if isinstance(op, GetOp) else item
@@ -141,28 +139,3 @@ class FaultyStore(BaseStore):
     async def abatch(self, ops: Iterable[Op]) -> list[Any]:
         await asyncio.sleep(0)
         return self.batch(ops)
-
-
-def chance(*about: object) -> float:
-    """A number from 0 to 1 that depends on what it is about alone."""
-    return int.from_bytes(blake2b(repr(about).encode(), digest_size=6).digest()) / 2**48
-
-
-def erring(right: Callable[[Request], str], wrong: Callable[[Request], str], *, error: float, seed: int = 0) -> Sampler:
-    """A model that errs by (step, number, variant, seed) alone, and says what it used."""
-
-    @never_waits
-    async def sample(requests: Sequence[Request]) -> list[AIMessage | Exception]:
-        return [
-            AIMessage(
-                said(request),
-                usage_metadata={"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
-            )
-            for request in requests
-        ]
-
-    def said(request: Request) -> str:
-        drawn = chance(request.subtask_id, request.number, request.variant, request.model, seed)
-        return "flag" if drawn > 0.95 else wrong(request) if drawn < error else right(request)  # noqa: PLR2004
-
-    return sample

@@ -1,8 +1,8 @@
 """What is done under simulated faults, and what must hold after each: one scenario a mode of a run, or an operation.
 
 python tests/support/scenarios.py [SCENARIO[:KIND[:AT[:SECOND]]] …] goes through the cases that begin so, of all
-scenarios where none is named, and prints how many there were and each that went wrong. SECOND seeds a second fault, which
-the process after the first one meets; 0 is none.
+scenarios where none is named, and prints how many there were and each that went wrong. SECOND seeds a second fault,
+which the process after the first one meets; 0 is none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ if __name__ == "__main__":
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
-from support.faults import KINDS, Died, FaultyStore, Kind, World
 
 from langgraph_maker import Split, asolve, create_recursive_maker, journal, notes, plans, solve
 from langgraph_maker.errors import JournalError
@@ -35,6 +34,7 @@ from langgraph_maker.recursion.multiplication import simulated_multiplication
 from langgraph_maker.report import numbers, tree_numbers
 from langgraph_maker.simulation import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
+from support.faults import KINDS, Died, FaultyStore, Kind, World
 
 SEED = 5
 CHAINS: dict[str, dict[str, Any]] = {
@@ -137,7 +137,7 @@ Act = Callable[[Scene, FaultyStore], Any]
 
 @dataclass(frozen=True)
 class Scenario:
-    """`before` has no fault; `act` meets them, and is done again by the next process; `after` checks what came of it."""
+    """`before` meets no fault, `act` does, and is done again by the next process; `after` checks what came of it."""
 
     act: Act
     before: Callable[[Scene], None] = lambda _: None
@@ -167,7 +167,8 @@ def _deleted(scene: Scene, store: FaultyStore) -> None:
     try:
         journal.delete(store, "r")
     except JournalError as error:
-        assert "there is no run" in str(error)  # noqa: PT017 - it was removed before the process died
+        if "there is no run" not in str(error):  # it was removed before the process died
+            raise
     assert scene.world.inner.search(("langgraph_maker",)) == []
 
 
@@ -179,7 +180,8 @@ def _forked(scene: Scene, store: FaultyStore) -> Any:
     try:
         journal.fork(store, "r", 2, "f")
     except JournalError as error:
-        assert "there is a run 'f' already" in str(error)  # noqa: PT017
+        if "there is a run 'f' already" not in str(error):
+            raise
     return chain(scene, store, "plain", "f")
 
 
@@ -187,7 +189,8 @@ def _forked_elsewhere(scene: Scene, store: FaultyStore) -> Any:
     try:
         journal.fork(store, "r", 1, "f")
     except JournalError as error:
-        assert "there is a run 'f' already" in str(error)  # noqa: PT017
+        if "there is a run 'f' already" not in str(error):
+            raise
     return chain(scene, store, "plain", "f")
 
 
@@ -289,7 +292,8 @@ def _acted(case: Case, scenario: Scenario, scene: Scene) -> Any:
         except Died:
             act = scenario.again or act
         except JournalError as error:
-            assert kind == "past", error
+            if kind != "past":  # of which a process may find that it is no tree, or another one's
+                raise AssertionError(case) from error
             act = scenario.again or act
     raise AssertionError("it did not end without a fault")
 
@@ -305,7 +309,7 @@ def main() -> int:
         for case in found:
             try:
                 check(case)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is
                 failed += 1
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 said = " ".join(str(error).split())[:300]
