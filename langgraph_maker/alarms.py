@@ -57,7 +57,7 @@ class Alarms:
         self.silent: set[str] = set()
         self.longest: tuple[float, int, int] | None = None
         kept = begin["kept"] or {}
-        if kept.get("against") == self.against():
+        if kept.get("against") == self.against() and kept["seen"]["steps"] <= begin["totals"]["steps"]:
             self.go_on(kept)
         else:
             still, seen = begin["open"], self.seen

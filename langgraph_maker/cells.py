@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from langgraph.store.base import BaseStore, Item
 
-from langgraph_maker import records
+from langgraph_maker import plans, records
 from langgraph_maker.errors import JournalError
+from langgraph_maker.plans import Plan
 from langgraph_maker.records import Header
 
-__all__ = ["chain", "checked", "ends_of", "gapless", "header", "items_at", "last_of"]
+__all__ = ["chain", "checked", "ends", "ends_of", "found_header", "gapless", "header", "items_at", "last_of"]
 
 _BATCH = 1024
 
@@ -21,10 +22,23 @@ def header(store: BaseStore, run_id: str) -> Header:
     Raises:
         JournalError: When there is no such run.
     """
-    found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
+    found = found_header(store, run_id)
     if found is None:
         raise JournalError(f"there is no run {run_id!r} in this store")
-    return found
+    if (pending := found.get("pending")) is None:
+        return found
+    if pending["what"] == "delete":
+        raise JournalError(f"run {run_id!r} is being deleted: where that broke off, journal.delete finishes it")
+    raise JournalError(
+        f"run {run_id!r} is being forked from run {pending['source']!r} at step {pending['step']}: where that broke off"
+        " the same journal.fork finishes it, as does resuming it, and journal.delete removes it"
+    )
+
+
+def found_header(store: BaseStore, run_id: str) -> Header | None:
+    """The header of a run, whatever is being done to it, None where there is none."""
+    [item] = plans.batch(store, [records.get_header(run_id)])
+    return records.read_header(item, run_id)
 
 
 def chain(store: BaseStore, run_id: str) -> Header:
@@ -54,12 +68,16 @@ def items_at(store: BaseStore, run_id: str, stride: int, wanted: range) -> Itera
     """What the store has at each of these steps, 1,024 at a time."""
     for start in range(wanted.start, wanted.stop, _BATCH):
         batch = range(start, min(start + _BATCH, wanted.stop))
-        yield from zip(batch, store.batch(records.get_entries(run_id, batch, stride)), strict=True)
+        yield from zip(batch, plans.batch(store, records.get_entries(run_id, batch, stride)), strict=True)
 
 
 def ends_of(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
     """The run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
-    head = chain(store, run_id)
+    return plans.drive(ends(run_id, chain(store, run_id)), store)
+
+
+def ends(run_id: str, head: Header) -> Plan[list[tuple[tuple[int, int], int]]]:
+    """`ends_of`, of the run with this header."""
     sessions, stride = head["sessions"], head["stride"]
     cuts = sorted({start for session in sessions for start in session["starts"]} or {0})
     limit = max((session["end"] for session in sessions), default=0)
@@ -67,7 +85,7 @@ def ends_of(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
     low, high = [start for start, _ in cells], [end for _, end in cells]
     while searched := [cell for cell in range(len(cells)) if low[cell] < high[cell]]:
         middles = [(low[cell] + high[cell]) // 2 for cell in searched]
-        found = store.batch(records.get_entries(run_id, middles, stride))
+        found = yield records.get_entries(run_id, middles, stride)
         for cell, middle, item in zip(searched, middles, found, strict=True):
             if item is None:
                 high[cell] = middle

@@ -18,22 +18,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
-from langgraph.store.base import BaseStore, Item, PutOp, SearchOp
+from langgraph.store.base import BaseStore, Item, SearchOp
 
-from langgraph_maker import notes, plans, records
-from langgraph_maker.cells import chain, checked, ends_of, gapless, header, items_at, last_of
+from langgraph_maker import admin, notes, plans, records
+from langgraph_maker.cells import chain, ends_of, found_header, gapless, header, items_at
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Alarm
 from langgraph_maker.ladder.questions import Form, Question, asked_about, check_form
+from langgraph_maker.lock import hold
 from langgraph_maker.nodes.position import forget
-from langgraph_maker.records import Entry, Header
+from langgraph_maker.records import Entry, Header, Pending
 from langgraph_maker.recursion import keeping
-from langgraph_maker.recursion.record import fetch, headed
+from langgraph_maker.recursion.record import headed, snapshot
 from langgraph_maker.state import BallotState
+from langgraph_maker.verification import Problem, verified
 
 __all__ = [
     "Entry",
@@ -57,18 +58,6 @@ __all__ = [
 _BATCH = 1024
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What `verify` found at a step: "missing", "altered", "undercut", "broken succession" or "mixed writers".
-
-    In a recursive run `step` is a node's id.
-    """
-
-    step: int | str
-    kind: str
-    detail: str
-
-
 def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
     """Iterate over a run's entries in order, from step `start` to the first that is not there.
 
@@ -77,8 +66,7 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
     Raises:
         JournalError: When an entry is not as it was written.
     """
-    found = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
-    stride = checked(found)["stride"] if found else records.ONE_LANE
+    stride = chain(store, run_id)["stride"] if found_header(store, run_id) else records.ONE_LANE
     for step, item in items_at(store, run_id, stride, range(start, sys.maxsize)):
         if (entry := records.read_entry(item, run_id, step)) is None:
             return
@@ -98,8 +86,8 @@ def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
     places = range(max(ends - start for start, ends in cells))
     wanted = (start + place for place in places for start, ends in cells if start + place < ends)
     while batch := list(islice(wanted, _BATCH)):
-        for step, item in zip(batch, store.batch(records.get_entries(run_id, batch, stride)), strict=True):
-            if (entry := records.read_entry(item, run_id, step)) is not None:  # type: ignore[arg-type]
+        for step, item in zip(batch, plans.batch(store, records.get_entries(run_id, batch, stride)), strict=True):
+            if (entry := records.read_entry(item, run_id, step)) is not None:
                 yield entry
 
 
@@ -110,10 +98,10 @@ def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
         JournalError: When there is no such run, or a ballot cannot be read.
     """
     if header(store, run_id).get("kind") == "tree":
-        return plans.drive(fetch(run_id, headed(store, run_id)), store)["ballots"]
+        return plans.drive(snapshot(run_id), store)[1]["ballots"]
     ahead = [ends for (_, end), ends in ends_of(store, run_id) if ends < end]
-    found = zip(ahead, store.batch([notes.get_open(run_id, step) for step in ahead]), strict=True)
-    ballots = [notes.read_open(item, run_id, step) for step, item in found]  # type: ignore[arg-type]
+    found = zip(ahead, plans.batch(store, [notes.get_open(run_id, step) for step in ahead]), strict=True)
+    ballots = [notes.read_open(item, run_id, step) for step, item in found]
     return [ballot for ballot in ballots if ballot is not None]
 
 
@@ -123,22 +111,25 @@ def alarms(store: BaseStore, run_id: str) -> list[Alarm]:
     Raises:
         JournalError: When they cannot be read.
     """
-    return notes.read_alarms(store.batch([notes.get_alarms(run_id)])[0], run_id)  # type: ignore[arg-type]
+    return notes.read_alarms(plans.batch(store, [notes.get_alarms(run_id)])[0], run_id)
 
 
 def runs(store: BaseStore) -> Iterator[Header]:
     """Iterate over the headers of all runs in the store, the last written first.
 
-    One that this version cannot read has the status "unreadable".
+    One that cannot be read has the status "unreadable", one that is being removed or forked "deleting" or "forking".
     """
     for item in _search(store, records.HEADERS):
-        run_id = str(json.loads(item.value.get("header", "{}")).get("run_id", item.key))
+        run_id = records.name_of(item)
         try:
             one = records.read_header(item, run_id)
         except JournalError:
             one = _unreadable(run_id)
         if one is not None:
-            yield one
+            yield {**one, "outcome": {"status": _DOING[one["pending"]["what"]]}} if "pending" in one else one
+
+
+_DOING = {"delete": "deleting", "fork": "forking"}
 
 
 def _unreadable(run_id: str) -> Header:
@@ -170,57 +161,21 @@ def steps(store: BaseStore, run_id: str) -> int:
 def verify(store: BaseStore, run_id: str) -> list[Problem]:
     """Look for steps that are missing, altered, short of k, out of succession or written by two processes at once.
 
-    What lanes of an unfinished run have yet to do is not missing.
+    Records beside the steps are read too. What lanes of an unfinished run have yet to do is not missing.
 
     Returns:
         What was found, by step; nothing when the record is whole.
 
     Raises:
-        JournalError: When there is no such run.
+        JournalError: When there is no such run, or it is being removed or forked.
     """
-    if header(store, run_id).get("kind") == "tree":
-        return [Problem(*found) for found in keeping.inspect(store, run_id)]
-    return _verified(store, run_id)
-
-
-def _verified(store: BaseStore, run_id: str) -> list[Problem]:
-    head, cells = chain(store, run_id), ends_of(store, run_id)
-    order, stride = [session["writer"] for session in head["sessions"]], head["stride"]
-    problems: list[Problem] = []
-    last: Entry | None = None
-    for (start, end), ends in cells:
-        session = 0
-        for step, item in items_at(store, run_id, stride, range(start, last_of(store, run_id, stride, ends, end) + 1)):
-            try:
-                entry = records.read_entry(item, run_id, step)
-            except JournalError as error:
-                problems.append(Problem(step, "altered", str(error)))
-                last = None
-                continue
-            if entry is None:
-                problems.append(Problem(step, "missing", "there are later steps, but not this one"))
-                continue
-            if last is not None and last["step"] == step - 1 and entry["start"] != last["end"]:
-                problems.append(Problem(step, "broken succession", f"it does not start where step {step - 1} ended"))
-            if isinstance(head["k"], int) and entry["margin"] < head["k"] and not entry["human"]:
-                problems.append(
-                    Problem(step, "undercut", f"it was decided by {entry['margin']}, where k is {head['k']}")
-                )
-            last, writer = entry, entry["writer"]
-            if writer not in order:
-                problems.append(Problem(step, "mixed writers", f"{writer} never began work on this run"))
-            elif writer in order[session:]:
-                session += order[session:].index(writer)
-            else:
-                detail = f"{writer} wrote it after {order[session]} had taken over"
-                problems.append(Problem(step, "mixed writers", detail))
-    ended, there = head["outcome"].get("steps", 0), sum(ends - start for (start, _), ends in cells)
-    if ended > there and not any(problem.kind == "missing" for problem in problems):
-        first = next(ends for (_, end), ends in cells if ends < end)
-        problems.append(
-            Problem(first, "missing", f"the run had {ended} steps when it ended, of which {there} are there")
-        )
-    return problems
+    try:
+        found = found_header(store, run_id)
+    except JournalError as error:
+        return [Problem("header", "altered", str(error))]
+    if found is not None and found.get("kind") == "tree":
+        return [Problem(*problem) for problem in keeping.inspect(store, run_id)]
+    return verified(store, run_id)
 
 
 def questions(store: BaseStore, run_id: str) -> list[Question]:
@@ -244,52 +199,57 @@ def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
         there = f"open are {', '.join(asked)}" if asked else "it has none"
         raise ValueError(f"run {run_id!r} has no open question {question_id!r}: {there}")
     check_form(form, len(asked[question_id]["candidates"]))
-    store.batch([notes.put_answer(run_id, question_id, form)])
+    plans.batch(store, [notes.put_answer(run_id, question_id, form)])
 
 
 def delete(store: BaseStore, run_id: str) -> None:
     """Remove a run, all its entries, and the calibration that it went by.
 
+    It says so in the header first: where it breaks off, the next call finishes it, as does a run that begins under this
+    id. A run whose header is damaged, or gone, is removed too.
+
     Raises:
         JournalError: When there is no such run.
+        RunBusyError: When a live process is writing it.
     """
-    if keeping.is_tree(store, run_id):
-        keeping.remove(store, run_id)
-        return
-    stride = header(store, run_id)["stride"]
-    for (first, end), ends in ends_of(store, run_id):
-        beyond = last_of(store, run_id, stride, ends, end) + 2
-        for start in range(first, beyond, _BATCH):
-            batch = range(start, min(start + _BATCH, beyond))
-            store.batch([records.drop_entry(run_id, step, stride) for step in batch])
-            store.batch([notes.put_open(run_id, step, None) for step in batch])
-            store.batch([notes.put_answer(run_id, str(step), None) for step in batch])
-    where = records.calibration(run_id)
-    store.batch([PutOp(where, key, None) for key in [item.key for item in _search(store, where)]])
-    rest = [notes.put_raised(run_id, None), notes.put_alarms(run_id, None), notes.put_kept(run_id, None)]
-    store.batch([*rest, records.drop_header(run_id)])
-    forget(store, run_id)
+    with hold(store, records.check_id(run_id)):
+        try:
+            head, there = found_header(store, run_id), 0
+        except JournalError:  # what cannot be read is removed all the same
+            head, there = None, 1
+        there += plans.drive(admin.removed(run_id, head), store)
+        forget(store, run_id)
+    if not there:
+        raise JournalError(f"there is no run {run_id!r} in this store")
 
 
 def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
-    """Begin run `new_id` with the first `step` steps of `run_id`, to go on from there.
+    """Begin run `new_id` with the first `step` steps of `run_id`, and the k it was raised to, to go on from there.
+
+    It says so in the new run's header first: where it breaks off, the next call finishes it, as does resuming the run.
 
     Raises:
         JournalError: When there is no run `run_id` with so many steps, or there is a run `new_id`.
+        RunBusyError: When a live process is writing run `new_id`.
     """
-    old = header(store, run_id)
-    records.check_id(new_id)
-    if records.read_header(store.batch([records.get_header(new_id)])[0], new_id) is not None:  # type: ignore[arg-type]
-        raise JournalError(f"there is a run {new_id!r} already: fork to another id, or delete that run")
-    ended = gapless(store, run_id)
+    old, ended = chain(store, run_id), gapless(store, run_id)
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= ended:
         raise JournalError(
             f"run {run_id!r} has its first {ended} steps: fork it at one from 0 to {ended}, not at {step}"
         )
-    copies = (records.put_entry(new_id, entry, old["stride"]) for entry in islice(read(store, run_id), step))
-    while batch := list(islice(copies, _BATCH)):
-        store.batch(batch)
-    store.batch([records.put_header({**old, "run_id": new_id, "outcome": {"forked_from": run_id, "steps": step}})])
+    pending: Pending = {"what": "fork", "source": run_id, "step": step}
+    new: Header = {**old, "run_id": records.check_id(new_id), "outcome": {}}
+    new.pop("mixed", None)
+    new.pop("found", None)
+    with hold(store, new_id):
+        there = found_header(store, new_id)
+        if there is not None and "pending" not in there:
+            raise JournalError(f"there is a run {new_id!r} already: fork to another id, or delete that run")
+        if there is not None and there["pending"] != pending:  # what another call left
+            plans.drive(admin.removed(new_id, there), store)
+        elif there is None:
+            plans.drive(admin.check_clear(new_id), store)
+        plans.drive(admin.copied(new, pending), store)
 
 
 def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
@@ -311,6 +271,6 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
 def _search(store: BaseStore, where: tuple[str, ...]) -> Iterator[Item]:
     """The items right below `where`, the last written first; databases take wildcards in it, so look again."""
     offset = 0
-    while found := store.batch([SearchOp(where, limit=64, offset=offset, refresh_ttl=False)])[0]:
-        yield from (item for item in found if item.namespace == where)  # type: ignore[union-attr,misc]
+    while found := plans.batch(store, [SearchOp(where, limit=64, offset=offset, refresh_ttl=False)])[0]:
+        yield from (item for item in found if item.namespace == where)
         offset += 64

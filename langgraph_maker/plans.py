@@ -6,8 +6,10 @@ So one piece of code serves synchronous and asynchronous stores, and what fails 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
 from langgraph.store.base import BaseStore, Op
@@ -16,7 +18,7 @@ from langgraph_maker.errors import JournalError
 from langgraph_maker.foreign import bounded_text
 from langgraph_maker.poolers import without_prepared_statements
 
-__all__ = ["Plan", "adrive", "drive"]
+__all__ = ["Plan", "adrive", "batch", "drive"]
 
 T = TypeVar("T")
 Plan: TypeAlias = Generator[Sequence[Op], Any, T]
@@ -36,13 +38,25 @@ def drive(plan: Plan[T], store: BaseStore) -> T:
             ops = plan.send(results)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
-        attempt = _Attempts()
-        while True:
-            try:
-                results = store.batch(ops)
-                break
-            except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
-                time.sleep(attempt.pause(error, store))
+        results = batch(store, ops)
+
+
+def batch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
+    """Run one batch of operations, again where the store fails for a while.
+
+    Raises:
+        JournalError: As `drive` does.
+    """
+    attempt: _Attempts | None = None
+    while True:
+        try:
+            return store.batch(ops)
+        except BaseException as error:  # stores raise what their databases raise
+            _roll_back(store)
+            if not isinstance(error, Exception):
+                raise
+            attempt = attempt or _Attempts()
+            time.sleep(attempt.pause(error, store))
 
 
 async def adrive(plan: Plan[T], store: BaseStore) -> T:
@@ -53,12 +67,16 @@ async def adrive(plan: Plan[T], store: BaseStore) -> T:
             ops = plan.send(results)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
-        attempt = _Attempts()
+        attempt: _Attempts | None = None
         while True:
             try:
                 results = await _abatch(store, ops)
                 break
-            except Exception as error:  # noqa: BLE001 - stores raise what their databases raise
+            except BaseException as error:  # stores raise what their databases raise
+                await _aroll_back(store)
+                if not isinstance(error, Exception):
+                    raise
+                attempt = attempt or _Attempts()
                 await asyncio.sleep(attempt.pause(error, store))
 
 
@@ -67,6 +85,28 @@ async def _abatch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
         return await store.abatch(ops)
     except NotImplementedError:
         return await asyncio.to_thread(store.batch, ops)
+
+
+def _roll_back(store: Any) -> None:
+    """End a transaction that a batch left open: an SQLite store that was interrupted in it could begin no other.
+
+    While its lock is held no batch is under way, so what is open then was left.
+    """
+    connection = getattr(store, "conn", None)
+    if isinstance(connection, sqlite3.Connection):
+        with suppress(sqlite3.Error), store.lock:
+            connection.rollback()
+
+
+async def _aroll_back(store: Any) -> None:
+    """`_roll_back`, of a store with an aiosqlite connection, whose statements run on when who waits is cancelled."""
+    connection = getattr(store, "conn", None)
+    if isinstance(connection, sqlite3.Connection):
+        await asyncio.shield(asyncio.to_thread(_roll_back, store))
+    elif type(connection).__module__.startswith("aiosqlite"):
+        with suppress(sqlite3.Error, ValueError):
+            async with store.lock:
+                await connection.rollback()  # type: ignore[union-attr]
 
 
 class _Attempts:

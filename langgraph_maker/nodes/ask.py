@@ -51,7 +51,8 @@ def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, 
     if not asking:
         return {}
     found = yield [notes.get_answer(run_id, name) for name in asking]
-    return {name: form for name, item in zip(asking, found, strict=True) if (form := notes.read_answer(item))}
+    forms = [notes.read_answer(item, run_id, name) for name, item in zip(asking, found, strict=True)]
+    return {name: form for name, form in zip(asking, forms, strict=True) if form}
 
 
 def left_answers(state: Mapping[str, Any], run_id: str, ballots: Sequence[BallotState]) -> dict[str, Any]:

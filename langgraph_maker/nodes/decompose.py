@@ -32,6 +32,7 @@ from langgraph_maker.nodes.position import (
     forget,
     handed_over,
     known,
+    own_header,
     remember,
     reopened,
 )
@@ -181,7 +182,8 @@ class _Decompose:
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> Plan[dict[str, Any]]:
         here, handed = self.here(state, run_id), handed_over(store, run_id)
         last = handed if here is None else known(store, run_id)
-        if last is None or (here is not None and here["lanes"] is not last["lanes"]):
+        attached = last is None or (here is not None and here["lanes"] is not last["lanes"])
+        if last is None or attached:
             last = yield from attach(self.task, run_id, here, self.terms)
             given = state.get("answers") or {}
             check_answers(given, last["ballots"])
@@ -202,13 +204,17 @@ class _Decompose:
             begun["alarms"] = notes.read_alarms(alarms, run_id)
             begun["in_flight_lost"] = records.lost_in_flight(records.read_header(found, run_id))
             self.tell([begun])
-        remember(store, run_id, last)
+        if attached:
+            forget(store, run_id)  # the first round looks whether the journal is still where it was found to end
+        else:
+            remember(store, run_id, last)
         update = self.go_on(state, run_id, last)
         if update["status"] != "running":
-            [found] = yield [records.get_header(run_id)]
-            if (header := records.read_header(found, run_id)) is not None:
+            if (header := (yield from own_header(run_id))) is not None:
                 outcome = _outcome(update, header["outcome"], self.left_out())
                 yield [records.put_header({**header, "outcome": outcome})]
+            if last["closed"]:
+                yield [notes.put_open(run_id, step, None) for step in last["closed"]]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
@@ -239,6 +245,8 @@ class _Decompose:
             "totals": state["totals"],
             "ballots": state["ballots"],
             "stride": state["stride"],
+            "revision": state.get("revision", 0),
+            "closed": state.get("closed", []),
         }
 
     def go_on(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -12,6 +13,7 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from langgraph_maker import notes, records
+from langgraph_maker.admin import check_clear, opened
 from langgraph_maker.ballot import Ballot, plain
 from langgraph_maker.errors import JournalError
 from langgraph_maker.events import Totals
@@ -35,9 +37,11 @@ __all__ = [
     "handed_over",
     "known",
     "move",
+    "own_header",
     "remember",
     "reopened",
     "take",
+    "was_open",
 ]
 
 _BATCH = 1024
@@ -46,12 +50,18 @@ BY_STEP = "by step"
 
 
 class Position(TypedDict):
-    """The lanes, what was done so far, and the ballots still open."""
+    """The lanes, what was done so far, and the ballots still open.
+
+    `revision` counts the rounds that committed something. What the last one `closed` are steps whose records of open
+    ballots may be dropped now: never in the batch that commits the steps, of which a store may do a part.
+    """
 
     lanes: list[Lane]
     totals: Totals
     ballots: list[BallotState]
     stride: int
+    revision: int
+    closed: list[int]
 
 
 class Terms(TypedDict):
@@ -102,7 +112,8 @@ def begin(task: Task, terms: Terms) -> Position:
     lanes = [_lane(task, segment) for segment in segments]
     for lane, following in pairwise(lanes):
         lane["goal"] = following["mark"]
-    return {"lanes": lanes, "totals": nothing(), "ballots": [], "stride": _stride(terms["limit"], len(lanes))}
+    stride = _stride(terms["limit"], len(lanes))
+    return {"lanes": lanes, "totals": nothing(), "ballots": [], "stride": stride, "revision": 0, "closed": []}
 
 
 def _stride(limit: int, lanes: int) -> int:
@@ -153,7 +164,13 @@ def take(task: Task, lane: Lane, entry: Entry) -> Lane:
             f"the journal's step {lane['step']} does not start from the state that the run has reached: the task has"
             " changed, or the journal was altered (see journal.verify)"
         )
-    return move(task, lane, entry["vote"])
+    try:
+        return move(task, lane, entry["vote"])
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise JournalError(
+            f"{task.name} cannot take the journal's step {lane['step']}: {type(error).__name__}: {str(error)[:200]};"
+            " the task has changed, or the journal was altered (see journal.verify)"
+        ) from error
 
 
 def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan[Position]:
@@ -168,12 +185,13 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
     Raises:
         JournalError: When the journal is of another task, ends before `here`, or was altered.
     """
-    found = records.read_header((yield [records.get_header(run_id)])[0], run_id)
+    found = yield from opened(run_id)
     segments = _segments(task, terms["lanes"], terms["limit"])
     header = found or _header(run_id, terms["fixed"], _stride(terms["limit"], len(segments)))
     check_fixed(f"run {run_id!r}", header, terms["fixed"])
     if found is None:
         _check_ahead(run_id, here, 0)
+        yield from check_clear(run_id, [segment["step"] for segment in segments], header["stride"])
     session: Session = {
         "writer": records.writer(),
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -181,21 +199,19 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
         "starts": [segment["step"] for segment in segments],
         "end": terms["limit"],
     }
-    if header["sessions"][-1:] != [session | {"began": last["began"]} for last in header["sessions"][-1:]] or not found:
-        header["sessions"].append(session)
     if found is None:
-        yield [records.put_header(header)]
+        yield [records.put_header(_joined(header, session, 0))]
         return begin(task, terms)
-    position = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
+    position, wrote = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
     _check_ahead(run_id, here, position["totals"]["steps"])
+    if wrote.keys() - {one["writer"] for one in header["sessions"]}:  # the store answered from the past
+        header = records.read_header((yield [records.get_header(run_id)])[0], run_id) or header
     ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
     position = {**position, "ballots": ballots}
     if lost := _lost_in_flight(header, position, terms):
-        if header["sessions"][-1] is not session:
-            header["sessions"].append(session)
         session["lost"] = lost
-    if header["sessions"][-1] is session:
-        yield [records.put_header(header)]
+    if (now := _joined(header, session, sum(wrote.values()) - wrote[records.writer()])) != header:
+        yield [records.put_header(now)]
     return position
 
 
@@ -215,6 +231,24 @@ def _lost_in_flight(header: Header, position: Position, terms: Terms) -> int:
     return lacked + sum(terms["margin"](step) for step in begun[: terms["lanes"]])
 
 
+def _joined(header: Header, session: Session, others: int) -> Header:
+    """The header with this process's work on the run, where others have done so many steps."""
+    sessions, me = header["sessions"], session["writer"]
+    if not sessions or {**session, "began": sessions[-1]["began"]} != sessions[-1]:
+        sessions = [*sessions, session]
+    return {**header, "sessions": sessions, "found": {**header.get("found", {}), me: others}}
+
+
+def own_header(run_id: str) -> Plan[Header | None]:
+    """The header of a run that this process has written; where another took it over meanwhile, it says so."""
+    header: Header | None = None
+    for _ in range(2):  # a store may answer from the past
+        header = records.read_header((yield [records.get_header(run_id)])[0], run_id)
+        if header is None or header["sessions"][-1]["writer"] == records.writer():
+            return header
+    return None if header is None else {**header, "mixed": [*header.get("mixed", []), records.writer()]}
+
+
 def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
     """The lanes of all sessions so far laid over each other: what any of them did is the beginning of a cell."""
     starts = {segment["step"]: segment for segment in segments}
@@ -230,10 +264,16 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
     return cells
 
 
-def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]) -> Plan[Position]:
-    """Move each cell on to where the journal has it; those at their end are left out, but for the last."""
+def _replay(
+    task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]
+) -> Plan[tuple[Position, Counter[str]]]:
+    """Move each cell on to where the journal has it; those at their end are left out, but for the last.
+
+    Also how many of the steps each process wrote.
+    """
     run_id, stride = header["run_id"], header["stride"]
     totals, lanes = nothing(), []
+    revision, closed, wrote = 0, list[int](), Counter[str]()
     lane: Lane | None = None
     for cell in cells:
         came_from = lane if lane and lane["step"] == lane["end"] else None
@@ -250,10 +290,29 @@ def _replay(task: Task, header: Header, cells: list[Lane], margin: Callable[[int
                     lane = {**cell, "state": came_from["state"], "mark": came_from["mark"]}  # no seam was here then
                 lane = take(task, lane, entry)
                 committed.append((entry, task.vote_key(entry["vote"])))
+                wrote[entry["writer"]] += 1
+                if entry["revision"] > revision:
+                    revision, closed = entry["revision"], []
+                if entry["revision"] == revision and was_open(entry):
+                    closed.append(step)
             totals = add(totals, committed)
         if lane["step"] < lane["end"] or lane["mark"] != lane["goal"]:
             lanes.append(lane)
-    return {"lanes": lanes, "totals": totals, "ballots": [], "stride": stride}
+    closed = closed if revision else []
+    position: Position = {
+        "lanes": lanes,
+        "totals": totals,
+        "ballots": [],
+        "stride": stride,
+        "revision": revision,
+        "closed": closed,
+    }
+    return position, wrote
+
+
+def was_open(entry: Entry) -> bool:
+    """Whether the ballot of a step was open after some round, and so has a record of its own."""
+    return entry["rounds"] > 1 or entry["tier"] > 0 or entry["human"]
 
 
 def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> Plan[list[BallotState]]:

@@ -157,6 +157,8 @@ class MakerState(MakerOutput, total=False):
     lanes: list[Lane]
     totals: Totals
     stride: int
+    revision: int
+    closed: list[int]
     answers: Answers
     asked: list[str]
     answered: list[str]

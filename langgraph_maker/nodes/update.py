@@ -19,7 +19,7 @@ from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.margins import Margin, asked, margins
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import Position, forget, known, move, remember, take
+from langgraph_maker.nodes.position import Position, forget, known, move, remember, take, was_open
 from langgraph_maker.nodes.state import Lane, MakerState
 from langgraph_maker.nodes.telling import Tell, drifted, given_up, told_round, told_step, who_listens
 from langgraph_maker.nodes.totals import add
@@ -93,24 +93,28 @@ class _Update:
         run_id, last = state["begun"], known(store, state["begun"])
         held: dict[int, Entry] = {}
         if last is None or last["lanes"] is not state["lanes"]:  # the journal may hold more than this process knows of
-            steps = [int(ballot["id"]) for ballot in state["ballots"] if ballot["status"] == "decided"]
+            steps = [int(ballot["id"]) for ballot in state["ballots"]]
             for step, item in zip(steps, (yield records.get_entries(run_id, steps, state["stride"])), strict=True):
                 if (entry := records.read_entry(item, run_id, step)) is not None:
                     held[step] = entry
         position, entries = self.commit(state, held)
-        ops = [op for entry in entries if entry["step"] not in held for op in _written(run_id, entry, state["stride"])]
+        ops: list[Op] = [
+            records.put_entry(run_id, entry, state["stride"]) for entry in entries if entry["step"] not in held
+        ]
         written = {} if last is None else {ballot["id"]: _stand(ballot) for ballot in last["ballots"]}
         ops += [
             notes.put_open(run_id, int(ballot["id"]), ballot)
             for ballot in position["ballots"]
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
-        ops += [notes.put_answer(run_id, name, None) for name in state.get("answered") or ()]
         if (kept := self.keep()) is not None:
             ops.append(notes.put_kept(run_id, kept))
+        ops += [notes.put_open(run_id, step, None) for step in state.get("closed") or ()]
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
+        if answered := state.get("answered"):  # dropped once what follows of them is in
+            yield [notes.put_answer(run_id, name, None) for name in answered]
         if not held:
             remember(store, run_id, position)
         if alarms := self.tell(self.events(state, position, entries, held)):
@@ -140,15 +144,17 @@ class _Update:
         lanes: list[Lane] = []
         entries: list[Entry] = []
         keys: list[str] = []
-        writer, least, undercut = records.writer(), self.least(), dict[str, BallotState]()
+        writer, revision = records.writer(), state.get("revision", 0) + 1
+        least, undercut = self.least(), dict[str, BallotState]()
         for lane in state["lanes"]:
-            ended = lane["step"] == lane["end"]  # the step that it ends before is the next lane's
-            if ended or (ballot := decided.get(lane["step"])) is None:
+            if lane["step"] == lane["end"]:  # the step that it ends before is the next lane's
                 lanes.append(lane)
             elif (entry := held.get(lane["step"])) is not None:
                 lanes.append(take(self.task, lane, entry))
                 entries.append(entry)
                 keys.append(self.task.vote_key(entry["vote"]))
+            elif (ballot := decided.get(lane["step"])) is None:
+                lanes.append(lane)
             else:
                 won = _won(ballot)
                 if records.mark(lane["state"]) != lane["mark"]:
@@ -157,7 +163,7 @@ class _Update:
                         f" vote_key and advance of {self.task.name} make new ones"
                     )
                 after = move(self.task, lane, won["vote"])
-                entry = _entry(lane, after, ballot, won, writer)
+                entry = _entry(lane, after, ballot, won, (writer, revision))
                 if entry["margin"] < least(ballot["id"])[0] and not entry["human"]:
                     undercut[ballot["id"]] = restarted(_without_join(ballot))
                     lanes.append(lane)
@@ -167,14 +173,15 @@ class _Update:
                 keys.append(won["key"])
         totals = add(state["totals"], zip(entries, keys, strict=True))
         ballots = [undercut.get(ballot["id"], ballot) for ballot in state["ballots"]]
-        still_open = [ballot for ballot in ballots if ballot["status"] != "decided"]
-        return {"lanes": lanes, "totals": totals, "ballots": still_open, "stride": state["stride"]}, entries
-
-
-def _written(run_id: str, entry: Entry, stride: int) -> Iterator[Op]:
-    yield records.put_entry(run_id, entry, stride)
-    if entry["rounds"] > 1 or entry["tier"] or entry["human"]:  # it was open after some round
-        yield notes.put_open(run_id, entry["step"], None)
+        position: Position = {
+            "lanes": lanes,
+            "totals": totals,
+            "ballots": [one for one in ballots if one["status"] != "decided" and int(one["id"]) not in held],
+            "stride": state["stride"],
+            "revision": revision,
+            "closed": [entry["step"] for entry in entries if was_open(entry)],
+        }
+        return position, entries
 
 
 def _nothing() -> None:
@@ -211,7 +218,7 @@ def _without_join(ballot: BallotState) -> BallotState:
     return {name: value for name, value in ballot.items() if name != "joined"}  # type: ignore[return-value]
 
 
-def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: str) -> Entry:
+def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, written: tuple[str, int]) -> Entry:
     climb, human, counts, winner = ballot.get("climb"), "human" in ballot, ballot["counts"], won["key"]
     joined = ballot.get("joined")
     voted = not human and joined is None
@@ -235,7 +242,8 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, writer: s
         **ballot["usage"],
         "start": lane["mark"],
         "end": after["mark"],
-        "writer": writer,
+        "writer": written[0],
+        "revision": written[1],
         "given_up": given_up(ballot),
         "timeouts": ballot.get("timeouts", 0),
         "late": _late(ballot, winner) if voted else 0,

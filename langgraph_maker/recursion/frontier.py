@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
 from langgraph_maker import notes, plans
+from langgraph_maker.admin import check_clear, opened
 from langgraph_maker.ballot import plain
 from langgraph_maker.context import overrides
 from langgraph_maker.errors import JournalError
@@ -27,7 +28,7 @@ from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.growth import in_short, unsettled
 from langgraph_maker.recursion.guarantee import guarantee
 from langgraph_maker.recursion.limits import Limits, as_decided
-from langgraph_maker.recursion.record import Counts, Held, alone, counted, fetch, head, listed, sums, written
+from langgraph_maker.recursion.record import Counts, Held, alone, commit, counted, fetch, head, listed, settled, sums
 from langgraph_maker.recursion.stages import Question
 from langgraph_maker.recursion.state import RecursiveState, TreeDone, Unsettled
 from langgraph_maker.recursion.tree import ROOT, Tree, ask, depth, place, planted, waiting
@@ -110,7 +111,9 @@ class _Frontier:
         return {**update, "unused": update.get("answers") or {}}
 
     def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
-        here, begun = self.here(state, run_id), (yield from head(run_id))
+        here = self.here(state, run_id)
+        listed_as = (yield from opened(run_id)) if here is None else None
+        begun = yield from head(run_id)
         at = here["counts"]["rounds"] if here else 0
         if here is None:  # taken up by this invocation: another one may have broken off
             self.limits.clocks.pop(run_id, None)
@@ -119,8 +122,10 @@ class _Frontier:
             raise JournalError(_AHEAD.format(run_id=run_id, at=at, why="the store holds no such run"))
         if begun is None:
             here = self.begin(state)
+            if listed_as is None:
+                yield from check_clear(run_id)
             yield from listed(run_id, self.fixed(here["tree"]), self.settings)
-            yield written(run_id, self.fixed(here["tree"]), here, {})
+            yield from commit(run_id, None, self.fixed(here["tree"]), here, {})
         else:
             self.check(f"run {run_id!r}", state, begun["fixed"])
             journalled = begun["counts"]["rounds"]
@@ -128,6 +133,7 @@ class _Frontier:
                 raise JournalError(_AHEAD.format(run_id=run_id, at=at, why=f"which has {journalled}"))
             if here is None or at < journalled:
                 here = yield from fetch(run_id, begun)
+                yield from settled(run_id, begun)
                 here["ballots"] = _reopened(here["ballots"])
             else:
                 alone(run_id, begun, at, here["tree"])
@@ -142,7 +148,9 @@ class _Frontier:
             held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
             had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
             before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
-            yield written(run_id, self.fixed(held["tree"]), held, before, outcome)
+            now = yield from head(run_id)
+            alone(run_id, now, here["counts"]["rounds"], here["tree"])
+            yield from commit(run_id, now, self.fixed(held["tree"]), held, before, outcome)
             ended = {"status": outcome["status"], "reason": outcome["reason"]}
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update

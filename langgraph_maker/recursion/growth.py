@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store, get_stream_writer
 
-from langgraph_maker import notes, plans
+from langgraph_maker import plans
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.context import overrides
 from langgraph_maker.ladder.climbing import START, Ladder
@@ -23,7 +23,7 @@ from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
 from langgraph_maker.plans import Plan
 from langgraph_maker.recursion.limits import Limits
-from langgraph_maker.recursion.record import Held, alone, counted, head, written
+from langgraph_maker.recursion.record import Held, alone, commit, counted, head
 from langgraph_maker.recursion.stages import Stages
 from langgraph_maker.recursion.state import Asked, Grown, RecursiveState, Unsettled
 from langgraph_maker.recursion.tree import Decided, Node, Tree, grow, offer, place, settle, told
@@ -117,8 +117,7 @@ class _Grow:
         still_open = {ballot["id"] for ballot in held["ballots"]}
         climbed = {ballot["id"] for ballot in state["ballots"] if "climb" in ballot}
         used = {*(state.get("answered") or ()), *climbed - still_open}  # one of that name may be asked again
-        drops = [notes.put_answer(run_id, name, None) for name in sorted(used)]
-        yield [*written(run_id, state["fixed"], held, state["tree"]), *drops]
+        yield from commit(run_id, begun, state["fixed"], held, state["tree"], answered=sorted(used))
 
     def tell(self, held: Held, events: list[Grown | Asked]) -> dict[str, Any]:
         write = get_stream_writer()

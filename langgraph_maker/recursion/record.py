@@ -1,22 +1,24 @@
 """How a tree is laid out in a store: a head that says what the run is and how far it is, and a record a node.
 
-What a round has decided and counted is written in one batch before it is in the graph's state, so that the store is
-never behind; a record holds the node's open ballot too. The head has a mark of the whole tree and names its writer, so
-that two processes that write one run are found out, and their trees never mixed.
+What a round has decided and counted becomes true by one record, the head, which holds the nodes that the round changed,
+each with its open ballot. Their own records are written before the next head is: so a reader that puts the head's nodes
+over those has the tree as it is, however much of a batch a store did. The head has a mark of the whole tree, a revision
+and its writer: a reader that finds another tree reads again where the revision moved, and two processes that write one
+run are found out, and their trees never mixed.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
+from langgraph.store.base import BaseStore, GetOp, Item, Op
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from langgraph_maker import plans, records
+from langgraph_maker import notes, plans, records
 from langgraph_maker.errors import JournalError
 from langgraph_maker.plans import Plan
 from langgraph_maker.records import Header, Session
@@ -25,8 +27,11 @@ from langgraph_maker.state import BallotState, Usage, total_usage
 
 __all__ = [
     "Counts",
+    "Head",
     "Held",
     "alone",
+    "checked",
+    "commit",
     "counted",
     "fetch",
     "head",
@@ -36,12 +41,15 @@ __all__ = [
     "offspring",
     "read_node",
     "read_tree",
+    "settled",
+    "snapshot",
     "sums",
-    "written",
 ]
 
-FORMAT: Final = 2
-"""Of the records of a tree; a journal of another format is not read."""
+FORMAT: Final = 3
+"""Of the records of a tree; 2, whose heads hold no nodes, is read too."""
+_ATTEMPTS: Final = 100
+"""How often a reader starts again, where each time the run has gone on."""
 
 
 class Counts(TypedDict):
@@ -51,6 +59,25 @@ class Counts(TypedDict):
     samples: dict[str, int]
     flags: dict[str, int]
     usage: Usage
+
+
+class Head(TypedDict):
+    """What a run is, and how far.
+
+    `changes` are the records of nodes that the last round changed; the `answered` questions are those whose answers it
+    used. What is of an older version has no revision, 0.
+    """
+
+    format: int
+    fixed: dict[str, Any]
+    counts: Counts
+    decided: int
+    outcome: dict[str, Any] | None
+    tree: str
+    writer: str
+    revision: int
+    changes: dict[str, Any]
+    answered: list[str]
 
 
 class Held(TypedDict):
@@ -77,28 +104,33 @@ def sums(counts: Counts, ballots: Iterable[BallotState]) -> tuple[dict[str, int]
     return dict(samples), dict(flags), total_usage([counts["usage"], *(ballot["usage"] for ballot in ballots)])
 
 
-def head(run_id: str) -> Plan[dict[str, Any] | None]:
+def head(run_id: str) -> Plan[Head | None]:
     """What the run is, as its store has it, and None where it was never begun.
-
-    That is `fixed`, `counts`, how many stages were `decided`, the `outcome` of a run that has ended, and of its tree
-    the mark and the writer.
 
     Raises:
         JournalError: When it is not as it was written, or of another format.
     """
-    [item] = yield [GetOp(records.tree(run_id), _HEAD, refresh_ttl=False)]
+    [item] = yield [records.get_node(run_id, _HEAD)]
     if item is None:
         return None
     found = _read(item, run_id, _HEAD)
-    if found.get("format") != FORMAT:
+    if found.get("format") not in (2, FORMAT):
         raise JournalError(
             f"the tree of run {run_id!r} was written by another version of this package: go on with that version, or"
             " give another run id"
         )
-    return found
+    begun: Head = {"revision": 0, "changes": {}, "answered": [], **found}  # type: ignore[typeddict-item]
+    try:
+        begun["counts"]["usage"] = records.known_usage(begun["counts"]["usage"])
+        _HEADS.validate_python(begun, strict=True)
+        if min([begun["counts"]["rounds"], begun["decided"], *begun["counts"]["samples"].values()]) < 0:
+            raise ValueError("it has a count below 0")  # noqa: TRY301 - one place says what to do
+    except (TypeError, KeyError, ValueError) as error:
+        raise records.damaged(run_id, _HEAD, f"cannot be read: {_short(error)}", _REMEDY) from error
+    return begun
 
 
-def headed(store: BaseStore, run_id: str) -> dict[str, Any]:
+def headed(store: BaseStore, run_id: str) -> Head:
     """The same, of a run that there is.
 
     Raises:
@@ -118,6 +150,8 @@ def listed(
         JournalError: When the store has a run of another kind under this id.
     """
     found = records.read_header((yield [records.get_header(run_id)])[0], run_id)
+    if found is not None and outcome is not None and found["sessions"][-1]["writer"] != records.writer():
+        found = records.read_header((yield [records.get_header(run_id)])[0], run_id)  # it may be from the past
     if found is not None and found.get("kind") != "tree":
         raise JournalError(f"run {run_id!r} of this store is one of {found['task']}: give another run id")
     header: Header = found or {
@@ -136,9 +170,11 @@ def listed(
     if outcome is not None:
         solved_again = outcome["status"] == header["outcome"].get("status") == "solved"
         header["outcome"] = {**outcome, "ended": header["outcome"]["ended"] if solved_again else now}
+        if last is not None and last["writer"] != (me := records.writer()):
+            header["mixed"] = [*header.get("mixed", []), me]
     elif header["outcome"].get("status") != "solved":  # of a run that goes on nobody knows how it ends
         header["outcome"] = {}
-    if outcome is None and (last is None or (last["writer"], last["settings"]) != (records.writer(), settings)):
+    if last is None or (outcome is None and (last["writer"], last["settings"]) != (records.writer(), settings)):
         session: Session = {
             "writer": records.writer(),
             "began": now,
@@ -150,16 +186,44 @@ def listed(
     yield [records.put_header(header)]
 
 
-def fetch(run_id: str, begun: Mapping[str, Any]) -> Plan[Held]:
-    """The run with this head, node by node from the root."""
+def snapshot(run_id: str) -> Plan[tuple[Head, Held]]:
+    """A run that may go on meanwhile, as it was at one of its rounds.
+
+    Raises:
+        JournalError: When there is no such run, or a record is not as it was written.
+    """
+    begun = yield from head(run_id)
+    for _ in range(_ATTEMPTS):
+        if begun is None:
+            break
+        try:
+            return begun, (yield from fetch(run_id, begun))
+        except JournalError:
+            before, begun = begun, (yield from head(run_id))
+            if begun is not None and begun["revision"] == before["revision"]:
+                raise
+    raise JournalError(f"the store holds no recursive run {run_id!r}, or it is written faster than it can be read")
+
+
+def fetch(run_id: str, begun: Head) -> Plan[Held]:
+    """The run with this head, node by node from the root.
+
+    Raises:
+        JournalError: When a record is not as it was written, or not of this tree.
+    """
     tree: Tree = {}
     ballots: list[BallotState] = []
     ahead = [ROOT]
     while ahead:
-        items = yield [node_of(run_id, one) for one in ahead]
-        found = [read_node(item, run_id, one) for one, item in zip(ahead, items, strict=True)]
+        stored = [one for one in ahead if one not in begun["changes"]]
+        items = (yield [node_of(run_id, one) for one in stored]) if stored else []
+        found = dict(zip(stored, items, strict=True))
+        records_of = [
+            read_node(found[one], run_id, one) if one in found else checked(begun["changes"][one], run_id, one)
+            for one in ahead
+        ]
         ahead = []
-        for record in found:
+        for record in records_of:
             node = record["node"]
             tree[node["id"]] = node
             ballots += [record["ballot"]] if record["ballot"] else []
@@ -172,7 +236,13 @@ def fetch(run_id: str, begun: Mapping[str, Any]) -> Plan[Held]:
     return {"tree": tree, "ballots": ballots, "counts": begun["counts"]}
 
 
-def alone(run_id: str, begun: Mapping[str, Any] | None, rounds: int, tree: Tree) -> None:
+def settled(run_id: str, begun: Head) -> Plan[None]:
+    """Drop the answers that the last round used, where the process that did it broke off before."""
+    if begun["answered"]:
+        yield [notes.put_answer(run_id, name, None) for name in begun["answered"]]
+
+
+def alone(run_id: str, begun: Head | None, rounds: int, tree: Tree) -> None:
     """Refuse to write where the store has the run otherwise than this process last saw it.
 
     Raises:
@@ -192,12 +262,12 @@ def read_tree(store: BaseStore, run_id: str) -> Tree:
     Raises:
         JournalError: When there is no such run, or a record is not as it was written.
     """
-    return plans.drive(fetch(run_id, headed(store, run_id)), store)["tree"]
+    return plans.drive(snapshot(run_id), store)[1]["tree"]
 
 
 def node_of(run_id: str, node_id: str) -> GetOp:
     """Asks for the record of a node."""
-    return GetOp(records.tree(run_id), f"node-{node_id}", refresh_ttl=False)
+    return records.get_node(run_id, f"node-{node_id}")
 
 
 def read_node(item: Item | None, run_id: str, node_id: str) -> dict[str, Any]:
@@ -206,7 +276,21 @@ def read_node(item: Item | None, run_id: str, node_id: str) -> dict[str, Any]:
     Raises:
         JournalError: When it is not there, or not as it was written.
     """
-    return _read(item, run_id, f"node-{node_id}")
+    return checked(_read(item, run_id, f"node-{node_id}"), run_id, node_id)
+
+
+def checked(record: Any, run_id: str, node_id: str) -> dict[str, Any]:
+    """A node's record, if a run could have written it."""
+    try:
+        node, ballot = record["node"], record["ballot"]
+        _NODES.validate_python(node, strict=True)
+        if node["id"] != node_id:
+            raise ValueError(f"it is that of node {node['id']!r:.80}")  # noqa: TRY301 - one place says what to do
+        if ballot is not None:
+            notes.checked_ballot(ballot, f"{node_id}:{ballot['state']['stage']}")
+    except (TypeError, KeyError, ValueError) as error:
+        raise records.damaged(run_id, f"node {node_id}", f"cannot be read: {_short(error)}", _REMEDY) from error
+    return {"node": node, "ballot": ballot}
 
 
 def offspring(node: Node) -> list[str]:
@@ -214,44 +298,59 @@ def offspring(node: Node) -> list[str]:
     return [*node["children"], *(child for tried in node["refuted"] for child in tried["children"])]
 
 
-def written(
-    run_id: str, fixed: Mapping[str, Any], held: Held, before: Tree, outcome: Mapping[str, Any] | None = None
-) -> list[Op]:
-    """Writes the run, of its tree what is not as `before` or has an open ballot."""
+def commit(  # noqa: PLR0917 - one round, as it is known to those who commit it
+    run_id: str,
+    begun: Head | None,
+    fixed: Mapping[str, Any],
+    held: Held,
+    before: Tree,
+    outcome: Mapping[str, Any] | None = None,
+    answered: Iterable[str] = (),
+) -> Plan[None]:
+    """Write the run that has this head, of its tree what is not as `before` or has an open ballot.
+
+    First the nodes that the head holds get their own records; the new head makes the round true. Used answers are
+    dropped after that.
+    """
+    if begun is not None and begun["changes"]:
+        yield _puts(run_id, ((f"node-{one}", record) for one, record in begun["changes"].items()))
     open_now = {ballot["id"].partition(":")[0]: ballot for ballot in held["ballots"]}
-    decided = sum(len(node["decided"]) for node in held["tree"].values())
-    stamp = {
+    changed = [one for one, node in held["tree"].items() if node is not before.get(one) or one in open_now]
+    now: Head = {
         "format": FORMAT,
-        "decided": decided,
+        "fixed": {**fixed},
+        "counts": held["counts"],
+        "decided": sum(len(node["decided"]) for node in held["tree"].values()),
+        "outcome": None if outcome is None else {**outcome},
         "tree": records.mark(held["tree"]),
         "writer": records.writer(),
+        "revision": 1 if begun is None else begun["revision"] + 1,
+        "changes": {one: {"node": held["tree"][one], "ballot": open_now.get(one)} for one in changed},
+        "answered": [*answered],
     }
-    changed = [one for one, node in held["tree"].items() if node is not before.get(one) or one in open_now]
-    return [
-        *_puts(run_id, ((f"node-{one}", {"node": held["tree"][one], "ballot": open_now.get(one)}) for one in changed)),
-        *_puts(run_id, [(_HEAD, {"fixed": fixed, "counts": held["counts"], "outcome": outcome, **stamp})]),
-    ]
+    yield _puts(run_id, [(_HEAD, now)])
+    yield from settled(run_id, now)
 
 
 _HEAD: Final = "head"
+_HEADS: Final = TypeAdapter(Head)
+_NODES: Final = TypeAdapter(Node)
+_REMEDY: Final = "restore the database from a backup, or remove the run (journal.delete) and begin it anew"
 
 
 def _puts(run_id: str, values: Iterable[tuple[str, Any]]) -> list[Op]:
     where = records.tree(run_id)
-    return [
-        PutOp(where, key, {"record": json.dumps(value), "check": records.mark([run_id, key, value])}, index=False)
-        for key, value in values
-    ]
+    return [records.put_record(where, run_id, key, "record", value) for key, value in values]
 
 
 def _read(item: Item | None, run_id: str, key: str) -> dict[str, Any]:
     if item is None:
         raise JournalError(f"the journal of run {run_id!r} has no {key}: it is incomplete, give another run id")
-    try:
-        value: dict[str, Any] = json.loads(item.value["record"])
-        sound = item.value["check"] == records.mark([run_id, key, value])
-    except (TypeError, KeyError, ValueError, RecursionError) as error:
-        raise JournalError(f"the record {key} of run {run_id!r} cannot be read: {error}") from error
-    if not sound:
-        raise JournalError(f"the record {key} of run {run_id!r} is not as it was written there")
+    value = records.read_marked(item, run_id, key, f"record {key}", _REMEDY)
+    if not isinstance(value, dict):
+        raise records.damaged(run_id, f"record {key}", "is no record of a tree", _REMEDY)
     return value
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

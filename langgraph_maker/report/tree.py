@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from langgraph_maker import journal, plans
 from langgraph_maker.ladder.questions import Question
 from langgraph_maker.nodes.ask import waiting_for
-from langgraph_maker.recursion.record import fetch, headed, sums
+from langgraph_maker.recursion.record import snapshot, sums
 from langgraph_maker.recursion.tree import ROOT, Node, Tree, depth
 from langgraph_maker.report import markup
 from langgraph_maker.report.escalated import asked_of
@@ -79,8 +79,8 @@ def tree_numbers(store: BaseStore, run_id: str) -> TreeNumbers:
         Traceback (most recent call last):
         langgraph_maker.errors.JournalError: there is no run 'mine' in this store
     """
-    header, begun = journal.header(store, run_id), headed(store, run_id)
-    held = plans.drive(fetch(run_id, begun), store)
+    header = journal.header(store, run_id)
+    begun, held = plans.drive(snapshot(run_id), store)
     tree, ballots = held["tree"], held["ballots"]
     samples, flags, usage = sums(held["counts"], ballots)
     outcome = begun["outcome"] or {"status": "unfinished", "reason": "", "answer": None}

@@ -1,0 +1,141 @@
+"""A simulator of faults: a store that counts its operations and fails at the N-th in one way, and a model that dies.
+
+One process plays all the processes of a run. One that dies is a `Died` that goes up through all of it, after which its
+store and its model do nothing more; the next one has a store object and a writer of its own over the same data. All is
+computed from (step, number, variant, seed), so that a case is repeated by its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from langgraph.store.base import BaseStore, GetOp, Op, PutOp
+from langgraph.store.memory import InMemoryStore
+
+from langgraph_maker import records
+from langgraph_maker.state import Request, Sampler, never_waits
+
+__all__ = ["KINDS", "Died", "FaultyStore", "World"]
+
+Kind = Literal["before", "after", "part", "transient", "transient after", "past", "call", "called"]
+KINDS: tuple[Kind, ...] = ("before", "after", "part", "transient", "transient after", "past", "call", "called")
+"""Dies before or after an operation of the store, or having done a part of it; fails for a moment before or after it;
+answers from the past; dies before or after a call of the model."""
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+class MomentError(OSError):
+    """The store fails, and works again when it is asked once more."""
+
+
+@dataclass
+class World:
+    """What outlives processes: the data, what was bought, and which fault is to come."""
+
+    inner: BaseStore = field(default_factory=InMemoryStore)
+    kind: Kind | None = None
+    at: int = 0
+    dead: bool = False
+    operations: int = 0
+    calls: int = 0
+    bought: Counter[tuple[str, int]] = field(default_factory=Counter)
+    in_flight: list[tuple[str, int]] = field(default_factory=list)
+    lost: Counter[tuple[str, int]] = field(default_factory=Counter)
+    past: dict[tuple[tuple[str, ...], str], Any] = field(default_factory=dict)
+
+    def process(self, kind: Kind | None = None, at: int = 0) -> FaultyStore:
+        """Begin a process, which meets the fault at the operation or call with this number."""
+        self.kind, self.at, self.dead, self.operations, self.calls = kind, at, False, 0, 0
+        self.lost.update(self.in_flight)
+        self.in_flight.clear()
+        records._token.cache_clear()
+        return FaultyStore(self)
+
+    def die(self) -> None:
+        self.dead = True
+        raise Died
+
+    def model(self, sampler: Sampler) -> Sampler:
+        """The sampler, which counts what is bought and dies where it is to."""
+
+        @never_waits
+        async def sample(requests: Sequence[Request]) -> Sequence[Any]:
+            self.check()
+            self.calls += 1
+            if self.kind == "call" and self.calls == self.at:
+                self.die()
+            answers = await sampler(requests)
+            asked = [(request.subtask_id, request.number) for request in requests]
+            self.bought.update(asked)
+            self.in_flight += asked
+            if self.kind == "called" and self.calls == self.at:
+                self.die()
+            return answers
+
+        sample.__name__ = "faulty"
+        return sample
+
+    def check(self) -> None:
+        if self.dead:
+            raise Died
+
+    def bought_again(self) -> int:
+        """Samples bought more than once and not lost in flight with a process that died."""
+        return sum(max(0, times - 1 - self.lost[sample]) for sample, times in self.bought.items())
+
+    def operate(self, ops: Sequence[Op], do: Callable[[Sequence[Op]], list[Any]]) -> list[Any]:
+        self.check()
+        self.operations += 1
+        puts = [op for op in ops if isinstance(op, PutOp)]
+        due = self.operations == self.at
+        if due and self.kind == "before":
+            self.die()
+        if due and self.kind == "part" and puts:
+            do(puts[: len(puts) // 2])
+            self.die()
+        if due and self.kind == "transient":
+            raise MomentError("it fails for a moment")
+        before = self.now([op for op in ops if isinstance(op, PutOp)]) if puts else {}
+        result = do(ops)
+        if puts:
+            self.past.update(before)
+            if not all(op.key.startswith("node-") for op in puts):  # which repeat what the head has
+                self.in_flight.clear()
+        if due and self.kind == "after":
+            self.die()
+        if due and self.kind == "transient after":
+            raise MomentError("it fails for a moment")
+        if due and self.kind == "past":
+            result = [
+                self.past.get((op.namespace, op.key), item) if isinstance(op, GetOp) else item
+                for op, item in zip(ops, result, strict=True)
+            ]
+        return result
+
+    def now(self, puts: Iterable[PutOp]) -> dict[tuple[tuple[str, ...], str], Any]:
+        places = [(op.namespace, op.key) for op in puts]
+        found = self.inner.batch([GetOp(where, key, refresh_ttl=False) for where, key in places])
+        return dict(zip(places, found, strict=True))
+
+
+class FaultyStore(BaseStore):
+    """One process's view of the store."""
+
+    supports_ttl = False
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def batch(self, ops: Iterable[Op]) -> list[Any]:
+        return self.world.operate(list(ops), self.world.inner.batch)
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Any]:
+        await asyncio.sleep(0)
+        return self.batch(ops)
