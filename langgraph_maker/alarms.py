@@ -75,6 +75,7 @@ class Alarms:
             self.tests["p"].under_way = self.under_way(still)
             self.tests["flags"].under_way = 0, min(still["ballots"], still["flagged_steps"] + still["contested"])
             self.tests["drift"].under_way = 0, still["contested"]
+            self.tests["uncontested"].under_way = 0, still["ballots"] - still["contested"]
             self.depth = (seen.contested, deep(begin["totals"]) or 0)
             self.first["p"].add(seen.steps + still["contested"], seen.contested + still["contested"], 0, 0)
             self.first["flags"].add(seen.steps, seen.flags, still["contested"], still["flagged_steps"])
@@ -132,7 +133,7 @@ class Alarms:
             self.of_p(new, begun, totals, still),
             self.of_flags(new, totals, still),
             self.of_drift(new, totals, still),
-            self.of_uncontested(new, begun[1], totals),
+            self.of_uncontested(new, begun[1], totals, still),
             self.of_uneven(totals),
             self.of_repeats(new, totals),
             self.of_votes(totals, still),
@@ -238,10 +239,10 @@ class Alarms:
             totals,
         )
 
-    def of_uncontested(self, new: Seen, begun: int, totals: Totals) -> Alarm | None:
+    def of_uncontested(self, new: Seen, begun: int, totals: Totals, still: Open) -> Alarm | None:
         """Too few contested ballots, where calibration saw samples of one step differ.
 
-        That a ballot is contested is known no later than that it is not, so open ones that are count with the decided.
+        That a ballot is contested is known before that it is not: open ones that are count, and others are owed.
         """
         margins = [k for k, count in enumerate(new.margins) if count] or [self.k]
         if "uncontested" in self.silent or not self.expected.differing:
@@ -250,7 +251,8 @@ class Alarms:
         climbed = totals["climbed"] - self.climbed
         self.climbed = totals["climbed"]
         trials = new.steps + begun
-        if not self.tests["uncontested"].see(trials, max(0, new.steps - new.contested - climbed), 1 - least):
+        alike, owed = max(0, new.steps - new.contested - climbed), still["ballots"] - still["contested"]
+        if not self.tests["uncontested"].see(trials, alike, 1 - least, owed=owed):
             return None
         test = self.tests["uncontested"]
         some = max(0, test.trials_since - test.events_since)
