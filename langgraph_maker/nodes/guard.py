@@ -191,7 +191,7 @@ class _Guard:
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
         if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
-        elif self.compares and ballot.get("samples") == len(ballot["counts"]) == _COMPARED - 1 and verdicts:
+        elif self.compares and ballot.get("samples") == len(ballot.get("counts", ())) == _COMPARED - 1 and verdicts:
             judged["alike"] = _third(ballot, verdicts[ballot["numbers"].index(min(ballot["numbers"]))])
         if known:
             judged["known"] = known
