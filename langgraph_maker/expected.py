@@ -96,4 +96,17 @@ class Expected:
             raise_k=raise_k,
             max_k=top,
             audit_k=audit_k,
+            differing=found.differing or None,
+            first_alike=found.p_first is None,
+            contested=_by_margin(found),
         )
+
+
+def _by_margin(found: Calibration) -> dict[str, float]:
+    """The largest share of contested ballots by margin, where types of steps have their own."""
+    shares: dict[str, float] = {}
+    for one in found.types:
+        if one.k is not None:
+            share = contested(max(one.p_low, 0.5), [0] * one.k + [1])
+            shares[str(one.k)] = max(share, shares.get(str(one.k), 0.0))
+    return shares

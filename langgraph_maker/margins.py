@@ -5,20 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from operator import index
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.context import MakerContext
 from langgraph_maker.raising import Raised
 
-__all__ = ["LARGEST_MARGIN", "Margin", "check_budget", "in_words", "margins"]
+__all__ = ["LARGEST_MARGIN", "ByState", "Margin", "Own", "check_budget", "in_words", "margins"]
 
 Margin: TypeAlias = int | Callable[[str], int] | Raised
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
 
 
-def margins(k: Margin, max_samples: int | None, given: MakerContext | None = None) -> Callable[[str], tuple[int, int]]:
-    """From a subtask's id to its margin and to the samples that its ballot may use, see `check_budget`.
+class ByState:
+    """A margin that goes by the state that a step starts from, as by its type.
+
+    Args:
+        of: From a step's number and its state to its k, the same each time.
+        least: The least that it gives: all that is known of a step without its state.
+
+    Example:
+        >>> k = ByState(lambda step, state: 5 if state["hard"] else 2, least=2)
+        >>> k(7), k.of(7, {"hard": True})
+        (2, 5)
+    """
+
+    def __init__(self, of: Callable[[int, Any], int], least: int) -> None:
+        self.of, self.least = of, least
+
+    def __call__(self, step: int) -> int:
+        """Return the least k."""
+        return self.least
+
+
+class Own(Protocol):
+    """From a subtask's id and its state to its margin and to the samples that its ballot may use."""
+
+    def __call__(self, subtask_id: str, state: Any = None, /) -> tuple[int, int]:
+        """Return both."""
+        ...
+
+
+def margins(k: Margin, max_samples: int | None, given: MakerContext | None = None) -> Own:
+    """Return what gives a subtask's margin and the samples that its ballot may use, see `check_budget`.
 
     What is `given` stands in place of the others, but no k that was raised is lowered.
 
@@ -33,7 +62,7 @@ def margins(k: Margin, max_samples: int | None, given: MakerContext | None = Non
         return _rising(k, max_samples)
     if not callable(k):
         all_alike = check_margin(k), check_budget(max_samples, k)
-        return lambda _: all_alike
+        return lambda *_: all_alike
 
     @lru_cache(maxsize=_REMEMBERED)
     def own(subtask_id: str) -> tuple[int, int]:
@@ -43,17 +72,24 @@ def margins(k: Margin, max_samples: int | None, given: MakerContext | None = Non
         except ValueError as error:
             raise ValueError(f"step {subtask_id}: {error}") from error
 
-    return own
+    return lambda subtask_id, _=None: own(subtask_id)
 
 
-def _rising(k: Raised, max_samples: int | None) -> Callable[[str], tuple[int, int]]:
+def _rising(k: Raised, max_samples: int | None) -> Own:
+    if isinstance(by_state := k.base, ByState):
+
+        def of(subtask_id: str, state: Any = None) -> tuple[int, int]:
+            margin = max(check_margin(by_state.of(int(subtask_id), state)), k.to)
+            return margin, check_budget(max_samples, margin)
+
+        return of
     base = margins(_by_id(k.base) if callable(k.base) else k.base, max_samples)
 
     @lru_cache(maxsize=_REMEMBERED)
     def raised(to: int) -> tuple[int, int]:
         return check_margin(to), check_budget(max_samples, to)
 
-    def own(subtask_id: str) -> tuple[int, int]:
+    def own(subtask_id: str, _: Any = None) -> tuple[int, int]:
         pair = base(subtask_id)
         return raised(k.to) if k.to > pair[0] else pair
 

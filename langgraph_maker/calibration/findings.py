@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from langgraph_maker import theory
-from langgraph_maker.calibration.choice import OfType
+from langgraph_maker.calibration.choice import OfType, averaged
 from langgraph_maker.margins import LARGEST_MARGIN
 from langgraph_maker.prices import Price
 
@@ -48,8 +48,8 @@ class Independence:
         alike: Of these, how many gave the same wrong answer twice.
         expected: Collisions to expect of independent errors.
         p_value: Probability of what was seen, or more, if errors are independent: of `again` of the `looked` steps
-            whose sample was wrong, of which the first fresh one was wrong too (`choice.fisher`, by type of step); where
-            none was looked at, of as many collisions (`estimates.collision_test`).
+            whose sample was wrong, of which the first fresh one was wrong too (`choice.fisher`, by type of step), and of as
+            many collisions (`estimates.collision_test`).
         steps: The steps that failed twice.
     """
 
@@ -151,6 +151,8 @@ class Calibration:
             no k gets past them.
         differing: The least mean over steps of p (1 - p): where fewer ballots are contested than follows, answers
             repeat.
+        firsts: Valid samples at the temperature of a step's first vote, where that differs.
+        k_rule: How a run with k="auto" takes its k from this.
     """
 
     task: str
@@ -197,6 +199,8 @@ class Calibration:
     types: list[OfType] = field(default_factory=list)
     systematic: list[int] = field(default_factory=list)
     differing: float = 0.0
+    firsts: int = 0
+    k_rule: Literal["average", "mixed", "lower bound"] = "lower bound"
 
     @property
     def simulated(self) -> bool:
@@ -215,12 +219,40 @@ class Calibration:
         )
 
     @property
+    def first_counts(self) -> tuple[int, int] | None:
+        """How many first votes were right, of how many valid ones; None where they are drawn as all others."""
+        return None if self.p_first is None else (round(self.p_first * self.firsts), self.firsts)
+
+    @property
+    def repeating(self) -> str:
+        """Why no k can be recommended that holds: errors that come again on the same steps; "" where none were seen."""
+        if self.systematic:
+            listed = ", ".join(map(str, self.systematic[:_LISTED])) + (", …" if len(self.systematic) > _LISTED else "")
+            some = f"the model is wrong as often as right on {len(self.systematic):,} of {self.samples:,} sampled steps"
+            return f"{some} ({listed}), and no k gets past those"
+        if self.warning:
+            pairs = self.independence
+            return (
+                f"errors come again on the same steps (p-value {pairs.p_value:.3f}: of {pairs.looked:,} steps whose"
+                f" sample was wrong, {pairs.again:,} were wrong again), and a k that takes all steps to be alike does"
+                " not hold"
+            )
+        return ""
+
+    @property
     def collisions(self) -> int:
         """Steps of which two samples were both wrong."""
         return self.independence.collisions
 
-    def margin(self, *, target: float | None = None, steps: int | None = None) -> int:
-        """The k to run with: the least margin that reaches the target even at the lower bounds.
+    def margin(
+        self, *, target: float | None = None, steps: int | None = None, rule: Literal["lower bound", "average"] = "lower bound"
+    ) -> int:
+        """The k to run with: the least margin that reaches the target even at the lower bounds, or on average.
+
+        Args:
+            target: Wanted probability of zero errors; None for that of the calibration.
+            steps: Of the whole task; None likewise.
+            rule: "lower bound", or "average" over what the samples leave open of p (`choice.averaged`).
 
         Raises:
             ValueError: When voting may not help at all, k is above 1,000, or the task's length is not known.
@@ -228,7 +260,11 @@ class Calibration:
         steps = self.steps if steps is None else steps
         if steps is None:
             raise ValueError("the task's length is not known: give steps=, or use margins() step by step")
-        k = margin_or_none(self.p_low, self.p_first_low, steps, self.target if target is None else target)
+        target = self.target if target is None else target
+        if rule == "average":
+            k = averaged(self.right, self.valid, float(steps), target, first=self.first_counts) if self.valid else None
+        else:
+            k = margin_or_none(self.p_low, self.p_first_low, steps, target)
         if k is None:
             raise ValueError(f"no k can be recommended for {self.model}: {self.problem or TOO_LARGE}")
         return k
@@ -264,6 +300,9 @@ class Calibration:
             return cls(**values)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no calibration: {error}") from error
+
+
+_LISTED = 10
 
 
 def margin_or_none(p: float, p_first: float | None, steps: int | None, target: float) -> int | None:

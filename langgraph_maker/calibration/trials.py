@@ -211,21 +211,18 @@ class Trials:
         Returns:
             The keys of each place. What was drawn before the budget ended is in `answers`, see `drawn`.
         """
-        going = list(asked)
-        while going:
+
+        def open_yet(at: int) -> bool:
+            return len(keys := self.drawn(kind, at, most)) < most and not (keys and closed(at, keys))
+
+        while going := [(at, state) for at, state in asked if open_yet(at)]:
             draws = []
             for at, state in going:
                 begin = len(self.drawn(kind, at, most))
-                draws += [
-                    (Draw(kind, at, number), state)
-                    for number in range(begin, min(most, begin + (_NEXT_LOOK if begin else _FIRST_LOOK)))
-                ]
+                rounds = max(0, begin - _FIRST_LOOK + _NEXT_LOOK) // _NEXT_LOOK  # the same however it was interrupted
+                end = min(most, _FIRST_LOOK + _NEXT_LOOK * rounds)
+                draws += [(Draw(kind, at, number), state) for number in range(begin, end)]
             await self.draw(draws)
-            going = [
-                (at, state)
-                for at, state in going
-                if len(keys := self.drawn(kind, at, most)) < most and not closed(at, keys)
-            ]
         return {at: self.drawn(kind, at, most) for at, _ in asked}
 
     def drawn(self, kind: str, at: int, most: int) -> list[str | None]:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import typer
 
-from langgraph_maker import prices
+from langgraph_maker import auto, prices
 from langgraph_maker.calibration.run import check_aims
 from langgraph_maker.cli.answer import asked_in_words, read_tiers
 from langgraph_maker.cli.loading import TASK, arguments, load_model, load_task, margin, red_flags, seconds
@@ -247,7 +247,8 @@ def _margin(k: int | Literal["auto"], result: Run) -> str:
     if k != "auto":
         return str(k)
     found = result.calibration
-    return "its own" if found is None or found.k_min is None else str(found.k_min)
+    ks = [] if found is None or found.steps is None else auto.ks(found)
+    return str(ks[0]) if len(ks) == 1 else "its own"
 
 
 def _tokens(result: Run) -> str:

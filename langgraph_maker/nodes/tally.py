@@ -99,7 +99,7 @@ def terms(k: Margin, max_samples: int | None, ladder: Ladder | None = None, give
     budget = (given or {}).get("max_samples", max_samples)
 
     def of(ballot: BallotState) -> tuple[int, int]:
-        margin, most = own(ballot["id"])
+        margin, most = own(ballot["id"], ballot["state"])
         if margin < ballot.get("k", 0):
             raise ValueError(
                 f"the vote {ballot['id']!r} was begun with k = {ballot['k']} and cannot go on with less, {margin}:"
