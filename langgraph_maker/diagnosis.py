@@ -232,12 +232,16 @@ class _Course:
         self.looked = self.lost = {step for step, _ in still}
         share_of_each = len(self.ways) * CLEARED
 
-        def closed(step: int, keys: list[str | None]) -> bool:
+        def won_by(step: int, keys: list[str | None]) -> bool:
             return bets(keys.count(self.truths[step]), rival(keys, self.truths[step])) >= share_of_each
 
+        def closed(step: int, keys: list[str | None]) -> bool:
+            against = bets(rival(keys, self.truths[step]), keys.count(self.truths[step])) >= CLEARED
+            return won_by(step, keys) or against or keys.count(None) == len(keys)  # further ones are for the suspects
+
         for way in self.ways:
-            found = await way.look("again", still, closed, _LOOK_SAMPLES)
-            won = {step for step, keys in found.items() if closed(step, keys)}
+            fresh = await way.look("again", still, closed, _LOOK_SAMPLES)
+            won = {step for step, keys in fresh.items() if won_by(step, keys)}
             if way is not self.ways[0]:
                 self.rescued |= won
             still = [place for place in still if place[0] not in won]

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import uuid4
 
 import typer
@@ -65,6 +65,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     k: Annotated[str, typer.Option("--k", help='votes by which an answer must lead; "auto" calibrates first')] = "3",
     target: Annotated[float, typer.Option(help="with --k auto: wanted probability of zero errors")] = 0.95,
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
+    k_rule: Annotated[
+        str, typer.Option(help="with --k auto: the target on average, mixed (k on some steps, k - 1 on others), lower bound")
+    ] = "average",
     raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
     token_limit: Annotated[int, typer.Option(help="output tokens a step beyond which a response is flagged")] = 750,
     steps_per_subtask: Annotated[
@@ -165,6 +168,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 k=asked_k,
                 target=target,
                 calibration_samples=calibrate_samples,
+                k_rule=cast("auto.Rule", k_rule),
                 raise_k=raise_k,
                 store=store,
                 run_id=run_id,
