@@ -204,7 +204,7 @@ SETTINGS: dict[str, Setting] = {
     "stopped": Setting(
         "all at .9, 1,000 lanes, stopped", 1000, drawn, at(0.9), {"lanes": 1000, "max_total_samples": 3000}
     ),
-    "budget": Setting("all at .8, 5 samples a step", 300, drawn, at(0.8), {"max_samples": 5}),
+    "budget": Setting("all at .8, 5 samples a step", 300, drawn, at(0.8), {"max_samples_per_step": 5}),
     "mixed6": Setting("5 % at .6, else .99", 200, drawn, some(0.05, 0.6, 0.99, 200)),
     "mixed3": Setting("2 % at .3, else .99", 200, drawn, some(0.02, 0.3, 0.99, 200)),
     "mixed1": Setting("1 % at .1, else .99", 200, drawn, some(0.01, 0.1, 0.99, 200)),

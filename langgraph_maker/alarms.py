@@ -1,8 +1,10 @@
 """Alarms: assumptions of a run that no longer hold, each seen without truth at hand, each with its remedy.
 
-Steps count once they are decided, with all that happened to them. Hard steps are decided late, so where lanes end what
-comes last are hard ones: lost votes, flags and drift are looked at until the first lane has ended, and held against
-the beginning of a run only once four times as many steps are decided as are open.
+Hard steps are decided late, the later the more lanes there are. So an open ballot counts as it stands: where all have
+one margin, lost votes are counted by ballots begun, open ones among them, and whoever looks from some time on (see
+`detectors.Rising`) counts the ballots that were open then. Else steps count once they are decided, and who begins to
+look pays for open ballots that are contested, as if flags and drift came to each of them. The beginning of a run that
+all is held against ends when 200 steps are decided, and four times as many as are open and contested.
 
 Every one is a sequential test with a probability of at most 0.1 % to be wrong in a whole run, and those that have
 nothing to go by but the run's own beginning as much again for taking that too low: together less than 1 % of runs. The
@@ -16,12 +18,13 @@ from dataclasses import asdict
 from typing import Any, Final, Literal
 
 from langgraph_maker.calibration.findings import margin_or_none
+from langgraph_maker.contests import Second, deep, deep_share, least_contested
 from langgraph_maker.detectors import Rising, above
 from langgraph_maker.estimates import upper_bound
 from langgraph_maker.events import Alarm, Begin, Open, Round, Totals
 from langgraph_maker.expected import TOLERATED, Expected
 from langgraph_maker.inference import undecided
-from langgraph_maker.seen import ALPHA, First, Seen, contested, mean, p_of_contested, scaled, scaled_bound
+from langgraph_maker.seen import ALPHA, First, Seen, mean, p_of_contested, scaled, scaled_bound
 from langgraph_maker.theory import p_correct
 
 __all__ = ["Alarms"]
@@ -45,25 +48,38 @@ class Alarms:
         self.k = max(begin["k"] or 0, begin["raised"])
         self.seen = Seen.of(begin["totals"])
         self.usual = mean(self.seen.margins)
-        self.lanes = self.raises = 0
+        self.one_margin = begin["k"] is not None
+        self.raises = 0
+        self.open = (0, 0)
+        self.depth = (0, 0)
+        self.second = Second()
         self.tests = {
             "p": Rising(ALPHA),
             "flags": Rising(ALPHA),
             "drift": Rising(ALPHA),
             "repeats": Rising(ALPHA, (4.0, 16.0, 64.0)),
             "audit": Rising(ALPHA, (4.0, 16.0, 64.0, 256.0)),
+            "uncontested": Rising(ALPHA, (4.0, 16.0, 256.0)),
+            "uneven": Rising(ALPHA, (2.0, 4.0, 16.0), always=True),
         }
         self.first = {name: First() for name in ("p", "flags", "drift")}
         self.silent: set[str] = set()
+        self.climbed = begin["totals"]["climbed"]
         self.longest: tuple[float, int, int] | None = None
         kept = begin["kept"] or {}
         if kept.get("against") == self.against() and kept["seen"]["steps"] <= begin["totals"]["steps"]:
             self.go_on(kept)
         else:
             still, seen = begin["open"], self.seen
-            self.first["p"].add(seen.steps, seen.contested, still["ballots"], still["contested"])
-            self.first["flags"].add(seen.steps, seen.flags, still["ballots"], still["flagged_steps"])
-            self.first["drift"].add(seen.steps, seen.drift, still["ballots"], still["drifted"])
+            self.open = self.opened(still)
+            self.tests["p"].under_way = self.under_way(still)
+            self.tests["flags"].under_way = 0, min(still["ballots"], still["flagged_steps"] + still["contested"])
+            self.tests["drift"].under_way = 0, still["contested"]
+            self.tests["uncontested"].under_way = 0, still["ballots"] - still["contested"]
+            self.depth = (seen.contested, deep(begin["totals"]) or 0)
+            self.first["p"].add(seen.steps + still["contested"], seen.contested + still["contested"], 0, 0)
+            self.first["flags"].add(seen.steps, seen.flags, still["contested"], still["flagged_steps"])
+            self.first["drift"].add(seen.steps, seen.drift, still["contested"], still["drifted"])
 
     def keep(self) -> dict[str, Any]:
         """How the tests stand, as plain values."""
@@ -72,21 +88,27 @@ class Alarms:
             "seen": asdict(self.seen),
             "p": self.p,
             "usual": self.usual,
-            "lanes": self.lanes,
             "raises": self.raises,
+            "open": self.open,
+            "depth": self.depth,
+            "second": asdict(self.second),
             "silent": sorted(self.silent),
+            "climbed": self.climbed,
             "tests": {name: test.keep() for name, test in self.tests.items()},
             "first": {name: asdict(first) for name, first in self.first.items()},
         }
 
     def against(self) -> dict[str, Any]:
         """What the tests go by, of all that is expected."""
-        return {name: getattr(self.expected, name) for name in ("p", "flagged", "cost_per_step", "audit_k")}
+        names = ("p", "flagged", "cost_per_step", "audit_k", "differing", "contested")
+        return {name: getattr(self.expected, name) for name in names}
 
     def go_on(self, kept: Mapping[str, Any]) -> None:
         """Take up the tests where they stood; what was journalled since then counts with the next round."""
         self.seen = Seen(**kept["seen"])
-        self.p, self.usual, self.lanes, self.raises = (kept[name] for name in ("p", "usual", "lanes", "raises"))
+        self.p, self.usual, self.raises = (kept[name] for name in ("p", "usual", "raises"))
+        self.open, self.depth = (kept["open"][0], kept["open"][1]), (kept["depth"][0], kept["depth"][1])
+        self.second, self.climbed = Second(**kept["second"]), kept["climbed"]
         self.silent = set(kept["silent"]) - ({"p"} if self.expected.raise_k else set())  # k may be raised by now
         self.first = {name: First(**first) for name, first in kept["first"].items()}
         if self.raises:
@@ -96,41 +118,58 @@ class Alarms:
 
     def see(self, event: Round) -> list[Alarm]:
         """What the round shows, and what was journalled before it since the tests were kept."""
-        totals, still, lanes = event["totals"], event["open"], event["lanes"]
+        totals, still = event["totals"], event["open"]
         seen = Seen.of(totals)
         new = seen.since(self.seen)
         self.seen = seen
-        self.lanes = max(self.lanes, lanes)
         if any(new.margins):
             self.k = max(k for k, count in enumerate(new.margins) if count)
         if all(first.bound is None for first in self.first.values()):
             self.usual = mean(seen.margins)
+        before, self.open = self.open, self.opened(still)
+        begun = tuple(now - then for now, then in zip(self.open, before, strict=True))
+        audited, contested_audits = event.get("audited") or (0, 0)
         found = [
+            self.of_p(new, begun, totals, still),
+            self.of_flags(new, totals, still),
+            self.of_drift(new, totals, still),
+            self.of_uncontested(new, begun[1], totals, still),
+            self.of_uneven(totals),
             self.of_repeats(new, totals),
             self.of_votes(totals, still),
             self.of_cost(totals),
             self.of_audit(new, totals),
         ]
-        if lanes == self.lanes or self.lanes <= 1:
-            found = [*self.of_steps(new, totals, still), *found]
+        self.second.add(audited, contested_audits)
         return [alarm for alarm in found if alarm is not None]
 
-    def of_steps(self, new: Seen, totals: Totals, still: Open) -> list[Alarm | None]:
-        """What is looked at only where steps are as hard as those before."""
-        return [self.of_p(new, totals, still), self.of_flags(new, totals, still), self.of_drift(new, totals, still)]
+    def under_way(self, still: Open) -> tuple[int, int]:
+        """Of open ballots those that wait to be contested, and those that are, where they count once decided."""
+        return (still["ballots"] - still["contested"], 0) if self.one_margin else (0, still["contested"])
 
-    def of_p(self, new: Seen, totals: Totals, still: Open) -> Alarm | None:
+    @staticmethod
+    def opened(still: Open) -> tuple[int, int]:
+        """Ballots that are open, and how many of them are contested."""
+        return still["ballots"], still["contested"]
+
+    def of_p(self, new: Seen, begun: tuple[int, ...], totals: Totals, still: Open) -> Alarm | None:
         """Steps with a lost vote, of which few are to be expected at the least p, however unevenly errors fall."""
         if "p" in self.silent or self.k <= 1:
             return None
+        test, (waiting, owed) = self.tests["p"], self.under_way(still)
         if self.p is None:
-            share = self.first["p"].share(new.steps, new.contested, still["ballots"], still["contested"])
+            # what is contested is known to be so before others are known not to be: this share is no lower than that
+            share = self.first["p"].share(new.steps + begun[1], new.contested + begun[1], 0, 0)
             if share is not None:
                 self.p = p_of_contested(share, totals["margins"])
+            test.see(0, 0, 0, waiting=waiting, owed=owed)
             return None
         margins = new.margins if any(new.margins) else [0] * self.k + [1]
-        test, null = self.tests["p"], contested(self.p, margins)
-        if not test.see(new.steps, new.contested, null) or test.trials_since < _WINDOW:
+        trials, events = new.steps, new.contested
+        if self.one_margin:
+            trials, events, margins = trials + begun[0], events + begun[1], [0] * self.k + [1]
+        null = self.expected.share(margins, self.p)
+        if not test.see(trials, events, null, waiting=waiting, owed=owed) or test.trials_since < _WINDOW:
             return None
         some = min(test.events_since, test.trials_since)
         least = p_of_contested(scaled_bound(some, test.trials_since, 0.95), margins)
@@ -162,14 +201,15 @@ class Alarms:
         """Steps with a flagged sample, of which a larger margin has more."""
         if "flags" in self.silent:
             return None
-        share = self.first["flags"].share(new.steps, new.flags, still["ballots"], still["flagged_steps"])
+        share = self.first["flags"].share(new.steps, new.flags, still["contested"], still["flagged_steps"])
         margin = mean(new.margins)
         if self.expected.flagged is None:
             null = None if share is None else scaled(share, margin / self.usual if self.usual else 1.0)
         else:
             led = sum(k * count for k, count in enumerate(totals["margins"]))
             null = scaled(self.expected.flagged, margin * totals["votes"] / led) if led and margin else None
-        if null is None or not self.tests["flags"].see(new.steps, new.flags, null):
+        owed = min(still["ballots"], still["flagged_steps"] + still["contested"])
+        if not self.tests["flags"].see(new.steps, new.flags, null or 0.0, owed=owed) or null is None:
             return None
         most = max(totals["flags"], key=totals["flags"].__getitem__, default="flagged")
         test = self.tests["flags"]
@@ -185,9 +225,10 @@ class Alarms:
         """Steps with a vote for the winner's action and another next state, of which a larger margin has more."""
         if "drift" in self.silent:
             return None
-        share = self.first["drift"].share(new.steps, new.drift, still["ballots"], still["drifted"])
+        share = self.first["drift"].share(new.steps, new.drift, still["contested"], still["drifted"])
         null = None if share is None else scaled(share, mean(new.margins) / self.usual if self.usual else 1.0)
-        if null is None or not self.tests["drift"].see(new.steps, new.drift, null):
+        owed = still["contested"]
+        if not self.tests["drift"].see(new.steps, new.drift, null or 0.0, owed=owed) or null is None:
             return None
         test = self.tests["drift"]
         return self.alarm(
@@ -195,6 +236,54 @@ class Alarms:
             f"in {test.events_since:,} of the last {test.trials_since:,} steps votes agreed on the action and not on"
             " the next state: the model loses track of the state",
             "make the state in the prompt smaller or plainer, or work out the next state from the action in advance()",
+            totals,
+        )
+
+    def of_uncontested(self, new: Seen, begun: int, totals: Totals, still: Open) -> Alarm | None:
+        """Too few contested ballots, where calibration saw samples of one step differ.
+
+        That a ballot is contested is known before that it is not: open ones that are count, and others are owed.
+        """
+        margins = [k for k, count in enumerate(new.margins) if count] or [self.k]
+        if "uncontested" in self.silent or not self.expected.differing:
+            return None
+        least = least_contested(self.expected.differing, min(margins), first_alike=self.expected.first_alike)
+        climbed = totals["climbed"] - self.climbed
+        self.climbed = totals["climbed"]
+        trials = new.steps + begun
+        alike, owed = max(0, new.steps - new.contested - climbed), still["ballots"] - still["contested"]
+        if not self.tests["uncontested"].see(trials, alike, 1 - least, owed=owed):
+            return None
+        test = self.tests["uncontested"]
+        some = max(0, test.trials_since - test.events_since)
+        return self.alarm(
+            "uncontested",
+            f"{some:,} of the last {test.trials_since:,} steps had a lost vote, where samples of one step differed so"
+            f" often in calibration that {100 * least:.2g} % or more should: answers repeat, or it is no longer that"
+            " model",
+            "look for a cache or a fixed seed between you and the model: votes must be independent draws, and the"
+            " ballots since then show nothing",
+            totals,
+        )
+
+    def of_uneven(self, totals: Totals) -> Alarm | None:
+        """Contested ballots with two lost votes or more, oftener than if all steps had one p."""
+        if "uneven" in self.silent or self.p is None or not _HALF < self.p < 1:
+            return None
+        if (now := deep(totals)) is None:
+            return None
+        contested, before = sum(totals["contested"]), self.depth
+        self.depth = (contested, now)
+        margins = [k for k, count in enumerate(totals["margins"]) if count and k > 1]
+        null = max((deep_share(self.p, k) for k in margins), default=1.0)
+        if not self.tests["uneven"].see(contested - before[0], now - before[1], null):
+            return None
+        return self.alarm(
+            "uneven",
+            f"of {contested:,} contested steps {now:,} had two lost votes or more, where one p for all steps lets"
+            f" expect {100 * null:.2g} % at most: some steps are far harder than others, and errors gather there",
+            "do not rely on a probability that takes all steps to be alike; diagnose which steps are hard, let k go by"
+            ' step type, or let votes take several prompts or models in turns (decorrelate="variants")',
             totals,
         )
 
@@ -256,16 +345,19 @@ class Alarms:
         )
 
     def of_audit(self, new: Seen, totals: Totals) -> Alarm | None:
-        """Second votes, asked in another way, that have another winner oftener than votes are wrong by chance."""
+        """Second votes that have another winner oftener than both ways to ask are wrong by chance, each at its own p."""
         if "audit" in self.silent or self.expected.audit_k is None or self.p is None or not _HALF < self.p < 1:
             return None
-        null = sum(1 - p_correct(self.p, k) for k in (max(1, self.k), self.expected.audit_k))
+        if (least := self.second.least(self.expected.audit_k)) is None:
+            return None
+        null = sum(1 - p_correct(p, k) for p, k in ((self.p, max(1, self.k)), (least, self.expected.audit_k)))
         if not self.tests["audit"].see(new.audits, new.disagreed, min(null, _HALF)):
             return None
         return self.alarm(
             "audit",
             f"of {totals['audits']:,} audited steps {totals['disagreed']:,} had another winner when asked in another"
-            f" way, where {100 * null:.2g} % are to be expected: errors repeat under one prompt, on up to"
+            f" way, where {100 * null:.2g} % are to be expected of p = {self.p:.4f} and, of the second way, of"
+            f" p = {least:.4f} or more: errors repeat under one of both, on up to"
             f" {100 * upper_bound(totals['disagreed'], totals['audits'], 0.95):.2g} % of the steps",
             'let votes take several prompts or models in turns (decorrelate="variants", Tier(model=[…])) in a new run:'
             " steps that were not audited may be wrong",
@@ -274,7 +366,7 @@ class Alarms:
 
     def alarm(
         self,
-        what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit"],
+        what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven"],
         finding: str,
         remedy: str,
         totals: Totals,

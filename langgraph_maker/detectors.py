@@ -16,9 +16,13 @@ class Rising:
     multiplies it by the likelihood ratio of what comes. The shares add up to 1, so as long as the rate is at most
     `null` their sum reaches 1/alpha with a probability of at most alpha (Ville), however often one looks.
 
+    Trials that had begun before a bettor did, and end after, are no sample of all: `see` is told of them, and each
+    bettor pays for them first.
+
     Args:
         alpha: Probability of a false alarm in a whole run.
         odds: By which factors the odds of an event may have risen.
+        always: Whether the rate, if it is too high, was so from the beginning: then all is staked there.
 
     Example:
         >>> test = Rising(alpha=0.001)
@@ -28,39 +32,62 @@ class Rising:
         (20, 7)
     """
 
-    def __init__(self, alpha: float, odds: tuple[float, ...] = (1.5, 2.0, 4.0, 16.0)) -> None:
+    def __init__(self, alpha: float, odds: tuple[float, ...] = (1.5, 2.0, 4.0, 16.0), *, always: bool = False) -> None:
         self.alpha = alpha
         self.odds = odds
+        self.always = always
         self.rounds = 0
+        self.under_way = (0, 0)
         self.stakes = [float("-inf")] * len(odds)
         self.courses = [0.0] * len(odds)
         self.since = [(0, 0)] * len(odds)
 
-    def see(self, trials: int, events: int, null: float) -> bool:
-        """Count a round; says whether the alarm is due. A `null` of 0 or 1 tells nothing."""
+    def see(self, trials: int, events: int, null: float, *, waiting: int = 0, owed: int = 0) -> bool:
+        """Count a round, and return whether the alarm is due. A `null` of 0 or 1 tells nothing.
+
+        Args:
+            trials: Those of the round.
+            events: Events among all trials so far that were not counted before.
+            null: The most that the rate may be.
+            waiting: Trials counted by now that may yet become events, at most as likely as others.
+            owed: Trials that are likelier to do so: those who begin now pay for each as if it did.
+        """
+        before, self.under_way = self.under_way, (waiting, owed)
         if not (trials or events) or not 0 < null < 1:
             return False
         begins = log(1 / log(self.rounds + e) - 1 / log(self.rounds + 1 + e))
+        if self.always:
+            begins = float("-inf") if self.rounds else 0.0
         self.rounds += 1
         for place, odds in enumerate(self.odds):
             rate = odds * null / (1 - null + odds * null)
-            ratio = events * log(rate / null) + (trials - events) * (log1p(-rate) - log1p(-null))
-            self.stakes[place] = _log_sum(self.stakes[place], begins) + ratio
-            self.courses[place] = max(0.0, self.courses[place] + ratio)
-            before = self.since[place]
-            self.since[place] = (before[0] + trials, before[1] + events) if self.courses[place] else (0, 0)
+            event, none = log(rate / null), log1p(-rate) - log1p(-null)
+            ratio, paid = events * event + (trials - events) * none, before[0] * none - before[1] * event
+            self.stakes[place] = _log_sum(self.stakes[place], begins + paid) + ratio
+            if self.courses[place] <= paid:
+                self.courses[place], self.since[place] = paid, (before[0], 0)
+            self.courses[place] += ratio
+            since = self.since[place]
+            self.since[place] = (since[0] + trials, since[1] + events)
         most = max(self.stakes)
         total = most + log(sum(exp(stake - most) for stake in self.stakes) / len(self.odds))
         return total >= -log(self.alpha)
 
     def keep(self) -> dict[str, Any]:
         """How the test stands, as plain values."""
-        return {"rounds": self.rounds, "stakes": self.stakes, "courses": self.courses, "since": self.since}
+        return {
+            "rounds": self.rounds,
+            "stakes": self.stakes,
+            "courses": self.courses,
+            "since": self.since,
+            "under_way": self.under_way,
+        }
 
     def go_on(self, kept: Mapping[str, Any]) -> None:
         """Take up a test where it stood."""
         self.rounds, self.stakes, self.courses = kept["rounds"], list(kept["stakes"]), list(kept["courses"])
         self.since = [(trials, events) for trials, events in kept["since"]]
+        self.under_way = (kept["under_way"][0], kept["under_way"][1])
 
     @property
     def trials_since(self) -> int:
@@ -80,7 +107,7 @@ class Rising:
 
 def _log_sum(one: float, other: float) -> float:
     most, least = max(one, other), min(one, other)
-    return most + log1p(exp(least - most))
+    return most if least == float("-inf") else most + log1p(exp(least - most))
 
 
 def above(total: float, variance: float, alpha: float, scale: float) -> bool:

@@ -26,6 +26,7 @@ from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.counting import Counts
 from langgraph_maker.calibration.diagnosed import FINER, Asked, Diagnosis, StepType, Suspect, Tried
 from langgraph_maker.calibration.granularities import Granularities, counted, lengthened, others
+from langgraph_maker.calibration.second_look import CLEARED, bets, power, rival
 from langgraph_maker.calibration.trials import Draw, Ended, Trials
 from langgraph_maker.estimates import confidence_sequence, exact_interval, upper_bound
 from langgraph_maker.graph import check_cost
@@ -44,7 +45,8 @@ __all__ = ["Diagnosis", "Options", "adiagnose", "diagnose"]
 
 _WIDER: Final = 20  # steps looked through for each that is sampled, so that rare types are found
 _SECOND_LOOKS: Final = 200
-_LOOK_MARGIN, _LOOK_SAMPLES = 3, 30
+_LOOK_SAMPLES: Final = 30
+_WRONGLY: Final = 0.05  # a step is cleared by its last samples, in each way to ask
 
 
 class Options(TypedDict, total=False):
@@ -96,10 +98,11 @@ async def adiagnose(
 ) -> Diagnosis:
     """Measure p by type of step, and look for steps that no margin gets past.
 
-    Each sampled step is asked once in each way that the task has (`variants`). Where a sample was wrong or flagged, the
-    step is voted on at k = 3, in one way after the other until a vote is right. What is lost in all ways is a suspect,
-    of which `looks` fresh samples are drawn in each way: it blocks the task where one wrong answer is as frequent as
-    the right one in all of them, beyond chance.
+    Each sampled step is asked once in each way that the task has (`variants`). Where a sample was wrong or flagged, up to
+    30 fresh samples of the step are drawn, in one way after the other until right answers are seen to prevail in one
+    (`second_look`). What is lost in all ways is a suspect, of which `looks` fresh samples are drawn in each way: it
+    blocks the task where one wrong answer is as frequent as the right one in all of them, beyond chance, which is
+    corrected for the number of suspects.
 
     Where that is so, other granularities are tried: the m steps of which it is one in one response (`Grouped`), and the
     finer steps of a `Splittable` task. A suspect costs `looks` samples in each way to ask, at each of these
@@ -227,13 +230,18 @@ class _Course:
         share = max(1, _SECOND_LOOKS // len(self.places))
         still = [one for steps in self.places.values() for one in [one for one in steps if self.wrong(one[0])][:share]]
         self.looked = self.lost = {step for step, _ in still}
+        share_of_each = len(self.ways) * CLEARED
+
+        def won_by(step: int, keys: list[str | None]) -> bool:
+            return bets(keys.count(self.truths[step]), rival(keys, self.truths[step])) >= share_of_each
+
+        def closed(step: int, keys: list[str | None]) -> bool:
+            against = bets(rival(keys, self.truths[step]), keys.count(self.truths[step])) >= CLEARED
+            return won_by(step, keys) or against or keys.count(None) == len(keys)  # further ones are for the suspects
+
         for way in self.ways:
-            winners = await way.vote("again", still, _LOOK_MARGIN, _LOOK_SAMPLES)
-            won = {
-                step
-                for (step, _), winner in zip(still, winners, strict=True)
-                if winner is not None and winner[0] == self.truths[step]
-            }
+            fresh = await way.look("again", still, closed, _LOOK_SAMPLES)
+            won = {step for step, keys in fresh.items() if won_by(step, keys)}
             if way is not self.ways[0]:
                 self.rescued |= won
             still = [place for place in still if place[0] not in won]
@@ -273,13 +281,17 @@ class _Course:
 
     def type(self, name: str, steps: list[int]) -> StepType:
         asked = [self.asked(variant, steps) for variant in range(len(self.ways))]
-        suspects = [Suspect(step, name, self.tried(step)) for step in steps if step in self.lost]
+        confidence = 1 - _WRONGLY / max(1, len(self.lost))
+        suspects = [Suspect(step, name, self.tried(step), confidence) for step in steps if step in self.lost]
         left = sum(not suspect.cleared for suspect in suspects)
         doubtful = [step for step in steps if self.wrong(step)]
         looked = sum(step in self.looked for step in doubtful)
         share = upper_bound(left, len(steps))
         if looked < len(doubtful):  # either bound may miss
             share = upper_bound(len(doubtful), len(steps), 0.975) * upper_bound(left, looked, 0.975)
+        tried = max((len(one.tried) for one in suspects), default=0)
+        found = power(len(self.ways), _WRONGLY * tried)
+        share = min(1.0, share / found) if found else 1.0
         rescued = sum(step in self.rescued for step in steps)
         return StepType(name, len(steps), asked, rescued, suspects, share)
 

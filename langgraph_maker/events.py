@@ -170,6 +170,8 @@ class Round(TypedDict):
 
     `steps`, `samples`, `votes`, `winner_votes` and `flags` are of the steps that it decided, `totals` of all steps
     of the run so far, and `open` of the ballots that go into a further round. `lanes` counts lanes not at their end.
+    `audited` counts the second votes on the steps that it decided (`ladder.Audit`), and how many of these votes were
+    contested.
     """
 
     event: Literal["maker.round"]
@@ -182,6 +184,7 @@ class Round(TypedDict):
     lanes: int
     totals: Totals
     open: Open
+    audited: NotRequired[list[int]]
 
 
 class Step(TypedDict):
@@ -287,7 +290,7 @@ class Alarm(TypedDict):
 
     event: Literal["maker.alarm"]
     run_id: str
-    what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit"]
+    what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven"]
     finding: str
     remedy: str
     steps: int

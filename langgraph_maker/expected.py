@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from langgraph_maker.calibration.findings import Calibration, no_better
 from langgraph_maker.estimates import exact_interval
+from langgraph_maker.seen import contested
 
 __all__ = ["TOLERATED", "Expected"]
 
@@ -27,6 +29,11 @@ class Expected:
         raise_k: Whether k is raised when p is found to have fallen.
         max_k: Up to which k.
         audit_k: The margin of the second votes that a share of the steps get.
+        differing: The least mean over steps of p (1 - p): two samples of one step differ in twice that share. None
+            where it is not known.
+        first_alike: Whether the first vote of a step is drawn at the temperature of all others.
+        contested: The largest share of contested ballots by margin, where each type of steps has a k and a p of its
+            own; of other margins it follows from `p`.
 
     Raises:
         ValueError: For a probability or rate that is none, a k below 1, or a `raise_k` that is neither True nor False.
@@ -39,9 +46,17 @@ class Expected:
     raise_k: bool = False
     max_k: int = _LARGEST_MARGIN
     audit_k: int | None = None
+    differing: float | None = None
+    first_alike: bool = True
+    contested: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, rate in (("p", self.p), ("flagged", self.flagged), ("target", self.target)):
+        for name, rate in (
+            ("p", self.p),
+            ("flagged", self.flagged),
+            ("target", self.target),
+            ("differing", self.differing),
+        ):
             if rate is not None and not 0 <= rate <= 1:
                 raise ValueError(f"{name} is from 0 to 1, not {rate!r}")
         if not isinstance(self.raise_k, bool):
@@ -49,6 +64,11 @@ class Expected:
         for name, k in (("max_k", self.max_k), ("audit_k", self.audit_k)):
             if k is not None and k < 1:
                 raise ValueError(f"{name} is at least 1, not {k!r}")
+
+    def share(self, margins: Sequence[int], p: float) -> float:
+        """Return the largest share of contested ballots among so many by margin, the least p being `p`."""
+        shares = (self.contested.get(str(k), contested(p, [0] * k + [1])) for k in range(len(margins)))
+        return sum(count * share for count, share in zip(margins, shares, strict=True)) / sum(margins)
 
     @classmethod
     def of(
@@ -76,4 +96,17 @@ class Expected:
             raise_k=raise_k,
             max_k=top,
             audit_k=audit_k,
+            differing=found.differing or None,
+            first_alike=found.p_first is None,
+            contested=_by_margin(found),
         )
+
+
+def _by_margin(found: Calibration) -> dict[str, float]:
+    """The largest share of contested ballots by margin, where types of steps have their own."""
+    shares: dict[str, float] = {}
+    for one in found.types:
+        if one.k is not None:
+            share = contested(max(one.p_low, 0.5), [0] * one.k + [1])
+            shares[str(one.k)] = max(share, shares.get(str(one.k), 0.0))
+    return shares

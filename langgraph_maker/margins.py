@@ -6,17 +6,46 @@ import reprlib
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from operator import index
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from langgraph_maker.ballot import check_margin
 from langgraph_maker.raising import Raised
 
-__all__ = ["LARGEST_MARGIN", "Margin", "asked", "check_budget", "check_least", "in_words", "margins"]
+__all__ = ["LARGEST_MARGIN", "ByState", "Margin", "Own", "asked", "check_budget", "check_least", "in_words", "margins"]
 
 Margin: TypeAlias = int | Callable[[str], int] | Raised
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
 
 M = TypeVar("M", int, "Callable[[int], int]", "int | Callable[[int], int]", Margin)
+
+
+class ByState:
+    """A margin that goes by the state that a step starts from, as by its type.
+
+    Args:
+        of: From a step's number and its state to its k, the same each time.
+        least: The least that it gives: all that is known of a step without its state.
+
+    Example:
+        >>> k = ByState(lambda step, state: 5 if state["hard"] else 2, least=2)
+        >>> k(7), k.of(7, {"hard": True})
+        (2, 5)
+    """
+
+    def __init__(self, of: Callable[[int, Any], int], least: int) -> None:
+        self.of, self.least = of, least
+
+    def __call__(self, step: int) -> int:
+        """Return the least k."""
+        return self.least
+
+
+class Own(Protocol):
+    """From a subtask's id and its state to its margin and to the samples that its ballot may use."""
+
+    def __call__(self, subtask_id: str, state: Any = None, /) -> tuple[int, int]:
+        """Return both."""
+        ...
 
 
 def asked(k: M, given: Mapping[str, Any], min_k: int | None) -> M:
@@ -36,6 +65,8 @@ def asked(k: M, given: Mapping[str, Any], min_k: int | None) -> M:
         under = Raised(asked(k.base, given, min_k))
         under.up_to(k.to)
         return under  # type: ignore[return-value]
+    if isinstance(k, ByState):
+        return ByState(lambda step, state: of(k.of(step, state)), of(k.least))  # type: ignore[return-value]
     return (lambda step: of(k(step))) if callable(k) else of(k)  # type: ignore[return-value]
 
 
@@ -52,8 +83,8 @@ def check_least(min_k: int | None, k: Margin) -> None:
         raise ValueError(f"min_k, the least k that a context may ask for, is at most k = {most}, not {min_k}")
 
 
-def margins(k: Margin, max_samples_per_step: int | None) -> Callable[[str], tuple[int, int]]:
-    """Return, from a subtask's id, its margin and the samples that its ballot may use, see `check_budget`.
+def margins(k: Margin, max_samples_per_step: int | None) -> Own:
+    """Return what gives a subtask's margin and the samples that its ballot may use, see `check_budget`.
 
     Raises:
         ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
@@ -62,7 +93,7 @@ def margins(k: Margin, max_samples_per_step: int | None) -> Callable[[str], tupl
         return _rising(k, max_samples_per_step)
     if not callable(k):
         all_alike = check_margin(k), check_budget(max_samples_per_step, k)
-        return lambda _: all_alike
+        return lambda *_: all_alike
 
     @lru_cache(maxsize=_REMEMBERED)
     def own(subtask_id: str) -> tuple[int, int]:
@@ -72,17 +103,24 @@ def margins(k: Margin, max_samples_per_step: int | None) -> Callable[[str], tupl
         except ValueError as error:
             raise ValueError(f"step {subtask_id}: {error}") from error
 
-    return own
+    return lambda subtask_id, _=None: own(subtask_id)
 
 
-def _rising(k: Raised, max_samples_per_step: int | None) -> Callable[[str], tuple[int, int]]:
+def _rising(k: Raised, max_samples_per_step: int | None) -> Own:
+    if isinstance(by_state := k.base, ByState):
+
+        def of(subtask_id: str, state: Any = None) -> tuple[int, int]:
+            margin = max(check_margin(by_state.of(int(subtask_id), state)), k.to)
+            return margin, check_budget(max_samples_per_step, margin)
+
+        return of
     base = margins(_by_id(k.base) if callable(k.base) else k.base, max_samples_per_step)
 
     @lru_cache(maxsize=_REMEMBERED)
     def raised(to: int) -> tuple[int, int]:
         return check_margin(to), check_budget(max_samples_per_step, to)
 
-    def own(subtask_id: str) -> tuple[int, int]:
+    def own(subtask_id: str, _: Any = None) -> tuple[int, int]:
         pair = base(subtask_id)
         return raised(k.to) if k.to > pair[0] else pair
 

@@ -8,17 +8,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langgraph_maker import theory
+from langgraph_maker.calibration.choice import averaged, by_type, mixed
 from langgraph_maker.calibration.findings import ASSUMED, Calibration, first_vote, no_better
 from langgraph_maker.margins import LARGEST_MARGIN
 
-__all__ = ["Choice", "Plan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
+__all__ = ["Choice", "Plan", "RuleCost", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 
 _LARGEST_STEPS = 10**15
 _WIDEST = 5  # the spread of latencies
@@ -42,12 +43,26 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class RuleCost:
+    """What one way to take k from a calibration costs (`calibration.choice`), for the whole task.
+
+    `rule` is one of `solve(k_rule=…)`, or "by type": there the target is kept by the summed risk of all types. `ks` are
+    the margins that steps take.
+    """
+
+    rule: str
+    ks: list[int]
+    samples: float
+    cost: float | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """The least k that reaches the target, with its neighbours, and what a budget buys.
 
     `largest_steps` is the longest task whose own k_min the budget pays for, `k_for_budget` the largest k it pays for
     on this one, at most 1,000; both are None without a budget, and 0 where it buys nothing. `notes` says what the
-    figures rest on.
+    figures rest on. `rules` says what each way to take k from a calibration costs, where it is for this task.
     """
 
     steps: int
@@ -58,6 +73,7 @@ class Plan:
     largest_steps: int | None
     k_for_budget: int | None
     notes: list[str]
+    rules: list[RuleCost] = field(default_factory=list)
 
     @property
     def choice(self) -> Choice:
@@ -164,7 +180,36 @@ def plan(
         k_for_budget=None,
         notes=notes,
     )
+    if isinstance(source, Calibration):
+        planned = replace(planned, rules=_rules(source, rates, steps, target))
     return planned if budget is None else _with_budget(planned, rates, budget)
+
+
+def _rules(found: Calibration, rates: _Rates, steps: int, target: float) -> list[RuleCost]:
+    """What each rule costs, for those under which there is a k."""
+
+    def cost(rule: str, parts: list[tuple[int, float]]) -> RuleCost:
+        samples = sum(rates.samples(k, 1) * count for k, count in parts if count)
+        ks = sorted({k for k, count in parts if count})
+        return RuleCost(rule, ks, samples, None if rates.cost is None else samples * rates.cost)
+
+    rules = [cost("lower bound", [(rates.k(steps, target), float(steps))])]
+    counts = found.right, found.valid, float(steps), target
+    if (k := averaged(*counts, first=found.first_counts)) is not None:
+        rules.append(cost("average", [(k, float(steps))]))
+    if (pair := mixed(*counts, first=found.first_counts)) is not None and pair[0] > 1:
+        rules.append(cost("mixed", [(pair[0], pair[1] * steps), (pair[0] - 1, (1 - pair[1]) * steps)]))
+    scale = steps / found.steps if found.steps else 1.0
+    types = by_type([replace(one, steps=one.steps * scale) for one in found.types], target) if found.types else None
+    if types:
+        samples = sum(
+            one.steps * theory.expected_votes((one.right + 0.5) / (one.valid + 1), one.k) / rates.valid
+            for one in types
+            if one.k is not None
+        )
+        ks = sorted({one.k for one in types if one.k is not None})
+        rules.append(RuleCost("by type", ks, samples, None if rates.cost is None else samples * rates.cost))
+    return rules
 
 
 def _measured(found: Calibration) -> _Rates:

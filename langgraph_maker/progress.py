@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from langgraph_maker import auto
 from langgraph_maker.calibration import Calibration
 from langgraph_maker.cli.tables import counted, dollars
 from langgraph_maker.events import Alarm
@@ -135,7 +136,9 @@ def _rate(now: Progress) -> float:
 
 def calibrated(found: Calibration) -> str:
     """Return what k="auto" goes by, and what it took."""
-    k = "grows with the step" if found.k_min is None else f"is {found.k_min}"
+    ks = [] if found.steps is None else auto.ks(found)
+    how = " by type of step" if found.types else " by step"
+    k = f"is {' or '.join(map(str, ks))}{how if len(ks) > 1 else ''}" if ks else "grows with the step"
     cost = "" if found.spent is None else f", ${found.spent:,.4f}"
     return f"calibrated: k {k}, p at least {found.p_low:.4f}, {counted(found.drawn, 'sample')}{cost}"
 

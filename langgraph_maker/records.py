@@ -78,7 +78,8 @@ class Entry(TypedDict):
 
     `margin` is by how many of its `votes` it led, at least the k of its step; `winner_votes` were for it, and
     `drifted` for its action with another next state. `alike` is 1 where the second and the third answer were the same
-    text and another than the first one's, -1 where the first two were and the third was another. `tier` is where on the
+    text and another than the first one's, -1 where the first two were and the third was another; where two votes were
+    counted first, and differed, it is of votes, and -1 where the third was equal to the first. `tier` is where on the
     ladder it was decided; where `human`, a human said what the vote is, and `margin` is 0. `finer` is the number of
     finer steps that it was done in (`ladder.Split`), 0 if it was voted on as a whole; `votes` and `winner_votes` are
     then sums over them, and `margin` is the least of theirs. Of its `audits` so many `disagreed`.

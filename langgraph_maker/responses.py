@@ -103,5 +103,3 @@ def message_in(response: object) -> AIMessage:
             " (with_structured_output needs include_raw=True)"
         )
     return response
-
-

@@ -76,6 +76,7 @@ def solve(
     k: int | Literal["auto"] | Callable[[int], int] = 3,
     target: float = 0.95,
     calibration_samples: int = 1000,
+    k_rule: auto.Rule = "average",
     raise_k: bool = False,
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
@@ -93,12 +94,16 @@ def solve(
         task: What to solve.
         model: What to ask, see `models.Model`.
         k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. "auto"
-            calibrates first, stores what was found with the run, and takes the least k that reaches `target` even at
-            the lower bound of p. A run that goes on keeps it, also with another model, which was not calibrated:
+            calibrates first, stores what was found with the run, and takes the least k that reaches `target`, see
+            `k_rule`; of each type of steps its own where the task tells types apart (`task.Typed`) and they differ. It
+            refuses where errors come again on the same steps, unless votes take prompts in turns (`decorrelate`). A run that goes on keeps it, also with another model, which was not calibrated:
             `Run.calibration.model` says which was.
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
             the run has the rest; `max_total_samples` is for the run alone.
+        k_rule: Of "auto": "average" for a k that reaches the target on average over what the calibration leaves open of
+            p; "mixed" for that k on a share of the steps and one less on the rest; "lower bound" for one that reaches it
+            even at the lower bound of p, which costs up to twice as much. A run that goes on keeps its own.
         raise_k: Whether k rises, for all steps to come, when p is found to have fallen; by as much as `target` then
             takes. It is journalled, and never lowered.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
@@ -135,6 +140,7 @@ def solve(
         options,
         target=target,
         samples=calibration_samples,
+        rule=k_rule,
         raise_k=raise_k,
         store=store,
         checkpointer=checkpointer,
@@ -164,6 +170,7 @@ async def asolve(
     k: int | Literal["auto"] | Callable[[int], int] = 3,
     target: float = 0.95,
     calibration_samples: int = 1000,
+    k_rule: auto.Rule = "average",
     raise_k: bool = False,
     store: BaseStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
@@ -189,6 +196,7 @@ async def asolve(
         options,
         target=target,
         samples=calibration_samples,
+        rule=k_rule,
         raise_k=raise_k,
         store=store,
         checkpointer=checkpointer,
@@ -229,6 +237,7 @@ async def _prepared(
     *,
     target: float,
     samples: int,
+    rule: auto.Rule,
     raise_k: bool,
     store: BaseStore | None,
     checkpointer: BaseCheckpointSaver[Any] | None,
@@ -250,13 +259,14 @@ async def _prepared(
         options.setdefault("red_flags", default_red_flags(together))
     options["stop"] = in_time(deadline, options.get("stop"))
     found = None
+    auto.check_rule(rule)
     if k == "auto":
         create_maker(task, model, **options)  # refuses what cannot be used before anything is paid for
         before = Before(task, run_id, on_progress)
-        found = await before.calibrated(model, options, store, samples, target)
+        found = await before.calibrated(model, options, store, samples, target, rule)
         if found is None:
             return before.stopped(store)
-        k, options["max_cost"] = auto.margin(found), before.left(found, options.get("max_cost"))
+        k, options["max_cost"] = auto.margin(found, task), before.left(found, options.get("max_cost"))
     monitor = _monitor(task, k, found, target, options, raise_k=raise_k)
     maker = create_maker(task, model, k=monitor.k or k, **options).compile(
         checkpointer=checkpointer or False, store=store

@@ -135,7 +135,13 @@ class Before:
         self.began = time.monotonic()
 
     async def calibrated(
-        self, model: Model, options: Mapping[str, Any], store: BaseStore, samples: int, target: float
+        self,
+        model: Model,
+        options: Mapping[str, Any],
+        store: BaseStore,
+        samples: int,
+        target: float,
+        rule: auto.Rule = "average",
     ) -> Calibration | None:
         """What was found; None when it was stopped before that was there."""
         found = await auto.acalibrated(
@@ -146,6 +152,7 @@ class Before:
             run_id=self.run_id,
             samples=samples,
             target=target,
+            rule=rule,
             on_progress=lambda _, drawn: self.tell(drawn),
         )
         if found is not None:

@@ -29,7 +29,7 @@ CHAINS: Mapping[str, tuple[int, dict[str, Any]]] = {
     "audit": (4, {"model": "sim:error=0.1", "audit": 1.0, "ladder": [Tier(), Tier(variants="all")]}),
     "human": (4, {"model": "sim:error=0.15", "ladder": [Tier(samples=3), AskHuman()], "lanes": 2}),
     "answered": (4, {"model": "sim:error=0.15", "ladder": [Tier(samples=3), AskHuman()]}),
-    "raised": (4, {"model": "sim:error=0.1", "raise_k": True, "max_samples": 60}),
+    "raised": (4, {"model": "sim:error=0.1", "raise_k": True, "max_samples_per_step": 60}),
     "auto": (4, {"model": "sim:error=0.05", "k": "auto", "calibration_samples": 200}),
 }
 """By their ids: the number of disks, and the options; those of `STOPPED` were stopped after so many samples."""

@@ -247,11 +247,13 @@ def test_steps_that_no_k_can_save_are_bounded() -> None:
     none = calibrate(Known(1000), Scripted(right), steps=10**6)
     assert any("takes the steps sampled to be like those of the whole task" in note for note in none.notes)
     assert none.unsalvageable == 0
-    assert none.unsalvageable_high == pytest.approx(3 / 1000 * 10**6, rel=0.01)
+    assert none.unsalvageable_high == pytest.approx(3 / 1000 / 0.45 * 10**6, rel=0.01)
     five = set(range(0, 1000, 200))
     hopeless = calibrate(Known(1000), wrong_on(five), steps=10**6)
     assert hopeless.unsalvageable == 5
-    assert hopeless.unsalvageable_high == pytest.approx(10_480, rel=0.01)  # Poisson: 10.51 at most when 5 were seen
+    assert hopeless.unsalvageable_high == pytest.approx(
+        10_480 / 0.45, rel=0.01
+    )  # Poisson: 10.51 at most when 5 were seen
     saved = calibrate(Known(1000), wrong_on(five, {"sample"}), steps=10**6)
     assert saved.p == hopeless.p == 0.995
     assert saved.unsalvageable == 0
@@ -263,7 +265,7 @@ def test_steps_on_which_every_answer_is_flagged_are_beyond_saving() -> None:
     found = calibrate(Known(1000), always)
     assert (found.valid, found.right, found.unsalvageable) == (950, 950, 50)
     assert found.unsalvageable_high is not None
-    assert 50 < found.unsalvageable_high < 66
+    assert 50 < found.unsalvageable_high * 0.45 < 66
     assert "50 seen in 1,000" in " ".join(sentences(found))
     once = Scripted(lambda one: "flag" if step_of(one) in bad and kind_of(one) == "sample" else right(one))
     assert calibrate(Known(1000), once).unsalvageable == 0
@@ -279,8 +281,8 @@ def test_of_many_flagged_steps_a_part_is_voted_on_and_the_bound_says_so() -> Non
 
     found = calibrate(Known(1000), Scripted(answer), pairs=0, firsts=0)
     assert found.unsalvageable_high is not None
-    assert 30 < found.unsalvageable_high < 90
-    assert any("of 600 steps that went wrong or were flagged 200 were voted on" in note for note in found.notes)
+    assert 30 < found.unsalvageable_high * 0.45 < 90
+    assert any("of 600 steps that went wrong or were flagged 200 were looked at again" in note for note in found.notes)
 
 
 def test_margins_for_a_run() -> None:

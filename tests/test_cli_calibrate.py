@@ -315,22 +315,24 @@ def test_a_run_with_k_auto_shows_what_it_goes_by_and_goes_on_with_it(tmp_path: P
     assert done.exit_code == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["status"], result["steps"]) == ("solved", 127)
-    assert f"k is {result['calibration']['k_min']}," in part.stderr
+    assert f"k is {result['calibration']['k_average']}," in part.stderr
     again = call(*command)
-    assert f"127 of 127 steps decided, each by a margin of {result['calibration']['k_min']}" in again.stdout
+    assert f"127 of 127 steps decided, each by a margin of {result['calibration']['k_average']}" in again.stdout
     assert "  k        calibrated: k is" in again.stdout
 
 
-def test_a_run_with_k_auto_warns_where_errors_cluster_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_k_auto_does_not_begin_where_errors_come_again_on_the_same_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def answer(request: Request) -> str:
         hard = int(request.messages[0].text) % 10 == 0
         return "0" if hard and request.subtask_id.startswith(("sample", "pair")) else right(request)
 
     monkeypatch.setattr("langgraph_maker.cli.run.load_model", lambda *_: Scripted(answer))
     done = call("run", "test_calibration:Known", "--set", "steps=400", "--k", "auto")
-    assert done.exit_code == 0
-    assert "warning: ERRORS CLUSTER BY STEP" in done.stderr
-    assert "K AND P_FULL DO NOT HOLD" in done.stdout
+    assert done.exit_code == 1
+    assert "errors come again on the same steps (p-value 0.0" in done.stderr
+    assert 'decorrelate="variants"' in done.stderr
 
 
 def test_a_run_that_goes_on_with_another_model_says_whose_k_it_keeps(tmp_path: Path) -> None:

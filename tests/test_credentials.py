@@ -88,7 +88,7 @@ def test_a_run_that_was_under_way_keeps_no_key_in_its_reason(monkeypatch: pytest
         return (200, completion(body, "no move")) if calls[0] < 4 else repeats(headers, path, body)
 
     with loopback(answer) as server:
-        run = solve(task, chat(server.url, api_key=lambda: SECRET), store=store, run_id="r", max_samples=100)
+        run = solve(task, chat(server.url, api_key=lambda: SECRET), store=store, run_id="r", max_samples_per_step=100)
     assert run.status == "stopped"
     assert "not for you" in run.reason
     out = io.StringIO()

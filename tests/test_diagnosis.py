@@ -271,7 +271,7 @@ class TestGranularities:
     def test_each_step_has_finer_steps_of_its_own(self) -> None:
         found = diagnose(Tens(), lost_in("20 and 10", "30 and 10", "24 and 1"))
         assert ([one.step for one in found.blocking], [one.step for one in found.saved]) == ([2], [3])
-        assert found.drawn == 4 + 2 * (3 + 20 + 10 * 20)
+        assert found.drawn == 4 + 2 * (5 + 20 + 10 * 20)
 
     def test_a_step_that_lost_by_chance_is_not_tried_otherwise(self) -> None:
         seen: Counter[str] = Counter()
@@ -279,10 +279,10 @@ class TestGranularities:
         def answer(request: Request) -> str:
             text = str(request.messages[0].content)
             seen[text] += 1
-            return "99" if text == "20 and 10" and seen[text] <= 4 else str(int(text.split(maxsplit=1)[0]) + 10)
+            return "99" if text == "20 and 10" and seen[text] <= 6 else str(int(text.split(maxsplit=1)[0]) + 10)
 
         found = diagnose(Tens(), Scripted(answer))
-        assert (found.verdict, found.drawn) == ("yes", 4 + 3 + 20)
+        assert (found.verdict, found.drawn) == ("yes", 4 + 5 + 20)
         assert [suspect.tried for one in found.types for suspect in one.suspects] == [[Tried(0, 20, 20, 0, 0)]]
 
     def test_only_steps_that_are_lost_cost_more(self) -> None:
@@ -294,8 +294,8 @@ class TestGranularities:
 
     def test_token_limits_grow_with_the_steps(self) -> None:
         spec = "sim:error=0,output_tokens=600,length_spread=0,hard=1,repeats=1"
-        found = diagnose(TowersOfHanoi(3), spec, granularities=[2], samples=2, looks=6)
-        assert [one.flagged for one in found.blocking[0].tried if one.m == 2] != [6] * 6
+        found = diagnose(TowersOfHanoi(3), spec, granularities=[2], samples=2, looks=8)
+        assert [one.flagged for one in found.blocking[0].tried if one.m == 2] != [8] * 6
 
     def test_what_cannot_be_split_there_is_said(self) -> None:
         class Some(Tens):
@@ -340,7 +340,7 @@ class TestGranularities:
             Wrong.split = lambda *_: None  # type: ignore[method-assign]
         found = diagnose(Wrong(), lost_in("20 and 10"))
         assert (found.verdict, found.saved, [one.m for one in found.blocking[0].tried]) == ("no", [], [1])
-        assert found.drawn == 4 + 3 + 20, "nothing is asked that says nothing"
+        assert found.drawn == 4 + 5 + 20, "nothing is asked that says nothing"
         assert any(f"step 2 was not tried in finer steps: {note}" in one for one in found.notes)
 
     def test_the_same_call_buys_none_of_it_again(self) -> None:

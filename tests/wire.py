@@ -59,7 +59,7 @@ def vote(model: Any, *, parse: Any = int, **options: Any) -> dict[str, Any]:
         prompt=lambda asked: asked,
         parse=parse,
         write=lambda _, decision: dict(decision),
-        **{"k": 3, "outage_limit": 5, "on_unresolved": "write", "max_samples": 30, **options},
+        **{"k": 3, "outage_limit": 5, "on_unresolved": "write", "max_samples_per_step": 30, **options},
     )
     decision: dict[str, Any] = node.invoke("3 + 4?")
     return decision

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from langgraph_maker import theory
+from langgraph_maker.calibration.choice import OfType, averaged, by_type, fisher, types_differ
 from langgraph_maker.calibration.findings import (
+    SIGNIFICANT,
     TOO_LARGE,
     Calibration,
     FalseFlags,
@@ -17,6 +19,7 @@ from langgraph_maker.calibration.findings import (
     margin_or_none,
     no_better,
 )
+from langgraph_maker.calibration.second_look import cleared, condemned, power
 from langgraph_maker.calibration.trials import Answer, Draw
 from langgraph_maker.estimates import (
     collision_test,
@@ -46,8 +49,9 @@ class _Seen(NamedTuple):
 class Counts:
     """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown.
 
-    `elsewhere` says that they are for a task of another length, `looked` has the steps that were voted on a second time
-    or whose truth is not known, `saved` those of them whose vote was right.
+    `elsewhere` says that they are for a task of another length, `looked` has the suspects that were looked at again, or
+    whose truth is not known, and `fresh` the keys of their fresh samples. `types` has the type of each sampled step,
+    `shares` how many of all steps are of each, and `rare` those of steps that were sampled for their type alone.
     """
 
     oracle: bool
@@ -59,7 +63,11 @@ class Counts:
     firsts: list[_Seen] = field(default_factory=list)
     used: Usage = field(default_factory=no_usage)
     looked: set[int] = field(default_factory=set)
-    saved: set[int] = field(default_factory=set)
+    fresh: dict[int, list[str | None]] = field(default_factory=dict)
+    types: dict[int, str] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    rare: dict[int, str] = field(default_factory=dict)
+    rares: dict[int, _Seen] = field(default_factory=dict)
     drawn: int = 0
     spent: float | None = 0.0
     notes: list[str] = field(default_factory=list)
@@ -84,17 +92,80 @@ class Counts:
         """Steps whose sample gave no right vote, being wrong or flagged."""
         return [step for step, one in self.singles.items() if not one.right or self.flag(one) is not None]
 
+    @property
+    def uncleared(self) -> list[int]:
+        """Suspects that were looked at, of which fresh samples do not show that right answers prevail."""
+        return [
+            step
+            for step in self.suspects
+            if step in self.looked and not cleared(self.fresh.get(step, []), self.truths[step])
+        ]
+
+    @property
+    def systematic(self) -> list[int]:
+        """Suspects of which they show that right answers do not prevail."""
+        return sorted(
+            step
+            for step, keys in self.fresh.items()
+            if step in self.singles
+            and condemned(keys, self.truths[step], self.singles[step].answer["key"], len(self.looked))
+        )
+
+    @property
+    def again(self) -> dict[int, bool]:
+        """Of steps whose valid sample was wrong whether the first fresh one was wrong too, where it is valid."""
+        wrong = [step for step, one in self.singles.items() if not one.right and self.flag(one) is None]
+        first = {step: self.fresh[step][0] for step in wrong if self.fresh.get(step)}
+        return {step: key != self.truths[step] for step, key in first.items() if key is not None}
+
+    def strata(self) -> list[tuple[int, int, int, int]]:
+        """What `choice.fisher` compares: by type where the task has types."""
+        again, tables = self.again, dict[str, list[int]]()
+        for step, one in self.singles.items():
+            if self.flag(one) is None:
+                table = tables.setdefault(self.types.get(step, ""), [0, 0, 0, 0])
+                table[2] += not one.right
+                table[3] += 1
+                table[0] += again.get(step, False)
+                table[1] += step in again
+        return [(one[0], one[1], one[2], one[3]) for one in tables.values()]
+
+    def of_types(self, steps: int | None) -> list[OfType]:
+        """The counts of each type of steps."""
+        found = dict[str, list[int]]()
+        for seen, types in ((self.singles, self.types), (self.rares, self.rare)):
+            for step, one in seen.items():
+                if step in types and self.flag(one) is None:
+                    counts = found.setdefault(types[step], [0, 0])
+                    counts[0] += one.right
+                    counts[1] += 1
+        shares = self.shares or {
+            name: sum(one == name for one in self.types.values()) / len(self.types) for name in found
+        }
+        whole = 1 if steps is None else steps
+        return [
+            OfType(name, share * whole, *reversed(found.get(name, [0, 0]))) for name, share in sorted(shares.items())
+        ]
+
     def flag(self, seen: _Seen) -> str | None:
         """Why a sample is flagged, if it is."""
         answer = seen.answer
         return "token_limit" if self.limit is not None and answer["tokens"] > self.limit else answer["flag"]
 
+    def judged(self, step: int, answer: Answer) -> _Seen:
+        """An answer with whether it is right."""
+        truth = self.truths[step]
+        known = truth is not None
+        return _Seen(answer, known and answer["key"] == truth, known and answer["beneath"] == truth)
+
+    def add_rare(self, draw: Draw, answer: Answer) -> None:
+        """Count an answer for its type alone."""
+        self.rares[draw.at] = self.judged(draw.at, answer)
+
     def add(self, draw: Draw, answer: Answer) -> None:
         """Count one answer."""
         kind, step, _ = draw
-        truth = self.truths[step]
-        known = truth is not None
-        seen = _Seen(answer, known and answer["key"] == truth, known and answer["beneath"] == truth)
+        seen = self.judged(step, answer)
         if kind == "first":
             self.firsts.append(seen)
         elif kind == "pair":
@@ -137,6 +208,13 @@ def conclude(
     if steps is not None and k_estimate is not None and p is not None and v and cost is not None:
         total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=own)
     seen, share = _beyond_saving(counts, anytime=anytime)
+    own_counts = (sum(firsts), len(firsts)) if firsts else None
+    average = None if steps is None or not valid else averaged(right, valid, float(steps), target, first=own_counts)
+    types = [] if steps is None else counts.of_types(steps)
+    if types_differ({one.type: (one.right, one.valid) for one in types}) < SIGNIFICANT:
+        types = by_type(types, target) or [replace(one, k=None) for one in types]
+    else:
+        types = []
     found = Calibration(
         task=task,
         model=model,
@@ -178,6 +256,11 @@ def conclude(
         unsalvageable_high=None if steps is None else share * steps,
         problem=_problem(counts, *p_bounds) or (TOO_LARGE if k is None and steps is not None else ""),
         notes=[],
+        k_average=average,
+        types=types,
+        systematic=counts.systematic,
+        differing=_differing(counts),
+        firsts=len(firsts),
     )
     return replace(found, notes=[*filter(None, [found.warning]), *counts.notes, *_notes(counts, found)])
 
@@ -212,14 +295,21 @@ def _beyond_saving(counts: Counts, *, anytime: bool) -> tuple[int, float]:
             return confidence_sequence(seen, samples, confidence).high
         return upper_bound(seen, samples, confidence)
 
-    suspects = counts.suspects
-    looked = [step for step in suspects if step in counts.looked]
-    unsaved = sum(step not in counts.saved for step in looked)
-    if not looked or len(looked) == len(suspects):
-        seen = unsaved if looked else len(suspects)
-        return seen, bound(seen, counts.samples)
+    suspects, uncleared = len(counts.suspects), len(counts.uncleared)
+    if not counts.looked or len(counts.looked) == suspects:
+        seen = uncleared if counts.looked else suspects
+        return seen, min(1.0, bound(seen, counts.samples) / power())
     both = 0.975  # either bound may miss
-    return unsaved, bound(len(suspects), counts.samples, both) * bound(unsaved, len(looked), both)
+    return uncleared, min(
+        1.0, bound(suspects, counts.samples, both) * bound(uncleared, len(counts.looked), both) / power()
+    )
+
+
+def _differing(counts: Counts) -> float:
+    """A lower bound on the mean over steps of p (1 - p): how often a sample is wrong and a fresh one right."""
+    again = counts.again
+    wrong_low = exact_interval(counts.valid - counts.right, counts.valid).low
+    return wrong_low * exact_interval(len(again) - sum(again.values()), len(again)).low
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -244,9 +334,16 @@ def _independence(counts: Counts) -> Independence:
         collisions=len(failing),
         alike=sum(one.answer["key"] == two.answer["key"] for _, one, two in failing),
         expected=expected_collisions(len(both), wrong),
-        p_value=collision_test(len(both), wrong, len(failing)),
+        p_value=_repeating(counts, collision_test(len(both), wrong, len(failing))),
+        again=sum(counts.again.values()),
+        looked=len(counts.again),
         steps=sorted(step for step, _, _ in failing),
     )
+
+
+def _repeating(counts: Counts, collisions: float) -> float:
+    """The p-value of both tests, four fifths of the chance to be wrong being that of the one which sees more."""
+    return min(1.0, fisher(counts.strata()) / 0.8, collisions / 0.2) if counts.again else collisions
 
 
 def _false_flags(counts: Counts) -> dict[str, FalseFlags]:
@@ -306,11 +403,13 @@ def _notes_on_lost_steps(counts: Counts) -> list[str]:
     suspects, looked = len(counts.suspects), len(counts.looked)
     if looked and suspects > looked:
         notes.append(
-            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were voted on: the bound on steps that"
+            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were looked at again: the bound on steps that"
             " no k can save is a bound on the share of suspects times one on that of lost ones among them"
         )
     elif suspects > looked:
-        notes.append(f"{suspects:,} steps that went wrong or were flagged were not voted on and count as beyond saving")
+        notes.append(
+            f"{suspects:,} steps that went wrong or were flagged were not looked at again and count as beyond saving"
+        )
     if counts.elsewhere:
         notes.append("the bound on steps that no k can save takes the steps sampled to be like those of the whole task")
     return notes

@@ -9,15 +9,17 @@ from typing import Any, Final
 from langgraph_maker.calibration.chosen import choose
 from langgraph_maker.calibration.counting import Counts
 from langgraph_maker.calibration.findings import margin_or_none
+from langgraph_maker.calibration.second_look import cleared, condemned
 from langgraph_maker.calibration.trials import Draw, Ended, Spent, Trials
 from langgraph_maker.estimates import confidence_sequence
-from langgraph_maker.task import Checkable, State, Task
+from langgraph_maker.task import Checkable, State, Task, Typed
 
 __all__ = ["Course"]
 
 _SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they can be saved
-_SECOND_LOOK_MARGIN: Final = 3
 _SECOND_LOOK_SAMPLES: Final = 30  # on a step that is always flagged they would only cost
+_WIDER: Final = 20  # steps looked through for each that is sampled, so that rare types are found
+_OF_A_TYPE: Final = 0.05  # samples at least, as a share of all
 _LEAST_BEFORE_ENDING: Final = 50
 _PILOT_SHARE: Final = 0.5  # of the budget: the rest is for the samples
 
@@ -57,6 +59,7 @@ class Course:
                     self.ended = begin + self.trials.batch < len(places)
                     break
             await self._look_again(places)
+            await self._types(places)
         except Ended as why:
             self.ended = True
             counts.notes.append(f"sampling ended after {counts.samples:,} of {self.about['samples']:,} samples: {why}")
@@ -131,17 +134,53 @@ class Course:
             truths.update((step, winner and winner[0]) for (step, _), winner in zip(unknown, winners, strict=True))
 
     async def _look_again(self, places: Sequence[tuple[int, State]]) -> None:
-        """Vote on steps that went wrong or were flagged: those whose winner is right can be saved."""
-        if not self.counts.valid:  # then nothing has to be told apart
+        """Draw fresh samples of steps that went wrong or were flagged, until right answers are seen to prevail."""
+        counts = self.counts
+        if not counts.valid:  # then nothing has to be told apart
             return
-        suspects = set(self.counts.suspects)
+        suspects = set(counts.suspects)
         looked = [(step, state) for step, state in places if step in suspects][:_SECOND_LOOKS]
-        asked = [(step, state) for step, state in looked if self.counts.truths[step] is not None]
-        winners = await self.trials.vote("again", asked, _SECOND_LOOK_MARGIN, _SECOND_LOOK_SAMPLES)
-        for (step, _), winner in zip(asked, winners, strict=True):
-            if winner is not None and winner[0] == self.counts.truths[step]:
-                self.counts.saved.add(step)
-        self.counts.looked.update(step for step, _ in looked)
+        asked = [(step, state) for step, state in looked if counts.truths[step] is not None]
+        counts.looked.update(step for step, _ in looked)
+
+        def closed(step: int, keys: list[str | None]) -> bool:
+            truth, wrong = counts.truths[step], counts.singles[step].answer["key"]
+            return cleared(keys, truth) or condemned(keys, truth, wrong, len(looked))
+
+        try:
+            await self.trials.look("again", asked, closed, _SECOND_LOOK_SAMPLES)
+        finally:  # what is paid for counts
+            counts.fresh.update((step, self.trials.drawn("again", step, _SECOND_LOOK_SAMPLES)) for step, _ in asked)
+
+    async def _types(self, places: Sequence[tuple[int, State]]) -> None:
+        """Count by type of step, with further samples of types that few of the sampled steps are of."""
+        task, counts = self.task, self.counts
+        if not isinstance(task, Typed) or not counts.valid:
+            return
+        counts.types = {step: task.step_type(state) for step, state in places if step in counts.singles}
+        if not isinstance(task, Checkable):
+            return
+        wide = choose(task, _WIDER * self.about["samples"], seed=self.about["seed"], max_steps=self.max_steps)
+        of_type: dict[str, list[tuple[int, State]]] = {}
+        for step, state in zip(wide.steps or [], wide.states, strict=True):
+            of_type.setdefault(task.step_type(state), []).append((step, state))
+        total = sum(map(len, of_type.values()))
+        counts.shares = {name: len(steps) / total for name, steps in of_type.items()}
+        least = int(_OF_A_TYPE * self.about["samples"])
+        draws = []
+        for name, steps in of_type.items():
+            known = sum(one == name for one in counts.types.values())
+            more = [place for place in steps if place[0] not in counts.singles][: max(0, least - known)]
+            for step, state in more:
+                counts.truths[step] = task.vote_key(task.oracle(state))
+                draws.append((Draw("sample", step, 0), state))
+                counts.rare[step] = name
+        try:
+            await self.trials.draw(draws)
+        finally:
+            for draw, _ in draws:
+                if (answer := self.trials.answers.get(draw)) is not None:
+                    counts.add_rare(draw, answer)
 
     def _settled(self) -> bool:
         counts = self.counts

@@ -10,6 +10,7 @@ from langgraph_maker.estimates import upper_bound
 __all__ = ["FINER", "Asked", "Diagnosis", "StepType", "Suspect", "Tried", "Verdict"]
 
 _HALF: Final = 0.5
+_CONFIDENCE: Final = 0.95
 
 Verdict: TypeAlias = Literal["yes", "otherwise", "unclear", "no"]
 
@@ -54,9 +55,13 @@ class Tried:
 
     @property
     def surely(self) -> bool:
-        """Whether that is no chance: at 95 %, right answers are at most half of both; or none counted at all."""
+        """Whether that is no chance, see `sure`, at 95 %."""
+        return self.sure(_CONFIDENCE)
+
+    def sure(self, confidence: float) -> bool:
+        """Return whether right answers are at most half of both, or none counted at all."""
         both = self.right + self.rival
-        return upper_bound(self.right, both) <= _HALF or (self.samples > 0 and self.flagged == self.samples)
+        return upper_bound(self.right, both, confidence) <= _HALF or (self.samples > 0 and self.flagged == self.samples)
 
     @property
     def cleared(self) -> bool:
@@ -70,16 +75,20 @@ class Tried:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A step on which a vote went wrong in every way it was asked, and fresh samples of it."""
+    """A step of which right answers did not prevail in any way it was asked, and fresh samples of it.
+
+    It is accused at a `confidence` that holds for all suspects at once.
+    """
 
     step: int
     type: str
     tried: list[Tried]
+    confidence: float = _CONFIDENCE
 
     @property
     def blocks(self) -> bool:
         """Whether right answers are the rarer ones at every granularity and in every way, and that is no chance."""
-        return bool(self.tried) and all(one.lost and one.surely for one in self.tried)
+        return bool(self.tried) and all(one.lost and one.sure(self.confidence) for one in self.tried)
 
     @property
     def cleared(self) -> bool:
@@ -99,7 +108,7 @@ class StepType:
     """What was found of the steps of one type.
 
     `rescued` of the sampled steps were lost as first asked, and won in another way. `share_high` is the upper bound on
-    the share of steps that may block, among all of this type.
+    the share of steps that may block, among all of this type; it allows for those that looked good.
     """
 
     type: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from langgraph_maker import theory
+from langgraph_maker.calibration.choice import OfType, averaged
 from langgraph_maker.margins import LARGEST_MARGIN
 from langgraph_maker.prices import Price
 
@@ -46,7 +47,9 @@ class Independence:
         collisions: Steps of which both were wrong.
         alike: Of these, how many gave the same wrong answer twice.
         expected: Collisions to expect of independent errors.
-        p_value: Probability of as many collisions, or more, if errors are independent (`estimates.collision_test`).
+        p_value: Probability of what was seen, or more, if errors are independent: of `again` of the `looked` steps
+            whose sample was wrong, of which the first fresh one was wrong too (`choice.fisher`, by type of step), and of as
+            many collisions (`estimates.collision_test`).
         steps: The steps that failed twice.
     """
 
@@ -57,6 +60,8 @@ class Independence:
     expected: float
     p_value: float
     steps: list[int]
+    again: int = 0
+    looked: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,14 +136,23 @@ class Calibration:
         independence: Whether errors come independently.
         false_flags: By reason, what red flags cost in right answers.
         other_limits: What other token limits would give, as far as these samples tell.
-        unsalvageable: Sampled steps, wrong or flagged, that voting did not save.
-        unsalvageable_high: Upper bound on such steps among all `steps`: those whose samples are mostly wrong. A step
-            that is wrong only a little more often than right is wrong in half the samples, and a vote at k = 3 saves
-            half of those: such steps may be four times as frequent. (At 400 samples the bound missed 37 % of the time
-            for steps with p = 0.3, 67 % for 0.4, 95 % for 0.49.) For another length than that of the task sampled it
-            assumes that its steps are like those sampled.
+        unsalvageable: Sampled steps, wrong or flagged, of which fresh samples did not show that right answers prevail.
+        unsalvageable_high: Upper bound of 95 % on the steps among all `steps` that no k can save: those whose right
+            answer is no more frequent than a wrong one. It allows for those that looked good (`second_look`), and so is
+            about twice the bound on those that were seen. For another length than that of the task sampled it assumes
+            that its steps are like those sampled.
         problem: Why the model cannot be used as it is; "" if it can.
         notes: What the figures rest on or leave out.
+        k_average: The least margin of which the probability of zero errors is the target on average over what these
+            samples leave open of p (`choice.averaged`); k_min takes the least that p may be. By it k="auto" goes.
+        types: Where the task tells types of steps apart, and their p differ beyond chance: what was counted of each,
+            and the k of each that takes the fewest votes (`choice.by_type`), None where none reaches the target.
+        systematic: Sampled steps of which fresh samples show, beyond chance, that the right answer does not prevail:
+            no k gets past them.
+        differing: The least mean over steps of p (1 - p): where fewer ballots are contested than follows, answers
+            repeat.
+        firsts: Valid samples at the temperature of a step's first vote, where that differs.
+        k_rule: How a run with k="auto" takes its k from this.
     """
 
     task: str
@@ -181,6 +195,12 @@ class Calibration:
     unsalvageable_high: float | None
     problem: str
     notes: list[str]
+    k_average: int | None = None
+    types: list[OfType] = field(default_factory=list)
+    systematic: list[int] = field(default_factory=list)
+    differing: float = 0.0
+    firsts: int = 0
+    k_rule: Literal["average", "mixed", "lower bound"] = "lower bound"
 
     @property
     def simulated(self) -> bool:
@@ -199,12 +219,44 @@ class Calibration:
         )
 
     @property
+    def first_counts(self) -> tuple[int, int] | None:
+        """How many first votes were right, of how many valid ones; None where they are drawn as all others."""
+        return None if self.p_first is None else (round(self.p_first * self.firsts), self.firsts)
+
+    @property
+    def repeating(self) -> str:
+        """Why no k can be recommended that holds: errors that come again on the same steps; "" where none were seen."""
+        if self.systematic:
+            listed = ", ".join(map(str, self.systematic[:_LISTED])) + (", …" if len(self.systematic) > _LISTED else "")
+            some = f"the model is wrong as often as right on {len(self.systematic):,} of {self.samples:,} sampled steps"
+            return f"{some} ({listed}), and no k gets past those"
+        if self.warning:
+            pairs = self.independence
+            return (
+                f"errors come again on the same steps (p-value {pairs.p_value:.3f}: of {pairs.looked:,} steps whose"
+                f" sample was wrong, {pairs.again:,} were wrong again), and a k that takes all steps to be alike does"
+                " not hold"
+            )
+        return ""
+
+    @property
     def collisions(self) -> int:
         """Steps of which two samples were both wrong."""
         return self.independence.collisions
 
-    def margin(self, *, target: float | None = None, steps: int | None = None) -> int:
-        """The k to run with: the least margin that reaches the target even at the lower bounds.
+    def margin(
+        self,
+        *,
+        target: float | None = None,
+        steps: int | None = None,
+        rule: Literal["lower bound", "average"] = "lower bound",
+    ) -> int:
+        """The k to run with: the least margin that reaches the target even at the lower bounds, or on average.
+
+        Args:
+            target: Wanted probability of zero errors; None for that of the calibration.
+            steps: Of the whole task; None likewise.
+            rule: "lower bound", or "average" over what the samples leave open of p (`choice.averaged`).
 
         Raises:
             ValueError: When voting may not help at all, k is above 1,000, or the task's length is not known.
@@ -212,7 +264,11 @@ class Calibration:
         steps = self.steps if steps is None else steps
         if steps is None:
             raise ValueError("the task's length is not known: give steps=, or use margins() step by step")
-        k = margin_or_none(self.p_low, self.p_first_low, steps, self.target if target is None else target)
+        target = self.target if target is None else target
+        if rule == "average":
+            k = averaged(self.right, self.valid, float(steps), target, first=self.first_counts) if self.valid else None
+        else:
+            k = margin_or_none(self.p_low, self.p_first_low, steps, target)
         if k is None:
             raise ValueError(f"no k can be recommended for {self.model}: {self.problem or TOO_LARGE}")
         return k
@@ -244,9 +300,13 @@ class Calibration:
             values["false_flags"] = {name: FalseFlags(**flags) for name, flags in values["false_flags"].items()}
             values["other_limits"] = [OtherLimit(**limit) for limit in values["other_limits"]]
             values["price"] = values["price"] and Price(**values["price"])
+            values["types"] = [OfType(**one) for one in values.get("types", [])]
             return cls(**values)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no calibration: {error}") from error
+
+
+_LISTED = 10
 
 
 def margin_or_none(p: float, p_first: float | None, steps: int | None, target: float) -> int | None:

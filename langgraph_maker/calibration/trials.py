@@ -28,6 +28,7 @@ _NUMBERS: Final = {"sample": 0, "pair": 1, "first": 2, "again": 16, "vote": 1 <<
 _OWN: Final = 1 << 40  # sample numbers that no run reaches: the draws of a simulated model depend on them
 _READ_AT_ONCE: Final = 64
 _BATCH: Final = 64  # where calls have no bound
+_FIRST_LOOK, _NEXT_LOOK = 5, 3  # the fewest that clear a step, and then a few
 _UNTRIED: Final = 8  # calls in the first batch, while what one costs is not known
 
 
@@ -197,6 +198,41 @@ class Trials:
                 if (key := self.key(answer)) is not None:
                     ballots[at].cast(answer.get("vote", key), key)
         return [None if ballots[at].deficit else (_most(ballots[at].counts), ballots[at].winner) for at, _ in asked]
+
+    async def look(
+        self,
+        kind: str,
+        asked: Sequence[tuple[int, State]],
+        closed: Callable[[int, list[str | None]], bool],
+        most: int,
+    ) -> dict[int, list[str | None]]:
+        """Draw fresh samples at each place until its keys (None where flagged) are `closed`, or there are `most`.
+
+        Returns:
+            The keys of each place. What was drawn before the budget ended is in `answers`, see `drawn`.
+        """
+
+        def open_yet(at: int) -> bool:
+            return len(keys := self.drawn(kind, at, most)) < most and not (keys and closed(at, keys))
+
+        while going := [(at, state) for at, state in asked if open_yet(at)]:
+            draws = []
+            for at, state in going:
+                begin = len(self.drawn(kind, at, most))
+                rounds = max(0, begin - _FIRST_LOOK + _NEXT_LOOK) // _NEXT_LOOK  # the same however it was interrupted
+                end = min(most, _FIRST_LOOK + _NEXT_LOOK * rounds)
+                draws += [(Draw(kind, at, number), state) for number in range(begin, end)]
+            await self.draw(draws)
+        return {at: self.drawn(kind, at, most) for at, _ in asked}
+
+    def drawn(self, kind: str, at: int, most: int) -> list[str | None]:
+        """Return the keys of the first samples at a place, as far as there are any without a gap."""
+        keys = []
+        for number in range(most):
+            if (answer := self.answers.get(Draw(kind, at, number))) is None:
+                break
+            keys.append(self.key(answer))
+        return keys
 
     def _affordable(self) -> int:
         if said := self.stop():

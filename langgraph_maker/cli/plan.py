@@ -15,7 +15,7 @@ from langgraph_maker.cli.console import show
 from langgraph_maker.cli.options import AsJson
 from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, to_stdout, told
 from langgraph_maker.cli.tables import columns, dollars, paragraph
-from langgraph_maker.planning import Choice, Plan
+from langgraph_maker.planning import Choice, Plan, RuleCost
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["app", "plan"]
@@ -143,6 +143,8 @@ def _report(planned: Plan, source: float | Calibration) -> str:
         f"{planned.steps:,} steps without an error at {planned.target:.0%}, {what}: k = {planned.k}",
         columns([_HEADER, *(_row(choice, planned.k) for choice in planned.choices)]),
     ]
+    if planned.rules:
+        parts += ["What --k auto would take and cost, by --k-rule:", columns([_RULES, *map(_rule, planned.rules)])]
     said = [f"{note}." for note in planned.notes]
     if planned.budget is not None:
         pays = f"k = {planned.k_for_budget:,}" if planned.k_for_budget else "no k"
@@ -151,6 +153,13 @@ def _report(planned: Plan, source: float | Calibration) -> str:
             f" steps at its own k."
         )
     return "\n\n".join([*parts, "\n".join(map(paragraph, said))])
+
+
+_RULES = ["rule", "k", "samples", "cost"]
+
+
+def _rule(one: RuleCost) -> list[str]:
+    return [one.rule, " or ".join(map(str, one.ks)), f"{one.samples:,.0f}", dollars(one.cost)]
 
 
 _HEADER = ["k", "p_full", "samples", "cost", "rounds, one lane", "waves, all side by side"]

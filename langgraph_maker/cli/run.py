@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import uuid4
 
 import typer
 
-from langgraph_maker import prices
+from langgraph_maker import auto, prices
 from langgraph_maker.calibration.run import check_aims
 from langgraph_maker.cli.answer import asked_in_words, read_tiers
 from langgraph_maker.cli.console import err, say, show
@@ -82,6 +82,12 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     k: Annotated[str, typer.Option("--k", help='votes by which an answer must lead; "auto" calibrates first')] = "3",
     target: Target = 0.95,
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
+    k_rule: Annotated[
+        str,
+        typer.Option(
+            help="with --k auto: the target on average, mixed (k on some steps, k - 1 on others), lower bound"
+        ),
+    ] = "average",
     raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
     token_limit: TokenLimit = 750,
     steps_per_subtask: Annotated[
@@ -173,6 +179,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 k=asked_k,
                 target=target,
                 calibration_samples=calibrate_samples,
+                k_rule=cast("auto.Rule", k_rule),
                 raise_k=raise_k,
                 store=store,
                 run_id=run_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from langgraph_maker import prices
+from langgraph_maker import auto, prices
 from langgraph_maker.cli.shell import as_options
 from langgraph_maker.cli.tables import counted, pairs
 from langgraph_maker.models import Model, model_name
@@ -62,7 +62,8 @@ def _margin(k: int | Literal["auto"], result: Run) -> str:
     if k != "auto":
         return str(k)
     found = result.calibration
-    return "its own" if found is None or found.k_min is None else str(found.k_min)
+    ks = [] if found is None or found.steps is None else auto.ks(found)
+    return str(ks[0]) if len(ks) == 1 else "its own"
 
 
 def _tokens(result: Run) -> str:

@@ -180,7 +180,8 @@ class Ladder:
         if ballot["status"] == "decided" and climb["held"] is None:
             return _afresh(ballot, {**climb, "held": {"counts": ballot["counts"], "votes": ballot["votes"]}})
         if (held := climb["held"]) is not None:
-            climb = {**climb, "held": None, "audits": climb["audits"] + 1}
+            contested = climb.get("contested", 0) + (len(ballot["counts"]) > 1 or ballot["status"] != "decided")
+            climb = {**climb, "held": None, "audits": climb["audits"] + 1, "contested": contested}
             if ballot["status"] == "decided" and _most(held["counts"]) == _most(ballot["counts"]):
                 return {**ballot, "counts": held["counts"], "votes": held["votes"], "climb": climb}
             climb = {**climb, "disagreed": climb["disagreed"] + 1, "why": DISAGREED}

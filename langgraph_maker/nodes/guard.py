@@ -76,8 +76,8 @@ def guard_node(
         validate: From a subtask's state and a vote to a flag, or None.
         red_flags: A rule on the response as it came; None for no rule.
         price: What the tokens cost; None for the list price of the model that a response names.
-        compares: Whether to note which of a ballot's first answers are the same text, as an alarm asks: only where
-            they are asked by the same prompt.
+        compares: Whether to note which of a ballot's first answers are the same text (or, where the first two votes
+            differ, which of them the third is equal to), as an alarm asks: only where they are asked by the same prompt.
         splitting: Knows the tasks of finer chains, which their steps' responses are judged by.
         finer_red_flags: The rules for these, where they are others than `red_flags`.
         strict_parse: Whether exceptions other than `RedFlag`, `ValueError` and `RecursionError` surface.
@@ -235,6 +235,8 @@ class _Guard:
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
         if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
+        elif self.compares and ballot.get("samples") == len(ballot.get("counts", ())) == _COMPARED - 1 and verdicts:
+            judged["alike"] = _third(ballot, verdicts[ballot["numbers"].index(min(ballot["numbers"]))])
         if known:
             judged["known"] = known
         return judged
@@ -321,6 +323,15 @@ def _alike(ballot: BallotState) -> int:
         return 0
     first, second, third = (texts[number].text for number in range(_COMPARED))
     return int(second == third != first) - int(first == second != third)
+
+
+def _third(ballot: BallotState, verdict: Verdict) -> int:
+    """Which of two votes that differ the third is equal to, the second (1) or the first (-1): as likely, if by chance.
+
+    Where k is 2 that is all there is to see of answers that repeat.
+    """
+    keys = list(ballot["counts"])
+    return 0 if "key" not in verdict else int(verdict["key"] == keys[1]) - int(verdict["key"] == keys[0])
 
 
 def _takes_message(parse: Parse) -> bool:

@@ -121,7 +121,7 @@ def terms(
     own = margins(asked(k, given, min_k), budget)
 
     def of(ballot: BallotState) -> tuple[int, int]:
-        margin, most = own(ballot["id"])
+        margin, most = own(ballot["id"], ballot["state"])
         if margin < ballot.get("k", 0):
             raise ValueError(
                 f"the vote {ballot['id']!r} was begun with k = {ballot['k']} and cannot go on with less, {margin}:"

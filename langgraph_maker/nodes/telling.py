@@ -48,8 +48,16 @@ def who_listens(observer: Observer | None) -> Tell:
     return tell
 
 
-def told_round(run_id: str, before: Totals, after: Totals, lanes: int, ballots: Sequence[BallotState]) -> Round:
+def told_round(
+    run_id: str,
+    before: Totals,
+    after: Totals,
+    lanes: int,
+    ballots: Sequence[BallotState],
+    decided: Sequence[BallotState] = (),
+) -> Round:
     """What lies between two totals."""
+    audited = [ballot["climb"] for ballot in decided if "climb" in ballot and ballot["climb"]["audits"]]
     votes = after["votes"] - before["votes"]
     return {
         "event": "maker.round",
@@ -62,6 +70,7 @@ def told_round(run_id: str, before: Totals, after: Totals, lanes: int, ballots: 
         "lanes": lanes,
         "totals": after,
         "open": under_way(ballots),
+        "audited": [sum(one["audits"] for one in audited), sum(one.get("contested", 0) for one in audited)],
     }
 
 

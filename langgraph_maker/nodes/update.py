@@ -16,7 +16,7 @@ from langgraph_maker.context import overrides
 from langgraph_maker.errors import ImpureTaskError
 from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
 from langgraph_maker.ladder.climbing import restarted
-from langgraph_maker.margins import Margin, asked, margins
+from langgraph_maker.margins import Margin, Own, asked, margins
 from langgraph_maker.nodes.ask import waiting_for
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.position import Position, forget, known, move, remember, take, was_open
@@ -60,7 +60,7 @@ def update_node(
     keep = observer.keep if isinstance(observer, Keeper) else _nothing
     usual = margins(k, None)
 
-    def least() -> Callable[[str], tuple[int, int]]:
+    def least() -> Own:
         return margins(asked(k, given, min_k), None) if (given := overrides()) else usual
 
     role = _Update(task, least, check_detail(detail), who_listens(observer), keep)
@@ -70,7 +70,7 @@ def update_node(
 @dataclass(frozen=True)
 class _Update:
     task: Task
-    least: Callable[[], Callable[[str], tuple[int, int]]]
+    least: Callable[[], Own]
     detailed: bool
     tell: Tell
     keep: Callable[[], dict[str, Any] | None]
@@ -130,7 +130,8 @@ class _Update:
             for entry in entries:
                 yield told_step(run_id, entry, None if entry["step"] in held else ballots[entry["step"]])
         ahead = sum(lane["step"] < lane["end"] for lane in lanes)
-        told = told_round(run_id, state["totals"], position["totals"], ahead, position["ballots"])
+        decided = [one for one in state["ballots"] if one["status"] == "decided" and int(one["id"]) not in held]
+        told = told_round(run_id, state["totals"], position["totals"], ahead, position["ballots"], decided)
         asked = state.get("asked") or ()
         for question in waiting_for([ballot for ballot in position["ballots"] if ballot["id"] in asked]):
             yield {"event": "maker.question", "run_id": run_id, "step": int(question["id"]), "question": question}
@@ -164,7 +165,7 @@ class _Update:
                     )
                 after = move(self.task, lane, won["vote"])
                 entry = _entry(lane, after, ballot, won, (writer, revision))
-                if entry["margin"] < least(ballot["id"])[0] and not entry["human"]:
+                if entry["margin"] < least(ballot["id"], ballot["state"])[0] and not entry["human"]:
                     undercut[ballot["id"]] = restarted(_without_join(ballot))
                     lanes.append(lane)
                     continue

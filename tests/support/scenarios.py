@@ -67,7 +67,7 @@ class Scene:
 
 def chain(scene: Scene, store: BaseStore, mode: str, run_id: str = "r", **more: Any) -> Any:
     """Bring a run to its end, answering what it asks."""
-    options = {"k": 3, "max_samples": 60, **CHAINS[mode], **more}
+    options = {"k": 3, "max_samples_per_step": 60, **CHAINS[mode], **more}
     task = TowersOfHanoi(options.pop("disks", 2))
     model = scene.world.model(simulated_sampler(f"sim:error={options.pop('error')},flag=0.03", task, SEED))
     if mode == "checkpointer":
