@@ -307,7 +307,7 @@ class _ConfigurableSampler:
 
     @property
     def left_out(self) -> list[str]:
-        return sorted({name for sampler in self.samplers.values() for name in sampler.left_out})
+        return sorted({name for _, sampler in self.samplers.values() for name in sampler.left_out})
 
     async def aclose(self) -> None:
         for _, sampler in [*self.samplers.values()]:
