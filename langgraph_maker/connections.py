@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from importlib import import_module
 from inspect import getattr_static
-from typing import Any
+from typing import Any, cast
 from weakref import finalize
 
 from langchain_core.language_models import BaseChatModel
@@ -40,10 +40,15 @@ class Connections:
             self._clients[package] = import_module(package).DefaultAsyncHttpxClient()
         return self._clients[package]
 
-    def adopt(self, model: BaseChatModel) -> BaseChatModel:
-        """Return `model`, whose own connections, made as it is used, are closed with all others here."""
-        self._clients[f"{id(model)}"] = _Sessions(model)
-        return model
+    def adopt(self, model: BaseChatModel, update: dict[str, Any]) -> BaseChatModel:
+        """Return this event loop's own copy of `model`, updated; what it opens as it is used is closed with all here.
+
+        One without an update is the same for all who ask, since a model may count its calls.
+        """
+        key = f"{id(model)} {sorted(update.items(), key=repr)}"
+        if key not in self._clients:
+            self._clients[key] = _Sessions(model.model_copy(update=update))
+        return cast("BaseChatModel", self._clients[key].model)
 
     async def aclose(self) -> None:
         """Close all connections."""

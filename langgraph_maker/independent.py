@@ -50,9 +50,8 @@ def heated(
     hot = temperature is not None and "temperature" not in left_out
     if hot and "temperature" in known:
         update["temperature"] = temperature
-    copy = model.model_copy(update=update)
-    own = connected(copy, here.client)
-    model = discreet(own or here.adopt(copy), secrets, connected=own is not None)
+    own = connected(model.model_copy(update=update), here.client)
+    model = discreet(own or here.adopt(model, update), secrets, connected=own is not None)
     return model.bind(temperature=temperature) if hot and "temperature" not in known else model
 
 

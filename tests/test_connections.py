@@ -235,7 +235,7 @@ class OnlyStreams(BaseChatModel):
 
     async def _astream(self, *_: Any, **__: Any) -> Any:
         for text in ("A", "B"):
-            yield ChatGenerationChunk(message=AIMessageChunk(text))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
 
 
 class TestStreams:

@@ -73,6 +73,7 @@ def test_an_error_that_repeats_what_was_sent(kind: str, caplog: pytest.LogCaptur
         ]
     )
     journal.export(store, "r", out)
+    assert isinstance(failure, Exception)
     shown_to_all = [*traceback.format_exception(caught.value), *traceback.format_exception(failure), out.getvalue()]
     assert SECRET not in "".join(shown_to_all) + caplog.text + repr(vars(failure))
 

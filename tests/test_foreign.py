@@ -57,13 +57,14 @@ class TestUsage:
     def test_cached_tokens_that_cannot_be_cost_the_full_price(self, odd: Any) -> None:
         details = {"cache_read": odd}
         usage = usage_of(said(input_tokens=10, output_tokens=5, input_token_details=details), Price(1, 1, 0))
-        assert (usage["cached_input_tokens"], usage["cost"]) == (0, pytest.approx(15e-6))
+        assert usage["cached_input_tokens"] == 0
+        assert usage["cost"] == pytest.approx(15e-6)
 
     @given(some_json)
     def test_whatever_it_is_it_is_a_count_or_not_known(self, odd: Any) -> None:
         for usage in (odd, {"input_tokens": odd, "output_tokens": odd}, {"input_tokens": 5, "output_tokens": 5}):
             message = said()
-            message.usage_metadata = usage
+            message.usage_metadata = usage  # type: ignore[assignment]
             if isinstance(usage, dict) and usage.get("input_tokens") == 5:
                 usage["input_token_details"] = odd
             used = usage_of(message, Price(1, 1))
@@ -100,9 +101,9 @@ class TestRuns:
 
         async def sampler(requests: Sequence[Request]) -> list[Any]:
             calls[0] += 1
-            answers = [*await inner(requests)]
+            answers: list[Any] = [*await inner(requests)]
             for answer in answers:
-                answer.usage_metadata = {"input_tokens": odd if calls[0] == 9 else 100, "output_tokens": 50}  # type: ignore[attr-defined]
+                answer.usage_metadata = {"input_tokens": odd if calls[0] == 9 else 100, "output_tokens": 50}
             return answers
 
         return sampler
