@@ -100,7 +100,8 @@ class Climb(TypedDict):
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
     `audits` were made, of which `disagreed` did not confirm; `left` says why the vote before did not settle, `why` this
-    one does not; `problem` is what was wrong with a human's answer.
+    one does not; `problem` is what was wrong with a human's answer;
+    samples before `base` do not count against what the step may use.
     """
 
     tier: int
@@ -113,6 +114,7 @@ class Climb(TypedDict):
     left: str
     why: str
     problem: str
+    base: NotRequired[int]
 
 
 class Finer(TypedDict):
