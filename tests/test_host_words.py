@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_store
 from langgraph.graph import START, StateGraph
+from langgraph.runtime import get_runtime
+from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 from scripted import Counting, Scripted, right, script
 from staged import Staged
@@ -110,3 +114,31 @@ class TestAsk:
     def test_what_is_no_function_is_refused(self) -> None:
         with pytest.raises(TypeError, match="ask is a function of a question, not 'nicely'"):
             voting(script("A"), ask="nicely")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_what_a_node_is_made_of_reaches_the_hosts_context_and_store(kind: str) -> None:
+    seen: list[Any] = []
+
+    def told(name: str, value: Any) -> Any:
+        store = get_store().get(("own",), "who")
+        seen.append((name, get_runtime().context, store and store.value))
+        return value
+
+    async def model(requests: Any) -> Any:
+        return [told("model", AIMessage("A")) for _ in requests]
+
+    node = create_voting_node(
+        model,
+        read=lambda _: told("read", "?"),
+        prompt=lambda asked: told("prompt", asked),
+        parse=lambda text: told("parse", text),
+        write=lambda *_: told("write", {"answer": 1}),
+        k=1,
+    )
+    store = InMemoryStore()
+    store.put(("own",), "who", {"name": "Ada"})
+    graph = host(node, store=store)
+    context = {"k": 9}
+    _ = await graph.ainvoke({}, context=context) if kind == "async" else graph.invoke({}, context=context)
+    assert seen == [(name, context, {"name": "Ada"}) for name in ("read", "prompt", "model", "parse", "write")]
