@@ -20,7 +20,7 @@ from langgraph_maker import create_maker, create_maker_node, create_recursive_ma
 from langgraph_maker.ladder import AskHuman, Tier
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
-LADDER = [Tier(), AskHuman()]
+LADDER: Any = [Tier(), AskHuman()]
 
 
 class State(TypedDict, total=False):
