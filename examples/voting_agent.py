@@ -6,7 +6,6 @@ The model is scripted, and stands in for any chat model that calls tools.
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 
-from langgraph_maker.matchers import text
 from langgraph_maker.middleware import VotingMiddleware
 from langgraph_maker.testing import ScriptedChatModel, tool_call
 
@@ -38,7 +37,7 @@ model = ScriptedChatModel(
         *["Ordered 40 bolts.", "ordered 40  bolts.", "Ordered 40 bolts."],
     ]
 )
-agent = create_agent(model, [price, order], middleware=[VotingMiddleware(k=3, key=text)])
+agent = create_agent(model, [price, order], middleware=[VotingMiddleware(k=3)])
 
 if __name__ == "__main__":
     messages = agent.invoke({"messages": [HumanMessage("Order bolts for 10 euros.")]})["messages"]

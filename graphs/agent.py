@@ -121,7 +121,7 @@ graph = create_agent(
     Simulated(),
     [price, order],
     system_prompt="You work in a shop. Use the tools; answer in one short sentence.",
-    middleware=[ChosenModel(), VotingMiddleware(min_k=1, key=text, on_unresolved="end")],
+    middleware=[ChosenModel(), VotingMiddleware(min_k=1, vote_on="all", key=text, on_unresolved="end")],
     context_schema=Settings,
     name="agent",
 )

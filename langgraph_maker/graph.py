@@ -100,7 +100,8 @@ def create_maker(
         first_temperature: Of each step's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples a step may use, flagged ones included, before the run ends as unresolved; default
-            10 k², and at least 100.
+            10 k², and at least 100, in each tier. A limit is for all tiers of a ladder together, but for audits; a
+            finer step (`Split`) has as many again.
         min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         max_steps: For a task of unknown length: steps after which it must be done.
         ladder: What to do about a step that does not settle: `Tier`s to climb, `Split` to do it in finer
@@ -148,6 +149,7 @@ def create_maker(
     rungs = read_ladder(
         ladder,
         model=model,
+        max_samples_per_step=max_samples_per_step,
         k=None if callable(k) else k,
         prompts=len(prompts),
         steps=task.steps or max_steps,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage
@@ -54,25 +55,42 @@ def intent_of(response: AIMessage, answer: Check | None = None) -> dict[str, Any
     return {"answer": said}
 
 
-def intents_by(key: Key) -> Key:
-    """The matcher of votes {"intent": …}: calls are compared by `canonical`, answers by `key`.
+def intents_by(answers: Key, arguments: Mapping[str, Key] = MappingProxyType({})) -> Key:
+    """Return the matcher of votes {"intent": …}.
+
+    Args:
+        answers: Which answers are equal.
+        arguments: By the names of tools, which arguments are equal; those of other tools by `canonical`.
 
     Raises:
-        TypeError: For a `key` that is none.
+        TypeError: For a matcher that is none.
     """
-    check_key(key)
+    for key in (answers, *arguments.values()):
+        check_key(key)
 
     def equal(one: Any, other: Any) -> bool:
         ours, theirs = one["intent"], other["intent"]
-        if "answer" in ours and "answer" in theirs:
-            return alike(key, ours["answer"], theirs["answer"])
-        return canonical(ours) == canonical(theirs)
+        if "answer" in ours or "answer" in theirs:
+            return "answer" in ours and "answer" in theirs and alike(answers, ours["answer"], theirs["answer"])
+        calls = [*zip(ours["calls"], theirs["calls"], strict=False)]
+        return len(ours["calls"]) == len(theirs["calls"]) and all(
+            call["name"] == its["name"] and alike(arguments.get(call["name"], canonical), call["args"], its["args"])
+            for call, its in calls
+        )
 
-    if isinstance(key, Relation):
+    if isinstance(answers, Relation) or any(isinstance(key, Relation) for key in arguments.values()):
         return Pairwise(equal)
-    return lambda vote: (
-        f"answer {key_of(vote['intent']['answer'], key)}" if "answer" in vote["intent"] else canonical(vote["intent"])
-    )
+
+    functions = {name: key for name, key in arguments.items() if not isinstance(key, Relation)}
+
+    def text(vote: Any) -> str:
+        intent = vote["intent"]
+        if "answer" in intent:
+            return f"answer {key_of(intent['answer'], answers)}"
+        calls = [[one["name"], key_of(one["args"], functions.get(one["name"], canonical))] for one in intent["calls"]]
+        return f"calls {canonical(calls)}"
+
+    return text
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from langgraph_maker.hosts import (
     write_to,
 )
 from langgraph_maker.nodes.decompose import MOST_ACTIONS
+from langgraph_maker.nodes.emit import Events, Host
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerInput, MakerState
 from langgraph_maker.recursion.state import RecursiveInput
@@ -45,6 +46,8 @@ def create_maker_node(
     *,
     write: Callable[[Any, Any], Any],
     read: Callable[[Any], MakerInput | RecursiveInput] = lambda _: {},
+    events: Events = True,
+    ask: Callable[[Any], Any] | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
 ) -> Runnable[Any, Any]:
     """A node for any graph that solves a task in it, and touches no key of the host's but those that `write` gives.
@@ -60,6 +63,8 @@ def create_maker_node(
             `actions` are there with a store too, up to 4,096 steps; of a longer run `journal.read` has them.
         read: From the host's state to the run's input, such as `{"run_id": …}` to name the run yourself: visits with
             one run id are one run.
+        events: What goes on the host's custom stream (`langgraph_maker.events`), see `create_voting_node`.
+        ask: How the host words a human's question, see `create_voting_node`.
         on_unresolved: "raise" an `UnsolvedError` unless the run ends as solved, or "write" how it stands, whose
             status then says "unresolved" or "stopped".
 
@@ -81,6 +86,7 @@ def create_maker_node(
     check_on_unresolved(on_unresolved)
     check_callable("read", read, "state")
     check_callable("write", write, "state", "run")
+    host = Host(events, ask)
     fixed = None if callable(maker) else _compiled(maker)
 
     make = cast("Callable[[Any], Maker]", maker)
@@ -100,14 +106,16 @@ def create_maker_node(
 
     def solve(state: Any, config: RunnableConfig) -> Any:
         run, inside = fixed or _compiled(read_from(state, make, "maker")), _inside(config)
-        reopen(run, inside, _again)
-        output = run.invoke(given(read_from(state, read)), inside)
+        with host.inside():
+            reopen(run, inside, _again)
+            output = run.invoke(given(read_from(state, read)), inside)
         return write_to(state, write, ended(_with_actions(output, _store())), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
         run, inside = fixed or _compiled(await aread_from(state, make, "maker")), _inside(config)
-        await areopen(run, inside, _again)
-        output = await run.ainvoke(given(await aread_from(state, read)), inside)
+        with host.inside():
+            await areopen(run, inside, _again)
+            output = await run.ainvoke(given(await aread_from(state, read)), inside)
         return await awrite_to(state, write, ended(await asyncio.to_thread(_with_actions, output, _store())), config)
 
     return Node("maker", solve, asolve, shows=[fixed] if fixed else [])

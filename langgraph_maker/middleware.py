@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+import reprlib
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal, Never
 
 from langgraph_maker.extras import install
@@ -14,15 +17,18 @@ except ImportError as error:
     raise ImportError(f"langgraph_maker.middleware needs langchain: {install('agents')}") from error
 from langchain_core.messages import AIMessage
 
-from langgraph_maker.ballot import Key, canonical
+from langgraph_maker.ballot import Key, canonical, check_key
 from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.intents import Check, intents_by, type_check
+from langgraph_maker.intents import Check, type_check
 from langgraph_maker.keywords import check_keywords
+from langgraph_maker.nodes.emit import Events
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import RuleLike, Truncated
 from langgraph_maker.voting_model import Voting, VotingModel, summary
 
 __all__ = ["VotingMiddleware"]
+
+logger = logging.getLogger(__name__)
 
 _CUT_OFF: Final = Truncated()
 
@@ -30,8 +36,8 @@ _CUT_OFF: Final = Truncated()
 class VotingMiddleware(AgentMiddleware[Any, Any]):
     """Samples an agent's model until one intent leads by `k`, and hands the winner's message on as it was written.
 
-    The intent of a message is the tools that it calls, in order, with their arguments as canonical JSON, or its final
-    answer. So a tool runs once, for the call that won. Structured output counts as the call or the JSON that it is.
+    The intent of a message is the tools that it calls, in order, with their arguments, or that it answers. So a tool
+    runs once, for the call that won. Structured output counts as the call or the JSON that it is.
     Red flags beside `red_flags` are calls of unknown tools, arguments that the tool would not take, calls that could
     not be read, integers beyond 64 bits in them, answers where a call was asked for (`tool_choice`), and empty
     messages.
@@ -42,7 +48,12 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
 
     Args:
         k: The margin by which an intent must lead.
-        key: Which final answers are equal, see `matchers`; calls are equal when names and arguments are.
+        vote_on: "calls": which tools are called with what, and whether to answer instead; the first valid answer is
+            then given as it was worded. "all": on how answers are worded, too, which takes answers that come in few
+            wordings, such as a number, a label or "yes".
+        arguments: By the names of tools, which arguments are equal, see `matchers`: {"search": fields(query=text)}
+            (`fields` compares those that it names and no other). By default all are compared as JSON.
+        key: Of "all": which final answers are equal; None for `matchers.canonical`.
         red_flags: Which responses to discard.
         first_temperature: Of the first sample of a step; None leaves the model's own.
         temperature: Of all later samples.
@@ -53,6 +64,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         call_timeout: Seconds after which a model call is given up and made again.
         outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
+        events: What goes on the agent's custom stream, see `create_voting_node`.
         on_unresolved: "raise" an `UnresolvedError`, or "end" the agent with a message that says it is unresolved.
 
     Raises:
@@ -78,7 +90,9 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         self,
         k: int = 3,
         *,
-        key: Key = canonical,
+        vote_on: Literal["calls", "all"] = "calls",
+        arguments: Mapping[str, Key] = MappingProxyType({}),
+        key: Key | None = None,
         red_flags: RuleLike | None = _CUT_OFF,
         first_temperature: float | None = 0.0,
         temperature: float | None = 0.1,
@@ -89,6 +103,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         call_timeout: float = 600.0,
         outage_limit: float = 600.0,
         price: Price | None = None,
+        events: Events = True,
         on_unresolved: Literal["raise", "end"] = "raise",
         **_unknown: Never,
     ) -> None:
@@ -96,11 +111,15 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         check_keywords(VotingMiddleware, _unknown)
         if on_unresolved not in ("raise", "end"):
             raise ValueError(f'on_unresolved is "raise" or "end", not {on_unresolved!r}')
+        if vote_on not in ("calls", "all"):
+            raise ValueError(f'vote_on is "calls" or "all", not {reprlib.repr(vote_on)}')
+        if key is not None and vote_on == "calls":
+            check_key(key)
+            logger.warning('key compares final answers, which are not voted on: give vote_on="all", or leave it out')
         self.on_unresolved = on_unresolved
         self.voting = Voting(
             red_flags,
             {
-                "key": intents_by(key),
                 "k": k,
                 "first_temperature": first_temperature,
                 "temperature": temperature,
@@ -112,6 +131,9 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
                 "outage_limit": outage_limit,
                 "price": price,
             },
+            answers=None if vote_on == "calls" else key or canonical,
+            arguments=arguments,
+            events=events,
         )
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:

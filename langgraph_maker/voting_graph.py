@@ -108,7 +108,15 @@ def create_voting_graph(
     """
     check_keywords(create_voting_graph, _unknown)
     prompts = each_prompt(prompt)
-    rungs = read_ladder(ladder, model=model, k=k, prompts=len(prompts), decorrelate=decorrelate, audit=audit)
+    rungs = read_ladder(
+        ladder,
+        model=model,
+        max_samples_per_step=max_samples_per_step,
+        k=k,
+        prompts=len(prompts),
+        decorrelate=decorrelate,
+        audit=audit,
+    )
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     builder = voting_round(

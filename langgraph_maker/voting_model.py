@@ -17,11 +17,13 @@ from langchain_core.runnables.config import ensure_config, patch_config
 from pydantic import Field
 from pydantic_core import to_json
 
+from langgraph_maker.ballot import Key, canonical
 from langgraph_maker.errors import UnresolvedError
 from langgraph_maker.hosts import NO_LIMIT, areopen, reopen, saves_at_exit
-from langgraph_maker.intents import Check, OneOfTools, checks_of, intent_of, json_check
+from langgraph_maker.intents import Check, OneOfTools, checks_of, intent_of, intents_by, json_check
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import model_name
+from langgraph_maker.nodes.emit import Events, Host
 from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.red_flags import AnyOf, RuleLike
 from langgraph_maker.sampling import as_sampler, token_allowance
@@ -36,14 +38,28 @@ class Voting:
 
     Args:
         red_flags: Which responses to discard, beside those whose calls no tool would take.
+        answers: Which final answers in words are equal; None where all are, so that the vote is on whether to answer
+            and the first such answer is the one that is given. Those in JSON are then compared by `canonical`.
+        arguments: Which arguments are equal, by the names of tools, see `intents_by`.
+        events: See `nodes.emit.Events`.
         options: Of `create_voting_graph`, all others.
 
     Raises:
         ValueError: For an option out of range.
     """
 
-    def __init__(self, red_flags: RuleLike | None, options: dict[str, Any]) -> None:
-        self.red_flags, self.options = red_flags, options
+    def __init__(
+        self,
+        red_flags: RuleLike | None,
+        options: dict[str, Any],
+        *,
+        answers: Key | None,
+        arguments: Mapping[str, Key],
+        events: Events = True,
+    ) -> None:
+        self.red_flags, self.options, self.host = red_flags, options, Host(events)
+        prose = _all_alike if answers is None else answers
+        self.keys = intents_by(prose, arguments), intents_by(answers or canonical, arguments)
         self.samplers: list[tuple[Any, Mapping[str, Any], Sampler]] = []
         self.graph(_nobody, list, OneOfTools({}), None)  # says at once which option is out of range
 
@@ -66,6 +82,7 @@ class Voting:
             sampler,
             prompt=prompt,
             parse=parse,
+            key=self.keys[answer is not None],
             red_flags=AnyOf(*(() if self.red_flags is None else (self.red_flags,)), rule),
             **self.options,
         ).compile(name="vote")
@@ -115,20 +132,22 @@ class VotingModel(BaseChatModel):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
         """The message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
-        try:
-            reopen(graph, self._config(config), vote_again)
-            return _winner(graph.invoke(subtasks, self._config(config)))
-        except _OtherQuestionError:
-            return _winner(graph.invoke(subtasks, self._config(config)))
+        with self.voting.host.inside():
+            try:
+                reopen(graph, self._config(config), vote_again)
+                return _winner(graph.invoke(subtasks, self._config(config)))
+            except _OtherQuestionError:
+                return _winner(graph.invoke(subtasks, self._config(config)))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
         """The message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
-        try:
-            await areopen(graph, self._config(config), vote_again)
-            return _winner(await graph.ainvoke(subtasks, self._config(config)))
-        except _OtherQuestionError:
-            return _winner(await graph.ainvoke(subtasks, self._config(config)))
+        with self.voting.host.inside():
+            try:
+                await areopen(graph, self._config(config), vote_again)
+                return _winner(await graph.ainvoke(subtasks, self._config(config)))
+            except _OtherQuestionError:
+                return _winner(await graph.ainvoke(subtasks, self._config(config)))
 
     def _generate(
         self,
@@ -216,6 +235,10 @@ def _forced(choice: Any) -> bool:
     """Whether a choice of tools leaves no answer in words."""
     kind = choice.get("type") if isinstance(choice, Mapping) else choice
     return kind not in {None, False, "auto", "none"}
+
+
+def _all_alike(_: Any) -> str:
+    return ""
 
 
 async def _nobody(_: Sequence[Request]) -> list[AIMessage | Exception]:

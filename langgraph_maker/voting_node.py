@@ -25,8 +25,10 @@ from langgraph_maker.hosts import (
 )
 from langgraph_maker.keywords import check_keywords
 from langgraph_maker.ladder import Audit, LadderLike, Tier
+from langgraph_maker.ladder.questions import Question
 from langgraph_maker.margins import in_words
 from langgraph_maker.models import Model
+from langgraph_maker.nodes.emit import Events, Host
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt
@@ -68,6 +70,8 @@ def create_voting_node(
     call_timeout: float = 600.0,
     outage_limit: float = 600.0,
     price: Price | None = None,
+    events: Events = True,
+    ask: Callable[[Question], Any] | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
     **_unknown: Never,
 ) -> Runnable[Any, Any]:
@@ -112,6 +116,10 @@ def create_voting_node(
         call_timeout: Seconds after which a model call is given up and made again.
         outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
+        events: What goes on the host's custom stream (`events.Votes`): True, False for nothing, or a function of each
+            event, of which what it returns is sent in its place, unless it is None.
+        ask: From a `ladder.Question` to what `interrupt` hands to the host, in the form that its users know; None for
+            the question itself. The answer is a `ladder.Form` either way.
         on_unresolved: "raise" an `UnresolvedError`, or "write" the decision, whose status then says "unresolved".
 
     Raises:
@@ -141,6 +149,7 @@ def create_voting_node(
             " pydantic model, and not both"
         )
     check_on_unresolved(on_unresolved)
+    host = Host(events, ask)
     check_callable("read", read, "state")
     check_callable("write", write, "state", "decision")
     form = None if schema is None else Schema(schema)
@@ -189,13 +198,15 @@ def create_voting_node(
         return patch_config(config, recursion_limit=NO_LIMIT)
 
     def vote(state: Any, config: RunnableConfig) -> Any:
-        reopen(graph, inside(config), vote_again)
-        decision = decided(graph.invoke(subtasks(read_from(state, read)), inside(config)))
+        with host.inside():
+            reopen(graph, inside(config), vote_again)
+            decision = decided(graph.invoke(subtasks(read_from(state, read)), inside(config)))
         return write_to(state, write, decision, config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
-        await areopen(graph, inside(config), vote_again)
-        decision = decided(await graph.ainvoke(subtasks(await aread_from(state, read)), inside(config)))
+        with host.inside():
+            await areopen(graph, inside(config), vote_again)
+            decision = decided(await graph.ainvoke(subtasks(await aread_from(state, read)), inside(config)))
         return await awrite_to(state, write, decision, config)
 
     return Node("vote", vote, avote, shows=[graph])

@@ -668,3 +668,24 @@ class TestComparison:
         run = solve(TowersOfHanoi(12), "sim:error=0.05", k=4, lanes=256, ladder="default")
         assert run.outlook is not None
         assert run.outlook.climbed < 0.01 * 4095
+
+
+@pytest.mark.parametrize("top", ["human", "default"])
+def test_a_smaller_budget_buys_less_and_never_more_than_it_says(top: Any) -> None:
+    bought: list[int] = []
+    for budget in (3, 4, 5, 6, 8, 12, 20, 40, None):
+        model = Scripted(level(0))
+        run = solve(Counting(1), model, k=3, ladder=top, max_samples_per_step=budget)
+        assert run.status == ("waiting" if top == "human" else "unresolved")
+        assert all(len(question["candidates"]) == 2 for question in run.questions)
+        assert budget is None or model.drawn <= budget
+        bought.append(model.drawn)
+    assert bought == sorted(bought)
+
+
+def test_a_human_who_says_retry_gives_the_step_its_budget_again() -> None:
+    store, model = InMemoryStore(), Scripted(level(0))
+    options: Any = {"k": 3, "ladder": "human", "max_samples_per_step": 5, "store": store, "run_id": "r"}
+    assert solve(Counting(1), model, **options).status == "waiting"
+    assert solve(Counting(1), model, answers={"0": {"retry": True}}, **options).status == "waiting"
+    assert 5 < model.drawn <= 10

@@ -24,7 +24,7 @@ from pydantic import BaseModel, SecretStr, field_validator
 
 from langgraph_maker import MakerContext
 from langgraph_maker.errors import SamplingError, UnresolvedError
-from langgraph_maker.matchers import canonical, text, within
+from langgraph_maker.matchers import Pairwise, canonical, fields, text, within
 from langgraph_maker.middleware import VotingMiddleware
 from langgraph_maker.testing import ScriptedChatModel, tool_call
 
@@ -46,7 +46,7 @@ def says(*answers: Any, **more: Any) -> ScriptedChatModel:
 
 
 def agent(model: Any, tools: Any = (), voting: Any = None, **options: Any) -> Any:
-    middleware = [*options.pop("before", ()), voting or VotingMiddleware(k=2)]
+    middleware = [*options.pop("before", ()), voting or VotingMiddleware(k=2, vote_on="all")]
     return create_agent(model, list(tools), middleware=middleware, **options)
 
 
@@ -92,12 +92,14 @@ class TestVote:
     @pytest.mark.parametrize("key", [canonical, text, within(1)])
     def test_an_answer_that_looks_like_a_call_is_none(self, key: Any) -> None:
         model = says(add(), '{"calls":[{"args":{"a":2,"b":2},"name":"add"}]}', add(), add(), "4")
-        messages = agent(model, [Ran().add], VotingMiddleware(k=2, key=key)).invoke(QUESTION)["messages"]
+        messages = agent(model, [Ran().add], VotingMiddleware(k=2, vote_on="all", key=key)).invoke(QUESTION)["messages"]
         assert [count["count"] for count in vote_of(messages[1])["counts"]] == [3, 1]
 
     @pytest.mark.parametrize(("key", "answers"), [(text, ["The Answer", "the  answer"]), (within(0.1), ["x", "x"])])
     def test_answers_are_compared_by_the_matcher(self, key: Any, answers: list[str]) -> None:
-        answer = agent(says(*answers), voting=VotingMiddleware(k=2, key=key)).invoke(QUESTION)["messages"][-1]
+        answer = agent(says(*answers), voting=VotingMiddleware(k=2, vote_on="all", key=key)).invoke(QUESTION)[
+            "messages"
+        ][-1]
         assert (answer.text, vote_of(answer)["samples"]) == (answers[0], 2)
 
     def test_what_wins_is_as_the_model_wrote_it(self) -> None:
@@ -225,13 +227,13 @@ class TestUnresolved:
     def test_raises_with_the_ballot(self) -> None:
         model = says(*(str(n) for n in range(40)))
         with pytest.raises(UnresolvedError, match='after 10 samples; 10 different.*on_unresolved="end"') as caught:
-            agent(model, voting=VotingMiddleware(k=2, max_samples_per_step=10)).invoke(QUESTION)
+            agent(model, voting=VotingMiddleware(k=2, vote_on="all", max_samples_per_step=10)).invoke(QUESTION)
         assert caught.value.decision["samples"] == 10
 
     @pytest.mark.parametrize("form", [None, ToolStrategy({"title": "N", "type": "object", "properties": {}})])
     def test_or_ends_the_agent_saying_so(self, form: Any) -> None:
         ran, model = Ran(), says(*(add(b=n) for n in range(40)))
-        voting = VotingMiddleware(k=2, max_samples_per_step=10, on_unresolved="end")
+        voting = VotingMiddleware(k=2, vote_on="all", max_samples_per_step=10, on_unresolved="end")
         result = agent(model, [ran.add], voting=voting, response_format=form).invoke(QUESTION)
         answer = result["messages"][-1]
         assert (ran, answer.tool_calls, vote_of(answer)["status"]) == ([], [], "unresolved")
@@ -241,7 +243,9 @@ class TestUnresolved:
     def test_or_falls_back_to_the_next_model(self) -> None:
         cheap, dear = says(*(str(n) for n in range(40))), says("4")
         graph = agent(
-            cheap, voting=VotingMiddleware(k=2, max_samples_per_step=4), before=[ModelFallbackMiddleware(dear)]
+            cheap,
+            voting=VotingMiddleware(k=2, vote_on="all", max_samples_per_step=4),
+            before=[ModelFallbackMiddleware(dear)],
         )
         assert graph.invoke(QUESTION)["messages"][-1].text == "4"
         assert (len(cheap.calls), len(dear.calls)) == (4, 2)
@@ -276,12 +280,14 @@ class TestRequest:
 
     def test_temperatures_may_be_the_models_own(self) -> None:
         model = says("4")
-        agent(model, voting=VotingMiddleware(k=2, first_temperature=None, temperature=None)).invoke(QUESTION)
+        agent(model, voting=VotingMiddleware(k=2, vote_on="all", first_temperature=None, temperature=None)).invoke(
+            QUESTION
+        )
         assert all("temperature" not in call for call in model.calls)
 
     def test_failed_calls_are_neither_votes_nor_flags(self) -> None:
         model = says("4", ConnectionError("reset"), "4")
-        vote = vote_of(agent(model, voting=VotingMiddleware(k=2)).invoke(QUESTION)["messages"][-1])
+        vote = vote_of(agent(model, voting=VotingMiddleware(k=2, vote_on="all")).invoke(QUESTION)["messages"][-1])
         assert (vote["samples"], vote["flagged"], len(model.calls)) == (2, 0, 3)
 
     async def test_samples_of_one_step_share_a_request_where_the_client_has_n(self) -> None:
@@ -298,7 +304,7 @@ class TestRequest:
         bodies: list[Any] = []
         client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         model = ChatOpenAI(model="gpt-4.1-mini", api_key=SecretStr("none"), http_async_client=client)
-        graph = agent(model, [Ran().add], VotingMiddleware(k=3), response_format=Sum)
+        graph = agent(model, [Ran().add], VotingMiddleware(k=3, vote_on="all"), response_format=Sum)
         assert (await graph.ainvoke(QUESTION))["structured_response"] == Sum(total=4)
         assert [(body.get("n"), body["temperature"]) for body in bodies] == [(None, 0.0), (2, 0.1)] * 2
         assert all(body["response_format"]["type"] == "json_schema" and body["tools"] for body in bodies)
@@ -376,7 +382,9 @@ class TestGuest:
     @pytest.mark.parametrize("durability", ["sync", "exit"])
     def test_a_vote_that_broke_off_buys_no_counted_vote_again(self, durability: Any) -> None:
         model = says(add(), add(b=3), ConnectionError("gone"), add(), add(), "4")
-        graph = agent(model, [Ran().add], VotingMiddleware(k=2, outage_limit=0), checkpointer=InMemorySaver())
+        graph = agent(
+            model, [Ran().add], VotingMiddleware(k=2, vote_on="all", outage_limit=0), checkpointer=InMemorySaver()
+        )
         with pytest.raises(SamplingError):
             graph.invoke(QUESTION, THREAD, durability=durability)
         messages = graph.invoke(None, THREAD, durability=durability)["messages"]
@@ -392,7 +400,12 @@ class TestGuest:
             return graph.invoke(given, THREAD, context=context, durability=durability)
 
         model = says("4", "5", "4", "5", "4", "4")
-        graph = agent(model, voting=VotingMiddleware(k=2), checkpointer=InMemorySaver(), context_schema=MakerContext)
+        graph = agent(
+            model,
+            voting=VotingMiddleware(k=2, vote_on="all"),
+            checkpointer=InMemorySaver(),
+            context_schema=MakerContext,
+        )
         for given in (QUESTION, None):
             with pytest.raises(UnresolvedError, match="after 2 samples"):
                 await run(given, 3)
@@ -403,7 +416,7 @@ class TestGuest:
         model = says("4", "5", ConnectionError("gone"), "4")
         graph = agent(
             model,
-            voting=VotingMiddleware(k=2, outage_limit=0),
+            voting=VotingMiddleware(k=2, vote_on="all", outage_limit=0),
             before=[dynamic_prompt(lambda _: asked[-1])],
             checkpointer=InMemorySaver(),
         )
@@ -423,6 +436,97 @@ class TestGuest:
         assert len(model.calls) == 6
 
 
+WORDS = ("Paid back.", "I have paid 4 back.", "Done, 4 euros.", "It is done.", "As you asked: 4.")
+
+
+class Capital(BaseModel):
+    capital: str
+
+
+class TestProse:
+    """Answers that are worded otherwise each time, as chat models word them."""
+
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    async def test_calls_are_voted_on_and_the_first_valid_answer_is_given(self, kind: str) -> None:
+        ran = Ran()
+        cut = AIMessage("Paid b", response_metadata={"finish_reason": "length"})
+        graph = agent(says(add(b=3), add(), add(), add(), add(), cut, *WORDS), [ran.add], VotingMiddleware(k=3))
+        messages = (await graph.ainvoke(QUESTION) if kind == "async" else graph.invoke(QUESTION))["messages"]
+        vote = vote_of(messages[-1])
+        assert (ran, messages[-1].text) == ([(2, 2)], WORDS[0])
+        assert (vote["samples"], vote["flagged"], vote["counts"]) == (
+            4,
+            1,
+            [{"intent": {"answer": WORDS[0]}, "count": 3}],
+        )
+
+    def test_whether_to_answer_is_voted_on_too(self) -> None:
+        ran = Ran()
+        model = says(WORDS[0], add(), add(), add(), add(), *WORDS)
+        messages = agent(model, [ran.add], VotingMiddleware(k=3)).invoke(QUESTION)["messages"]
+        assert (ran, vote_of(messages[1])["samples"]) == ([(2, 2)], 5)
+
+    def test_answers_are_voted_on_where_that_is_asked_for(self) -> None:
+        model = says("Paris", "Rome", "paris ", "PARIS")
+        voting = VotingMiddleware(k=2, vote_on="all", key=text)
+        assert agent(model, voting=voting).invoke(QUESTION)["messages"][-1].text == "Paris"
+
+    def test_answers_in_json_are_no_prose(self) -> None:
+        model = says('{"capital": "Rome"}', *['{"capital": "Paris"}'] * 4)
+        graph = agent(model, voting=VotingMiddleware(k=2), response_format=ProviderStrategy(Capital))
+        assert graph.invoke(QUESTION)["structured_response"] == Capital(capital="Paris")
+
+    @pytest.mark.parametrize("rule", [fields(query=text), fields(query=Pairwise(lambda a, b: a.lower() == b.lower()))])
+    def test_arguments_are_compared_by_a_matcher_of_their_tool(self, rule: Any) -> None:
+        asked: list[str] = []
+
+        def search(query: str) -> str:
+            """Search."""
+            asked.append(query)
+            return "42"
+
+        def other(query: str) -> str:
+            """Do otherwise."""
+            return "43"
+
+        calls = [tool_call("search", query="LangGraph"), tool_call("other", query="langgraph")]
+        calls += [tool_call("search", query=query) for query in ("langgraph", "LANGGRAPH")]
+        voting = VotingMiddleware(k=2, arguments={"search": rule})
+        messages = agent(says(*calls, *WORDS), [search, other], voting).invoke(QUESTION)["messages"]
+        assert (asked, vote_of(messages[1])["samples"]) == (["LangGraph"], 4)
+
+    def test_and_those_of_other_tools_as_json(self) -> None:
+        ran = Ran()
+        model = says(add(b=3), add(), add(), add(), *WORDS)
+        agent(model, [ran.add], VotingMiddleware(k=2, arguments={"search": fields(query=text)})).invoke(QUESTION)
+        assert ran == [(2, 2)]
+
+
+class TestEvents:
+    @pytest.mark.parametrize(
+        ("events", "told"),
+        [
+            (True, ["maker.votes"]),
+            (False, []),
+            (lambda event: {"said": event["event"]}, ["said maker.votes"]),
+            (lambda _: None, []),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    async def test_are_what_the_host_asks_for(self, kind: str, events: Any, told: list[str]) -> None:
+        graph = agent(says("4"), voting=VotingMiddleware(k=1, events=events))
+        modes: Any = {"stream_mode": "custom", "subgraphs": True}
+        if kind == "async":
+            found = [event async for _, event in graph.astream(QUESTION, **modes)]
+        else:
+            found = [event for _, event in graph.stream(QUESTION, **modes)]
+        assert [event.get("event") or f"said {event['said']}" for event in found] == told
+
+    def test_none_of_these_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="events is True, False or a function of an event, not 'off'"):
+            VotingMiddleware(events="off")  # type: ignore[arg-type]
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -439,15 +543,19 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             VotingMiddleware(**options)
 
-    @pytest.mark.parametrize("key", [None, "text"])
-    def test_a_key_that_is_none(self, key: Any) -> None:
+    @pytest.mark.parametrize("options", [{"key": "text", "vote_on": "all"}, {"key": 7}, {"arguments": {"add": "text"}}])
+    def test_a_matcher_that_is_none(self, options: Any) -> None:
         with pytest.raises(TypeError, match="key is a function"):
-            VotingMiddleware(key=key)
+            VotingMiddleware(**options)
+
+    def test_a_key_that_nothing_is_compared_by_is_told_of(self, caplog: pytest.LogCaptureFixture) -> None:
+        VotingMiddleware(key=text)
+        assert 'give vote_on="all"' in caplog.text
 
     def test_a_key_without_a_text(self) -> None:
         key: Any = {}.get
         with pytest.raises(TypeError, match="key returned None for the vote 'Paris': it returns a text"):
-            agent(says("Paris", "Rome"), voting=VotingMiddleware(k=2, key=key)).invoke(QUESTION)
+            agent(says("Paris", "Rome"), voting=VotingMiddleware(k=2, vote_on="all", key=key)).invoke(QUESTION)
 
     def test_a_model_without_tool_calling(self) -> None:
         with pytest.raises(TypeError, match="FakeListChatModel cannot call tools: give the agent a model that can"):

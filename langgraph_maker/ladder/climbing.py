@@ -49,7 +49,8 @@ class Ladder:
     """The rungs of a graph; `models` are those that they name, the run's first.
 
     `error` is how often a step may be decided wrongly for its ballot not to climb, see `climbing.gives_up`. `splitting`
-    knows the finer chains, where a rung asks for them.
+    knows the finer chains, where a rung asks for them. `margin` is the run's, 1 where each step has its own; `budget`
+    is what a step may use in all tiers together, None for no limit.
     """
 
     rungs: Sequence[Rung]
@@ -60,6 +61,8 @@ class Ladder:
     error: float = 0.001
     described: Mapping[str, Any] = field(default_factory=dict)
     splitting: Splitting | None = None
+    margin: int = 1
+    budget: int | None = None
 
     @property
     def plain(self) -> bool:
@@ -81,11 +84,17 @@ class Ladder:
 
     def terms(self, ballot: BallotState, margin: int, max_samples_per_step: int | None) -> tuple[int, int]:
         """The margin that a ballot takes, at least `margin`, and how many samples it may have used by then."""
-        rung, climb = self.rung(ballot), ballot.get("climb")
-        k = rung.k if rung is self.audit else max(rung.k, margin)
-        samples = max_samples_per_step if rung.samples is None else rung.samples
-        budget = check_budget(samples if samples is None or samples >= k else None, k)
-        return k, budget + (climb["drawn"] if climb else 0)
+        rung, climb = self.rung(ballot), ballot.get("climb") or START
+        if rung is self.audit:
+            return rung.k, check_budget(rung.samples, rung.k) + climb["drawn"]
+        k = max(rung.k, margin)
+        if rung.splits and max_samples_per_step is not None:  # a finer step is a step
+            return k, max_samples_per_step + climb["drawn"]
+        here = rung.samples if rung.samples is not None else max_samples_per_step
+        budget = (check_budget(None, k) if here is None else here) + climb["drawn"]
+        if max_samples_per_step is not None:
+            budget = min(budget, max_samples_per_step + climb.get("base", 0))
+        return k, budget
 
     @staticmethod
     def place(ballot: BallotState, why: str) -> Climb:
@@ -199,11 +208,15 @@ class Ladder:
 
     def climbed(self, ballot: BallotState, climb: Climb, *, carries: bool = True) -> BallotState:
         """A ballot that goes on in the next tier, waits for a human, or stays unresolved."""
-        if climb["tier"] >= len(self.rungs) - 1:
-            return {**ballot, "climb": climb, "status": "asking" if self.human else "unresolved"}
-        rung = self.rungs[climb["tier"] + 1]
-        after = _afresh(ballot, {**climb, "tier": climb["tier"] + 1}, carry=rung.splits or (rung.carry and carries))
-        return self.split(after) if rung.splits else after
+        if self.rungs[climb["tier"] : climb["tier"] + 1] and self.rungs[climb["tier"]].splits:
+            climb = {**climb, "base": ballot["samples"]}  # its finer steps were steps of their own
+        left = float("inf") if self.budget is None else self.budget - ballot["samples"] + climb.get("base", 0)
+        for tier in range(climb["tier"] + 1, len(self.rungs)):
+            rung = self.rungs[tier]
+            if rung.splits or rung.carry or left >= max(rung.k, self.margin):  # else it could not decide
+                after = _afresh(ballot, {**climb, "tier": tier}, carry=rung.splits or (rung.carry and carries))
+                return self.split(after) if rung.splits else after
+        return {**ballot, "climb": climb, "status": "asking" if self.human else "unresolved"}
 
 
 def restarted(ballot: BallotState) -> BallotState:
@@ -215,7 +228,7 @@ def restarted(ballot: BallotState) -> BallotState:
         return {**ballot, "status": "open"}
     if "finer" in ballot:
         return {**ballot, "status": "open", "climb": {**climb, "why": ""}}
-    return _afresh(ballot, {**climb, "tier": 0, "held": None})
+    return _afresh(ballot, {**climb, "tier": 0, "held": None, "base": ballot["samples"]})
 
 
 START: Climb = {

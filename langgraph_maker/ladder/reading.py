@@ -24,6 +24,7 @@ def read_ladder(
     *,
     model: Model,
     k: int | None,
+    max_samples_per_step: int | None = None,
     prompts: int = 1,
     steps: int | None = None,
     decorrelate: Literal["variants"] | None = None,
@@ -38,6 +39,7 @@ def read_ladder(
             asks as the run does.
         model: The run's.
         k: The run's margin, which no tier may undercut; None where each step has its own.
+        max_samples_per_step: The run's: a tier that what is left of it cannot decide is passed over.
         prompts: How many prompt variants the task has.
         steps: How many steps it has, of which 95 % of runs are to get none wrong; None where that is not known.
         decorrelate: "variants" lets the votes of the first tier take all prompt variants in turns.
@@ -79,7 +81,7 @@ def read_ladder(
     described = {"ladder": [_described(tier) for tier in tiers], "audit": share} if len(tiers) > 1 or audit else {}
     error = min(_ERROR, (1 - _TARGET) / steps) if steps else _ERROR
     splitting = Splitting(task) if any(rung.splits for rung in rungs) else None
-    return Ladder(rungs, models, human, second, share, error, described, splitting)
+    return Ladder(rungs, models, human, second, share, error, described, splitting, k or 1, max_samples_per_step)
 
 
 _TARGET = 0.95

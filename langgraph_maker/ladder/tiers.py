@@ -20,8 +20,8 @@ class Tier:
 
     Attributes:
         k: The margin, at least the run's.
-        samples: As many as a ballot may use here before it climbs; default the run's, or where these cannot decide by
-            the k here, 10 k², and at least 100.
+        samples: As many as a ballot may use here before it climbs; default what is left of the run's, or where it has
+            no limit, 10 k², and at least 100. A tier that what is left cannot decide is passed over.
         temperature: Of all samples, the first included.
         variants: Prompts of the task that votes take in turns; None for the ordinary one.
         model: Whom to ask; several are taken in turns.

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import interrupt
 
 from langgraph_maker import notes
 from langgraph_maker.excerpts import excerpt
 from langgraph_maker.ladder.questions import Question, asked_about
+from langgraph_maker.nodes.emit import ask_human
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.plans import Plan
 from langgraph_maker.state import BallotState
@@ -22,7 +22,7 @@ def ask_node() -> Node:
     """Ask a human one question, and wait for the answer (LangGraph's `interrupt`)."""
 
     def ask(question: Any, _: RunnableConfig) -> dict[str, Any]:
-        return {"answers": {question["id"]: interrupt(question)}}
+        return {"answers": {question["id"]: ask_human(question)}}
 
     return Node("ask", ask)
 

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_stream_writer
 
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.context import Given, overrides
 from langgraph_maker.ladder.climbing import Ladder
 from langgraph_maker.margins import Margin, asked, check_least, margins
+from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.hopeless import hopeless
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
@@ -133,11 +133,7 @@ def terms(
 
 
 def _tell(ballots: Sequence[BallotState]) -> None:
-    try:
-        write = get_stream_writer()
-    except (RuntimeError, KeyError):  # a node that is called by itself has no stream
-        return
-    write(told_votes(ballots))
+    emit(told_votes(ballots))
 
 
 def decision(ballot: BallotState) -> Decision:

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from langgraph.config import get_stream_writer
-
 from langgraph_maker.ballot import Ballot
 from langgraph_maker.events import Alarm, Event, FinerStep, Observer, Open, Round, Standing, Step, Totals, Votes
 from langgraph_maker.mixture import shape
+from langgraph_maker.nodes.emit import emit
 from langgraph_maker.records import Entry
 from langgraph_maker.state import BallotState, VoteCount, total_usage
 
@@ -34,14 +33,13 @@ def who_listens(observer: Observer | None) -> Tell:
     """What sends events to the stream of the running graph, which drops them if nobody reads it, and to `observer`."""
 
     def tell(events: Iterable[Event]) -> list[Alarm]:
-        write = get_stream_writer()
         alarms: list[Alarm] = []
         for event in events:
-            write(event)
+            emit(event)
             if observer is not None:
                 answered = list(observer(event) or ())
                 for alarm in answered:
-                    write(alarm)
+                    emit(alarm)
                 alarms += answered
         return alarms
 

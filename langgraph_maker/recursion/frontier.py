@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_store, get_stream_writer
+from langgraph.config import get_store
 
 from langgraph_maker import notes, plans
 from langgraph_maker.admin import check_clear, opened
@@ -19,6 +19,7 @@ from langgraph_maker.ladder.climbing import restarted
 from langgraph_maker.margins import asked
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
+from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.limits import run_id_of
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.position import check_fixed, reopened
@@ -195,7 +196,7 @@ class _Frontier:
             "answer": answer,
             "samples": samples,
         }
-        get_stream_writer()(done)
+        emit(done)
         return update | {
             "reason": reason,
             "ballots": _reopened(ballots),

@@ -148,7 +148,9 @@ def create_recursive_maker(
             flag = check(question["problem"], vote["answer"])
         return flag
 
-    climbed = read_ladder(ladder, model=model, k=k, prompts=1 + len(stages.paraphrases))
+    climbed = read_ladder(
+        ladder, model=model, max_samples_per_step=max_samples_per_step, k=k, prompts=1 + len(stages.paraphrases)
+    )
     candidates_for = frozenset({"propose"} if comparable else {"propose", "solve", "compose"})
     rungs = Choosing(
         **vars(climbed),

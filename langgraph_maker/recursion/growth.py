@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_store, get_stream_writer
+from langgraph.config import get_store
 
 from langgraph_maker import plans
 from langgraph_maker.ballot import Ballot
@@ -18,6 +18,7 @@ from langgraph_maker.ladder.questions import Read
 from langgraph_maker.margins import asked
 from langgraph_maker.mixture import shape
 from langgraph_maker.nodes.ask import waiting_for
+from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.escalate import escalated, in_full
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
@@ -120,9 +121,8 @@ class _Grow:
         yield from commit(run_id, begun, state["fixed"], held, state["tree"], answered=sorted(used))
 
     def tell(self, held: Held, events: list[Grown | Asked]) -> dict[str, Any]:
-        write = get_stream_writer()
         for event in events:
-            write(event)
+            emit(event)
         return {**held, "asked": [], "answered": []}
 
     def grown(self, state: RecursiveState) -> tuple[Held, list[Grown | Asked]]:
