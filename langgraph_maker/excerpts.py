@@ -67,5 +67,6 @@ def shortened(text: str, most: int = 200) -> str:
         >>> shortened("a lone \ud800"), shortened("abcdef", 4)
         ('a lone \\ud800', 'abc…')
     """
-    text = text if len(text) <= most else f"{text[: most - 1]}…"
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    begin = text[: most + 1]
+    begin = begin if begin.isascii() else begin.encode("utf-8", "backslashreplace").decode()
+    return begin if len(begin) <= most else f"{begin[: most - 1]}…"

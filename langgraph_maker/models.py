@@ -87,13 +87,12 @@ def check_model(model: object) -> None:
         )
     steps = model.steps if isinstance(model, RunnableSequence) else [model]
     if isinstance(steps[0], BasePromptTemplate):
-        raise TypeError(
-            f"model begins with a template ({type(steps[0]).__name__}): give that as prompt, and the rest here"
-        )
+        first = type(steps[0]).__name__
+        raise TypeError(f"model begins with a template ({first}): give that as prompt, and the rest as model")
     if isinstance(steps[-1], BaseOutputParser) and not isinstance(steps[-1], StrOutputParser):
         raise TypeError(
-            f"model ends in a parser ({type(steps[-1]).__name__}), which hides how a response ended: give the chat model"
-            " itself, and to a voting node schema=, or parse= for what the parser does; with_structured_output needs"
+            f"model ends in a parser ({type(steps[-1]).__name__}), which hides how a response ended: give the chat"
+            " model itself, and schema= or parse= for what the parser does; with_structured_output needs"
             " include_raw=True"
         )
     if isinstance(model, (BaseTool, BaseRetriever)):

@@ -48,12 +48,12 @@ class Schema:
 
     def __init__(self, given: SchemaLike) -> None:
         self._adapter = _adapter(given)
-        described = convert_to_openai_tool(_titled(given) if isinstance(given, Mapping) else given)["function"]
+        described, own = _described(given, self._adapter)
         self.name: str = described["name"]
         self._check = json_check({} if self._adapter else described.get("parameters") or {})
         fit = _UNFIT.sub("_", self.name)[:64]
         self._names = {self.name, fit}
-        self._tool = given if fit == self.name and isinstance(given, type) else {**described, "name": fit}
+        self._tool = given if fit == self.name and own else {**described, "name": fit}
         self.has_secrets = self._adapter is not None and "Secret" in repr(self._adapter.core_schema)
         self._secrets: OrderedDict[str, Any] = OrderedDict()
         self._salt = blake2b(self.name.encode(), digest_size=16).digest()
@@ -232,10 +232,18 @@ def _is_data(given: Any) -> bool:
     return isinstance(given, type) and is_dataclass(given)
 
 
-def _titled(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON schema with a name, which the tool is called by."""
-    named = {"title", "name", "function"} & given.keys()
-    return dict(given) if named else {"title": "answer", **given}
+def _described(given: Any, adapter: TypeAdapter[Any] | None) -> tuple[dict[str, Any], bool]:
+    """The tool that answers are calls of, and whether a model's client makes the same of what was given."""
+    if isinstance(given, Mapping):
+        named = {"title", "name", "function"} & given.keys()
+        return convert_to_openai_tool(dict(given) if named else {"title": "answer", **given})["function"], False
+    try:
+        return convert_to_openai_tool(given)["function"], isinstance(given, type)
+    except Exception:
+        if adapter is None:
+            raise
+        form = {**adapter.json_schema(), "title": given.__name__}
+        return convert_to_openai_tool(form)["function"], False
 
 
 @lru_cache(maxsize=1024)

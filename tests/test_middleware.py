@@ -24,6 +24,7 @@ from pydantic import BaseModel, SecretStr, field_validator
 
 from langgraph_maker import MakerContext
 from langgraph_maker.errors import SamplingError, UnresolvedError
+from langgraph_maker.intents import checks_of
 from langgraph_maker.matchers import Pairwise, canonical, fields, text, within
 from langgraph_maker.middleware import VotingMiddleware
 from langgraph_maker.testing import ScriptedChatModel, tool_call
@@ -196,11 +197,45 @@ class TestRedFlags:
         model = says(tool_call("halve", n=10), tool_call("halve", n=4), tool_call("halve", n=4), "2")
         assert vote_of(agent(model, [halve]).invoke(QUESTION)["messages"][1])["flags"] == {"invalid_arguments": 1}
 
-    def test_a_schema_reads_no_other_document(self) -> None:
-        schema = {"type": "object", "properties": {"n": {"$ref": "http://127.0.0.1:9/schema"}}}
-        odd = {"type": "function", "function": {"name": "f", "parameters": schema}}
-        with pytest.raises(ValueError, match="must not refer to another document"):
-            agent(says("x"), [odd]).invoke(QUESTION)
+    @pytest.mark.parametrize(
+        "part",
+        [
+            {"$schema": "https://example.org/a-dialect-of-our-own"},
+            {"properties": {"n": {"type": "string", "pattern": "(?<!x"}}},
+            {"properties": {"n": {"type": "string", "pattern": r"\\p{Klingon}"}}},
+            {"properties": {"n": {"$ref": "http://127.0.0.1:9/schema"}}},
+            {"properties": {"n": {"$ref": "#/$defs/nowhere"}}},
+            {"properties": {"n": {"type": "number of things"}}},
+        ],
+        ids=["dialect", "broken", "property", "document", "pointer", "type"],
+    )
+    def test_a_schema_that_cannot_be_read_leaves_its_tool_unchecked(
+        self, part: dict[str, Any], caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+    ) -> None:
+        name = f"tool_{request.node.callspec.id}"
+        check = checks_of([{"type": "function", "function": {"name": name, "parameters": {"type": "object", **part}}}])
+        for _ in range(2):
+            check[name]({"n": 5})
+            checks_of([{"type": "function", "function": {"name": name, "parameters": {"type": "object", **part}}}])
+        [told] = caplog.records
+        assert f"calls of the tool {name} are not checked" in told.getMessage()
+
+    def test_a_validator_that_does_not_expect_such_arguments_refuses_them(self) -> None:
+        class Order(BaseModel):
+            items: dict[str, int]
+
+            @field_validator("items")
+            @classmethod
+            def first(cls, items: dict[str, int]) -> dict[str, int]:
+                return items if items["first"] else {}
+
+        @tool(args_schema=Order)
+        def order(items: dict[str, int]) -> str:
+            "Order."
+            return str(items)
+
+        with pytest.raises(ValueError, match="KeyError 'first'"):
+            checks_of([order])["order"]({"items": {"second": 1}})
 
     def test_an_answer_where_a_call_was_asked_for(self) -> None:
         @wrap_model_call

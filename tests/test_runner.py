@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from scripted import Counting, Recording, Scripted, right, script
 
 from langgraph_maker import Progress, asolve, solve
 from langgraph_maker.errors import JournalError, SamplingError
-from langgraph_maker.red_flags import RedFlag
+from langgraph_maker.red_flags import RedFlag, Truncated
 from langgraph_maker.tasks import TowersOfHanoi
 
 
@@ -125,13 +127,41 @@ def test_a_model_that_refuses_later_stops_the_run() -> None:
     assert solve(Counting(4), Scripted(right), store=store, run_id="r").samples == 12
 
 
-def test_a_bug_in_a_task_surfaces_as_itself() -> None:
+def test_a_bug_in_a_parser_is_told_and_ends_the_run(caplog: pytest.LogCaptureFixture) -> None:
     class Buggy(Counting):
         def parse(self, text: str) -> Any:
             return text.nonsense  # type: ignore[attr-defined]
 
     with pytest.raises(AttributeError, match="nonsense"):
-        solve(Buggy(2), script("1"))
+        solve(Buggy(2), script("1"), strict_parse=True)
+    run = solve(Buggy(2), script("1"))
+    assert (run.status, run.samples) == ("unresolved", 12)
+    assert "AttributeError: 'str' object has no attribute 'nonsense'" in run.reason
+    [told] = caplog.records
+    assert "in parse" in told.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"task": "hanoi"}, "TowersOfHanoi"),
+        ({"task": Counting}, r"task is the class Counting: give a task of it, such as Counting\(…\)"),
+        ({"task": None}, "task is a Task"),
+        ({"model": Scripted}, "model is the class Scripted"),
+        ({"store": "runs.sqlite"}, r"with SqliteStore.from_conn_string\('runs.sqlite'\) as store"),
+        ({"store": Path("runs.sqlite")}, "store is no path"),
+        ({"store": InMemoryStore}, "store is the class InMemoryStore"),
+        ({"store": nullcontext()}, "with … as store"),
+        ({"checkpointer": "runs.sqlite"}, "with SqliteSaver"),
+        ({"checkpointer": 5}, "checkpointer is a BaseCheckpointSaver of LangGraph, not 5"),
+        ({"red_flags": 5}, r"TokenLimit\(5\)"),
+        ({"red_flags": [Truncated()]}, r"combined with \|"),
+        ({"red_flags": Truncated}, "Truncated is a class of flag rules"),
+    ],
+)
+def test_mistakes_are_answered_before_anything_is_paid_for(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        solve(**{"task": Counting(2), "model": script("1"), **given})
 
 
 def test_options_reach_the_graph() -> None:

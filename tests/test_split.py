@@ -715,7 +715,7 @@ class TestBadInput:
         ("task", "problem"),
         [
             (Faulty(raises(RedFlag("whole", "it has no parts"))), "split(state) failed: whole: it has no parts"),
-            (Faulty(raises(KeyError("parts"))), "split(state) failed: KeyError: 'parts'"),
+            (Faulty(raises(KeyError("parts"))), "split(state) failed: KeyError 'parts'"),
             (Faulty(lambda _: "no task"), "what it returned is no Task: 'no task'"),
             (Faulty(lambda _: Fine(10, 10)), "split(state) gave a chain of no steps"),
             (Faulty(lambda _: Fine(0, 300, 300)), "a chain of 300 steps, and 256 are the most"),
@@ -729,17 +729,17 @@ class TestBadInput:
             (Faulty(lambda _: Close(0, 10)), "vote_key of fine is a function; a tolerance is not"),
             (
                 Faulty(fails(4, prompt=raises(KeyError("p")))),
-                "finer step 5: its prompt cannot be made: KeyError: 'p'",
+                "finer step 5: its prompt cannot be made: KeyError 'p'",
             ),
             (Faulty(fails(4, prompt=lambda _: None)), "finer step 5: its prompt is no list of messages: None"),
             (
                 Faulty(fails(4, vote_key=raises(KeyError("key")))),
-                "finer step 4: its answers cannot be judged: KeyError: 'key'",
+                "most often as malformed (last: malformed: key: KeyError 'key')",
             ),
-            (Faulty(fails(4, vote_key=lambda _: 5)), "finer step 4: its answers cannot be judged: TypeError: key"),
+            (Faulty(fails(4, vote_key=lambda _: 5)), "finer step 4: its answers cannot be judged: NotTextError: key"),
             (
                 Faulty(fails(4, parse=raises(KeyError("text")))),
-                "finer step 4: its answers cannot be judged: KeyError: 'text'",
+                "most often as malformed (last: malformed: KeyError 'text')",
             ),
             (Faulty(joined=lambda _: {"action": 1}), "join(state, votes) gave no action and next state: {'action': 1}"),
             (Faulty(joined=lambda _: None), "join(state, votes) gave no action and next state: None"),

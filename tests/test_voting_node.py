@@ -309,7 +309,9 @@ class TestSchema:
         assert node.invoke({"question": "?"}) == {"answer": {"disk": 1, "peg": 1}, "samples": 4}
 
     def test_a_schema_is_a_model_class(self) -> None:
-        with pytest.raises(TypeError, match="schema is a pydantic model class"):
+        with pytest.raises(
+            TypeError, match="schema is a pydantic model class, a TypedDict, a dataclass or a JSON schema"
+        ):
             voted(script("A"), parse=None, schema=dict)
 
     def test_validate_can_flag_what_fits_the_schema(self) -> None:

@@ -24,13 +24,13 @@ from langgraph_maker.json_form import json_form
 from langgraph_maker.ladder import splitting as finer_chains
 from langgraph_maker.ladder.climbing import Ladder
 from langgraph_maker.ladder.splitting import Splitting
-from langgraph_maker.nodes.hopeless import FEW, flagged_alike
+from langgraph_maker.nodes.hopeless import hopeless
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.prices import Price
 from langgraph_maker.purity import pure
 from langgraph_maker.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated, check_rule
-from langgraph_maker.state import BallotState, Flag, Usage, Verdict, total_usage
+from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
 from langgraph_maker.task import Task
 
 __all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "reader", "validating"]
@@ -176,9 +176,10 @@ class _Guard:
     told: _Told = field(default_factory=_Told)
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        return {
-            "ballots": [self.judged(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]],
-        }
+        ballots = [self.judged(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]]
+        if self.told.last is not None:
+            self.tell(ballots, state)
+        return {"ballots": ballots}
 
     def judged(self, ballot: BallotState) -> BallotState:
         """As `judge` has it: by the finer chain of the ballot, while it has one. It is given up where that fails."""
@@ -230,8 +231,6 @@ class _Guard:
             verdicts.append(seen[text])
         if not (self.key is canonical or self.told.confused):
             self.compare(ballot, verdicts)
-        if self.told.last is not None:
-            self.tell(ballot, verdicts)
         judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
         if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
@@ -292,19 +291,30 @@ class _Guard:
             if _next_state(before) != _next_state(one["vote"]) and not self.told.confused:
                 self.told.confused = True
                 logger.warning(
-                    "step %s: votes with one key hand on different states, %s and %s, of which the first cast is taken: let"
-                    " vote_key tell them apart, or validate flag what is wrong",
+                    "step %s: votes with one key hand on different states, %s and %s, of which the first cast is taken:"
+                    " let vote_key tell them apart, or validate flag what is wrong",
                     *(ballot["id"], excerpt(before, 120), excerpt(one["vote"], 120)),
                 )
 
-    def tell(self, ballot: BallotState, verdicts: Sequence[Verdict]) -> None:
-        """Say once what made the first samples of a ballot malformed, if all of them were."""
-        flags = Counter(ballot["flags"])
-        flags.update(one.get("flag", _NO_FLAG)["reason"] for one in [*verdicts, *(one for _, one in ballot["waiting"])])
-        if (error := self.told.last) is not None and flagged_alike(ballot, flags) >= FEW:
-            self.told.last, self.told.once = None, True
-            place = "".join(format_tb(error.__traceback__)[-_PLACES:])
-            logger.warning("all of the first samples of a step are flagged as malformed:\n%s%s", place, in_words(error))
+    def tell(self, ballots: Sequence[BallotState], state: VotingState) -> None:
+        """Say once what made all samples of a ballot malformed, if it is to be given up for that."""
+        error = self.told.last
+        if error is None or not hopeless([*map(_as_counted, ballots)], state):
+            return
+        self.told.last, self.told.once = None, True
+        place = "".join(format_tb(error.__traceback__)[-_PLACES:])
+        logger.warning(
+            "all samples of a step are flagged as malformed, the last for this:\n%s%s", place, in_words(error)
+        )
+
+
+def _as_counted(ballot: BallotState) -> BallotState:
+    """The ballot with its verdicts counted, as far as `hopeless` goes by it."""
+    verdicts = [*ballot["verdicts"], *(one for _, one in ballot["waiting"])]
+    flags = Counter(ballot["flags"])
+    flags.update(one["flag"]["reason"] for one in verdicts if "flag" in one)
+    counts = ballot["counts"] or {one["key"]: 1 for one in verdicts if "key" in one}
+    return {**ballot, "flags": dict(flags), "counts": counts, "samples": ballot["samples"] + len(ballot["verdicts"])}
 
 
 def _late(ballot: BallotState) -> set[int]:
@@ -381,5 +391,4 @@ def _kept(vote: Any) -> Any:
 
 _AS_KEPT: Final = (dict, list, tuple, set, frozenset, str, int, float, type(None))
 """What `validate` sees as it is kept; an object of a class it sees as that."""
-_NO_FLAG: Final[Flag] = {"reason": "", "detail": ""}
 _PLACES: Final = 6

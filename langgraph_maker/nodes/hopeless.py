@@ -7,26 +7,11 @@ from typing import Any, Final
 
 from langgraph_maker.state import BallotState
 
-__all__ = ["FEW", "flagged_alike", "hopeless"]
+__all__ = ["FEW", "hopeless"]
 
 FEW: Final = 10
 """Samples, all flagged for one reason, after which a ballot is given up."""
 _CHANCE: Final = 0.01
-
-
-def flagged_alike(ballot: BallotState, flags: Mapping[str, int] | None = None) -> int:
-    """Return how many samples a ballot has had in its tier, if all of them were flagged for one reason; else 0.
-
-    Args:
-        ballot: What was counted so far.
-        flags: What was counted by now, where the ballot does not have it yet.
-    """
-    climb, flags = ballot.get("climb"), ballot["flags"] if flags is None else flags
-    if len(flags) != 1 or ballot["counts"]:
-        return 0
-    flagged = sum(flags.values()) - (climb["flagged"] if climb else 0)
-    counted = ballot["samples"] - (climb["drawn"] if climb else 0)
-    return flagged if flagged >= counted else 0
 
 
 def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[str]:
@@ -36,7 +21,7 @@ def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[st
     flags in a row as there are had to come up in one ballot of a hundred runs like this one, if samples are flagged as
     often as the others were.
     """
-    alike = {ballot["id"]: flagged_alike(ballot) for ballot in ballots}
+    alike = {ballot["id"]: _flagged_alike(ballot) for ballot in ballots}
     steps, samples, flagged = _before(state)
     samples += sum(ballot["samples"] for ballot in ballots)
     flagged += sum(sum(ballot["flags"].values()) for ballot in ballots)
@@ -49,6 +34,15 @@ def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[st
         for name, run in alike.items()
         if run >= FEW and (steps + len(ballots)) * ((flagged - run + 1) / (samples - run + 1)) ** run < _CHANCE
     }
+
+
+def _flagged_alike(ballot: BallotState) -> int:
+    """How many samples a ballot has had in its tier, if all of them were flagged for one reason; else 0."""
+    climb, flags = ballot.get("climb"), ballot["flags"]
+    if len(flags) != 1 or ballot["counts"]:
+        return 0
+    flagged = sum(flags.values()) - (climb["flagged"] if climb else 0)
+    return flagged if flagged >= ballot["samples"] - (climb["drawn"] if climb else 0) else 0
 
 
 def _before(state: Mapping[str, Any]) -> tuple[int, int, int]:

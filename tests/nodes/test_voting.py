@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -18,7 +18,7 @@ from langgraph_maker.ballot import Ballot
 from langgraph_maker.errors import SamplingError
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.red_flags import RedFlag, Truncated
-from langgraph_maker.state import Decision
+from langgraph_maker.state import Decision, Request
 from langgraph_maker.voting_graph import create_voting_graph
 
 
@@ -45,6 +45,7 @@ class TestRounds:
     @settings(deadline=None, max_examples=60)
     @given(st.lists(st.sampled_from(["A", "B", "C", ""]), min_size=1, max_size=40), st.integers(1, 4))
     def test_uses_exactly_the_samples_of_voting_one_after_another(self, answers: list[str], k: int) -> None:
+        assume(any(answers[:9]))  # else it is given up
         answers = [*answers, *"A" * (len(answers) + 2 * k)]  # a tail that decides
         one_by_one = Ballot(k)
         drawn = 0
@@ -146,7 +147,9 @@ class TestGuard:
         assert decision["status"] == "unresolved"
         assert decision["flags"] == {reason: 3}
 
-    @pytest.mark.parametrize("vote_of", [lambda text: (1, 2), lambda text: np.int64(4), lambda text: {4}])
+    @pytest.mark.parametrize(
+        "vote_of", [lambda text: object(), lambda text: np.int64(4), lambda text: [{1: {object()}}]]
+    )
     def test_a_vote_of_a_type_that_is_not_json_is_a_bug(self, vote_of: Any) -> None:
         model = script("4")
         with pytest.raises(TypeError, match=r"parse returned what is no vote: .* is not JSON"):
@@ -195,15 +198,77 @@ class TestGuard:
         [decision] = vote(script("B", "A"), validate=validate)
         assert (decision["vote"], decision["flags"]) == ("A", {"wrong": 1})
 
+    @pytest.mark.parametrize("error", [TypeError, KeyError, AssertionError, ZeroDivisionError, ValueError])
+    @pytest.mark.parametrize("where", ["parse", "validate", "key", "red_flags"])
+    def test_an_exception_on_a_response_is_a_flag(self, error: type[Exception], where: str) -> None:
+        def picky(*given: Any) -> Any:
+            said = given[-1].text if where == "red_flags" else given[-1]
+            if said == "odd":
+                raise error("department")
+            return said if where in ("parse", "key") else None
+
+        options: dict[str, Any] = {where: picky}
+        [decision] = vote(script("odd", "A"), **options)
+        assert (decision["vote"], decision["flags"], decision["samples"]) == ("A", {"malformed": 1}, 4)
+        assert error.__name__ in decision["last_flag"]
+        assert "department" in decision["last_flag"]
+
+    def test_a_missing_key_is_named(self) -> None:
+        answers = ['{"department": "billing"}', '{"dept": "billing"}', '["billing"]', "null", '{"department": []}']
+        [decision] = vote(
+            script(*answers[1:], *[answers[0]] * 3), parse=lambda text: json.loads(text)["department"][0:9]
+        )
+        assert (decision["vote"], decision["flags"]) == ("billing", {"malformed": 3})
+        [decision] = vote(script(answers[1]), parse=lambda text: json.loads(text)["department"])
+        assert decision["last_flag"] == "malformed: KeyError 'department'"
+
     @pytest.mark.parametrize("error", [TypeError, KeyError, AssertionError, ZeroDivisionError])
     @pytest.mark.parametrize("where", ["parse", "validate", "key", "red_flags"])
-    def test_any_other_exception_surfaces_as_the_bug_it_is(self, error: type[Exception], where: str) -> None:
+    def test_or_surfaces_as_the_bug_it_is(self, error: type[Exception], where: str) -> None:
         def broken(*_: object) -> Any:
             raise error("bug")
 
         options: dict[str, Any] = {where: broken}
         with pytest.raises(error, match="bug"):
-            vote(script("A"), **options)
+            vote(script("A"), strict_parse=True, **options)
+
+    @pytest.mark.parametrize("how", ["raises", "flags"])
+    def test_a_ballot_whose_first_samples_are_all_flagged_for_one_reason_is_given_up(
+        self, how: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def parse(text: str) -> Any:
+            return text.nonsense if how == "raises" else RedFlag("off_topic")  # type: ignore[attr-defined]
+
+        [first, second] = vote(script("A"), ids="ab", parse=parse)
+        assert {first["status"], second["status"]} == {"unresolved"}
+        assert first["samples"] + second["samples"] == 12
+        told = [record.getMessage() for record in caplog.records]
+        assert len(told) == (how == "raises")
+        assert all("in parse" in one and "nonsense" in one for one in told)
+
+    def test_flags_for_several_reasons_are_no_such_sign(self) -> None:
+        answers = [RedFlag("one"), RedFlag("two")]
+        [decision] = vote(script("0", "1"), parse=lambda text: answers[int(text)], max_samples=40)
+        assert decision["samples"] > 30
+
+    def test_nor_are_many_flags_where_many_are_usual(self) -> None:
+        def parse(text: str) -> Any:
+            return RedFlag("asked_for") if text == "bad" else text
+
+        def often(request: Request) -> str:
+            good = request.number > 12 if request.subtask_id == "hard" else request.number % 4 == 0
+            return "A" if good else "bad"
+
+        ids = [*map(str, range(20)), "hard"]
+        decisions = vote(Scripted(often), ids=ids, parse=parse, k=2)
+        assert {decision["status"] for decision in decisions} == {"decided"}
+
+    def test_what_a_flag_says_is_bounded(self) -> None:
+        huge = RedFlag("r" * 1_000_000, "\ud800" * 1_000_000)
+        [decision] = vote(script("A"), parse=lambda text: huge, max_samples=3)
+        assert len(decision["last_flag"]) < 400
+        assert len(json.dumps(decision["flags"])) < 200
+        decision["last_flag"].encode()
 
     def test_identical_responses_of_a_ballot_are_parsed_once(self) -> None:
         parsed: list[str] = []
