@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.text import Text
 
-COMMAND = "langgraph-maker run hanoi --disks 10 --db run.sqlite --run-id a"
+COMMAND = "langgraph-maker run hanoi --disks 10 --db run.sqlite --run-id a --price 0.4,1.6"
 SVG = Path(__file__).with_name("run.svg")
 _WIDTH = 100
 

@@ -66,6 +66,26 @@ def test_a_file_of_weights_that_is_not_whole_is_written_again(monkeypatch: pytes
     assert EXAMPLE["weights_of"]("gemma") == Path("whole")
 
 
+def test_a_server_that_died_is_said_with_its_signal_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Died:
+        exitcode = -4
+
+        def __getattr__(self, _: str) -> Any:
+            return lambda *_, **__: None
+
+    there = EXAMPLE["serving"].__wrapped__.__globals__
+    monkeypatch.setitem(there, "multiprocessing", SimpleNamespace(get_context=lambda _: SimpleNamespace(Process=died)))
+
+    def died(**_: Any) -> Died:
+        return Died()
+
+    with (
+        pytest.raises(SystemExit, match=r"died by signal SIGILL: .*CMAKE_ARGS=-DGGML_NATIVE=OFF"),
+        EXAMPLE["serving"](Path("none")),
+    ):
+        pass
+
+
 @pytest.mark.local
 @pytest.mark.parametrize("weights", ["gemma", "smollm2"])
 def test_a_real_model_counts(weights: str) -> None:

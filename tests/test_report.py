@@ -534,3 +534,17 @@ def test_a_script_of_models_has_no_say(tmp_path: Path) -> None:
     assert "\u2028" not in page(found).partition("<body")[2]
     scripts = [given for tag, given in Read(page(found)).elements if tag == "script"]
     assert [given.get("type") for given in scripts] == ["application/json", None]
+
+
+@pytest.mark.parametrize("began", ["2093-01-01T00:00:00+00:00", "1970-01-01T00:00:09+00:00"])
+def test_a_clock_that_was_wrong_gives_no_duration(began: str) -> None:
+    store = InMemoryStore()
+    solve(TowersOfHanoi(2), "sim:error=0", store=store, run_id="r")
+    assert numbers(store, "r")["time"]["seconds"] is not None
+    [item] = store.search(("langgraph_maker", "headers"))
+    header = json.loads(item.value["header"])
+    header["sessions"][0]["began"] = began
+    store.put(item.namespace, item.key, {**item.value, "header": json.dumps(header, sort_keys=True)})
+    found = numbers(store, "r")
+    assert found["time"]["seconds"] is None
+    assert "how long it took is not known" in page(found)
