@@ -345,7 +345,7 @@ class Alarms:
         )
 
     def of_audit(self, new: Seen, totals: Totals) -> Alarm | None:
-        """Second votes that have another winner oftener than both ways to ask are wrong by chance, each at its own p."""
+        """Second votes that have another winner oftener than both ways to ask err by chance, each at its own p."""
         if "audit" in self.silent or self.expected.audit_k is None or self.p is None or not _HALF < self.p < 1:
             return None
         if (least := self.second.least(self.expected.audit_k)) is None:

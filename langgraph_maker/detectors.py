@@ -32,9 +32,7 @@ class Rising:
         (20, 7)
     """
 
-    def __init__(
-        self, alpha: float, odds: tuple[float, ...] = (1.5, 2.0, 4.0, 16.0), *, always: bool = False
-    ) -> None:
+    def __init__(self, alpha: float, odds: tuple[float, ...] = (1.5, 2.0, 4.0, 16.0), *, always: bool = False) -> None:
         self.alpha = alpha
         self.odds = odds
         self.always = always

@@ -99,8 +99,8 @@ class Climb(TypedDict):
     """Where a ballot is on the ladder: in `tier`, or in the audit of the vote that is `held`.
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
-    `audits` were made, of which `disagreed` did not confirm, and `contested` had a lost vote; `left` says why the vote before did not settle, `why` this
-    one does not; `problem` is what was wrong with a human's answer.
+    `audits` were made, of which `disagreed` did not confirm, and `contested` had a lost vote; `left` says why the vote
+    before did not settle, `why` this one does not; `problem` is what was wrong with a human's answer.
     """
 
     tier: int

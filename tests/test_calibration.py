@@ -251,7 +251,9 @@ def test_steps_that_no_k_can_save_are_bounded() -> None:
     five = set(range(0, 1000, 200))
     hopeless = calibrate(Known(1000), wrong_on(five), steps=10**6)
     assert hopeless.unsalvageable == 5
-    assert hopeless.unsalvageable_high == pytest.approx(10_480 / 0.45, rel=0.01)  # Poisson: 10.51 at most when 5 were seen
+    assert hopeless.unsalvageable_high == pytest.approx(
+        10_480 / 0.45, rel=0.01
+    )  # Poisson: 10.51 at most when 5 were seen
     saved = calibrate(Known(1000), wrong_on(five, {"sample"}), steps=10**6)
     assert saved.p == hopeless.p == 0.995
     assert saved.unsalvageable == 0

@@ -321,7 +321,9 @@ def test_a_run_with_k_auto_shows_what_it_goes_by_and_goes_on_with_it(tmp_path: P
     assert "  k        calibrated: k is" in again.stdout
 
 
-def test_a_run_with_k_auto_does_not_begin_where_errors_come_again_on_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_k_auto_does_not_begin_where_errors_come_again_on_the_same_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def answer(request: Request) -> str:
         hard = int(request.messages[0].text) % 10 == 0
         return "0" if hard and request.subtask_id.startswith(("sample", "pair")) else right(request)

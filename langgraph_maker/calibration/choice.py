@@ -162,9 +162,7 @@ def by_type(found: Sequence[OfType], target: float, *, conservative: bool = Fals
         while ks[at] > 1 and sum(risks) - risks[at] + risk(one, ks[at] - 1) <= budget:
             ks[at] -= 1
             risks[at] = risk(one, ks[at])
-    return [
-        OfType(one.type, one.steps, one.valid, one.right, one.p_low, k) for one, k in zip(found, ks, strict=True)
-    ]
+    return [OfType(one.type, one.steps, one.valid, one.right, one.p_low, k) for one, k in zip(found, ks, strict=True)]
 
 
 def _more_votes(one: OfType, k: int) -> float:
@@ -202,7 +200,7 @@ def _hypergeometric(drawn: int, marked: int, whole: int) -> NDArray[np.float64]:
 
 
 def types_differ(counts: Mapping[str, tuple[int, int]]) -> float:
-    """Return the p-value of types having one p, from (right, valid) of each: a permutation test of the likelihood ratio.
+    """Return the p-value of types having one p, from (right, valid) of each, by permutations.
 
     Example:
         >>> types_differ({"a": (950, 950), "b": (40, 50)}) < 0.01, types_differ({"a": (95, 100), "b": (48, 50)}) > 0.2
@@ -216,9 +214,7 @@ def types_differ(counts: Mapping[str, tuple[int, int]]) -> float:
 
     def ratio(some: NDArray[np.int64]) -> NDArray[np.float64]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = np.nan_to_num(some * np.log(some / valid)) + np.nan_to_num(
-                (valid - some) * np.log1p(-some / valid)
-            )
+            parts = np.nan_to_num(some * np.log(some / valid)) + np.nan_to_num((valid - some) * np.log1p(-some / valid))
         return np.asarray(parts.sum(axis=-1))
 
     return float((1 + (ratio(draws) >= ratio(right) - 1e-9).sum()) / (1 + _DRAWS))

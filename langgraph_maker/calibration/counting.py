@@ -209,9 +209,7 @@ def conclude(
         total_estimate = theory.expected_cost(p, k_estimate, steps, cost, v, p_first=own)
     seen, share = _beyond_saving(counts, anytime=anytime)
     own_counts = (sum(firsts), len(firsts)) if firsts else None
-    average = (
-        None if steps is None or not valid else averaged(right, valid, float(steps), target, first=own_counts)
-    )
+    average = None if steps is None or not valid else averaged(right, valid, float(steps), target, first=own_counts)
     types = [] if steps is None else counts.of_types(steps)
     if types_differ({one.type: (one.right, one.valid) for one in types}) < SIGNIFICANT:
         types = by_type(types, target) or [replace(one, k=None) for one in types]
@@ -405,11 +403,13 @@ def _notes_on_lost_steps(counts: Counts) -> list[str]:
     suspects, looked = len(counts.suspects), len(counts.looked)
     if looked and suspects > looked:
         notes.append(
-            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were looked at again: the bound on steps that"
-            " no k can save is a bound on the share of suspects times one on that of lost ones among them"
+            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were looked at again: the bound on steps"
+            " that no k can save is a bound on the share of suspects times one on that of lost ones among them"
         )
     elif suspects > looked:
-        notes.append(f"{suspects:,} steps that went wrong or were flagged were not looked at again and count as beyond saving")
+        notes.append(
+            f"{suspects:,} steps that went wrong or were flagged were not looked at again and count as beyond saving"
+        )
     if counts.elsewhere:
         notes.append("the bound on steps that no k can save takes the steps sampled to be like those of the whole task")
     return notes

@@ -47,9 +47,9 @@ class Independence:
         collisions: Steps of which both were wrong.
         alike: Of these, how many gave the same wrong answer twice.
         expected: Collisions to expect of independent errors.
-        p_value: Probability of what was seen, or more, if errors are independent: of `again` of the `looked` steps
-            whose sample was wrong, of which the first fresh one was wrong too (`choice.fisher`, by type of step), and of as
-            many collisions (`estimates.collision_test`).
+        p_value: Probability of what was seen, or more, if errors are independent: that of `looked` steps whose sample
+            was wrong the first fresh one was wrong too for `again` (`choice.fisher`, by type of step), and of as many
+            collisions (`estimates.collision_test`).
         steps: The steps that failed twice.
     """
 
@@ -245,7 +245,11 @@ class Calibration:
         return self.independence.collisions
 
     def margin(
-        self, *, target: float | None = None, steps: int | None = None, rule: Literal["lower bound", "average"] = "lower bound"
+        self,
+        *,
+        target: float | None = None,
+        steps: int | None = None,
+        rule: Literal["lower bound", "average"] = "lower bound",
     ) -> int:
         """The k to run with: the least margin that reaches the target even at the lower bounds, or on average.
 

@@ -66,7 +66,10 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     target: Annotated[float, typer.Option(help="with --k auto: wanted probability of zero errors")] = 0.95,
     calibrate_samples: Annotated[int, typer.Option(help="with --k auto: steps to sample")] = 1000,
     k_rule: Annotated[
-        str, typer.Option(help="with --k auto: the target on average, mixed (k on some steps, k - 1 on others), lower bound")
+        str,
+        typer.Option(
+            help="with --k auto: the target on average, mixed (k on some steps, k - 1 on others), lower bound"
+        ),
     ] = "average",
     raise_k: Annotated[bool, typer.Option("--raise-k", help="raise k for the steps to come when p falls")] = False,  # noqa: FBT002
     token_limit: Annotated[int, typer.Option(help="output tokens a step beyond which a response is flagged")] = 750,

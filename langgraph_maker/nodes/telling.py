@@ -42,6 +42,7 @@ def told_round(
     after: Totals,
     lanes: int,
     ballots: Sequence[BallotState],
+    *,
     decided: Sequence[BallotState] = (),
 ) -> Round:
     """What lies between two totals."""
