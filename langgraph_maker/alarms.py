@@ -209,6 +209,8 @@ class Alarms:
             led = sum(k * count for k, count in enumerate(totals["margins"]))
             null = scaled(self.expected.flagged, margin * totals["votes"] / led) if led and margin else None
         owed = min(still["ballots"], still["flagged_steps"] + still["contested"])
+        if null is None and self.expected.flagged is not None:
+            return None
         if not self.tests["flags"].see(new.steps, new.flags, null or 0.0, owed=owed) or null is None:
             return None
         most = max(totals["flags"], key=totals["flags"].__getitem__, default="flagged")
@@ -345,12 +347,13 @@ class Alarms:
         )
 
     def of_audit(self, new: Seen, totals: Totals) -> Alarm | None:
-        """Second votes that have another winner oftener than both ways to ask are wrong by chance, each at its own p."""
+        """Second votes that have another winner oftener than both ways to ask err by chance, each at its own p."""
         if "audit" in self.silent or self.expected.audit_k is None or self.p is None or not _HALF < self.p < 1:
             return None
         if (least := self.second.least(self.expected.audit_k)) is None:
             return None
-        null = sum(1 - p_correct(p, k) for p, k in ((self.p, max(1, self.k)), (least, self.expected.audit_k)))
+        ways = (self.p, max(1, self.k)), (least, self.expected.audit_k)
+        null = sum(1 - p_correct(p, k) if p > _HALF else _HALF for p, k in ways)
         if not self.tests["audit"].see(new.audits, new.disagreed, min(null, _HALF)):
             return None
         return self.alarm(

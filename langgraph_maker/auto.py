@@ -20,7 +20,7 @@ __all__ = ["SHARE", "Rule", "acalibrated", "check_rule", "ks", "margin", "stored
 
 Rule: TypeAlias = Literal["average", "mixed", "lower bound"]
 """How k="auto" takes k from a calibration: so that the target is reached on average over what that leaves open of p;
-likewise, by k on a share of the steps and k - 1 on the rest; or even at the lower bound of p. See `calibration.choice`."""
+likewise, by k on a share of the steps and k - 1 on the rest; or even at the lower bound of p."""
 
 SHARE = 0.1
 """Of a run's `max_cost`, what its calibration may spend."""

@@ -32,7 +32,7 @@ def least_contested(differing: float, k: int, *, first_alike: bool = True) -> fl
     Args:
         differing: The least mean of p (1 - p) over steps.
         k: The margin.
-        first_alike: Whether the first vote is drawn as all others are. Else it is taken for the answer that is likeliest.
+        first_alike: Whether the first vote is drawn as all others. Else it is taken for the likeliest answer.
 
     Example:
         >>> [round(least_contested(0.05, k), 4) for k in (1, 2, 3, 5)]
@@ -84,7 +84,7 @@ def _from(votes_per_step: Sequence[int], k: int, margins: int) -> int:
 class Second:
     """What the second votes of audits say of the p of the way in which they are asked; they are counted as they come.
 
-    A bound is taken from the first 32 of them, and again whenever there are twice as many, with half the chance to miss.
+    A bound is taken from the first 32, and again whenever there are twice as many, with half the chance to miss.
     """
 
     votes: int = 0

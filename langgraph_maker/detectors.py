@@ -52,8 +52,10 @@ class Rising:
             waiting: Trials counted by now that may yet become events, at most as likely as others.
             owed: Trials that are likelier to do so: those who begin now pay for each as if it did.
         """
-        before, self.under_way = self.under_way, (waiting, owed)
-        if not (trials or events) or not 0 < null < 1:
+        before, some = self.under_way, trials or events
+        if some or self.rounds or not 0 < null < 1:  # what was begun before all others is theirs too
+            self.under_way = waiting, owed
+        if not some or not 0 < null < 1:
             return False
         begins = log(1 / log(self.rounds + e) - 1 / log(self.rounds + 1 + e))
         if self.always:

@@ -98,9 +98,9 @@ async def adiagnose(
 ) -> Diagnosis:
     """Measure p by type of step, and look for steps that no margin gets past.
 
-    Each sampled step is asked once in each way that the task has (`variants`). Where a sample was wrong or flagged, up to
-    30 fresh samples of the step are drawn, in one way after the other until right answers are seen to prevail in one
-    (`second_look`). What is lost in all ways is a suspect, of which `looks` fresh samples are drawn in each way: it
+    Each sampled step is asked once in each way that the task has (`variants`). Where a sample was wrong or flagged,
+    up to 30 fresh samples of the step are drawn, in one way after the other until right answers are seen to prevail in
+    one (`second_look`). What is lost in all ways is a suspect, of which `looks` fresh samples are drawn in each way: it
     blocks the task where one wrong answer is as frequent as the right one in all of them, beyond chance, which is
     corrected for the number of suspects.
 

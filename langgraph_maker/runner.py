@@ -96,14 +96,15 @@ def solve(
         k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. "auto"
             calibrates first, stores what was found with the run, and takes the least k that reaches `target`, see
             `k_rule`; of each type of steps its own where the task tells types apart (`task.Typed`) and they differ. It
-            refuses where errors come again on the same steps, unless votes take prompts in turns (`decorrelate`). A run that goes on keeps it, also with another model, which was not calibrated:
-            `Run.calibration.model` says which was.
+            refuses where errors come again on the same steps, unless votes take prompts in turns (`decorrelate`). A run
+            that goes on keeps it, also with another model, which was not calibrated: `Run.calibration.model` says which
+            was.
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
             the run has the rest; `max_total_samples` is for the run alone.
-        k_rule: Of "auto": "average" for a k that reaches the target on average over what the calibration leaves open of
-            p; "mixed" for that k on a share of the steps and one less on the rest; "lower bound" for one that reaches it
-            even at the lower bound of p, which costs up to twice as much. A run that goes on keeps its own.
+        k_rule: Of "auto": "average" for a k that reaches the target on average over what the calibration leaves open
+            of p; "mixed" for that k on a share of the steps and one less on the rest; "lower bound" for one that
+            reaches it even at the lower bound of p, which costs up to twice as much. A run that goes on keeps its own.
         raise_k: Whether k rises, for all steps to come, when p is found to have fallen; by as much as `target` then
             takes. It is journalled, and never lowered.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
@@ -263,7 +264,7 @@ async def _prepared(
     if k == "auto":
         create_maker(task, model, **options)  # refuses what cannot be used before anything is paid for
         before = Before(task, run_id, on_progress)
-        found = await before.calibrated(model, options, store, samples, target, rule)
+        found = await before.calibrated(model, options, store, samples=samples, target=target, rule=rule)
         if found is None:
             return before.stopped(store)
         k, options["max_cost"] = auto.margin(found, task), before.left(found, options.get("max_cost"))

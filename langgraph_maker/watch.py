@@ -139,6 +139,7 @@ class Before:
         model: Model,
         options: Mapping[str, Any],
         store: BaseStore,
+        *,
         samples: int,
         target: float,
         rule: auto.Rule = "average",

@@ -1,4 +1,4 @@
-"""Rounds of a run with many lanes whose votes arrive one by one, without a graph: many runs a second, for statistics."""
+"""Rounds of a run with many lanes whose votes arrive one by one, without a graph, for statistics."""
 
 from __future__ import annotations
 

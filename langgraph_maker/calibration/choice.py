@@ -200,7 +200,7 @@ def _hypergeometric(drawn: int, marked: int, whole: int) -> NDArray[np.float64]:
 
 
 def types_differ(counts: Mapping[str, tuple[int, int]]) -> float:
-    """Return the p-value of types having one p, from (right, valid) of each: a permutation test of the likelihood ratio.
+    """Return the p-value of types having one p, from (right, valid) of each, by permutations.
 
     Example:
         >>> types_differ({"a": (950, 950), "b": (40, 50)}) < 0.01, types_differ({"a": (95, 100), "b": (48, 50)}) > 0.2

@@ -403,8 +403,8 @@ def _notes_on_lost_steps(counts: Counts) -> list[str]:
     suspects, looked = len(counts.suspects), len(counts.looked)
     if looked and suspects > looked:
         notes.append(
-            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were looked at again: the bound on steps that"
-            " no k can save is a bound on the share of suspects times one on that of lost ones among them"
+            f"of {suspects:,} steps that went wrong or were flagged {looked:,} were looked at again: the bound on steps"
+            " that no k can save is a bound on the share of suspects times one on that of lost ones among them"
         )
     elif suspects > looked:
         notes.append(

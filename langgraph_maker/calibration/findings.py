@@ -47,9 +47,9 @@ class Independence:
         collisions: Steps of which both were wrong.
         alike: Of these, how many gave the same wrong answer twice.
         expected: Collisions to expect of independent errors.
-        p_value: Probability of what was seen, or more, if errors are independent: of `again` of the `looked` steps
-            whose sample was wrong, of which the first fresh one was wrong too (`choice.fisher`, by type of step), and of as
-            many collisions (`estimates.collision_test`).
+        p_value: Probability of what was seen, or more, if errors are independent: that of `looked` steps whose sample
+            was wrong the first fresh one was wrong too for `again` (`choice.fisher`, by type of step), and of as many
+            collisions (`estimates.collision_test`).
         steps: The steps that failed twice.
     """
 

@@ -77,7 +77,7 @@ def guard_node(
         red_flags: A rule on the response as it came; None for no rule.
         price: What the tokens cost; None for the list price of the model that a response names.
         compares: Whether to note which of a ballot's first answers are the same text (or, where the first two votes
-            differ, which of them the third is equal to), as an alarm asks: only where they are asked by the same prompt.
+            differ, which of them the third is equal to), as an alarm asks: only where one prompt asks for all.
         splitting: Knows the tasks of finer chains, which their steps' responses are judged by.
         finer_red_flags: The rules for these, where they are others than `red_flags`.
         strict_parse: Whether exceptions other than `RedFlag`, `ValueError` and `RecursionError` surface.

@@ -52,6 +52,7 @@ def told_round(
     after: Totals,
     lanes: int,
     ballots: Sequence[BallotState],
+    *,
     decided: Sequence[BallotState] = (),
 ) -> Round:
     """What lies between two totals."""

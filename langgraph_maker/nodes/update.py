@@ -131,7 +131,7 @@ class _Update:
                 yield told_step(run_id, entry, None if entry["step"] in held else ballots[entry["step"]])
         ahead = sum(lane["step"] < lane["end"] for lane in lanes)
         decided = [one for one in state["ballots"] if one["status"] == "decided" and int(one["id"]) not in held]
-        told = told_round(run_id, state["totals"], position["totals"], ahead, position["ballots"], decided)
+        told = told_round(run_id, state["totals"], position["totals"], ahead, position["ballots"], decided=decided)
         asked = state.get("asked") or ()
         for question in waiting_for([ballot for ballot in position["ballots"] if ballot["id"] in asked]):
             yield {"event": "maker.question", "run_id": run_id, "step": int(question["id"]), "question": question}
