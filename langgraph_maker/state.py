@@ -185,7 +185,7 @@ class BallotState(TypedDict):
     joined: NotRequired[Joined]
     known: NotRequired[dict[str, str]]
     timeouts: NotRequired[int]
-    order: NotRequired[tuple[str, str]]
+    order: NotRequired[list[str]]
     usage: Usage
     numbers: list[int]
     responses: list[AIMessage]

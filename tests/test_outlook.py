@@ -9,13 +9,15 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from ballots import shapes_of, totals_of, voted
 from langchain_core.messages import AIMessage
+from langgraph.store.base import Item
 from langgraph.store.memory import InMemoryStore
 
 from benchmarks.guarantee import SETTINGS, Setting, Steps, drawn
-from langgraph_maker import Run, calibrate, solve, theory
+from langgraph_maker import Run, calibrate, journal, records, solve, theory
 from langgraph_maker.events import Alarm, Open, Totals
 from langgraph_maker.inference import calibrated_bound, latency_matters
 from langgraph_maker.mixture import shape
@@ -262,3 +264,15 @@ def test_a_calibration_that_saw_clusters_is_in_the_line() -> None:
     said = "calibration saw errors cluster by step (p-value 0.012)"
     assert said in outlook(totals, planned=100, calibration=clusters).guarantee
     assert said not in outlook(totals, planned=100, calibration=found).guarantee
+
+
+def test_an_entry_written_before_timeouts_were_counted_is_read() -> None:
+    store = InMemoryStore()
+    solve(Steps(3), drawn(lambda _step, _number: 1.0, 1), store=store, run_id="r")
+    [item] = store.batch(records.get_entries("r", [1]))
+    assert isinstance(item, Item)
+    values = orjson.loads(item.value["entry"])
+    text = orjson.dumps(values[:-3]).decode()
+    store.put(item.namespace, item.key, {"entry": text, "check": records.check("r", text)}, index=False)
+    entry = [*journal.read(store, "r")][1]
+    assert (entry["step"], entry["given_up"], entry["timeouts"], entry["late"]) == (1, [], 0, 0)

@@ -234,7 +234,7 @@ _REFUSALS = 5
 """So many refusals for each vote there is, and for none: what is refused now and then is voted on all the same."""
 
 
-def _order(state: BallotState) -> tuple[str, str] | None:
+def _order(state: BallotState) -> list[str] | None:
     """Return the keys of the first votes that arrived first and last, where they differ.
 
     Without the very first, which may be drawn at another temperature, these are alike but for when they arrived.
@@ -244,7 +244,7 @@ def _order(state: BallotState) -> tuple[str, str] | None:
         for number, verdict in zip(state["numbers"], state["verdicts"], strict=True)
         if number and "key" in verdict
     ]
-    return (votes[0], votes[-1]) if votes and votes[0] != votes[-1] else None
+    return [votes[0], votes[-1]] if votes and votes[0] != votes[-1] else None
 
 
 def _arrived(state: BallotState) -> list[tuple[int, Verdict]]:

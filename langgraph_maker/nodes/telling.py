@@ -137,16 +137,16 @@ def under_way(ballots: Sequence[BallotState]) -> Open:
         "flagged_steps": sum(bool(ballot["flags"]) for ballot in ballots),
         "most_votes": max((sum(ballot["counts"].values()) for ballot in ballots), default=0),
         "cost": total_usage(ballot["usage"] for ballot in ballots)["cost"],
-        "shapes": _shapes(_seen(ballot) for ballot in ballots if not _tier(ballot)),
-        "above": _shapes(_seen(ballot) for ballot in ballots if _tier(ballot)),
-        "given_up": _shapes(one for ballot in ballots for one in given_up(ballot)),
+        "shapes": dict(Counter(_shape(ballot["counts"]) for ballot in ballots if not _above(ballot))),
+        "above": dict(Counter(_shape(ballot["counts"]) for ballot in ballots if _above(ballot))),
+        "given_up": dict(Counter(one for ballot in ballots for one in given_up(ballot))),
         "timeouts": sum(ballot.get("timeouts", 0) for ballot in ballots),
     }
 
 
-def _tier(ballot: BallotState) -> int:
-    """Return where on the ladder a ballot is, from 0; a finer chain's votes are as those of a higher tier."""
-    return max(ballot["climb"]["tier"], int("finer" in ballot)) if "climb" in ballot else 0
+def _above(ballot: BallotState) -> bool:
+    """Return whether a ballot's votes are not those of the first tier on the step itself."""
+    return "climb" in ballot and (ballot["climb"]["tier"] > 0 or "finer" in ballot)
 
 
 def given_up(ballot: BallotState) -> list[str]:
@@ -154,14 +154,12 @@ def given_up(ballot: BallotState) -> list[str]:
     return ballot["climb"].get("given_up", []) if "climb" in ballot else []
 
 
-def _seen(ballot: BallotState) -> str:
-    counts = [*ballot["counts"].values()]
-    lead = Ballot.resume(1, ballot["counts"], ballot["votes"]).margin
-    return shape(sum(counts), max(counts, default=0), lead)
-
-
-def _shapes(seen: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(seen))
+def _shape(counts: Mapping[str, int]) -> str:
+    if len(counts) <= 1:
+        votes = sum(counts.values())
+        return shape(votes, votes, votes)
+    second, first = sorted(counts.values())[-2:]
+    return shape(sum(counts.values()), first, first - second)
 
 
 def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -253,5 +253,5 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, written: 
 
 def _late(ballot: BallotState, winner: str) -> int:
     """Return which of the first votes was lost, that which arrived last or first, see `records.Entry`."""
-    first, last = ballot.get("order", (winner, winner))
+    first, last = ballot.get("order", [winner, winner])
     return int(first == winner != last) - int(last == winner != first)
