@@ -53,7 +53,7 @@ class Schema:
         self._check = json_check({} if self._adapter else described.get("parameters") or {})
         fit = _UNFIT.sub("_", self.name)[:64]
         self._names = {self.name, fit}
-        self._tool = given if fit == self.name and own else {**described, "name": fit}
+        self._tool: Any = given if fit == self.name and own else {**described, "name": fit}
         self.has_secrets = self._adapter is not None and "Secret" in repr(self._adapter.core_schema)
         self._secrets: OrderedDict[str, Any] = OrderedDict()
         self._salt = blake2b(self.name.encode(), digest_size=16).digest()

@@ -136,7 +136,7 @@ def test_a_bug_in_a_parser_is_told_and_ends_the_run(caplog: pytest.LogCaptureFix
         solve(Buggy(2), script("1"), strict_parse=True)
     run = solve(Buggy(2), script("1"))
     assert (run.status, run.samples) == ("unresolved", 12)
-    assert "AttributeError: 'str' object has no attribute 'nonsense'" in run.reason
+    assert "object has no attribute 'nonsense'" in run.reason
     [told] = caplog.records
     assert "in parse" in told.getMessage()
 

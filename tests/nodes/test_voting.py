@@ -256,11 +256,10 @@ class TestGuard:
             return RedFlag("asked_for") if text == "bad" else text
 
         def often(request: Request) -> str:
-            good = request.number > 12 if request.subtask_id == "hard" else request.number % 4 == 0
+            good = request.number > 12 if request.subtask_id == "!" else request.number % 4 == 0
             return "A" if good else "bad"
 
-        ids = [*map(str, range(20)), "hard"]
-        decisions = vote(Scripted(often), ids=ids, parse=parse, k=2)
+        decisions = vote(Scripted(often), ids="abcdefghijklmnopqrst!", parse=parse, k=2)
         assert {decision["status"] for decision in decisions} == {"decided"}
 
     def test_what_a_flag_says_is_bounded(self) -> None:
