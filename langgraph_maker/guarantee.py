@@ -141,7 +141,7 @@ def sure(value: float, low: float | None) -> str:
 
     Example:
         >>> sure(0.99996, 0.987), sure(1.0, 0.5), sure(0.9, None)
-        ('0.999960 (≥ 0.987)', '> 0.9999999 (≥ 0.50)', '0.90')
+        ('0.999960 (≥ 0.987)', '> 0.9999999 (≥ 0.50)', '0.900')
     """
     return _digits(value) if low is None else f"{_digits(value)} (≥ {_digits(low)})"
 

@@ -5,7 +5,7 @@ that makes the ballots likeliest (`mixture.equal`), all of those that were begun
 
     >>> from langgraph_maker.mixture import equal
     >>> round(equal({"2:2:2": 68, "4:3:2": 22, "6:4:2": 7, "8:5:2": 3}), 2)
-    0.8
+    0.81
 
 The share of the winners' votes, .84 here, is more, and the mean of each ballot's own share is more still: ballots that
 went well are short. With k = 1 nothing is ever lost, and ballots say nothing. All of it holds where votes are
@@ -60,7 +60,7 @@ def p_from_ballots(totals: Totals, still: Open | None = None, *, first_apart: bo
 
     Example:
         >>> from langgraph_maker.nodes.totals import nothing
-        >>> found = p_from_ballots({**nothing(), "shapes": {"3:3:3": 1000}})
+        >>> found = p_from_ballots({**nothing(), "shapes": {"3:3:3": 1000}, "margins": [0, 0, 0, 1000]})
         >>> found.value, round(found.low, 5), found.high
         (1.0, 0.99877, 1.0)
     """
