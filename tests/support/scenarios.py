@@ -122,7 +122,7 @@ def check_readers(store: BaseStore, run_id: str, steps: int | None) -> None:
     problems = journal.verify(store, run_id)
     assert problems == [], problems
     assert run_id in {header["run_id"] for header in journal.runs(store)}
-    assert journal.open_ballots(store, run_id) == journal.questions(store, run_id) == []
+    assert [*journal.open_ballots(store, run_id), *journal.questions(store, run_id)] == []
     journal.export(store, run_id, io.StringIO())
     if steps is None:
         tree_numbers(store, run_id)
@@ -176,6 +176,11 @@ def _begun_anew(scene: Scene, store: FaultyStore) -> Any:
     return chain(scene, store, "plain")
 
 
+def _deleted_and_begun(scene: Scene, store: FaultyStore) -> Any:
+    _deleted(scene, store)
+    return _begun_anew(scene, store)
+
+
 def _forked(scene: Scene, store: FaultyStore) -> Any:
     try:
         journal.fork(store, "r", 2, "f")
@@ -210,7 +215,7 @@ SCENARIOS: dict[str, Scenario] = {
     "raised": Scenario(lambda scene, store: chain(scene, store, "raised"), before=_raised, after=_ran),
     "delete": Scenario(_deleted, before=_stopped),
     "delete, then begin": Scenario(
-        lambda scene, store: (_deleted(scene, store), _begun_anew(scene, store))[1],
+        _deleted_and_begun,
         before=_whole,
         after=lambda scene, run: check_readers(scene.world.process(), "r", run.steps),
         again=_begun_anew,
