@@ -69,7 +69,7 @@ def test_odd_usage_is_not_known_and_poisons_nothing(odd: Any, where: str) -> Non
     run = ran(store)
     assert (run.status, run.steps) == ("solved", 5)
     assert run.usage["cost"] is None or 0 <= run.usage["cost"] < float("inf")
-    assert all(0 <= run.usage[name] < 2**63 for name in ("input_tokens", "cached_input_tokens", "output_tokens"))  # type: ignore[literal-required]
+    assert all(0 <= run.usage[name] < 2**63 for name in ("input_tokens", "cached_input_tokens", "output_tokens"))
     assert numbers(store, "r")["totals"]["usage"] == run.usage
 
 
@@ -122,7 +122,8 @@ def test_a_recursive_run_is_read_while_it_goes_on(at: int) -> None:
 def test_a_chain_is_read_while_it_goes_on(at: int) -> None:
     readers = READERS | {"entries": lambda store: [*journal.entries(store, "r")], "report": lambda s: numbers(s, "r")}
     store = InMemoryStore()
-    run = create_maker(TowersOfHanoi(6), "sim:error=0.3", lanes=3).compile(store=store).stream({"run_id": "r"})
+    graph: Any = create_maker(TowersOfHanoi(6), "sim:error=0.3", lanes=3).compile(store=store)
+    run = graph.stream({"run_id": "r"})
     stepping(run, 12)()
     for reader in readers.values():
         found = reader(Moving(store, at, stepping(run, 9)))

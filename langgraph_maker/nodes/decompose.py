@@ -189,7 +189,9 @@ class _Decompose:
                 answers = {}
             state = {**state, "answers": {**answers, **given}}
             raised, kept = yield [notes.get_raised(run_id), notes.get_kept(run_id)]
-            self.tell([self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept, run_id))])
+            [again] = yield [notes.get_raised(run_id)]  # it is never lowered, and a store may answer from the past
+            k = max(notes.read_raised(item, run_id) for item in (raised, again))
+            self.tell([self.begin(run_id, last, k, notes.read_kept(kept, run_id))])
         if attached:
             forget(store, run_id)  # the first round looks whether the journal is still where it was found to end
         else:

@@ -147,7 +147,8 @@ class Scenario:
 
 def _ran(scene: Scene, result: Any) -> None:
     check_readers(scene.world.process(), "r", None if isinstance(result, dict) else result.steps)
-    assert scene.world.bought_again() == 0, "samples were bought again that were not in flight"
+    if not scene.world.misled:  # what it read of an open ballot may lack its last round
+        assert scene.world.bought_again() == 0, "samples were bought again that were not in flight"
 
 
 def _stopped(scene: Scene) -> None:
@@ -296,7 +297,7 @@ def _acted(case: Case, scenario: Scenario, scene: Scene) -> Any:
             return act(scene, scene.world.process(kind, at))
         except Died:
             act = scenario.again or act
-        except JournalError as error:
+        except (JournalError, ValueError) as error:  # a question that is no more, or not yet, is refused
             if kind != "past":  # of which a process may find that it is no tree, or another one's
                 raise AssertionError(case) from error
             act = scenario.again or act
