@@ -33,7 +33,7 @@ def go_on(store: BaseStore, run_id: str, **options: Any) -> Any:
         graph: Any = create_recursive_maker(simulated_multiplication(seed=4), **options).compile(store=store)
         result = graph.invoke({"problem": "2 * 34", "run_id": "tree"})
         return result["status"], result["answer"], result["samples"]
-    ladder = [Tier(samples=4), AskHuman()]
+    ladder: Any = [Tier(samples=4), AskHuman()]
     run = solve(TASK, "sim:error=0.12,seed=5", k=3, ladder=ladder, store=store, run_id=run_id, **options)
     return run.status, run.digest, run.samples, run.questions
 
@@ -44,7 +44,8 @@ def journal_of() -> InMemoryStore:
     go_on(store, "chain")
     [question, *_] = journal.questions(store, "chain")
     journal.answer(store, "chain", question["id"], {"answer": TASK.oracle(question["state"])})
-    store.batch([notes.put_raised("chain", 4), notes.put_alarms("chain", [{"what": "p"}])])  # type: ignore[list-item]
+    alarm: Any = {"what": "p"}
+    store.batch([notes.put_raised("chain", 4), notes.put_alarms("chain", [alarm])])
     go_on(store, "tree", max_total_samples=20)
     solve(TASK, "sim:error=0", store=store, run_id="other")
     return store

@@ -200,7 +200,9 @@ class _Decompose:
                 notes.get_alarms(run_id),
                 records.get_header(run_id),
             ]
-            begun = self.begin(run_id, last, notes.read_raised(raised, run_id), notes.read_kept(kept, run_id))
+            [again] = yield [notes.get_raised(run_id)]  # it is never lowered, and a store may answer from the past
+            k = max(notes.read_raised(item, run_id) for item in (raised, again))
+            begun = self.begin(run_id, last, k, notes.read_kept(kept, run_id))
             begun["alarms"] = notes.read_alarms(alarms, run_id)
             begun["in_flight_lost"] = records.lost_in_flight(records.read_header(found, run_id))
             self.tell([begun])

@@ -43,6 +43,7 @@ class World:
     kind: Kind | None = None
     at: int = 0
     dead: bool = False
+    misled: bool = False
     operations: int = 0
     calls: int = 0
     bought: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -113,6 +114,7 @@ class World:
         if due and self.kind == "transient after":
             raise MomentError("it fails for a moment")
         if due and self.kind == "past":
+            self.misled = True
             result = [
                 self.past.get((op.namespace, op.key), item) if isinstance(op, GetOp) else item
                 for op, item in zip(ops, result, strict=True)

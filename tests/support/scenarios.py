@@ -122,7 +122,7 @@ def check_readers(store: BaseStore, run_id: str, steps: int | None) -> None:
     problems = journal.verify(store, run_id)
     assert problems == [], problems
     assert run_id in {header["run_id"] for header in journal.runs(store)}
-    assert journal.open_ballots(store, run_id) == journal.questions(store, run_id) == []
+    assert [*journal.open_ballots(store, run_id), *journal.questions(store, run_id)] == []
     journal.export(store, run_id, io.StringIO())
     if steps is None:
         tree_numbers(store, run_id)
@@ -147,7 +147,8 @@ class Scenario:
 
 def _ran(scene: Scene, result: Any) -> None:
     check_readers(scene.world.process(), "r", None if isinstance(result, dict) else result.steps)
-    assert scene.world.bought_again() == 0, "samples were bought again that were not in flight"
+    if not scene.world.misled:  # what it read of an open ballot may lack its last round
+        assert scene.world.bought_again() == 0, "samples were bought again that were not in flight"
 
 
 def _stopped(scene: Scene) -> None:
@@ -174,6 +175,11 @@ def _deleted(scene: Scene, store: FaultyStore) -> None:
 
 def _begun_anew(scene: Scene, store: FaultyStore) -> Any:
     return chain(scene, store, "plain")
+
+
+def _deleted_and_begun(scene: Scene, store: FaultyStore) -> Any:
+    _deleted(scene, store)
+    return _begun_anew(scene, store)
 
 
 def _forked(scene: Scene, store: FaultyStore) -> Any:
@@ -210,7 +216,7 @@ SCENARIOS: dict[str, Scenario] = {
     "raised": Scenario(lambda scene, store: chain(scene, store, "raised"), before=_raised, after=_ran),
     "delete": Scenario(_deleted, before=_stopped),
     "delete, then begin": Scenario(
-        lambda scene, store: (_deleted(scene, store), _begun_anew(scene, store))[1],
+        _deleted_and_begun,
         before=_whole,
         after=lambda scene, run: check_readers(scene.world.process(), "r", run.steps),
         again=_begun_anew,
@@ -291,7 +297,7 @@ def _acted(case: Case, scenario: Scenario, scene: Scene) -> Any:
             return act(scene, scene.world.process(kind, at))
         except Died:
             act = scenario.again or act
-        except JournalError as error:
+        except (JournalError, ValueError) as error:  # a question that is no more, or not yet, is refused
             if kind != "past":  # of which a process may find that it is no tree, or another one's
                 raise AssertionError(case) from error
             act = scenario.again or act
