@@ -310,6 +310,8 @@ class Alarms:
         if "votes" in self.silent or self.p is None or self.p <= _HALF:
             return None
         k = max(self.k, len(totals["margins"]) - 1)  # of any step so far
+        if k < 1:  # each step has its own, and none is decided
+            return None
         if self.longest is None or self.longest[:2] != (self.p, k):
             bound = ALPHA / max(1, self.limit)
             law = enumerate(undecided(self.p, k, 10 * k**2))

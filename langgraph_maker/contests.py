@@ -108,6 +108,6 @@ class Second:
             >>> second = Second()
             >>> second.add(100, 5)
             >>> round(second.least(3), 3)
-            0.935
+            0.942
         """
         return None if self.share is None else p_of_contested(self.share, [0] * k + [1])
