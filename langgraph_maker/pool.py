@@ -22,7 +22,6 @@ from langgraph_maker.failures import Failure, failure, reason
 from langgraph_maker.flight import Arrival, Flight
 from langgraph_maker.foreign import bounded_text, terminal_safe
 from langgraph_maker.limiter import Limiter
-from langgraph_maker.printable import printable
 from langgraph_maker.responses import flagged
 from langgraph_maker.state import Request, Sampler
 
@@ -260,7 +259,7 @@ class Pool:
                 self._unsaid,
                 *(("", "is") if self._unsaid == 1 else ("s", "are")),
                 pause,
-                printable(_told(error)),
+                _told(error),
             )
             self._unsaid, self._quiet_until = 0, monotonic() + _QUIET
 

@@ -15,8 +15,8 @@ from langgraph_maker import auto
 from langgraph_maker.calibration import Calibration
 from langgraph_maker.cli.tables import counted, dollars
 from langgraph_maker.events import Alarm
+from langgraph_maker.foreign import terminal_safe
 from langgraph_maker.outlook import sure
-from langgraph_maker.printable import printable
 from langgraph_maker.run import Progress
 
 __all__ = ["alarmed", "calibrated", "follow", "follow_samples"]
@@ -73,12 +73,12 @@ def follow(console: Console) -> Iterator[Callable[[Progress], None]]:
         def on_progress(now: Progress) -> None:
             nonlocal due, told, cost, below
             for alarm in now.alarms[told:]:
-                bar.console.print(Text(printable(alarmed(alarm))))
+                bar.console.print(Text(terminal_safe(alarmed(alarm))))
             told = len(now.alarms)
             if now.seconds >= due:
                 due, below, cost = now.seconds + _EVERY, _estimates(now), _spent(now)
             if now.calibration is not None:
-                bar.console.print(Text(printable(calibrated(now.calibration))))
+                bar.console.print(Text(terminal_safe(calibrated(now.calibration))))
             bar.figures = (*_figures(now, _short), *below)
             beside = " · ".join(filter(None, [_left(now), cost]))
             bar.update(shown, completed=now.steps, total=now.total_steps, description=beside)
@@ -91,7 +91,7 @@ def follow_samples(console: Console, what: str = "calibrating") -> Iterator[Call
     """Give the `on_progress` that shows on `console` how many samples are drawn, for as long as the context lasts."""
 
     def drawn_so_far(name: str, drawn: int) -> Text:
-        return Text(f"{what} {printable(name)}: {counted(drawn, 'sample')}")
+        return Text(f"{what} {terminal_safe(name)}: {counted(drawn, 'sample')}")
 
     if console.is_terminal:
         with console.status(what, spinner="line") as status:
@@ -116,10 +116,10 @@ def _lines(console: Console) -> Callable[[Progress], None]:
     def on_progress(now: Progress) -> None:
         nonlocal due, told
         for alarm in now.alarms[told:]:
-            console.print(Text(printable(alarmed(alarm))))
+            console.print(Text(terminal_safe(alarmed(alarm))))
         told = len(now.alarms)
         if now.calibration is not None:
-            console.print(Text(printable(calibrated(now.calibration))))
+            console.print(Text(terminal_safe(calibrated(now.calibration))))
             return
         if now.seconds < due:
             return

@@ -25,9 +25,10 @@ from langgraph_maker.cli import app
 from langgraph_maker.cli.console import listen
 from langgraph_maker.cli.resume import save
 from langgraph_maker.cli.shell import load
+from langgraph_maker.encoding import writes_anything
+from langgraph_maker.foreign import terminal_safe
 from langgraph_maker.inference import Estimate
 from langgraph_maker.outlook import Outlook
-from langgraph_maker.printable import printable, writes_anything
 from langgraph_maker.progress import follow
 from langgraph_maker.run import Progress
 from langgraph_maker.stores import open_store
@@ -105,8 +106,8 @@ def test_a_character_that_an_encoding_lacks_has_a_stand_in() -> None:
 
 
 def test_what_is_printable_stays_as_it_is() -> None:
-    assert printable("é → ≥ \t[red]\n") == "é → ≥ \t[red]\n"
-    assert printable(ESCAPES) == r"\x1b]0;title\x07\x1b[2J\x9b2J\x0d\u202e"
+    assert terminal_safe("é → ≥ \t[red]\n") == "é → ≥ \t[red]\n"
+    assert terminal_safe(ESCAPES) == r"\x1b]0;title\x07\x1b[2J\x9b2J\x0d\u202e"
 
 
 def test_warnings_of_any_package_are_shown_without_escapes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from langgraph_maker.printable import printable
+from langgraph_maker.foreign import terminal_safe
 
 __all__ = ["err", "listen", "out", "say", "show", "width", "wrapped"]
 
@@ -22,12 +22,12 @@ _LEAST: Final = 40
 
 def show(text: str) -> None:
     """Print a result."""
-    out.print(Text(printable(text)))
+    out.print(Text(terminal_safe(text)))
 
 
 def say(text: str, label: str = "", style: str = "bold") -> None:
     """Print a message beside the result, behind a label such as "error:"."""
-    err.print(Text.assemble((f"{label} " if label else "", style), printable(text)))
+    err.print(Text.assemble((f"{label} " if label else "", style), terminal_safe(text)))
 
 
 def width(console: Console = out) -> int:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from langgraph_maker.cli.console import out, width, wrapped
-from langgraph_maker.printable import printable
+from langgraph_maker.foreign import terminal_safe
 
 __all__ = ["columns", "counted", "dollars", "drawn", "interval", "pairs", "paragraph", "share", "table"]
 
@@ -26,7 +26,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
         justify: Literal["left", "right"] = "right" if place in figures else "left"
         made.add_column(name, justify=justify, overflow="fold", min_width=least)
     for row in there:
-        made.add_row(*(Text(printable(cell).replace("\n", r"\n")) for cell in row))
+        made.add_row(*(Text(terminal_safe(cell).replace("\n", r"\n")) for cell in row))
     return made
 
 

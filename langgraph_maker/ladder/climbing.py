@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from langgraph_maker.ballot import Ballot, canonical_bytes
 from langgraph_maker.climbing import gives_up
+from langgraph_maker.foreign import terminal_safe
 from langgraph_maker.ladder.splitting import Splitting
 from langgraph_maker.margins import check_budget, in_words
 from langgraph_maker.mixture import shape
 from langgraph_maker.models import Model
-from langgraph_maker.printable import printable
 from langgraph_maker.state import BallotState, Climb
 
 __all__ = ["DISAGREED", "PLAIN", "START", "Ladder", "Rung", "restarted"]
@@ -144,7 +144,7 @@ class Ladder:
             return restarted(_left(ballot))
         another = self.splitting is not None and self.splitting.is_another(ballot)
         if another:
-            logger.warning("step %s: %s", printable(ballot["id"]), _ANOTHER)
+            logger.warning("step %s: %s", terminal_safe(ballot["id"]), _ANOTHER)
         if another or (finer["winners"] and finer["margin"] < margin):
             return self.split(_afresh(_left(ballot), ballot["climb"], carry=True))
         return ballot
