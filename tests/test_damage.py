@@ -44,7 +44,7 @@ def journal_of() -> InMemoryStore:
     go_on(store, "chain")
     [question, *_] = journal.questions(store, "chain")
     journal.answer(store, "chain", question["id"], {"answer": TASK.oracle(question["state"])})
-    alarm: Any = {"what": "p"}
+    alarm: Any = {"event": "maker.alarm", "run_id": "chain", "what": "p", "finding": "less", "remedy": "more", "steps": 3}
     store.batch([notes.put_raised("chain", 4), notes.put_alarms("chain", [alarm])])
     go_on(store, "tree", max_total_samples=20)
     solve(TASK, "sim:error=0", store=store, run_id="other")

@@ -16,6 +16,7 @@ from langgraph_maker.ballot import Ballot, canonical
 from langgraph_maker.errors import JournalError
 from langgraph_maker.margins import check_budget
 from langgraph_maker.nodes.guard import guard_node
+from langgraph_maker.nodes.sample import new_ballot
 from langgraph_maker.pool import Pool
 from langgraph_maker.prices import Price
 from langgraph_maker.red_flags import AnyOf, RuleLike, TokenLimit, Truncated, each_rule, output_tokens
@@ -277,7 +278,7 @@ class Trials:
 
     @staticmethod
     def _judge(guard: Any, state: State, response: AIMessage) -> tuple[Verdict, Usage]:
-        ballot = {"state": state, "usage": no_usage(), "responses": [response]}
+        ballot = new_ballot({"id": "sample", "state": state}) | {"responses": [response], "numbers": [0]}
         [judged] = guard.invoke({"ballots": [ballot]})["ballots"]
         return judged["verdicts"][0], judged["usage"]
 
