@@ -90,7 +90,9 @@ class Broken:
 
 
 @pytest.mark.parametrize(
-    "value", [nested(100_000), {"a": nested(100_000)}, Broken(), [Broken()], "x" * 10**7, 10**5000]
+    "value",
+    [nested(100_000), {"a": nested(100_000)}, Broken(), [Broken()], "x" * 10**7, 10**5000],
+    ids=["deep", "deep in an object", "broken", "broken in a list", "long", "huge"],
 )
 def test_no_message_is_without_bound(value: Any) -> None:
     assert len(excerpt(value)) <= 200
