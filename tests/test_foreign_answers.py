@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import process_time
 from typing import Any
 
@@ -40,7 +41,12 @@ KINDS = {
     "exponents": "1e" * (SIZE // 2),
     "quotes": '"\\' * (SIZE // 2),
 }
-TASKS: list[Task] = [TowersOfHanoi(10), Ledger(), Multiplication(), Sorting()]
+TASKS: list[Task] = [
+    TowersOfHanoi(10),
+    Ledger({"a": 1, "b": 0}, [{"id": "t", "kind": "deposit", "account": "a", "amount": 1}]),
+    Multiplication(12, 34),
+    Sorting([2, 1]),
+]
 SCHEMA = Schema({"title": "answer", "type": "object"})
 PARTS: dict[str, Callable[[str], Any]] = {
     **{f"{task.name} parse": task.parse for task in TASKS},
@@ -51,8 +57,8 @@ PARTS: dict[str, Callable[[str], Any]] = {
     "text": text,
     "exact": lambda said: exact(said.encode("utf-8", "replace").decode()),
     "within": lambda said: alike(within(1), said, said),
-    "fields": fields("a"),
-    "sets": sets(),
+    "fields": lambda said: alike(fields("a"), said, said),
+    "sets": lambda said: alike(sets(), said, said),
     "cast": lambda said: Ballot(1).cast(said),
     "token limit": lambda said: TokenLimit(750)(AIMessage(said)),
     "truncated": lambda said: Truncated()(AIMessage(said)),
@@ -66,10 +72,8 @@ PARTS: dict[str, Callable[[str], Any]] = {
 def test_ten_megabytes(kind: str) -> None:
     for name, part in PARTS.items():
         began = process_time()
-        try:
+        with suppress(RedFlag, ValueError, RecursionError):  # each of them a flag where it is raised on a response
             part(KINDS[kind])
-        except (RedFlag, ValueError, RecursionError):  # each of them a flag where it is raised on a response
-            pass
         assert process_time() - began < 3, f"{name} of {kind}"  # 1 s where nothing else runs
 
 
@@ -86,17 +90,15 @@ class Broken:
 
 
 @pytest.mark.parametrize(
-    "value", [nested(100_000), {"a": nested(100_000)}, Broken(), [Broken()], "x" * 10**7, 10**5000]
+    "value",
+    [nested(100_000), {"a": nested(100_000)}, Broken(), [Broken()], "x" * 10**7, 10**5000],
+    ids=["deep", "deep in an object", "broken", "broken in a list", "long", "huge"],
 )
 def test_no_message_is_without_bound(value: Any) -> None:
     assert len(excerpt(value)) <= 200
     assert len(in_words(ValueError(value))) <= 200
     assert len(in_words(KeyError(value))) <= 200
     with pytest.raises((ValueError, TypeError)) as caught:
-        Ballot(1, key=lambda vote: vote and 5).cast(value)  # type: ignore[arg-type, return-value]
+        Ballot(1, key=lambda _: 5).cast(value)  # type: ignore[arg-type]
     assert len(str(caught.value)) < 1000
-    try:
-        Ballot(1).cast(value)
-    except (ValueError, TypeError) as error:
-        assert len(str(error)) < 1000
-        assert all(len(note) < 1000 for note in getattr(error, "__notes__", ()))
+    assert all(len(note) < 1000 for note in getattr(caught.value, "__notes__", ()))

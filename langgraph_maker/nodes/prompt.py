@@ -49,9 +49,10 @@ def _filled(prompt: Any) -> Any:
         try:
             return template(state)
         except (LookupError, TypeError, ValueError) as error:
-            text = error.args[0] if error.args and isinstance(error.args[0], str) else in_words(error)
+            plain = isinstance(prompt, BasePromptTemplate) and error.args and isinstance(error.args[0], str)
+            text, shown = error.args[0] if plain else in_words(error), excerpt(getattr(prompt, "__self__", prompt), 80)
             raise ValueError(
-                f"the template {excerpt(prompt, 80)} cannot be filled in with {excerpt(state)}: {shortened(text, 500)}"
+                f"the template {shown} cannot be filled in with {excerpt(state)}: {shortened(text, 500)}"
             ) from error
 
     return fill
