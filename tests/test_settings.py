@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from langchain_openai import ChatOpenAI
 from langgraph.store.memory import InMemoryStore
+from wire import KEY, Script, openai_says, served, vote
 
 from langgraph_maker import journal, solve
 from langgraph_maker.provider import Provider
 from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.tasks import TowersOfHanoi
-from wire import KEY, Script, openai_says, served, vote
 
 
 def chat(url: str, **options: Any) -> ChatOpenAI:
