@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 
 from langgraph_maker import create_voting_graph
 from langgraph_maker.endings import WHOLE, cut_short, withheld
+from langgraph_maker.ladder import Tier
 from langgraph_maker.red_flags import Truncated
 from langgraph_maker.testing import ScriptedChatModel
 
@@ -111,8 +112,6 @@ class TestRefusals:
         assert (decision["vote"], decision["flags"]) == ("A", {"refusal": 5})
 
     def test_the_next_tier_begins_anew(self) -> None:
-        from langgraph_maker.ladder import Tier
-
         better = ScriptedChatModel(answers=["A"])
         decision = decided([REFUSED], ladder=[Tier(), Tier(model=better)])
         assert (decision["vote"], decision["tier"], len(better.calls)) == ("A", 1, 3)

@@ -56,7 +56,8 @@ class OllamaError(Exception):
 
 def openai(kind: Any, status: int, **error: Any) -> Exception:
     response: Any = httpx.Response(status, request=REQUEST)
-    return kind(f"Error code: {status} - {error.get('message')}", response=response, body=error)
+    raised: Exception = kind(f"Error code: {status} - {error.get('message')}", response=response, body=error)
+    return raised
 
 
 def mistral(status: int, body: Any) -> Exception:
@@ -199,7 +200,8 @@ class TestOpenAI:
         assert kinds(ValueError(ResponseError(code=code, message="no"))) == {kind}
 
     def test_an_error_in_a_stream(self) -> None:
-        assert kinds(APIError("oops", REQUEST, body={"code": "server_error", "message": "oops"})) == {"transient"}
+        request: Any = REQUEST
+        assert kinds(APIError("oops", request, body={"code": "server_error", "message": "oops"})) == {"transient"}
 
 
 class TestGateways:

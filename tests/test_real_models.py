@@ -234,15 +234,22 @@ class TestFaults:
             provider.faults = type(provider.faults)()
             assert solve(task, chat(url), store=store, run_id="r").samples == provider.stats.samples == 21
 
-    @pytest.mark.parametrize(
-        ("kind", "said"), [("404", "does not exist"), ("400", "content policy"), ("403", "no access")]
-    )
+    @pytest.mark.parametrize(("kind", "said"), [("404", "does not exist"), ("403", "no access")])
     def test_what_waiting_cannot_mend_ends_at_once_with_the_providers_reason(self, kind: str, said: str) -> None:
         task = TowersOfHanoi(3)
         provider = Provider(task, "sim:error=0", faults=f"{kind}@1-999")
         with provider.running() as url, pytest.raises(SamplingError, match=f"the model refused: .*{said}"):
             solve(task, chat(url))
         assert provider.stats.requests <= 2
+
+    def test_a_prompt_that_a_filter_refuses_leaves_its_step_unresolved(self) -> None:
+        task = TowersOfHanoi(3)
+        provider = Provider(task, "sim:error=0", faults="400@3-999")
+        with provider.running() as url:
+            run = solve(task, chat(url))
+        assert (run.status, run.steps) == ("unresolved", 1)
+        assert "content policy" in run.reason
+        assert provider.stats.requests < 10
 
     @pytest.mark.slow
     @pytest.mark.parametrize("most", [None, 2000])

@@ -92,17 +92,6 @@ def anthropic_says(_: dict[str, Any], finish: Any = "end_turn") -> dict[str, Any
     }
 
 
-def gemini_says(body: dict[str, Any], finish: Any = "STOP") -> dict[str, Any]:
-    """A response of Gemini."""
-    several = range(body.get("generationConfig", {}).get("candidateCount", 1))
-    content = {"role": "model", "parts": [{"text": "7"}]}
-    return {
-        "candidates": [{"index": at, "content": content, "finishReason": finish} for at in several],
-        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 1, "totalTokenCount": 6},
-        "modelVersion": "m",
-    }
-
-
 def ollama_says(_: dict[str, Any], finish: Any = "stop") -> bytes:
     """The one line of Ollama's stream; without an ending where it breaks off."""
     said: dict[str, Any] = {
