@@ -69,8 +69,8 @@ async def acalibrated(
         What was found; None when `stop` ended it.
 
     Raises:
-        CalibrationError: When no k can be recommended, it is above `max_samples_per_step`, or errors come again on the same
-            steps while votes do not take several prompts in turns; the message says why.
+        CalibrationError: When no k can be recommended, it is above `max_samples_per_step`, or errors come again on the
+            same steps while votes do not take several prompts in turns; the message says why.
         JournalError: When the run was begun with a k of its own.
         ValueError: As `calibrate`; also when the run was calibrated for another target.
     """

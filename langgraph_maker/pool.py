@@ -218,17 +218,7 @@ class Pool:
                 began = flight.loop.time()
                 responses = await self._attempt(requests)
                 flight.paid.discard(task)
-            failed: list[tuple[Request, Exception]] = []
-            for request, response in zip(requests, responses, strict=True):
-                if not isinstance(response, Exception):
-                    arrived = response
-                elif flag := failure(response).flag:
-                    arrived = flagged(flag, response)
-                else:
-                    failed.append((request, response))
-                    continue
-                self.answered += 1
-                flight.arrive(request, arrived)
+            failed = self._arrived(flight, requests, responses)
             if not failed:
                 limiter.went_well(flight.loop.time() - began)
                 return
@@ -249,6 +239,23 @@ class Pool:
                     flight.timeouts[request.subtask_id] = flight.timeouts.get(request.subtask_id, 0) + 1
             requests = [request for request, _ in failed]
             await asyncio.sleep(pause)
+
+    def _arrived(
+        self, flight: Flight, requests: Sequence[Request], responses: Sequence[AIMessage | Exception]
+    ) -> list[tuple[Request, Exception]]:
+        """Count what arrived, an error that flags its sample included; return what failed."""
+        failed: list[tuple[Request, Exception]] = []
+        for request, response in zip(requests, responses, strict=True):
+            if not isinstance(response, Exception):
+                arrived = response
+            elif flag := failure(response).flag:
+                arrived = flagged(flag, response)
+            else:
+                failed.append((request, response))
+                continue
+            self.answered += 1
+            flight.arrive(request, arrived)
+        return failed
 
     def _warn(self, error: Exception, pause: float) -> None:
         """Say that calls fail, though not each of a thousand."""

@@ -100,9 +100,9 @@ class Climb(TypedDict):
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
     `audits` were made, of which `disagreed` did not confirm, and `contested` had a lost vote; `left` says why the vote
-    before did not settle, `why` this one does not; `problem` is what was wrong with a human's answer. `given_up` has the
-    shapes of the ballots that it left behind (`mixture.shape`). Samples before `base` do not count against what the step
-    may use.
+    before did not settle, `why` this one does not; `problem` is what was wrong with a human's answer. `given_up` has
+    the shapes of the ballots that it left behind (`mixture.shape`). Samples before `base` do not count against what
+    the step may use.
     """
 
     tier: int

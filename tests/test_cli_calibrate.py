@@ -282,7 +282,10 @@ def test_a_plan_from_numbers_and_from_a_calibration(tmp_path: Path) -> None:
         ("plan --p 0.9 --steps 10 --tokens=-1,2 --price 1,2", "--tokens takes two numbers of tokens, 0 or more"),
         ("plan --p 0.9 --steps 10 --tokens 1,inf --price 1,2", "--tokens takes two numbers of tokens, 0 or more"),
         ("plan --p 0.9 --steps 10 --cost-per-sample=-1", "--cost-per-sample is a number of dollars, 0 or more, not -1"),
-        ("plan --p 0.9 --steps 10 --cost-per-sample nan", "--cost-per-sample is a number of dollars, 0 or more, not nan"),
+        (
+            "plan --p 0.9 --steps 10 --cost-per-sample nan",
+            "--cost-per-sample is a number of dollars, 0 or more, not nan",
+        ),
         ("plan --p 0.9 --steps 10 --cost-per-sample 1 --budget inf", "budget is a number of dollars, 0 or more"),
         ("plan --p 0.9 --steps 10 --lanes 4", "--lanes and --spread go with --latency"),
         ("plan --p 0.9 --steps 10 --model a", "--model goes with --calibration"),

@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ from langgraph_maker.cli.shell import load
 from langgraph_maker.encoding import writes_anything
 from langgraph_maker.foreign import terminal_safe
 from langgraph_maker.inference import Estimate
-from langgraph_maker.outlook import Outlook
+from langgraph_maker.nodes.totals import nothing
+from langgraph_maker.outlook import outlook
 from langgraph_maker.progress import follow
 from langgraph_maker.run import Progress
 from langgraph_maker.stores import open_store
@@ -157,9 +159,9 @@ def progress(**fields: int) -> Progress:
             **fields,
         }  # type: ignore[arg-type]
     )
-    outlook = Outlook(
+    estimated = replace(
+        outlook(nothing(), planned=now.total_steps),
         steps=now.steps,
-        planned=now.total_steps,
         p=estimate(0.9988),
         valid_rate=estimate(0.97),
         so_far=0.9999968,
@@ -171,18 +173,8 @@ def progress(**fields: int) -> Progress:
         cost=1823.5,
         cost_projected=3650.0,
         seconds_left=60.0,
-        undecided=[],
-        undecided_law=[],
-        climbed=0,
-        by_human=0,
-        by_split=0,
-        audits=0,
-        disagreed=0,
-        repeated_high=None,
-        hardest=[],
-        alarms=[],
     )
-    object.__setattr__(now, "_later", lambda: outlook)
+    object.__setattr__(now, "_later", lambda: estimated)
     return now
 
 

@@ -18,6 +18,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langgraph_maker import create_recursive_maker, journal, notes, records, solve
 from langgraph_maker.errors import JournalError
+from langgraph_maker.events import Alarm
 from langgraph_maker.ladder import AskHuman, Tier
 from langgraph_maker.recursion.multiplication import simulated_multiplication
 from langgraph_maker.report import numbers, tree_numbers
@@ -44,7 +45,14 @@ def journal_of() -> InMemoryStore:
     go_on(store, "chain")
     [question, *_] = journal.questions(store, "chain")
     journal.answer(store, "chain", question["id"], {"answer": TASK.oracle(question["state"])})
-    alarm: Any = {"event": "maker.alarm", "run_id": "chain", "what": "p", "finding": "less", "remedy": "more", "steps": 3}
+    alarm: Alarm = {
+        "event": "maker.alarm",
+        "run_id": "chain",
+        "what": "p",
+        "finding": "less",
+        "remedy": "more",
+        "steps": 3,
+    }
     store.batch([notes.put_raised("chain", 4), notes.put_alarms("chain", [alarm])])
     go_on(store, "tree", max_total_samples=20)
     solve(TASK, "sim:error=0", store=store, run_id="other")
