@@ -13,10 +13,10 @@ import argparse
 import numpy as np
 
 from langgraph_maker import theory
-from langgraph_maker.calibration.choice import averaged, fisher, mixed
-from langgraph_maker.calibration.findings import margin_or_none
-from langgraph_maker.calibration.second_look import cleared, power
-from langgraph_maker.estimates import exact_interval, upper_bound
+from langgraph_maker.runs.calibration.margin_choice import averaged, fisher, mixed
+from langgraph_maker.runs.calibration.result import margin_or_none
+from langgraph_maker.runs.calibration.second_look import cleared, power
+from langgraph_maker.theory.intervals import exact_interval, upper_bound
 
 TARGET = 0.95
 

@@ -11,8 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from langgraph_maker import solve, theory
-from langgraph_maker.estimates import exact_interval
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting
+from langgraph_maker.theory.intervals import exact_interval
 
 DOMAINS: dict[str, Callable[[int], Any]] = {
     "multiplication, 5 x 5 digits": lambda seed: Multiplication.random(5, seed=seed),

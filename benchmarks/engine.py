@@ -29,8 +29,8 @@ from langgraph.store.memory import InMemoryStore
 
 from benchmarks.overhead import bare, loop, written_down
 from langgraph_maker import solve
-from langgraph_maker.state import Request, never_waits
-from langgraph_maker.stores import open_store
+from langgraph_maker.core.state import Request, never_waits
+from langgraph_maker.journal.databases import open_store
 from langgraph_maker.tasks import TowersOfHanoi
 
 K = 3

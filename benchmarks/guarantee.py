@@ -24,8 +24,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_maker import Run, journal, solve
-from langgraph_maker.state import Request, Sampler, never_waits
-from langgraph_maker.task import Segment, State, Task, Vote
+from langgraph_maker.core.state import Request, Sampler, never_waits
+from langgraph_maker.core.task import Segment, State, Task, Vote
 
 
 class Steps(Task):

@@ -28,8 +28,8 @@ from langchain_core.messages.ai import UsageMetadata
 
 from benchmarks.overhead import written_down
 from langgraph_maker import Ballot, solve
+from langgraph_maker.core.state import Request
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
-from langgraph_maker.state import Request
 from langgraph_maker.tasks import TowersOfHanoi
 
 K, P = 3, 0.95

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from langgraph_maker import journal
-from langgraph_maker.stores import open_store
+from langgraph_maker.journal.databases import open_store
 
 
 def command(db: Path, run_id: str, options: argparse.Namespace) -> list[str]:

@@ -20,8 +20,8 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, StateGraph
 
 from langgraph_maker import Ballot, create_maker
+from langgraph_maker.core.state import Request, never_waits
 from langgraph_maker.nodes.state import MakerInput, MakerOutput, MakerState, RoundInput, RoundOutput, VotingState
-from langgraph_maker.state import Request, never_waits
 from langgraph_maker.tasks import TowersOfHanoi
 
 

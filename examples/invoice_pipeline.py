@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from langgraph_maker import Decision, RedFlag, create_voting_node
 from langgraph_maker.matchers import fields, text, within
-from langgraph_maker.models import Model
+from langgraph_maker.models.resolve import Model
 from langgraph_maker.testing import ScriptedChatModel, tool_call
 
 

@@ -33,8 +33,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from langgraph_maker import RedFlag, Run, Task, Vote, calibrate, solve
-from langgraph_maker.task import State
-from langgraph_maker.variants import examples, pick
+from langgraph_maker.core.task import State
+from langgraph_maker.core.variants import examples, pick
 
 WORDINGS = ["After {} comes {}.", "{} & {}.", "{}, {}.", "{}, {}.", "{}, {}."]
 """The plain one, and two that went wrong least often of 35 tried beforehand; the last with three sets of examples."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from langgraph_maker import RedFlag, Task, Vote, solve
-from langgraph_maker.task import State
-from langgraph_maker.variants import examples
+from langgraph_maker.core.task import State
+from langgraph_maker.core.variants import examples
 
 WORKED = [
     '3 + 4 + 0: {"action": 7, "next_state": 0}',

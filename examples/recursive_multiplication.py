@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 
 from langgraph_maker import create_recursive_maker, create_voting_graph
-from langgraph_maker.recursion import Stages
-from langgraph_maker.recursion.multiplication import simulated_multiplication
-from langgraph_maker.state import Subtask
+from langgraph_maker.core.state import Subtask
+from langgraph_maker.prebuilt.recursive import Stages
+from langgraph_maker.prebuilt.recursive.multiplication import simulated_multiplication
 
 K = 3
 STAGES = Stages()

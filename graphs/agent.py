@@ -22,7 +22,7 @@ from pydantic import Field
 from langgraph_maker import MakerContext
 from langgraph_maker.matchers import text
 from langgraph_maker.middleware import VotingMiddleware
-from langgraph_maker.models import chat_model
+from langgraph_maker.models.resolve import chat_model
 from langgraph_maker.testing import tool_call
 
 SIMULATED: Final = "simulated"

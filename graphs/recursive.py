@@ -4,6 +4,6 @@ What is no product is refused before anything is asked.
 """
 
 from langgraph_maker import create_recursive_maker
-from langgraph_maker.recursion.multiplication import Products, simulated_multiplication
+from langgraph_maker.prebuilt.recursive.multiplication import Products, simulated_multiplication
 
 graph = create_recursive_maker(simulated_multiplication(), stages=Products(), min_k=1).compile(name="recursive")

@@ -14,9 +14,9 @@ from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
 from langgraph_maker import Decision, MakerContext, RedFlag, create_voting_node
+from langgraph_maker.core.state import Request, Sampler, VoteCount
+from langgraph_maker.models.chat_sampler import as_sampler
 from langgraph_maker.red_flags import Matches, TokenLimit, Truncated
-from langgraph_maker.sampling import as_sampler
-from langgraph_maker.state import Request, Sampler, VoteCount
 
 SIMULATED = "simulated"
 

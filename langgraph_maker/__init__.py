@@ -14,44 +14,44 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from langgraph_maker import journal, matchers, nodes, red_flags, simulation, theory
-    from langgraph_maker.ballot import Ballot
-    from langgraph_maker.calibration import acalibrate, calibrate
-    from langgraph_maker.calibration.findings import Calibration
-    from langgraph_maker.context import MakerContext
-    from langgraph_maker.graph import create_maker
-    from langgraph_maker.grouping import Grouped
-    from langgraph_maker.ladder import Split
-    from langgraph_maker.maker_node import create_maker_node
-    from langgraph_maker.recursion import create_recursive_maker
-    from langgraph_maker.red_flags import RedFlag
-    from langgraph_maker.run import Progress, Run
-    from langgraph_maker.runner import asolve, solve
-    from langgraph_maker.state import Decision
-    from langgraph_maker.task import Task, Vote
-    from langgraph_maker.voting_graph import create_voting_graph
-    from langgraph_maker.voting_node import create_voting_node
+    from langgraph_maker.core.ballot import Ballot
+    from langgraph_maker.core.grouped import Grouped
+    from langgraph_maker.core.red_flags import RedFlag
+    from langgraph_maker.core.state import Decision
+    from langgraph_maker.core.task import Task, Vote
+    from langgraph_maker.nodes.context import MakerContext
+    from langgraph_maker.nodes.ladder import Split
+    from langgraph_maker.prebuilt.maker import create_maker
+    from langgraph_maker.prebuilt.maker_node import create_maker_node
+    from langgraph_maker.prebuilt.recursive import create_recursive_maker
+    from langgraph_maker.prebuilt.voting import create_voting_graph
+    from langgraph_maker.prebuilt.voting_node import create_voting_node
+    from langgraph_maker.runs.calibration import acalibrate, calibrate
+    from langgraph_maker.runs.calibration.result import Calibration
+    from langgraph_maker.runs.result import Progress, Run
+    from langgraph_maker.runs.solve import asolve, solve
 
 _MODULES: Final = {
-    "Ballot": "ballot",
-    "Calibration": "calibration.findings",
-    "Decision": "state",
-    "Grouped": "grouping",
-    "MakerContext": "context",
-    "Progress": "run",
-    "RedFlag": "red_flags",
-    "Run": "run",
-    "Split": "ladder",
-    "Task": "task",
-    "Vote": "task",
-    "acalibrate": "calibration",
-    "asolve": "runner",
-    "calibrate": "calibration",
-    "create_maker": "graph",
-    "create_maker_node": "maker_node",
-    "create_recursive_maker": "recursion",
-    "create_voting_graph": "voting_graph",
-    "create_voting_node": "voting_node",
-    "solve": "runner",
+    "Ballot": "core.ballot",
+    "Calibration": "runs.calibration.result",
+    "Decision": "core.state",
+    "Grouped": "core.grouped",
+    "MakerContext": "nodes.context",
+    "Progress": "runs.result",
+    "RedFlag": "core.red_flags",
+    "Run": "runs.result",
+    "Split": "nodes.ladder",
+    "Task": "core.task",
+    "Vote": "core.task",
+    "acalibrate": "runs.calibration",
+    "asolve": "runs.solve",
+    "calibrate": "runs.calibration",
+    "create_maker": "prebuilt.maker",
+    "create_maker_node": "prebuilt.maker_node",
+    "create_recursive_maker": "prebuilt.recursive",
+    "create_voting_graph": "prebuilt.voting",
+    "create_voting_node": "prebuilt.voting_node",
+    "solve": "runs.solve",
 }
 """Where each name is defined."""
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, Never
 
-from langgraph_maker.extras import install
+from langgraph_maker.core.extras import install
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest
@@ -17,14 +17,15 @@ except ImportError as error:
     raise ImportError(f"langgraph_maker.middleware needs langchain: {install('agents')}") from error
 from langchain_core.messages import AIMessage
 
-from langgraph_maker.ballot import Key, canonical, check_key
-from langgraph_maker.errors import UnresolvedError
-from langgraph_maker.intents import Check, type_check
-from langgraph_maker.keywords import check_keywords
+from langgraph_maker.core.ballot import Key, check_key
+from langgraph_maker.core.canonical import canonical
+from langgraph_maker.core.errors import UnresolvedError
+from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.red_flags import RuleLike, Truncated
+from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.emit import Events
-from langgraph_maker.prices import Price
-from langgraph_maker.red_flags import RuleLike, Truncated
-from langgraph_maker.voting_model import Voting, VotingModel, summary
+from langgraph_maker.prebuilt.tool_intents import Check, type_check
+from langgraph_maker.prebuilt.voting_model import Voting, VotingModel, summary
 
 __all__ = ["VotingMiddleware"]
 

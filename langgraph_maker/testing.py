@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import Field
 
-from langgraph_maker.state import Request
+from langgraph_maker.core.state import Request
 
 __all__ = ["Answer", "Scripted", "ScriptedChatModel", "script", "tool_call"]
 

@@ -23,10 +23,10 @@ from langgraph.prebuilt import InjectedState
 from pydantic import BaseModel, SecretStr, field_validator
 
 from langgraph_maker import MakerContext
-from langgraph_maker.errors import SamplingError, UnresolvedError
-from langgraph_maker.intents import checks_of
-from langgraph_maker.matchers import Pairwise, canonical, fields, text, within
+from langgraph_maker.core.errors import SamplingError, UnresolvedError
+from langgraph_maker.core.matchers import Pairwise, canonical, fields, text, within
 from langgraph_maker.middleware import VotingMiddleware
+from langgraph_maker.prebuilt.tool_intents import checks_of
 from langgraph_maker.testing import ScriptedChatModel, tool_call
 
 QUESTION: Any = {"messages": [("user", "2 + 2?")]}

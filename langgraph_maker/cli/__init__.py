@@ -21,8 +21,8 @@ _STOPPED = 130
 def main() -> None:
     """Run the command line."""
     with _loading():
+        from langgraph_maker.cli.encoding import writes_anything  # noqa: PLC0415
         from langgraph_maker.cli.shell import app, load  # noqa: PLC0415 - takes long enough to be seen, and interrupted
-        from langgraph_maker.encoding import writes_anything  # noqa: PLC0415
 
         for stream in (sys.stdout, sys.stderr):
             writes_anything(stream)

@@ -13,9 +13,9 @@ from langgraph_maker.cli.console import show, wrapped
 from langgraph_maker.cli.options import Db
 from langgraph_maker.cli.shell import USAGE, Command, command_line, told
 from langgraph_maker.cli.tables import counted
-from langgraph_maker.ladder import AskHuman, Form, LadderLike, Question, Split, Tier
-from langgraph_maker.lock import hold
-from langgraph_maker.stores import check_there, database, open_store, shown
+from langgraph_maker.journal.databases import check_there, database, open_store, shown
+from langgraph_maker.journal.lock import hold
+from langgraph_maker.nodes.ladder import AskHuman, Form, LadderLike, Question, Split, Tier
 
 __all__ = ["answer", "app", "asked_in_words", "read_tiers"]
 

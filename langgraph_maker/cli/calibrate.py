@@ -11,10 +11,6 @@ from uuid import uuid4
 
 import typer
 
-from langgraph_maker import prices
-from langgraph_maker.calibration import Calibration, Options
-from langgraph_maker.calibration.comparison import Comparison, Row, compare, sentences
-from langgraph_maker.calibration.counting import LIMITS
 from langgraph_maker.cli.console import err, say, show
 from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
 from langgraph_maker.cli.options import (
@@ -37,6 +33,7 @@ from langgraph_maker.cli.options import (
     TaskName,
     TokenLimit,
 )
+from langgraph_maker.cli.progress import follow_samples
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
@@ -52,12 +49,15 @@ from langgraph_maker.cli.shell import (
 )
 from langgraph_maker.cli.tables import columns, dollars, interval, paragraph, share
 from langgraph_maker.cli.writing import check_file, write
-from langgraph_maker.prices import Price
-from langgraph_maker.progress import follow_samples
-from langgraph_maker.records import check_id
-from langgraph_maker.runner import in_time
-from langgraph_maker.stores import database, open_store, shown
-from langgraph_maker.task import Task
+from langgraph_maker.core.task import Task
+from langgraph_maker.journal.databases import database, open_store, shown
+from langgraph_maker.journal.records import check_id
+from langgraph_maker.models import prices
+from langgraph_maker.models.prices import Price
+from langgraph_maker.runs.calibration import Calibration, Options
+from langgraph_maker.runs.calibration.comparison import Comparison, Row, compare, sentences
+from langgraph_maker.runs.calibration.statistics import LIMITS
+from langgraph_maker.runs.solve import in_time
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["app", "calibrate", "prices_of"]

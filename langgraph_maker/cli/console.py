@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from langgraph_maker.foreign import terminal_safe
+from langgraph_maker.core.foreign import terminal_safe
 
 __all__ = ["err", "listen", "out", "say", "show", "width", "wrapped"]
 

@@ -10,8 +10,6 @@ from uuid import uuid4
 
 import typer
 
-from langgraph_maker import diagnosis, prices
-from langgraph_maker.calibration.diagnosed import FINER, Asked, Diagnosis, StepType, Tried
 from langgraph_maker.cli.console import err, say, show
 from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
 from langgraph_maker.cli.options import (
@@ -33,6 +31,7 @@ from langgraph_maker.cli.options import (
     TaskName,
     TokenLimit,
 )
+from langgraph_maker.cli.progress import follow_samples
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -47,11 +46,13 @@ from langgraph_maker.cli.shell import (
     told,
 )
 from langgraph_maker.cli.tables import columns, counted, dollars, interval, paragraph
-from langgraph_maker.progress import follow_samples
-from langgraph_maker.records import check_id
-from langgraph_maker.runner import in_time
-from langgraph_maker.stores import database, open_store, shown
-from langgraph_maker.task import Task
+from langgraph_maker.core.task import Task
+from langgraph_maker.journal.databases import database, open_store, shown
+from langgraph_maker.journal.records import check_id
+from langgraph_maker.models import prices
+from langgraph_maker.runs import diagnosis
+from langgraph_maker.runs.diagnosis.result import FINER, Asked, Diagnosis, StepType, Tried
+from langgraph_maker.runs.solve import in_time
 
 __all__ = ["app", "diagnose"]
 

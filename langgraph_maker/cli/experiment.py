@@ -15,6 +15,7 @@ import typer
 from langgraph_maker.cli.calibrate import prices_of
 from langgraph_maker.cli.console import err, say, show
 from langgraph_maker.cli.options import AsJson, BaseUrl, MaxConcurrency, MaxCost, ModelNames, Prices, Seed
+from langgraph_maker.cli.progress import follow_samples
 from langgraph_maker.cli.shell import (
     ERROR,
     STOPPED,
@@ -31,8 +32,7 @@ from langgraph_maker.cli.tables import paragraph
 from langgraph_maker.experiments import EXPERIMENTS, Outcome
 from langgraph_maker.experiments import experiment as repeat
 from langgraph_maker.experiments.figures import MISSING, can_draw
-from langgraph_maker.models import Model, chat_model
-from langgraph_maker.progress import follow_samples
+from langgraph_maker.models.resolve import Model, chat_model
 
 __all__ = ["app", "experiment"]
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import typer
 
-from langgraph_maker.models import Model, chat_model
-from langgraph_maker.red_flags import AnyOf, TokenLimit, Truncated
-from langgraph_maker.simulation import simulated_sampler
-from langgraph_maker.task import Task
+from langgraph_maker.core.red_flags import AnyOf, TokenLimit, Truncated
+from langgraph_maker.core.task import Task
+from langgraph_maker.models.resolve import Model, chat_model
+from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
 
 __all__ = ["arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]

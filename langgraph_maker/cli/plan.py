@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph_maker import planning, prices
-from langgraph_maker.calibration import Calibration
 from langgraph_maker.cli.console import show
 from langgraph_maker.cli.options import AsJson
 from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, to_stdout, told
 from langgraph_maker.cli.tables import columns, dollars, paragraph
-from langgraph_maker.planning import Choice, Plan, RuleCost
+from langgraph_maker.models import prices
+from langgraph_maker.runs.calibration import Calibration, planning
+from langgraph_maker.runs.calibration.planning import Choice, Plan, RuleCost
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["app", "plan"]

@@ -11,8 +11,8 @@ import typer
 from langgraph_maker.cli.options import Db
 from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, told
 from langgraph_maker.cli.writing import check_file, write_report
-from langgraph_maker.records import check_id
-from langgraph_maker.stores import check_there, database, open_store
+from langgraph_maker.journal.databases import check_there, database, open_store
+from langgraph_maker.journal.records import check_id
 
 __all__ = ["app", "report"]
 

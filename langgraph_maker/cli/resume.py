@@ -6,8 +6,8 @@ from typing import Any
 
 from langgraph.store.base import BaseStore, GetOp, PutOp
 
-from langgraph_maker import records
-from langgraph_maker.journal import Header
+from langgraph_maker.journal import records
+from langgraph_maker.journal.queries import Header
 
 __all__ = ["forget", "resumes", "save"]
 

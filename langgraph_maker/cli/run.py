@@ -13,8 +13,6 @@ from uuid import uuid4
 
 import typer
 
-from langgraph_maker import auto, prices
-from langgraph_maker.calibration.run import check_aims
 from langgraph_maker.cli.answer import asked_in_words, read_tiers
 from langgraph_maker.cli.console import err, say, show
 from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
@@ -38,6 +36,7 @@ from langgraph_maker.cli.options import (
     TaskName,
     TokenLimit,
 )
+from langgraph_maker.cli.progress import follow
 from langgraph_maker.cli.resume import save
 from langgraph_maker.cli.shell import (
     ERROR,
@@ -56,13 +55,15 @@ from langgraph_maker.cli.shell import (
 )
 from langgraph_maker.cli.summary import summary
 from langgraph_maker.cli.writing import check_file, reported
-from langgraph_maker.graph import create_maker
-from langgraph_maker.grouping import Grouped
-from langgraph_maker.progress import follow
-from langgraph_maker.records import check_id
-from langgraph_maker.run import Progress, Run
-from langgraph_maker.runner import Options, solve
-from langgraph_maker.stores import database, open_store
+from langgraph_maker.core.grouped import Grouped
+from langgraph_maker.journal.databases import database, open_store
+from langgraph_maker.journal.records import check_id
+from langgraph_maker.models import prices
+from langgraph_maker.prebuilt.maker import create_maker
+from langgraph_maker.runs import auto_k
+from langgraph_maker.runs.calibration.measurement import check_aims
+from langgraph_maker.runs.result import Progress, Run
+from langgraph_maker.runs.solve import Options, solve
 
 __all__ = ["app", "run"]
 
@@ -179,7 +180,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 k=asked_k,
                 target=target,
                 calibration_samples=calibrate_samples,
-                k_rule=cast("auto.Rule", k_rule),
+                k_rule=cast("auto_k.Rule", k_rule),
                 raise_k=raise_k,
                 store=store,
                 run_id=run_id,

@@ -21,9 +21,9 @@ from langgraph_maker.cli.resume import forget, resumes
 from langgraph_maker.cli.shell import ERROR, USAGE, Command, Group, command_line, to_stdout, told
 from langgraph_maker.cli.tables import counted, drawn, table
 from langgraph_maker.cli.writing import check_file, written
-from langgraph_maker.errors import JournalError
-from langgraph_maker.lock import hold
-from langgraph_maker.stores import check_there, database, holds_nothing, open_store, shown
+from langgraph_maker.core.errors import JournalError
+from langgraph_maker.journal.databases import check_there, database, holds_nothing, open_store, shown
+from langgraph_maker.journal.lock import hold
 
 __all__ = ["app", "delete", "export", "runs", "verify"]
 

@@ -51,8 +51,8 @@ def serve(  # noqa: PLR0917 - typer reads the options from the signature
     """
     with told(USAGE):
         try:
-            from langgraph_maker.provider import Faults, Provider  # noqa: PLC0415 - an extra
-            from langgraph_maker.provider import serve as serving  # noqa: PLC0415
+            from langgraph_maker.simulation.server import Faults, Provider  # noqa: PLC0415 - an extra
+            from langgraph_maker.simulation.server import serve as serving  # noqa: PLC0415
         except ImportError as missing:
             raise ValueError(str(missing)) from missing
         if not model.startswith("sim:"):

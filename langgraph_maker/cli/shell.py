@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, Final, NoReturn
 
-from langgraph_maker.extras import install
+from langgraph_maker.core.extras import install
 
 try:
     import typer
@@ -26,7 +26,7 @@ except ImportError as missing:  # pragma: no cover - the test environment has th
     sys.exit(f"the command line needs an extra ({missing}): {install('cli')}")
 
 from langgraph_maker.cli.console import out, say
-from langgraph_maker.errors import MakerError, SamplingError
+from langgraph_maker.core.errors import MakerError, SamplingError
 
 __all__ = [
     "ERROR",

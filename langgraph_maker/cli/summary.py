@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from langgraph_maker import auto, prices
+from langgraph_maker.cli.progress import alarmed, calibrated
 from langgraph_maker.cli.shell import as_options
 from langgraph_maker.cli.tables import counted, pairs
-from langgraph_maker.models import Model, model_name
-from langgraph_maker.progress import alarmed, calibrated
-from langgraph_maker.run import Run
-from langgraph_maker.stores import shown
-from langgraph_maker.task import Task
+from langgraph_maker.core.task import Task
+from langgraph_maker.journal.databases import shown
+from langgraph_maker.models import prices
+from langgraph_maker.models.resolve import Model, model_name
+from langgraph_maker.runs import auto_k
+from langgraph_maker.runs.result import Run
 
 __all__ = ["summary"]
 
@@ -62,7 +63,7 @@ def _margin(k: int | Literal["auto"], result: Run) -> str:
     if k != "auto":
         return str(k)
     found = result.calibration
-    ks = [] if found is None or found.steps is None else auto.ks(found)
+    ks = [] if found is None or found.steps is None else auto_k.ks(found)
     return str(ks[0]) if len(ks) == 1 else "its own"
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from langgraph_maker.cli.console import out, width, wrapped
-from langgraph_maker.foreign import terminal_safe
+from langgraph_maker.core.foreign import terminal_safe
 
 __all__ = ["columns", "counted", "dollars", "drawn", "interval", "pairs", "paragraph", "share", "table"]
 

@@ -17,7 +17,7 @@ from langgraph.store.base import BaseStore
 from langgraph_maker import journal
 from langgraph_maker.cli.console import say
 from langgraph_maker.cli.shell import ERROR, fail, to_stdout
-from langgraph_maker.errors import MakerError
+from langgraph_maker.core.errors import MakerError
 from langgraph_maker.report import numbers, page, tree_numbers, tree_page
 
 __all__ = ["check_file", "reported", "write", "write_report", "written"]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.figures import Pictures
-from langgraph_maker.prices import Price
+from langgraph_maker.models.prices import Price
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["MILLION", "TARGET", "Experiment", "Line", "Settings", "is_simulated"]

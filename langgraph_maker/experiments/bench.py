@@ -9,22 +9,22 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import Unpack
 
-from langgraph_maker.calibration import Calibration, calibrate
-from langgraph_maker.calibration import Options as Calibrating
-from langgraph_maker.calibration.trials import Answer, Draw, Ended, Trials
-from langgraph_maker.errors import MakerError
-from langgraph_maker.lock import ahold
-from langgraph_maker.loops import run_sync
-from langgraph_maker.models import Model
-from langgraph_maker.pool import Pool
-from langgraph_maker.prices import Price
-from langgraph_maker.red_flags import RuleLike
-from langgraph_maker.run import Run
-from langgraph_maker.runner import Options as Running
-from langgraph_maker.runner import solve
-from langgraph_maker.sampling import as_sampler, token_allowance
-from langgraph_maker.simulation import simulated_sampler
-from langgraph_maker.task import State, Task
+from langgraph_maker.core.errors import MakerError
+from langgraph_maker.core.red_flags import RuleLike
+from langgraph_maker.core.task import State, Task
+from langgraph_maker.journal.lock import ahold
+from langgraph_maker.models.chat_sampler import as_sampler, token_allowance
+from langgraph_maker.models.event_loop import run_sync
+from langgraph_maker.models.pool import Pool
+from langgraph_maker.models.prices import Price
+from langgraph_maker.models.resolve import Model
+from langgraph_maker.runs.calibration import Calibration, calibrate
+from langgraph_maker.runs.calibration import Options as Calibrating
+from langgraph_maker.runs.calibration.trials import Answer, Draw, Ended, Trials
+from langgraph_maker.runs.result import Run
+from langgraph_maker.runs.solve import Options as Running
+from langgraph_maker.runs.solve import solve
+from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["Bench", "UnfinishedError", "draw_all"]

@@ -9,13 +9,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from langgraph_maker.calibration import Calibration
-from langgraph_maker.calibration.comparison import ranked
+from langgraph_maker.core.red_flags import TokenLimit, Truncated
 from langgraph_maker.experiments.base import MILLION, TARGET, Experiment, Line
 from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.figures import GREY, Pictures, colours, markers
 from langgraph_maker.experiments.published import PUBLISHED, published
-from langgraph_maker.red_flags import TokenLimit, Truncated
+from langgraph_maker.runs.calibration import Calibration
+from langgraph_maker.runs.calibration.comparison import ranked
 from langgraph_maker.tasks import TowersOfHanoi
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from langgraph_maker.inference import undecided
+from langgraph_maker.theory.inference import undecided
 
 __all__ = ["Law", "fit"]
 

@@ -9,7 +9,7 @@ from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.clusters import Law, fit
 from langgraph_maker.experiments.figures import COLOURS, GREY, Pictures
 from langgraph_maker.experiments.published import UNDECIDED, published
-from langgraph_maker.run import Run
+from langgraph_maker.runs.result import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from langgraph_maker.calibration.chosen import choose
-from langgraph_maker.calibration.trials import Draw, Trials
+from langgraph_maker.core.red_flags import TokenLimit, Truncated
 from langgraph_maker.experiments.base import Experiment, Line
 from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import Pictures, colours, markers
-from langgraph_maker.red_flags import TokenLimit, Truncated
+from langgraph_maker.runs.calibration.step_selection import choose
+from langgraph_maker.runs.calibration.trials import Draw, Trials
 from langgraph_maker.tasks import TowersOfHanoi
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from matplotlib.axes import Axes
 
-    from langgraph_maker.task import State
+    from langgraph_maker.core.task import State
 
 __all__ = ["Decorrelation", "joint"]
 

@@ -12,7 +12,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from langgraph_maker.extras import install
+from langgraph_maker.core.extras import install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from langgraph_maker.ballot import canonical
-from langgraph_maker.errors import JournalError
+from langgraph_maker.core.canonical import canonical
+from langgraph_maker.core.errors import JournalError
 
 __all__ = ["Lines"]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from langgraph_maker import theory
+from langgraph_maker.core.red_flags import TokenLimit, Truncated
 from langgraph_maker.experiments.base import MILLION, TARGET, Experiment, Line
 from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.figures import GREY, Pictures, colours, markers
 from langgraph_maker.experiments.published import PUBLISHED, published
-from langgraph_maker.red_flags import TokenLimit, Truncated
 from langgraph_maker.tasks import TowersOfHanoi
 
 if TYPE_CHECKING:

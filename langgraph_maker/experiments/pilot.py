@@ -8,12 +8,12 @@ from __future__ import annotations
 from math import log
 from typing import ClassVar, Final
 
-from langgraph_maker.calibration.findings import ASSUMED
+from langgraph_maker.core.margin import check_budget
 from langgraph_maker.experiments.base import MILLION, TARGET, Experiment, Line
 from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.convergence import LANES, convergence_panel, course, law_of
 from langgraph_maker.experiments.figures import COLOURS, GREY, Pictures
-from langgraph_maker.margins import check_budget
+from langgraph_maker.runs.calibration.result import ASSUMED
 
 __all__ = ["Pilot", "verdict"]
 

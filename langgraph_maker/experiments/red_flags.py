@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
-from langgraph_maker.calibration.chosen import choose
-from langgraph_maker.calibration.findings import SIGNIFICANT
-from langgraph_maker.calibration.trials import Answer, Draw, Trials
-from langgraph_maker.estimates import collision_test, exact_interval, expected_collisions
+from langgraph_maker.core.red_flags import TokenLimit, Truncated
 from langgraph_maker.experiments.base import Experiment, Line
 from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import COLOURS, Pictures
-from langgraph_maker.red_flags import TokenLimit, Truncated
+from langgraph_maker.runs.calibration.result import SIGNIFICANT
+from langgraph_maker.runs.calibration.step_selection import choose
+from langgraph_maker.runs.calibration.trials import Answer, Draw, Trials
+from langgraph_maker.theory.intervals import collision_test, exact_interval, expected_collisions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

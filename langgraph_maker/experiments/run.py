@@ -11,8 +11,9 @@ from typing import Any, Final, Never
 from langchain_core.messages import AIMessage
 from langgraph.store.base import BaseStore
 
-from langgraph_maker.calibration import known_price
-from langgraph_maker.calibration.run import check_aims
+from langgraph_maker.core.extras import install
+from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.red_flags import output_tokens
 from langgraph_maker.experiments import figures
 from langgraph_maker.experiments.base import Experiment, Line, Settings, is_simulated
 from langgraph_maker.experiments.bench import Bench, UnfinishedError
@@ -24,14 +25,13 @@ from langgraph_maker.experiments.model_size import ModelSize
 from langgraph_maker.experiments.pilot import Pilot
 from langgraph_maker.experiments.red_flags import RedFlags
 from langgraph_maker.experiments.scaling import Scaling
-from langgraph_maker.extras import install
-from langgraph_maker.graph import check_cost
-from langgraph_maker.keywords import check_keywords
-from langgraph_maker.lock import hold
-from langgraph_maker.models import Model, model_name
-from langgraph_maker.prices import Price
-from langgraph_maker.profiles import read_spec
-from langgraph_maker.red_flags import output_tokens
+from langgraph_maker.journal.lock import hold
+from langgraph_maker.models.prices import Price
+from langgraph_maker.models.resolve import Model, model_name
+from langgraph_maker.prebuilt.maker import check_cost
+from langgraph_maker.runs.calibration import known_price
+from langgraph_maker.runs.calibration.measurement import check_aims
+from langgraph_maker.simulation.profiles import read_spec
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["EXPERIMENTS", "Outcome", "experiment"]
@@ -182,7 +182,7 @@ def _kept(folder: Path, name: str) -> Iterator[BaseStore]:
     try:
         import langgraph.store.sqlite  # noqa: F401, PLC0415 - an extra
 
-        from langgraph_maker.stores import open_store  # noqa: PLC0415 - an extra
+        from langgraph_maker.journal.databases import open_store  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ValueError(f"experiments keep answers in SQLite, an extra: {install('cli')}") from error
     folder.mkdir(parents=True, exist_ok=True)

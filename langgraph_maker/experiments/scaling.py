@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from langgraph_maker import theory
-from langgraph_maker.ballot import Ballot
-from langgraph_maker.calibration.chosen import choose
-from langgraph_maker.calibration.trials import Draw, Trials
-from langgraph_maker.estimates import exact_interval
+from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.red_flags import TokenLimit, Truncated
 from langgraph_maker.experiments.base import MILLION, TARGET, Experiment, Line
 from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import GREY, Pictures, colours, markers
-from langgraph_maker.red_flags import TokenLimit, Truncated
+from langgraph_maker.runs.calibration.step_selection import choose
+from langgraph_maker.runs.calibration.trials import Draw, Trials
+from langgraph_maker.theory.intervals import exact_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

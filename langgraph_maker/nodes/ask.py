@@ -7,13 +7,13 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker import notes
-from langgraph_maker.excerpts import excerpt
-from langgraph_maker.ladder.questions import Question, asked_about
+from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.questions import Question, asked_about
+from langgraph_maker.core.state import BallotState
+from langgraph_maker.journal import run_data
+from langgraph_maker.journal.store_ops import Plan
 from langgraph_maker.nodes.emit import ask_human
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.plans import Plan
-from langgraph_maker.state import BallotState
 
 __all__ = ["ask_node", "check_answers", "check_can_ask", "kept_answers", "left_answers", "waiting_for"]
 
@@ -50,8 +50,8 @@ def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, 
     asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
     if not asking:
         return {}
-    found = yield [notes.get_answer(run_id, name) for name in asking]
-    forms = [notes.read_answer(item, run_id, name) for name, item in zip(asking, found, strict=True)]
+    found = yield [run_data.get_answer(run_id, name) for name in asking]
+    forms = [run_data.read_answer(item, run_id, name) for name, item in zip(asking, found, strict=True)]
     return {name: form for name, form in zip(asking, forms, strict=True) if form}
 
 

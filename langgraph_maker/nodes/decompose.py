@@ -12,35 +12,23 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore
 
-from langgraph_maker import notes, plans, records
-from langgraph_maker.ballot import check_margin
-from langgraph_maker.context import Given, overrides
-from langgraph_maker.errors import JournalError
-from langgraph_maker.events import Begin, Observer
-from langgraph_maker.ladder.climbing import restarted
-from langgraph_maker.margins import asked, check_budget
+from langgraph_maker.core.ballot import check_margin
+from langgraph_maker.core.errors import JournalError
+from langgraph_maker.core.events import Begin, Observer
+from langgraph_maker.core.margin import asked, check_budget
+from langgraph_maker.core.state import BallotState
+from langgraph_maker.core.task import Cuttable, Task
+from langgraph_maker.journal import records, run_data, store_ops
+from langgraph_maker.journal.position import Lane, Position, forget, handed_over, known, remember
+from langgraph_maker.journal.store_ops import Plan
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
+from langgraph_maker.nodes.context import Given, overrides
+from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.limits import overspent, run_id_of, whole
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import (
-    BY_STEP,
-    Position,
-    Terms,
-    attach,
-    begin,
-    check_fixed,
-    forget,
-    handed_over,
-    known,
-    own_header,
-    remember,
-    reopened,
-)
-from langgraph_maker.nodes.state import Lane, MakerState, RunStatus
-from langgraph_maker.nodes.telling import Tell, under_way, who_listens
-from langgraph_maker.plans import Plan
-from langgraph_maker.state import BallotState
-from langgraph_maker.task import Cuttable, Task
+from langgraph_maker.nodes.run_events import Tell, under_way, who_listens
+from langgraph_maker.nodes.run_position import BY_STEP, Terms, attach, begin, check_fixed, own_header, reopened
+from langgraph_maker.nodes.state import MakerState, RunStatus
 
 __all__ = ["MOST_ACTIONS", "SEGMENT_ENDED", "decompose_node"]
 
@@ -145,7 +133,7 @@ class _Decompose:
             if self.asks:
                 check_can_ask(config)
             return role.unjournalled(state, run_id)
-        return plans.drive(role.journalled(state, run_id, store), store)
+        return store_ops.drive(role.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
         role, run_id, store = self.asked(), run_id_of(state, config), get_store()
@@ -153,7 +141,7 @@ class _Decompose:
             if self.asks:
                 check_can_ask(config)
             return role.unjournalled(state, run_id)
-        return await plans.adrive(role.journalled(state, run_id, store), store)
+        return await store_ops.adrive(role.journalled(state, run_id, store), store)
 
     def asked(self) -> _Decompose:
         """As the runtime context has it."""
@@ -188,22 +176,22 @@ class _Decompose:
             given = state.get("answers") or {}
             check_answers(given, last["ballots"])
             if given:
-                yield [notes.put_answer(run_id, name, form) for name, form in given.items()]
+                yield [run_data.put_answer(run_id, name, form) for name, form in given.items()]
             answers = yield from kept_answers(run_id, last["ballots"])
             if not self.asks and answers and not given:  # the question is asked no more, and might be another next time
-                yield [notes.put_answer(run_id, name, None) for name in answers]
+                yield [run_data.put_answer(run_id, name, None) for name in answers]
                 answers = {}
             state = {**state, "answers": {**answers, **given}}
             raised, kept, alarms, found = yield [
-                notes.get_raised(run_id),
-                notes.get_kept(run_id),
-                notes.get_alarms(run_id),
+                run_data.get_raised(run_id),
+                run_data.get_kept(run_id),
+                run_data.get_alarms(run_id),
                 records.get_header(run_id),
             ]
-            [again] = yield [notes.get_raised(run_id)]  # it is never lowered, and a store may answer from the past
-            k = max(notes.read_raised(item, run_id) for item in (raised, again))
-            begun = self.begin(run_id, last, k, notes.read_kept(kept, run_id))
-            begun["alarms"] = notes.read_alarms(alarms, run_id)
+            [again] = yield [run_data.get_raised(run_id)]  # it is never lowered, and a store may answer from the past
+            k = max(run_data.read_raised(item, run_id) for item in (raised, again))
+            begun = self.begin(run_id, last, k, run_data.read_kept(kept, run_id))
+            begun["alarms"] = run_data.read_alarms(alarms, run_id)
             begun["in_flight_lost"] = records.lost_in_flight(records.read_header(found, run_id))
             self.tell([begun])
         if attached:
@@ -216,7 +204,7 @@ class _Decompose:
                 outcome = _outcome(update, header["outcome"], self.left_out())
                 yield [records.put_header({**header, "outcome": outcome})]
             if last["closed"]:
-                yield [notes.put_open(run_id, step, None) for step in last["closed"]]
+                yield [run_data.put_open(run_id, step, None) for step in last["closed"]]
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 

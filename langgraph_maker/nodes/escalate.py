@@ -8,14 +8,14 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.events import Detail, Event, Observer, check_detail
-from langgraph_maker.ladder.climbing import DISAGREED, START, Ladder
-from langgraph_maker.ladder.questions import Read, answered
-from langgraph_maker.margins import in_words
+from langgraph_maker.core.events import Detail, Event, Observer, check_detail
+from langgraph_maker.core.margin import in_words
+from langgraph_maker.core.state import START, BallotState
+from langgraph_maker.nodes.ladder.human_answers import Read, answered
+from langgraph_maker.nodes.ladder.ladder import DISAGREED, Ladder
 from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.run_events import Tell, told_finer, who_listens
 from langgraph_maker.nodes.tally import decision, settled
-from langgraph_maker.nodes.telling import Tell, told_finer, who_listens
-from langgraph_maker.state import BallotState
 
 __all__ = ["escalate_node", "escalated", "in_full"]
 

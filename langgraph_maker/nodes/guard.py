@@ -14,24 +14,25 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker import prices
-from langgraph_maker.ballot import Key, Relation, called_key, canonical, check_key, key_function, key_text, plain
-from langgraph_maker.callables import check_function
-from langgraph_maker.endings import withheld
-from langgraph_maker.errors import MakerError, NotJSONError, NotTextError
-from langgraph_maker.excerpts import excerpt, in_words, shortened
-from langgraph_maker.json_form import json_form
-from langgraph_maker.ladder import splitting as finer_chains
-from langgraph_maker.ladder.climbing import Ladder
-from langgraph_maker.ladder.splitting import Splitting
+from langgraph_maker.core.ballot import Key, Relation, called_key, check_key, key_function, key_text
+from langgraph_maker.core.callables import check_function
+from langgraph_maker.core.canonical import canonical, plain
+from langgraph_maker.core.endings import withheld
+from langgraph_maker.core.errors import MakerError, NotJSONError, NotTextError
+from langgraph_maker.core.foreign import error_text, excerpt, shortened
+from langgraph_maker.core.json_form import json_form
+from langgraph_maker.core.purity import pure
+from langgraph_maker.core.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated, check_rule
+from langgraph_maker.core.state import BallotState, Usage, Verdict, total_usage
+from langgraph_maker.core.task import Task
+from langgraph_maker.models import prices
+from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.hopeless import hopeless
+from langgraph_maker.nodes.ladder import decomposition as finer_chains
+from langgraph_maker.nodes.ladder.decomposition import Splitting
+from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.prices import Price
-from langgraph_maker.purity import pure
-from langgraph_maker.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated, check_rule
-from langgraph_maker.state import BallotState, Usage, Verdict, total_usage
-from langgraph_maker.task import Task
 
 __all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "reader", "validating"]
 
@@ -129,7 +130,7 @@ def reader(
                 return _flagged(flag)
             return guard.read(message if guard.whole else text, state, key_function(key, {}))
         except Exception as error:  # noqa: BLE001 - a task is not written for what a human may say
-            return _flagged(RedFlag("malformed", in_words(error)))
+            return _flagged(RedFlag("malformed", error_text(error)))
 
     return read
 
@@ -279,7 +280,7 @@ class _Guard:
                 raise
             if not self.told.once:
                 self.told.last = error
-            said = in_words(error)
+            said = error_text(error)
             raise RedFlag("malformed", said if name == "parse" else f"{name}: {said}") from error
 
     def compare(self, ballot: BallotState, verdicts: Sequence[Verdict]) -> None:
@@ -304,7 +305,7 @@ class _Guard:
         self.told.last, self.told.once = None, True
         place = "".join(format_tb(error.__traceback__)[-_PLACES:])
         logger.warning(
-            "all samples of a step are flagged as malformed, the last for this:\n%s%s", place, in_words(error)
+            "all samples of a step are flagged as malformed, the last for this:\n%s%s", place, error_text(error)
         )
 
 
@@ -386,7 +387,7 @@ def _kept(vote: Any) -> Any:
     except NotJSONError as error:
         raise TypeError(f"parse returned what is no vote: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise RedFlag("malformed", in_words(error)) from error
+        raise RedFlag("malformed", error_text(error)) from error
 
 
 _AS_KEPT: Final = (dict, list, tuple, set, frozenset, str, int, float, type(None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from langgraph_maker.state import BallotState
+from langgraph_maker.core.state import BallotState
 
 __all__ = ["FEW", "hopeless"]
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker import records
-from langgraph_maker.excerpts import excerpt
-from langgraph_maker.state import Usage, total_usage
+from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.state import Usage, total_usage
+from langgraph_maker.journal import records
 
 __all__ = ["overspent", "run_id_of", "whole"]
 

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messag
 from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import BasePromptTemplate
 
-from langgraph_maker.excerpts import excerpt, in_words, shortened
+from langgraph_maker.core.foreign import error_text, excerpt, shortened
 
 __all__ = ["Asked", "Prompt", "as_messages", "ask", "each_prompt"]
 
@@ -50,7 +50,10 @@ def _filled(prompt: Any) -> Any:
             return template(state)
         except (LookupError, TypeError, ValueError) as error:
             plain = isinstance(prompt, BasePromptTemplate) and error.args and isinstance(error.args[0], str)
-            text, shown = error.args[0] if plain else in_words(error), excerpt(getattr(prompt, "__self__", prompt), 80)
+            text, shown = (
+                error.args[0] if plain else error_text(error),
+                excerpt(getattr(prompt, "__self__", prompt), 80),
+            )
             raise ValueError(
                 f"the template {shown} cannot be filled in with {excerpt(state)}: {shortened(text, 500)}"
             ) from error
@@ -96,5 +99,5 @@ def as_messages(asked: Any) -> list[BaseMessage]:
         return convert_to_messages([HumanMessage(one) if isinstance(one, str) else one for one in asked])
     except (ValueError, TypeError, NotImplementedError, KeyError) as error:
         raise TypeError(
-            f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages ({in_words(error)})"
+            f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages ({error_text(error)})"
         ) from error

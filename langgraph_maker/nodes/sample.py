@@ -12,21 +12,21 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.context import overrides
-from langgraph_maker.errors import SamplingError
-from langgraph_maker.excerpts import excerpt
-from langgraph_maker.ladder.climbing import PLAIN, Ladder
-from langgraph_maker.ladder.splitting import FinerError
-from langgraph_maker.loops import run_at_once, run_sync
-from langgraph_maker.margins import Margin, asked, check_least, margins
+from langgraph_maker.core.errors import SamplingError
+from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.margin import Margin, asked, check_least, margins
+from langgraph_maker.core.purity import pure
+from langgraph_maker.core.state import BallotState, Request, Sampler, Subtask, no_usage
+from langgraph_maker.models.event_loop import run_at_once, run_sync
+from langgraph_maker.models.pool import Arrival, Pool, misuse
 from langgraph_maker.nodes.ask import check_can_ask
+from langgraph_maker.nodes.context import overrides
+from langgraph_maker.nodes.ladder.decomposition import FinerError
+from langgraph_maker.nodes.ladder.ladder import PLAIN, Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt, as_messages, ask, each_prompt
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.tally import Terms, deficit, reopened_below, terms, unanswered
-from langgraph_maker.pool import Arrival, Pool, misuse
-from langgraph_maker.purity import pure
-from langgraph_maker.state import BallotState, Request, Sampler, Subtask, no_usage
 
 __all__ = ["check_temperatures", "new_ballot", "sample_node"]
 

@@ -10,14 +10,14 @@ from langgraph.managed import RemainingSteps
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from langgraph_maker.events import Totals
-from langgraph_maker.excerpts import excerpt
-from langgraph_maker.ladder.questions import Question
-from langgraph_maker.state import BallotState, Decision, Subtask
+from langgraph_maker.core.events import Totals
+from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.questions import Question
+from langgraph_maker.core.state import BallotState, Decision, Subtask
+from langgraph_maker.journal.position import Lane
 
 __all__ = [
     "Answers",
-    "Lane",
     "MakerInput",
     "MakerOutput",
     "MakerState",
@@ -100,19 +100,6 @@ class RoundOutput(TypedDict):
     ballots: list[BallotState]
     in_flight: int
     failure: str
-
-
-class Lane(TypedDict):
-    """A stretch of the chain: the next `step` to decide, the step it ends before, its `state`.
-
-    `mark` is the state's fingerprint, `goal` the one it must have at the end: where the next lane began ("": none did).
-    """
-
-    step: int
-    end: int
-    state: Any
-    mark: str
-    goal: str
 
 
 class MakerInput(TypedDict, total=False):

@@ -9,17 +9,17 @@ from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.ballot import Ballot
-from langgraph_maker.context import Given, overrides
-from langgraph_maker.ladder.climbing import Ladder
-from langgraph_maker.margins import Margin, asked, check_least, margins
+from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.margin import Margin, asked, check_least, margins
+from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.core.state import BallotState, Decision, Verdict
+from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.hopeless import hopeless
+from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.run_events import told_votes
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.nodes.telling import told_votes
-from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.state import BallotState, Decision, Verdict
 
 __all__ = ["Terms", "decision", "deficit", "reopened_below", "settled", "tally_node", "terms", "unanswered"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from langgraph_maker.events import Totals
-from langgraph_maker.mixture import shape
-from langgraph_maker.records import Entry
-from langgraph_maker.state import Usage, no_usage, total_usage
+from langgraph_maker.core.events import Totals
+from langgraph_maker.core.state import Usage, no_usage, total_usage
+from langgraph_maker.journal.records import Entry
+from langgraph_maker.theory.mixture import shape
 
 __all__ = ["add", "nothing"]
 

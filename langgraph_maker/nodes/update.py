@@ -10,23 +10,25 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore, Op
 
-from langgraph_maker import notes, plans, records
-from langgraph_maker.ballot import Ballot
-from langgraph_maker.context import overrides
-from langgraph_maker.errors import ImpureTaskError
-from langgraph_maker.events import Alarm, Detail, Event, Keeper, Observer, check_detail
-from langgraph_maker.ladder.climbing import restarted
-from langgraph_maker.margins import Margin, Own, asked, margins
+from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.canonical import mark
+from langgraph_maker.core.errors import ImpureTaskError
+from langgraph_maker.core.events import Alarm, Detail, Event, Keeper, Observer, check_detail
+from langgraph_maker.core.margin import Margin, Own, asked, margins
+from langgraph_maker.core.state import BallotState, Verdict
+from langgraph_maker.core.task import Task
+from langgraph_maker.journal import records, run_data, store_ops
+from langgraph_maker.journal.position import Lane, Position, forget, known, remember
+from langgraph_maker.journal.records import Entry
+from langgraph_maker.journal.store_ops import Plan
 from langgraph_maker.nodes.ask import waiting_for
+from langgraph_maker.nodes.context import overrides
+from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.position import Position, forget, known, move, remember, take, was_open
-from langgraph_maker.nodes.state import Lane, MakerState
-from langgraph_maker.nodes.telling import Tell, drifted, given_up, told_round, told_step, who_listens
+from langgraph_maker.nodes.run_events import Tell, drifted, given_up, told_round, told_step, who_listens
+from langgraph_maker.nodes.run_position import move, take, was_open
+from langgraph_maker.nodes.state import MakerState
 from langgraph_maker.nodes.totals import add
-from langgraph_maker.plans import Plan
-from langgraph_maker.records import Entry
-from langgraph_maker.state import BallotState, Verdict
-from langgraph_maker.task import Task
 
 __all__ = ["update_node"]
 
@@ -77,11 +79,11 @@ class _Update:
 
     def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         store = get_store()
-        return self.in_state(state) if store is None else plans.drive(self.journalled(state, store), store)
+        return self.in_state(state) if store is None else store_ops.drive(self.journalled(state, store), store)
 
     async def aupdate(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         store = get_store()
-        return self.in_state(state) if store is None else await plans.adrive(self.journalled(state, store), store)
+        return self.in_state(state) if store is None else await store_ops.adrive(self.journalled(state, store), store)
 
     def in_state(self, state: MakerState) -> dict[str, Any]:
         position, entries = self.commit(state, {})
@@ -103,18 +105,18 @@ class _Update:
         ]
         written = {} if last is None else {ballot["id"]: _stand(ballot) for ballot in last["ballots"]}
         ops += [
-            notes.put_open(run_id, int(ballot["id"]), ballot)
+            run_data.put_open(run_id, int(ballot["id"]), ballot)
             for ballot in position["ballots"]
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
         if (kept := self.keep()) is not None:
-            ops.append(notes.put_kept(run_id, kept))
-        ops += [notes.put_open(run_id, step, None) for step in state.get("closed") or ()]
+            ops.append(run_data.put_kept(run_id, kept))
+        ops += [run_data.put_open(run_id, step, None) for step in state.get("closed") or ()]
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
         if answered := state.get("answered"):  # dropped once what follows of them is in
-            yield [notes.put_answer(run_id, name, None) for name in answered]
+            yield [run_data.put_answer(run_id, name, None) for name in answered]
         if not held:
             remember(store, run_id, position)
         if alarms := self.tell(self.events(state, position, entries, held)):
@@ -158,7 +160,7 @@ class _Update:
                 lanes.append(lane)
             else:
                 won = _won(ballot)
-                if records.mark(lane["state"]) != lane["mark"]:
+                if mark(lane["state"]) != lane["mark"]:
                     raise ImpureTaskError(
                         f"the state of step {lane['step']} was changed while it was voted on: let prompt, validate,"
                         f" vote_key and advance of {self.task.name} make new ones"
@@ -190,12 +192,12 @@ def _nothing() -> None:
 
 
 def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> Plan[None]:
-    [before] = yield [notes.get_alarms(run_id)]
-    ops: list[Op] = [notes.put_alarms(run_id, [*notes.read_alarms(before, run_id), *alarms])]
+    [before] = yield [run_data.get_alarms(run_id)]
+    ops: list[Op] = [run_data.put_alarms(run_id, [*run_data.read_alarms(before, run_id), *alarms])]
     if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
-        ops.append(notes.put_raised(run_id, raised))
+        ops.append(run_data.put_raised(run_id, raised))
     if kept is not None:
-        ops.append(notes.put_kept(run_id, kept))
+        ops.append(run_data.put_kept(run_id, kept))
     yield ops
 
 

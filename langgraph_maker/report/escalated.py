@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from langgraph_maker.ladder.questions import Question
+from langgraph_maker.core.questions import Question
 from langgraph_maker.report import markup
 from langgraph_maker.report.markup import Child, h
 from langgraph_maker.report.numbers import Numbers

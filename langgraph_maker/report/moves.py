@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from langgraph_maker.records import Entry
+from langgraph_maker.journal.records import Entry
 
 __all__ = ["FRAMES", "Moves", "hanoi"]
 

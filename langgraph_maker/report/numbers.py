@@ -12,16 +12,18 @@ from typing import Any, Final, Literal
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from langgraph_maker import auto, journal, notes, records
-from langgraph_maker.errors import JournalError
-from langgraph_maker.events import Alarm, Open, Totals
-from langgraph_maker.ladder.questions import Question, asked_about
-from langgraph_maker.nodes.telling import under_way
+from langgraph_maker import journal
+from langgraph_maker.core.errors import JournalError
+from langgraph_maker.core.events import Alarm, Open, Totals
+from langgraph_maker.core.questions import Question, asked_about
+from langgraph_maker.core.state import BallotState, Usage, VoteCount, total_usage
+from langgraph_maker.journal import records, run_data
+from langgraph_maker.journal.records import Entry, Header, Session
+from langgraph_maker.nodes.run_events import under_way
 from langgraph_maker.nodes.totals import add, nothing
-from langgraph_maker.outlook import outlook, refuted
-from langgraph_maker.records import Entry, Header, Session
 from langgraph_maker.report.moves import Moves, hanoi
-from langgraph_maker.state import BallotState, Usage, VoteCount, total_usage
+from langgraph_maker.runs import auto_k
+from langgraph_maker.runs.monitor.outlook import outlook, refuted
 
 __all__ = ["Numbers", "OpenBallot", "Time", "Work", "numbers"]
 
@@ -98,7 +100,7 @@ class Numbers(TypedDict):
         open: What the ballots under way amount to.
         open_ballots: Those of them that took most samples.
         questions: What the run waits to have answered by a human.
-        outlook: Estimates, see `outlook.Outlook`; its alarms stand under `alarms`.
+        outlook: Estimates, see `Outlook`; its alarms stand under `alarms`.
         hardest: The journal's entries of the steps that took most samples.
         alarms: All that were journalled, see `events.Alarm`.
         calibration: What k = "auto" went by, see `Calibration`.
@@ -157,11 +159,11 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
     totals = _totals(store, run_id, moves)
     ballots = journal.open_ballots(store, run_id)
     still, current = under_way(ballots), _current(head, totals, ballots)
-    [raised] = store.batch([notes.get_raised(run_id)])
-    lifted = notes.read_raised(raised, run_id)  # type: ignore[arg-type]
+    [raised] = store.batch([run_data.get_raised(run_id)])
+    lifted = run_data.read_raised(raised, run_id)  # type: ignore[arg-type]
     k, planned = head["k"], _planned(head)
     ahead = max(k, lifted) if isinstance(k, int) else None
-    calibration, alarms = auto.stored(store, run_id), journal.alarms(store, run_id)
+    calibration, alarms = auto_k.stored(store, run_id), journal.alarms(store, run_id)
     found = outlook(
         totals,
         planned=totals["steps"] if current == "solved" else planned,

@@ -9,18 +9,20 @@ from typing import Any, Final
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from langgraph_maker import journal, plans
-from langgraph_maker.ladder.questions import Question
+from langgraph_maker import journal
+from langgraph_maker.core.questions import Question
+from langgraph_maker.core.state import BallotState, Usage, VoteCount
+from langgraph_maker.journal import store_ops
+from langgraph_maker.journal.tree_records import snapshot, sums
+from langgraph_maker.journal.tree_types import ROOT, Node, Tree
 from langgraph_maker.nodes.ask import waiting_for
-from langgraph_maker.recursion.record import snapshot, sums
-from langgraph_maker.recursion.tree import ROOT, Node, Tree, depth
+from langgraph_maker.prebuilt.recursive.tree import depth
 from langgraph_maker.report import markup
 from langgraph_maker.report.escalated import asked_of
 from langgraph_maker.report.markup import Child, Html, h
 from langgraph_maker.report.numbers import Work
 from langgraph_maker.report.page import document
 from langgraph_maker.report.words import counted, dollars, figures, note, sentence, table, utc
-from langgraph_maker.state import BallotState, Usage, VoteCount
 
 __all__ = ["OpenStage", "TreeNumbers", "tree_numbers", "tree_page"]
 
@@ -80,7 +82,7 @@ def tree_numbers(store: BaseStore, run_id: str) -> TreeNumbers:
         langgraph_maker.errors.JournalError: there is no run 'mine' in this store
     """
     header = journal.header(store, run_id)
-    begun, held = plans.drive(snapshot(run_id), store)
+    begun, held = store_ops.drive(snapshot(run_id), store)
     tree, ballots = held["tree"], held["ballots"]
     samples, flags, usage = sums(held["counts"], ballots)
     outcome = begun["outcome"] or {"status": "unfinished", "reason": "", "answer": None}
@@ -139,7 +141,7 @@ def tree_page(found: TreeNumbers) -> str:
     Example:
         >>> from langgraph.store.memory import InMemoryStore
         >>> from langgraph_maker import create_recursive_maker
-        >>> from langgraph_maker.recursion.multiplication import simulated_multiplication
+        >>> from langgraph_maker.prebuilt.recursive.multiplication import simulated_multiplication
         >>> store = InMemoryStore()
         >>> graph = create_recursive_maker(simulated_multiplication()).compile(store=store)
         >>> result = graph.invoke({"problem": "12 * 34", "run_id": "mine"})

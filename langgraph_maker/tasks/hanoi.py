@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from langgraph_maker.task import Segment, State, Task, Vote
+from langgraph_maker.core.task import Segment, State, Task, Vote
+from langgraph_maker.core.variants import pick
 from langgraph_maker.tasks.hanoi_moves import Pegs, moved, state_after, strategy
 from langgraph_maker.tasks.hanoi_parsers import parse_flagging, parse_repairing, shown_state
 from langgraph_maker.tasks.hanoi_prompts import instructions
-from langgraph_maker.variants import pick
 
 __all__ = ["TowersOfHanoi"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from langgraph_maker.task import State, Vote
+from langgraph_maker.core.task import State, Vote
 
 __all__ = ["Pegs", "moved", "state_after", "strategy"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import State, Vote
+from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.core.task import State, Vote
 from langgraph_maker.tasks.hanoi_moves import Pegs
 
 __all__ = ["parse_flagging", "parse_repairing", "shown_state"]

@@ -22,8 +22,8 @@ from typing import Any, Final, Self
 
 from langchain_core.messages import BaseMessage
 
-from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import State, Task, Vote
+from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.core.task import State, Task, Vote
 from langgraph_maker.tasks.wording import asked, said, shown, written
 
 __all__ = ["Multiplication"]

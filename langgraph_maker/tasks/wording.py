@@ -16,9 +16,8 @@ from typing import Any, Final
 import orjson
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from langgraph_maker.ballot import canonical
-from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.strict import check_one_reading
+from langgraph_maker.core.canonical import canonical, check_one_reading
+from langgraph_maker.core.red_flags import RedFlag
 
 __all__ = ["asked", "fingerprint", "said", "shown", "written"]
 

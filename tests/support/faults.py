@@ -16,8 +16,8 @@ from typing import Any, Literal
 from langgraph.store.base import BaseStore, GetOp, Op, PutOp
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_maker import records
-from langgraph_maker.state import Request, Sampler, never_waits
+from langgraph_maker.core.state import Request, Sampler, never_waits
+from langgraph_maker.journal import records
 
 __all__ = ["KINDS", "Died", "FaultyStore", "World"]
 

@@ -23,18 +23,19 @@ from unittest import mock
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from faults import KINDS, Died, FaultyStore, Kind, World
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 
-from langgraph_maker import Split, asolve, create_recursive_maker, journal, notes, plans, solve
-from langgraph_maker.errors import JournalError
-from langgraph_maker.ladder import AskHuman, Tier
-from langgraph_maker.recursion import read_tree
-from langgraph_maker.recursion.multiplication import simulated_multiplication
+from langgraph_maker import Split, asolve, create_recursive_maker, journal, solve
+from langgraph_maker.core.errors import JournalError
+from langgraph_maker.journal import run_data, store_ops
+from langgraph_maker.nodes.ladder import AskHuman, Tier
+from langgraph_maker.prebuilt.recursive import read_tree
+from langgraph_maker.prebuilt.recursive.multiplication import simulated_multiplication
 from langgraph_maker.report import numbers, tree_numbers
-from langgraph_maker.simulation import simulated_sampler
+from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
-from support.faults import KINDS, Died, FaultyStore, Kind, World
 
 SEED = 5
 CHAINS: dict[str, dict[str, Any]] = {
@@ -161,7 +162,7 @@ def _whole(scene: Scene) -> None:
 
 def _raised(scene: Scene) -> None:
     chain(scene, scene.world.process(), "raised", max_total_samples=3)
-    scene.world.process().batch([notes.put_raised("r", 4)])
+    scene.world.process().batch([run_data.put_raised("r", 4)])
 
 
 def _deleted(scene: Scene, store: FaultyStore) -> None:
@@ -274,7 +275,7 @@ def check(case: Case) -> None:
 def _done(case: Case) -> tuple[dict[str, Any] | None, Scene]:
     scenario, scene = SCENARIOS[case.scenario], Scene()
     no_pause = SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic)
-    with mock.patch.object(plans, "time", no_pause):
+    with mock.patch.object(store_ops, "time", no_pause):
         scenario.before(scene)
         scene.world.process()
         scene.world.bought.clear()

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langgraph_maker import RedFlag, solve, theory
-from langgraph_maker.answers import CanErr, CanWrite
-from langgraph_maker.estimates import exact_interval
-from langgraph_maker.task import Checkable
+from langgraph_maker.core.task import Checkable
+from langgraph_maker.simulation.answers import CanErr, CanWrite
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting
 from langgraph_maker.tasks.wording import said
+from langgraph_maker.theory.intervals import exact_interval
 
 DOMAINS: dict[str, Callable[[int], Any]] = {
     "ledger": lambda seed: Ledger.random(25, 6, seed=seed),

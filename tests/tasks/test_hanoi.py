@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from langgraph_maker.red_flags import RedFlag
-from langgraph_maker.task import Checkable, Varied
+from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.core.task import Checkable, Varied
 from langgraph_maker.tasks import TowersOfHanoi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langgraph_maker.task import State, Vote
+    from langgraph_maker.core.task import State, Vote
 
 SIX = TowersOfHanoi(6)
 FOUR = TowersOfHanoi(4)

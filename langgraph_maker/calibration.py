@@ -1,0 +1,3 @@
+"""Calibration: measure p, v and cost before a run, and choose k."""
+
+from langgraph_maker.runs.calibration import *  # noqa: F403 - the public face of the module

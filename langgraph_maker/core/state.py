@@ -1,0 +1,277 @@
+"""The data that passes between nodes: plain dicts of JSON values, so that every checkpointer can keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple, NotRequired, TypeAlias
+
+from langchain_core.messages import AIMessage, BaseMessage
+from typing_extensions import TypedDict
+
+__all__ = [
+    "BallotState",
+    "Climb",
+    "Decision",
+    "Finer",
+    "Flag",
+    "Held",
+    "Joined",
+    "Request",
+    "START",
+    "Sampler",
+    "Subtask",
+    "Usage",
+    "Verdict",
+    "VoteCount",
+    "never_waits",
+    "no_usage",
+    "total_usage",
+]
+
+
+class Subtask(TypedDict):
+    """One microagent's assignment: a state under an id that no other subtask of the batch has."""
+
+    id: str
+    state: Any
+
+
+class Usage(TypedDict):
+    """Tokens as the provider counts them, 0 where it does not say; cached input tokens are among the input tokens.
+
+    `cost` is dollars, None once anything was used whose price is not known.
+    """
+
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    cost: float | None
+
+
+def no_usage() -> Usage:
+    """Nothing used yet."""
+    return {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": 0.0}
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """The sum of `usages`, dollars to a billionth of a cent, so that their order makes no difference.
+
+    Example:
+        >>> part: Usage = {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 2, "cost": 0.1}
+        >>> total_usage([part] * 3)
+        {'input_tokens': 3, 'cached_input_tokens': 0, 'output_tokens': 6, 'cost': 0.3}
+    """
+    total = no_usage()
+    for usage in usages:
+        total["input_tokens"] += usage["input_tokens"]
+        total["cached_input_tokens"] += usage["cached_input_tokens"]
+        total["output_tokens"] += usage["output_tokens"]
+        so_far, more = total["cost"], usage["cost"]
+        total["cost"] = None if so_far is None or more is None else round(so_far + more, 11)
+    return total
+
+
+class Flag(TypedDict):
+    """A `RedFlag` as data."""
+
+    reason: str
+    detail: str
+
+
+class Verdict(TypedDict, total=False):
+    """What the guard made of one response: a vote under its key, a flag, or neither where it came too late.
+
+    That is one that was asked for before its ballot climbed. So are all that a finer chain fails to judge.
+    """
+
+    key: str
+    vote: Any
+    flag: Flag
+
+
+class Held(TypedDict):
+    """What a vote came to that is being audited."""
+
+    counts: dict[str, int]
+    votes: dict[str, Any]
+
+
+class Climb(TypedDict):
+    """Where a ballot is on the ladder: in `tier`, or in the audit of the vote that is `held`.
+
+    Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
+    `audits` were made, of which `disagreed` did not confirm, and `contested` had a lost vote; `left` says why the vote
+    before did not settle, `why` this one does not; `problem` is what was wrong with a human's answer. `given_up` has
+    the shapes of the ballots that it left behind (`mixture.shape`). Samples before `base` do not count against what
+    the step may use.
+    """
+
+    tier: int
+    first: int
+    drawn: int
+    flagged: int
+    held: Held | None
+    audits: int
+    disagreed: int
+    contested: NotRequired[int]
+    left: str
+    why: str
+    problem: str
+    given_up: NotRequired[list[str]]
+    base: NotRequired[int]
+
+
+class Finer(TypedDict):
+    """How far the finer chain of a subtask is, see `ladder.Split`: its next step starts from `state`.
+
+    `winners` are the votes that won its steps so far, by a lead of at least `margin`, with `votes` cast for them and
+    others; `held` is what the subtask's own votes came to. `chain` is the fingerprint of its name and parameters.
+    """
+
+    chain: NotRequired[str]
+    state: Any
+    winners: list[Any]
+    margin: int
+    votes: int
+    winner_votes: int
+    held: Held
+
+
+class Joined(TypedDict):
+    """The vote that a finer chain of so many `steps` was joined to; the figures are those of `Finer`."""
+
+    key: str
+    vote: Any
+    steps: int
+    margin: int
+    votes: int
+    winner_votes: int
+
+
+class BallotState(TypedDict):
+    """A ballot under way: `votes` holds the first vote cast under each key, `flags` counts flags by reason.
+
+    Samples are numbered in the order in which they were issued: `asked` of them were, `samples` have arrived, flagged
+    ones included, `following` is the number of the next one to count, and `waiting` holds the verdicts on those that
+    arrived before one that was issued earlier. Where votes count as they arrive, none below `asked` follows. `rounds`
+    counts how often samples were issued; `last_flag` is the last flag in words; `alike` is as
+    in `records.Entry`, where the first three samples came together; `known` is as in `matchers.Pairwise.classes`, where
+    votes are compared in pairs; `timeouts` counts calls that timed out; `order` has the keys of those that
+    arrived first and last, of the first votes but for the very first. `responses` and `verdicts` hold what
+    arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
+    rounds. `k` is the margin that the ballot was begun with, where no journal keeps it. `climb` is there once it left
+    the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
+    "asking" waits for that; where it is `refuted`, it was decided that an answer is wrong, which a human may overrule.
+    While it has a `finer` chain, its votes are of a step of that; `joined` is there once that has decided it.
+    """
+
+    id: str
+    state: Any
+    status: Literal["open", "decided", "unresolved", "asking"]
+    counts: dict[str, int]
+    votes: dict[str, Any]
+    asked: int
+    samples: int
+    following: int
+    waiting: list[tuple[int, Verdict]]
+    flags: dict[str, int]
+    last_flag: str
+    rounds: int
+    k: NotRequired[int]
+    alike: NotRequired[int]
+    climb: NotRequired[Climb]
+    human: NotRequired[Verdict]
+    refuted: NotRequired[bool]
+    finer: NotRequired[Finer]
+    joined: NotRequired[Joined]
+    known: NotRequired[dict[str, str]]
+    timeouts: NotRequired[int]
+    order: NotRequired[list[str]]
+    usage: Usage
+    numbers: list[int]
+    responses: list[AIMessage]
+    verdicts: list[Verdict]
+
+
+class VoteCount(TypedDict):
+    """How often a vote was cast."""
+
+    vote: Any
+    count: int
+
+
+class Decision(TypedDict):
+    """How a ballot ended: `vote` is the winner as first cast, None if unresolved.
+
+    `counts` has the most frequent vote first; `samples` includes the `flagged`, which `flags` counts by reason, and of
+    which `last_flag` is the last in words. `rounds` counts how often samples were issued, `cancelled` the samples that
+    were issued as a hedge and not waited for. `tier` is where on the ladder it was decided, 0 the first; where `human`,
+    a human said what `vote` is.
+    """
+
+    subtask_id: str
+    status: Literal["decided", "unresolved"]
+    vote: Any
+    counts: list[VoteCount]
+    samples: int
+    flagged: int
+    flags: dict[str, int]
+    last_flag: str
+    rounds: int
+    cancelled: int
+    usage: Usage
+    tier: int
+    human: bool
+
+
+class Request(NamedTuple):
+    """One sample to draw: `number` counts the samples of its ballot from 0; temperature None is the model's own.
+
+    `run_id` and `round` say for tracers where the sample belongs; `variant` is the prompt's, `model` the number of the
+    one asked, among those that a ladder names.
+    """
+
+    messages: Sequence[BaseMessage]
+    temperature: float | None
+    subtask_id: str
+    number: int
+    run_id: str = ""
+    round: int = 1
+    variant: int = 0
+    model: int = 0
+
+
+Sampler: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[AIMessage | Exception]]]
+"""An async callable from a batch of requests to one response each, in order: the fastest way to be a model.
+
+It is called with the samples of one ballot at a time, so that a slow answer delays its own ballot only, and with one
+sample at a time where hedges are asked for; one marked `never_waits` with all samples of a round. An exception in
+place of a response is a call that failed: it is no vote and no flag, and is drawn again."""
+
+
+def never_waits(sampler: Sampler) -> Sampler:
+    """Mark a sampler that computes its answers on the spot, so that synchronous graphs call it where they are.
+
+    Without the mark they send it to a background event loop and back, some 70 µs a round.
+
+    Example:
+        >>> @never_waits
+        ... async def yes(requests):
+        ...     return [AIMessage("yes") for _ in requests]
+    """
+    sampler.never_waits = True  # type: ignore[attr-defined]
+    return sampler
+
+
+START: Climb = {
+    "tier": 0,
+    "first": 0,
+    "drawn": 0,
+    "flagged": 0,
+    "held": None,
+    "audits": 0,
+    "disagreed": 0,
+    "left": "",
+    "why": "",
+    "problem": "",
+}

@@ -1,0 +1,209 @@
+"""What a journal holds of a run beside its entries: open ballots, a raised k, humans' answers, alarms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final, cast
+
+from langgraph.store.base import GetOp, Item, PutOp
+from pydantic import TypeAdapter
+
+from langgraph_maker.core.events import Alarm
+from langgraph_maker.core.state import BallotState, Usage
+from langgraph_maker.journal.records import check, damaged, known_usage, namespace, put_record, read_record
+
+__all__ = [
+    "checked_ballot",
+    "get_alarms",
+    "get_answer",
+    "get_kept",
+    "get_open",
+    "get_raised",
+    "put_alarms",
+    "put_answer",
+    "put_kept",
+    "put_open",
+    "put_raised",
+    "read_alarms",
+    "read_answer",
+    "read_kept",
+    "read_open",
+    "read_raised",
+]
+
+
+RAISED: Final = "raised"
+KEPT: Final = "kept"
+ALARMS: Final = "alarms"
+
+
+def get_open(run_id: str, step: int) -> GetOp:
+    """Asks for the ballot that is still open at `step`."""
+    return GetOp(namespace(run_id), _open_key(step), refresh_ttl=False)
+
+
+def put_open(run_id: str, step: int, ballot: BallotState | None) -> PutOp:
+    """Writes the ballot that is still open at `step`, or removes it."""
+    return _put(run_id, _open_key(step), "ballot", ballot)
+
+
+def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
+    """The open ballot in what the store returned.
+
+    Raises:
+        JournalError: When it is not as it was written, or none that any run writes.
+    """
+    if item is None:
+        return None
+    what = f"open ballot of step {step}"
+    remedy = f"fork the run at step {step} or before (journal.fork) to vote on it anew: the ballot's samples are lost"
+    try:
+        return checked_ballot(read_record(item, run_id, _open_key(step), "ballot", what, remedy), str(step))
+    except ValueError as error:
+        raise damaged(run_id, what, f"cannot be read: {error}", remedy) from error
+
+
+def checked_ballot(ballot: Any, name: str) -> BallotState:
+    """The ballot on subtask `name`, its usage known or said not to be.
+
+    Raises:
+        ValueError: When no run writes such a ballot.
+    """
+    if not isinstance(ballot, dict) or not isinstance(ballot.get("usage"), dict):
+        raise ValueError("it is no ballot")  # noqa: TRY004 - foreign data, not an argument
+    try:
+        ballot["usage"] = known_usage(cast("Usage", ballot["usage"]))
+        found: BallotState = _ballots().validate_json(json.dumps(ballot), strict=True)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
+    counts, flags = found["counts"], found["flags"]
+    if found["id"] != name:
+        raise ValueError(f"it is that of {found['id']!r:.80}")
+    if counts.keys() != found["votes"].keys():
+        raise ValueError("what was counted and the votes differ")
+    if min([found["rounds"], *counts.values(), *flags.values()]) < 0 or min(counts.values(), default=1) < 1:
+        raise ValueError("it has a count below 1")
+    if "finer" in found and "climb" not in found:
+        raise ValueError("it has finer steps, and never climbed to them")
+    votes, flagged, samples = sum(counts.values()), sum(flags.values()), found["samples"]
+    if not votes + flagged <= samples <= found["asked"]:
+        raise ValueError(f"it has {votes} votes and {flagged} flags of {samples} samples, {found['asked']} issued")
+    return cast("BallotState", ballot)
+
+
+@cache
+def _ballots() -> TypeAdapter[BallotState]:
+    return TypeAdapter(BallotState)
+
+
+def get_raised(run_id: str) -> GetOp:
+    """Asks for the k that an alarm raised the margin to."""
+    return GetOp(namespace(run_id), RAISED, refresh_ttl=False)
+
+
+def put_raised(run_id: str, k: int | None) -> PutOp:
+    """Writes the k that an alarm raises the margin of all undecided steps to, or removes it."""
+    return _put(run_id, RAISED, "k", k)
+
+
+def read_raised(item: Item | None, run_id: str) -> int:
+    """The k in what the store returned; 0 where there is none.
+
+    Raises:
+        JournalError: When it is not as it was written.
+    """
+    if item is None:
+        return 0
+    remedy = "restore the database from a backup, or fork the run (journal.fork) and give the fork that k"
+    k = read_record(item, run_id, RAISED, "k", "raised k", remedy)
+    if not isinstance(k, int) or isinstance(k, bool) or not 0 < k < 2**31:
+        raise damaged(run_id, "raised k", f"is {k!r:.20}", remedy)
+    return k
+
+
+def get_answer(run_id: str, question_id: str) -> GetOp:
+    """Asks for a human's answer to a question, which is named by its step."""
+    return GetOp(namespace(run_id), _answer_key(question_id), refresh_ttl=False)
+
+
+def put_answer(run_id: str, question_id: str, form: Any) -> PutOp:
+    """Keeps a human's answer until the run goes on, or removes it."""
+    return _put(run_id, _answer_key(question_id), "form", form)
+
+
+def read_answer(item: Item | None, run_id: str, question_id: str) -> Any:
+    """The form in what the store returned, None where there is none.
+
+    Raises:
+        JournalError: When it is not as it was written.
+    """
+    if item is None:
+        return None
+    what = f"answer to question {question_id!r:.40}"
+    return read_record(item, run_id, _answer_key(question_id), "form", what, "answer it again (journal.answer)")
+
+
+def get_kept(run_id: str) -> GetOp:
+    """Asks for what an observer had kept."""
+    return GetOp(namespace(run_id), KEPT, refresh_ttl=False)
+
+
+def put_kept(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
+    """Writes what an observer wants kept, or removes it."""
+    if kept is None:
+        return PutOp(namespace(run_id), KEPT, None, index=False)
+    text = json.dumps(kept)
+    return PutOp(namespace(run_id), KEPT, {"kept": text, "check": check(run_id, text)}, index=False)
+
+
+def read_kept(item: Item | None, run_id: str) -> dict[str, Any] | None:
+    """What the store returned; None where it is not as it was written, so that the observer begins anew."""
+    if item is None:
+        return None
+    try:
+        text = item.value["kept"]
+        kept: dict[str, Any] | None = json.loads(text) if item.value["check"] == check(run_id, text) else None
+    except (TypeError, KeyError, ValueError, AttributeError, RecursionError):
+        return None
+    return kept
+
+
+def get_alarms(run_id: str) -> GetOp:
+    """Asks for the alarms of a run."""
+    return GetOp(namespace(run_id), ALARMS, refresh_ttl=False)
+
+
+def put_alarms(run_id: str, alarms: Sequence[Alarm] | None) -> PutOp:
+    """Writes all alarms of a run, or removes them."""
+    plain = None if alarms is None else json.loads(json.dumps(alarms, default=str))  # a caller's own may hold anything
+    return _put(run_id, ALARMS, "alarms", plain)
+
+
+def read_alarms(item: Item | None, run_id: str) -> list[Alarm]:
+    """The alarms in what the store returned, in the order in which they were raised.
+
+    Raises:
+        JournalError: When they are not as they were written.
+    """
+    if item is None:
+        return []
+    remedy = "fork the run at its last step (journal.fork) to resume it without them"
+    alarms = read_record(item, run_id, ALARMS, "alarms", "alarms", remedy)
+    if not isinstance(alarms, list) or not all(isinstance(alarm, dict) for alarm in alarms):
+        raise damaged(run_id, "alarms", "are no list of alarms", remedy)
+    return alarms
+
+
+def _open_key(step: int) -> str:
+    return f"open-{step:012d}"
+
+
+def _answer_key(question_id: str) -> str:
+    return f"answer-{question_id:0>12}"
+
+
+def _put(run_id: str, key: str, name: str, value: Any) -> PutOp:
+    where = namespace(run_id)
+    return PutOp(where, key, None, index=False) if value is None else put_record(where, run_id, key, name, value)

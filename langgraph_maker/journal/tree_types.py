@@ -1,0 +1,67 @@
+"""The tree of a recursive run, as data."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, NotRequired, TypeAlias
+
+from typing_extensions import TypedDict
+
+__all__ = ["Decided", "Node", "Stage", "Tree", "Tried"]
+
+
+Stage: TypeAlias = Literal["atomic", "solve", "propose", "choose", "compose", "check"]
+"""What microagents are asked about a problem."""
+
+
+class Decided(TypedDict):
+    """How a stage ended: after how many samples, and by which margin, at least k, or by a human.
+
+    Where its answers became candidates there are so many of these, and the vote that decided is that of "choose".
+    `tier` is where on the ladder it was decided, `shape` what its votes came to (`mixture.shape`).
+    """
+
+    stage: Stage
+    margin: int
+    samples: int
+    candidates: int
+    tier: int
+    human: bool
+    shape: NotRequired[str]
+
+
+class Tried(TypedDict):
+    """A way to split a problem whose outcome was voted wrong: its children, how they were composed, and to what."""
+
+    children: list[str]
+    how: str
+    answer: Any
+
+
+class Node(TypedDict):
+    """One problem. Its id is its place: "1.2" is the second subproblem of "1".
+
+    `stage` is what it is asked next, or that it waits for its `children`, or for the node whose problem is the `same`,
+    or that it is done. `candidates` are answers to the stage `of`, to be chosen from; `rest` are the splits that were
+    not. `refuted` are the ways that were tried before, the nodes of which stay in the tree.
+    """
+
+    id: str
+    parent: str
+    depth: int
+    problem: str
+    stage: Stage | Literal["children", "same", "done"]
+    of: str
+    candidates: list[Any]
+    rest: list[Any]
+    refuted: list[Tried]
+    children: list[str]
+    how: str
+    same_as: str
+    answer: Any
+    decided: list[Decided]
+
+
+Tree: TypeAlias = dict[str, Node]
+
+
+ROOT: Final = "1"

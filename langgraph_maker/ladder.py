@@ -1,0 +1,3 @@
+"""The ladder of tiers for ballots that do not converge."""
+
+from langgraph_maker.nodes.ladder import *  # noqa: F403 - the public face of the module

@@ -1,0 +1,1 @@
+"""How a sample is obtained: models, samplers, retries, concurrency, prices."""

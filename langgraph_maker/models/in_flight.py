@@ -1,0 +1,155 @@
+"""What one owner has in flight on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage
+
+from langgraph_maker.core.state import Request
+
+__all__ = ["Arrival", "Flight"]
+
+Arrival = tuple[Request, AIMessage]
+
+
+class Flight:
+    """What one owner has in flight on one event loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.tasks: dict[asyncio.Task[None], Sequence[Request]] = {}
+        self.paid: set[Any] = set()  # tasks whose call is with the provider
+        self.issued: dict[str, set[int]] = {}
+        self.timeouts: dict[str, int] = {}  # by ballot, of calls that are made again
+        self.arrived: dict[str, list[Arrival]] = {}
+        self.needed: dict[str, int] = {}
+        self.ripe: set[str] = set()
+        self.enough = 1
+        self.left = 0.0  # when a node last went away with what had arrived
+        self.failed: Exception | None = None
+        self.draining = self.landed = False
+        self.changed = asyncio.Event()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def issue(self, group: Sequence[Request], making: Coroutine[Any, Any, None]) -> None:
+        """Begin to make one call."""
+        task = self.loop.create_task(making)
+        self.tasks[task] = group
+        for request in group:
+            self.issued.setdefault(request.subtask_id, set()).add(request.number)
+        task.add_done_callback(self.done)
+
+    def done(self, task: asyncio.Task[None]) -> None:
+        """A call has ended; one that ended by a bug fails all."""
+        self.tasks.pop(task, None)
+        self.paid.discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None and isinstance(bug, Exception):
+            self.fail(bug)
+        if not self.tasks:
+            self.changed.set()
+
+    def arrive(self, request: Request, response: AIMessage) -> None:
+        """Keep a response until its ballot is ripe."""
+        self.arrived.setdefault(request.subtask_id, []).append((request, response))
+        self.ripen(request.subtask_id)
+
+    def need(self, arrivals: Mapping[str, int]) -> None:
+        """Say for ballots how many arrivals make them ripe."""
+        self.needed.update(arrivals)
+        for subtask_id in arrivals.keys() & self.arrived.keys():
+            self.ripen(subtask_id)
+
+    def ripen(self, subtask_id: str) -> None:
+        """See whether as much has arrived for a ballot as it needs."""
+        if len(self.arrived[subtask_id]) >= self.needed.get(subtask_id, _ENDLESS):
+            del self.needed[subtask_id]
+            self.ripe.add(subtask_id)
+            if len(self.ripe) in {1, self.enough}:
+                self.changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """A call has failed for good."""
+        self.failed = self.failed or error
+        self.changed.set()
+
+    async def news(self, enough: int, stop: Callable[[], bool | str], lull: float) -> None:
+        """Wait until `enough` ballots are ripe, or some are and `lull` seconds have passed."""
+        self.enough = enough
+        first: float | None = None
+        while self.tasks:
+            if self.failed:
+                self.drain()
+            patience = _POLL
+            if self.ripe and not self.draining:
+                first = self.loop.time() if first is None else first
+                patience = min(_POLL, first + lull - self.loop.time())
+                if len(self.ripe) >= enough or patience <= 0:
+                    return
+            self.changed.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await self.changed.wait()
+            except TimeoutError:
+                if not self.ripe and stop():
+                    self.drain()
+
+    def drain(self) -> None:
+        """Give up what is not with the provider, and wait for the rest."""
+        self.draining = True
+        for task in self.tasks:
+            if task not in self.paid:
+                task.cancel()
+
+    def emptied(self) -> bool:
+        """Whether nothing can come of it any more: it was given up, or drained to nothing."""
+        return self.landed or (self.draining and not (self.tasks or self.arrived or self.failed))
+
+    def take(self) -> list[Arrival]:
+        """What has arrived for ripe ballots; all of it, where no more is to come."""
+        ripe = self.ripe if self.tasks and not self.draining else {*self.arrived}
+        taken = [arrival for subtask_id in ripe for arrival in self.arrived.pop(subtask_id)]
+        self.ripe = set()
+        for request, _ in taken:
+            numbers = self.issued[request.subtask_id]
+            numbers.discard(request.number)
+            if not numbers:
+                del self.issued[request.subtask_id]
+                self.needed.pop(request.subtask_id, None)
+        return taken
+
+    async def keep(self, wanted: AbstractSet[str]) -> None:
+        """Cancel the calls of all other ballots, and forget what arrived for them."""
+        if not (others := self.issued.keys() - wanted):
+            return
+        for subtask_id in others:
+            del self.issued[subtask_id]
+            self.arrived.pop(subtask_id, None)
+            self.needed.pop(subtask_id, None)
+        self.ripe -= others
+        await _gone([task for task, group in self.tasks.items() if group[0].subtask_id in others])
+
+    def land(self) -> None:
+        """Cancel all: nobody came back for it."""
+        self.landed = True
+        for task in self.tasks:
+            task.cancel()
+
+    async def end(self) -> None:
+        """Cancel all, and wait until it is gone."""
+        if self.timer is not None:
+            self.timer.cancel()
+        await _gone(list(self.tasks))
+
+
+async def _gone(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_POLL: Final = 0.2  # seconds between two looks at `stop`
+_ENDLESS: Final = 10**9

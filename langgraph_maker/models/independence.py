@@ -1,0 +1,101 @@
+"""What makes the calls of a chat model independent draws: no cache, no stream, no seed, no retries but ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from inspect import signature
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langchain_core.runnables.config import merge_configs
+
+from langgraph_maker.models.call_path import reaching
+from langgraph_maker.models.connections import Connections, connected, fresh, once
+from langgraph_maker.models.credentials import credentials_in, credentials_of_environment, credentials_sent
+from langgraph_maker.models.resolve import each_chat_model
+from langgraph_maker.models.retry import redact
+
+__all__ = ["discreet", "heated", "independent", "secrets_of", "takes_n", "unbound"]
+
+
+def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
+    """A copy of `model` whose calls have nothing in common, and ask for `max_tokens` where it leaves that open."""
+    update: dict[str, Any] = {"disable_streaming": True, "cache": False}
+    if max_tokens and getattr(model, "max_tokens", 0) is None:
+        update["max_tokens"] = max_tokens
+    if getattr(model, "streaming", False):
+        update["streaming"] = False
+    if getattr(model, "seed", None) is not None:
+        update["seed"] = None
+    if "n" in type(model).model_fields and isinstance(getattr(model, "n", None), int):
+        update["n"] = type(model).model_fields["n"].get_default()
+    if "max_retries" in type(model).model_fields:
+        update["max_retries"] = 0  # ours are the only retries
+    return once(fresh(model).model_copy(update=update))
+
+
+def heated(
+    model: BaseChatModel,
+    temperature: float | None,
+    left_out: AbstractSet[str],
+    secrets: Sequence[str],
+    here: Connections,
+) -> Runnable[Any, Any]:
+    """`model` at a temperature (None: its own), without what is `left_out`, with connections of `here`."""
+    known = type(model).model_fields
+    update: dict[str, Any] = {name: None for name in left_out & {"temperature", "max_tokens"} if name in known}
+    hot = temperature is not None and "temperature" not in left_out
+    if hot and "temperature" in known:
+        update["temperature"] = temperature
+    own = connected(model.model_copy(update=update), here.client)
+    model = discreet(own or here.adopt(model, update), secrets, connected=own is not None)
+    return model.bind(temperature=temperature) if hot and "temperature" not in known else model
+
+
+def discreet(model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False) -> BaseChatModel:
+    """`model`, its errors without keys, and no answer an error: callbacks are told of both before we could be."""
+    ask = reaching(model, connected=connected)
+
+    async def discreetly(*args: Any, **kwargs: Any) -> ChatResult:
+        try:
+            result = await ask(*args, **kwargs)
+        except Exception as error:
+            held = [*credentials_in({name: getattr(model, name, None) for name in type(model).model_fields})]
+            redact(error, [*secrets, *held, *credentials_in(kwargs), *credentials_sent(error)])
+            raise
+        if not result.generations:
+            raise ValueError("no choices in the response")
+        return result
+
+    object.__setattr__(model, "_agenerate", discreetly)
+    return model
+
+
+def unbound(model: Runnable[Any, Any]) -> tuple[Runnable[Any, Any], dict[str, Any], RunnableConfig]:
+    """What plain bindings bind, their arguments, and their config."""
+    kwargs: dict[str, Any] = {}
+    config: RunnableConfig = {}
+    while isinstance(model, RunnableBinding) and not model.config_factories:
+        kwargs, config = {**model.kwargs, **kwargs}, merge_configs(model.config, config)
+        model = model.bound
+    return model, kwargs, config
+
+
+def takes_n(model: BaseChatModel) -> bool:
+    """Whether one call of `model` may give several answers."""
+    return "n" in type(model).model_fields or "n" in signature(model._generate).parameters  # noqa: SLF001
+
+
+def secrets_of(model: Runnable[Any, Any]) -> list[str]:
+    """The keys that errors of `model` must not show."""
+    found = [*credentials_of_environment(), *credentials_in(unbound(model)[1])]
+
+    def look(one: BaseChatModel) -> BaseChatModel:
+        found.extend(credentials_in({name: getattr(one, name, None) for name in type(one).model_fields}))
+        return one
+
+    each_chat_model(model, look)
+    return found

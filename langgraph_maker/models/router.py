@@ -1,0 +1,64 @@
+"""Several models as one sampler: each request is drawn from the model that it names by number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from langchain_core.messages import AIMessage
+
+from langgraph_maker.core.state import Request, Sampler
+from langgraph_maker.core.task import Task
+from langgraph_maker.models.chat_sampler import as_sampler
+from langgraph_maker.models.resolve import Model, check_model
+
+__all__ = ["sampler_of"]
+
+
+def sampler_of(models: Sequence[Model], *, task: Task | None = None, max_tokens: int | None = None) -> Sampler:
+    """The sampler that draws from all of these, or from the one there is (see `as_sampler`).
+
+    Raises:
+        ValueError: For a string that names no model, or a model without its key.
+        TypeError: For an object that is no model.
+    """
+    for model in models:
+        check_model(model)
+    samplers = [as_sampler(model, task=task, max_tokens=max_tokens) for model in models]
+    return samplers[0] if len(samplers) == 1 else _Several(samplers)
+
+
+class _Several:
+    def __init__(self, samplers: Sequence[Sampler]) -> None:
+        self.samplers = samplers
+        self.never_waits = all(getattr(sampler, "never_waits", False) for sampler in samplers)
+        bounds = [getattr(sampler, "max_concurrency", None) for sampler in samplers]
+        self.max_concurrency = min((bound for bound in bounds if bound is not None), default=None)
+
+    def split(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """The samples that go into one call together: as the model has it that they name."""
+        calls: list[list[Request]] = []
+        for model, group in groupby(requests, key=lambda one: one.model):
+            split = getattr(self.samplers[model], "split", lambda few: [[one] for one in few])
+            calls += split(list(group))
+        return calls
+
+    async def __call__(self, requests: Sequence[Request]) -> Sequence[AIMessage | Exception]:
+        drawn: dict[int, AIMessage | Exception] = {}
+        places = sorted(range(len(requests)), key=lambda place: requests[place].model)
+        for model, group in groupby(places, key=lambda place: requests[place].model):
+            its = [*group]
+            responses = await self.samplers[model]([requests[place] for place in its])
+            drawn.update(zip(its, responses, strict=True))
+        return [drawn[place] for place in range(len(requests))]
+
+    @property
+    def left_out(self) -> list[str]:
+        """The settings that providers refused."""
+        return sorted({name for sampler in self.samplers for name in getattr(sampler, "left_out", ())})
+
+    async def aclose(self) -> None:
+        """Close the connections that the models have on this event loop."""
+        for sampler in self.samplers:
+            if (aclose := getattr(sampler, "aclose", None)) is not None:
+                await aclose()

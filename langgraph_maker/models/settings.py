@@ -1,0 +1,119 @@
+"""What a call carries of our own settings, and what a provider refuses of that."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from langgraph_maker.models.failures import Reading, causes, failure, read, reason
+
+__all__ = ["NAMES", "Settings"]
+
+logger = logging.getLogger(__name__)
+
+NAMES: Final[Mapping[str, frozenset[str]]] = {
+    "n": frozenset({"n"}),
+    "max_tokens": frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),
+    "temperature": frozenset({"temperature"}),
+}
+"""Our settings with what they are called, those first that are cheapest to do without."""
+
+
+class Settings:
+    """What a model's provider takes of our settings: learned from what it says, by trial where words fail.
+
+    What is `left_out` is so for good. A provider's own words only say what to try first: a setting is left out once a
+    call without it succeeds, or is refused for another of them.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.left_out: set[str] = set()
+        self.refused: set[str] = set()  # those of them that a provider refused
+        self.taken: set[str] = set()  # what a call that succeeded has carried
+        self._in_vain: dict[str, set[str]] = {}  # what was tried, by what errors said
+        self._once: set[str] = set()
+
+    def suspects(self, error: Exception, carried: AbstractSet[str]) -> list[str]:
+        """Return which of the settings that a call `carried` may be why it failed, in the order to try without them.
+
+        A refusal of the request (400, 422, …) may be about any of them, one of the server (500) about what it never
+        took, at the second time, and one of the client about that too. Nothing is tried twice for one reason.
+        """
+        said, (kind, *_, flag) = read(error), failure(error)
+        by_name = [name for name in NAMES if name in carried and _named(name, error, said)]
+        if flag is not None:  # a response, or a prompt that is too long together with the limit
+            too_long = flag.reason == "refusal" and _WORDS["max_tokens"].search(said.text)
+            suspected = ["max_tokens"] if too_long and "max_tokens" in carried else []
+        elif said.status in _REFUSALS:
+            suspected = [*by_name, *(name for name in NAMES if name in carried and name not in by_name)]
+        elif by_name and (said.status is None or said.status in _FAILURES | _NO_SUCH):
+            suspected = by_name
+        elif said.status in _FAILURES or (kind != "transient" and said.status is None and said.kinds & _INVALID):
+            new = [name for name in NAMES if name in carried - self.taken]
+            suspected = [] if said.status is not None and self._first_time(said) else new
+        else:
+            suspected = []
+        tried = self._in_vain.get(_plain(said), ())
+        return [name for name in suspected if name not in tried]
+
+    def moves_on(self, refused: Exception, error: Exception, others: AbstractSet[str]) -> bool:
+        """Return whether a call without the setting that was `refused` failed over another one, of the `others`.
+
+        Or over anything else, where it was the client that refused: this one has reached the provider.
+        """
+        before, after = failure(refused), failure(error)
+        if after.reached and not before.reached:
+            return True
+        said = read(error)
+        named = after.kind != "transient" and any(_named(name, error, said) for name in others)
+        return named and _plain(read(refused)) != _plain(said)
+
+    def leave_out(self, names: AbstractSet[str], error: Exception) -> None:
+        """Do without settings from here on, and say so."""
+        if new := names - self.left_out:
+            self.left_out |= new
+            self.refused |= new
+            what = " and ".join(sorted(new))
+            logger.warning("%s does not take %s: left out from here on (%s)", self.model, what, reason(error))
+
+    def tried_in_vain(self, error: Exception, names: Iterable[str]) -> None:
+        """Remember that an error is about none of these settings."""
+        self._in_vain.setdefault(_plain(read(error)), set()).update(names)
+
+    def _first_time(self, said: Reading) -> bool:
+        seen = (plain := _plain(said)) in self._once
+        self._once.add(plain)
+        return not seen
+
+
+def _named(name: str, error: Exception, said: Reading) -> bool:
+    """Whether an error names a setting."""
+    params = [param for cause in causes(error) if isinstance(param := getattr(cause, "param", None), str)]
+    return any(param in NAMES[name] for param in params) if params else _WORDS[name].search(said.text) is not None
+
+
+def _plain(said: Reading) -> str:
+    """What an error says, without the numbers and ids of this call."""
+    return re.sub(r"\b\w*\d\w*\b", "", " ".join(said.messages) or said.text)[:500]
+
+
+_REFUSALS: Final = frozenset({400, 405, 406, 411, 413, 415, 422})
+_FAILURES: Final = frozenset({500, 501})
+_NO_SUCH: Final = frozenset({403, 404})
+_INVALID: Final = frozenset(
+    {"ValidationError", "ParamValidationError", "UnsupportedParamsError", "ModelInvalidRequestError"}
+)
+_WORDS: Final[Mapping[str, re.Pattern[str]]] = {
+    "n": re.compile(
+        r"""['"`]n['"`]|(^|\s)n$|\bn (value|must|is|=|>|>=|should|does|cannot|can)"""
+        r"|(value|parameter|argument|field|for|of):? n\b|candidate_?count"
+        r"|(multiple|several|one|1) (completion )?(candidate|completion|choice|generation)s?\b",
+        re.MULTILINE,
+    ),
+    "max_tokens": re.compile(r"max_?(completion_?|output_?|new_?)?tokens|num_predict|in the completion"),
+    "temperature": re.compile(r"temperature"),
+}

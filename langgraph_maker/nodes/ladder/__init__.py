@@ -1,0 +1,21 @@
+"""What to do about a ballot that does not settle, and about one that settles on an error that repeats.
+
+A ladder is a list of `Tier`s, each a way to ask: other prompts, other models, another temperature, a larger margin. A
+ballot begins in the first and climbs when it cannot settle; `Split` does its subtask in finer steps, and on top may
+stand `AskHuman`. An `Audit` gives a share of the steps a second vote under another prompt or model before they count as
+done.
+
+    >>> from langgraph_maker import solve
+    >>> from langgraph_maker.tasks import TowersOfHanoi
+    >>> solve(TowersOfHanoi(3), "sim:error=0.01", ladder=[Tier(), Tier(k=5, temperature=0.8)]).status
+    'solved'
+"""
+
+from __future__ import annotations
+
+from langgraph_maker.core.questions import Form, Question
+from langgraph_maker.nodes.ladder.build import read_ladder
+from langgraph_maker.nodes.ladder.ladder import Ladder, Rung
+from langgraph_maker.nodes.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier
+
+__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "Rung", "Split", "Tier", "read_ladder"]

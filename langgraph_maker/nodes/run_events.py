@@ -1,0 +1,176 @@
+"""How nodes tell what happened: on LangGraph's custom stream, and to an observer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.events import Alarm, Event, FinerStep, Observer, Open, Round, Standing, Step, Totals, Votes
+from langgraph_maker.core.state import BallotState, VoteCount, total_usage
+from langgraph_maker.journal.records import Entry
+from langgraph_maker.nodes.emit import emit
+from langgraph_maker.theory.mixture import shape
+
+__all__ = [
+    "Tell",
+    "drifted",
+    "given_up",
+    "told_finer",
+    "told_round",
+    "told_step",
+    "told_votes",
+    "under_way",
+    "who_listens",
+]
+
+Tell: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
+"""Sends events out, and returns the alarms that the observer answered with."""
+
+
+def who_listens(observer: Observer | None) -> Tell:
+    """What sends events to the stream of the running graph, which drops them if nobody reads it, and to `observer`."""
+
+    def tell(events: Iterable[Event]) -> list[Alarm]:
+        alarms: list[Alarm] = []
+        for event in events:
+            emit(event)
+            if observer is not None:
+                answered = list(observer(event) or ())
+                for alarm in answered:
+                    emit(alarm)
+                alarms += answered
+        return alarms
+
+    return tell
+
+
+def told_round(
+    run_id: str,
+    before: Totals,
+    after: Totals,
+    lanes: int,
+    ballots: Sequence[BallotState],
+    *,
+    decided: Sequence[BallotState] = (),
+) -> Round:
+    """What lies between two totals."""
+    audited = [ballot["climb"] for ballot in decided if "climb" in ballot and ballot["climb"]["audits"]]
+    votes = after["votes"] - before["votes"]
+    return {
+        "event": "maker.round",
+        "run_id": run_id,
+        "steps": after["steps"] - before["steps"],
+        "samples": after["samples"] - before["samples"],
+        "votes": votes,
+        "winner_votes": votes - after["lost"] + before["lost"],
+        "flags": _more(before["flags"], after["flags"]),
+        "lanes": lanes,
+        "totals": after,
+        "open": under_way(ballots),
+        "audited": [sum(one["audits"] for one in audited), sum(one.get("contested", 0) for one in audited)],
+    }
+
+
+def told_step(run_id: str, entry: Entry, ballot: BallotState | None) -> Step:
+    """One committed step, with its ballot unless the journal held it already."""
+    return {
+        "event": "maker.step",
+        "run_id": run_id,
+        "step": entry["step"],
+        "vote": entry["vote"],
+        "counts": [] if ballot is None else _counts(ballot),
+        "margin": entry["margin"],
+        "finer": entry["finer"],
+        "samples": entry["samples"],
+        "flags": entry["flags"],
+        "rounds": entry["rounds"],
+    }
+
+
+def told_finer(run_id: str, ballot: BallotState) -> FinerStep:
+    """The finer step that a ballot has decided."""
+    counts = ballot["counts"]
+    return {
+        "event": "maker.finer",
+        "run_id": run_id,
+        "step": int(ballot["id"]),
+        "finer": len(ballot["finer"]["winners"]),
+        "vote": ballot["votes"][max(counts, key=counts.__getitem__)],
+        "counts": _counts(ballot),
+        "margin": Ballot.resume(1, counts, ballot["votes"]).margin,
+    }
+
+
+def told_votes(ballots: Sequence[BallotState]) -> Votes:
+    """How ballots stand that a round has moved."""
+    standing: list[Standing] = [
+        {
+            "subtask_id": ballot["id"],
+            "status": ballot["status"],
+            "counts": _counts(ballot),
+            "samples": ballot["samples"],
+            "flags": ballot["flags"],
+        }
+        for ballot in ballots
+    ]
+    return {"event": "maker.votes", "ballots": standing}
+
+
+def _counts(ballot: BallotState) -> list[VoteCount]:
+    return [{"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()]
+
+
+def under_way(ballots: Sequence[BallotState]) -> Open:
+    """What open ballots amount to."""
+    return {
+        "ballots": len(ballots),
+        "samples": sum(ballot["samples"] for ballot in ballots),
+        "flagged": sum(sum(ballot["flags"].values()) for ballot in ballots),
+        "contested": sum(len(ballot["counts"]) > 1 for ballot in ballots),
+        "drifted": sum(
+            drifted(ballot, max(ballot["counts"], key=ballot["counts"].__getitem__)) > 0
+            for ballot in ballots
+            if len(ballot["counts"]) > 1
+        ),
+        "flagged_steps": sum(bool(ballot["flags"]) for ballot in ballots),
+        "most_votes": max((sum(ballot["counts"].values()) for ballot in ballots), default=0),
+        "cost": total_usage(ballot["usage"] for ballot in ballots)["cost"],
+        "shapes": dict(Counter(_shape(ballot["counts"]) for ballot in ballots if not _above(ballot))),
+        "above": dict(Counter(_shape(ballot["counts"]) for ballot in ballots if _above(ballot))),
+        "given_up": dict(Counter(one for ballot in ballots for one in given_up(ballot))),
+        "timeouts": sum(ballot.get("timeouts", 0) for ballot in ballots),
+    }
+
+
+def _above(ballot: BallotState) -> bool:
+    """Return whether a ballot's votes are not those of the first tier on the step itself."""
+    return "climb" in ballot and (ballot["climb"]["tier"] > 0 or "finer" in ballot)
+
+
+def given_up(ballot: BallotState) -> list[str]:
+    """Return the shapes of the ballots on this step that were given up."""
+    return ballot["climb"].get("given_up", []) if "climb" in ballot else []
+
+
+def _shape(counts: Mapping[str, int]) -> str:
+    if len(counts) <= 1:
+        votes = sum(counts.values())
+        return shape(votes, votes, votes)
+    second, first = sorted(counts.values())[-2:]
+    return shape(sum(counts.values()), first, first - second)
+
+
+def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    if before is after:
+        return {}
+    return {reason: more for reason, count in after.items() if (more := count - before.get(reason, 0))}
+
+
+def drifted(ballot: BallotState, winner: str) -> int:
+    """Votes for the winner's action with another next state."""
+    action = ballot["votes"][winner]["action"]
+    return sum(
+        count for key, count in ballot["counts"].items() if key != winner and ballot["votes"][key]["action"] == action
+    )

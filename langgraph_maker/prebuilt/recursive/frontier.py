@@ -1,0 +1,283 @@
+"""`frontier`: gather all that waits for a vote, whatever its stage and place in the tree, or end the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_store
+
+from langgraph_maker.core.canonical import plain
+from langgraph_maker.core.errors import JournalError
+from langgraph_maker.core.margin import asked
+from langgraph_maker.core.state import BallotState, no_usage
+from langgraph_maker.journal import run_data, store_ops
+from langgraph_maker.journal.admin import check_clear, opened
+from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.tree_records import (
+    Counts,
+    Held,
+    alone,
+    commit,
+    counted,
+    fetch,
+    head,
+    listed,
+    settled,
+    sums,
+)
+from langgraph_maker.journal.tree_types import ROOT, Tree
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
+from langgraph_maker.nodes.context import overrides
+from langgraph_maker.nodes.decompose import SEGMENT_ENDED
+from langgraph_maker.nodes.emit import emit
+from langgraph_maker.nodes.ladder.ladder import restarted
+from langgraph_maker.nodes.limits import run_id_of
+from langgraph_maker.nodes.node import Node as GraphNode
+from langgraph_maker.nodes.run_position import check_fixed, reopened
+from langgraph_maker.nodes.state import RunStatus
+from langgraph_maker.nodes.tally import decision
+from langgraph_maker.prebuilt.recursive.growth import in_short, unsettled
+from langgraph_maker.prebuilt.recursive.guarantee import guarantee
+from langgraph_maker.prebuilt.recursive.limits import Limits, as_decided
+from langgraph_maker.prebuilt.recursive.stages import Question
+from langgraph_maker.prebuilt.recursive.state import RecursiveState, TreeDone, Unsettled
+from langgraph_maker.prebuilt.recursive.tree import ask, depth, place, planted, waiting
+
+__all__ = ["frontier_node"]
+
+
+def frontier_node(
+    *,
+    k: int,
+    limits: Limits,
+    accept: Callable[[str], None],
+    asks: bool,
+    settings: Mapping[str, Any],
+    min_k: int | None = None,
+) -> GraphNode:
+    """Gather all that waits for a vote, whatever its stage and place, or end the run.
+
+    Where a human may be asked (`asks`) it takes a store or a checkpointer to keep the question; what waits for the
+    answer holds up nothing that can go on without it. `accept` is as `Stages` has it; `settings` are recorded for each
+    process; `min_k` is as of `sample_node`.
+    """
+    role = _Frontier(k, limits, accept, asks, settings, min_k)
+    return GraphNode("frontier", role.frontier, role.afrontier)
+
+
+@dataclass(frozen=True)
+class _Frontier:
+    k: int
+    limits: Limits
+    accept: Callable[[str], None]
+    asks: bool
+    settings: Mapping[str, Any]
+    min_k: int | None
+
+    def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
+        if store is None:
+            return role.unjournalled(state, run_id, config)
+        return store_ops.drive(role.journalled(state, run_id), store)
+
+    async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
+        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
+        if store is None:
+            return role.unjournalled(state, run_id, config)
+        return await store_ops.adrive(role.journalled(state, run_id), store)
+
+    def asked(self) -> _Frontier:
+        """As the runtime context has it."""
+        return replace(self, k=asked(self.k, overrides(), self.min_k))
+
+    def begin(self, state: RecursiveState) -> Held:
+        problem = state.get("problem")
+        if not isinstance(problem, str) or not problem.strip():
+            raise ValueError('there is nothing to solve: begin a run with {"problem": "…"}')
+        plain(problem)  # or no store could keep it
+        self.accept(problem)
+        counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
+        return {"tree": planted(problem), "ballots": [], "counts": counts}
+
+    def fixed(self, tree: Tree) -> dict[str, Any]:
+        return {"problem": tree[ROOT]["problem"], "k": self.k}
+
+    def here(self, state: RecursiveState, run_id: str) -> Held | None:
+        """Where the graph's own state has the run."""
+        if state.get("begun") != run_id:
+            return None
+        self.check(f"thread of run {run_id!r}", state, state["fixed"])
+        return {"tree": state["tree"], "ballots": state["ballots"], "counts": state["counts"]}
+
+    def check(self, what: str, state: RecursiveState, held: Mapping[str, Any]) -> None:
+        check_fixed(what, held, {"k": self.k, "problem": state.get("problem", held["problem"])})
+
+    def unjournalled(self, state: RecursiveState, run_id: str, config: RunnableConfig) -> dict[str, Any]:
+        if self.asks:
+            check_can_ask(config)
+        held = self.here(state, run_id) or self.begin(state)
+        update = self.go_on(state, run_id, held, left_answers(state, run_id, held["ballots"]))
+        return {**update, "unused": update.get("answers") or {}}
+
+    def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
+        here = self.here(state, run_id)
+        listed_as = (yield from opened(run_id)) if here is None else None
+        begun = yield from head(run_id)
+        at = here["counts"]["rounds"] if here else 0
+        if here is None:  # taken up by this invocation: another one may have broken off
+            self.limits.clocks.pop(run_id, None)
+        entered = run_id not in self.limits.clocks
+        if begun is None and here is not None:
+            raise JournalError(_AHEAD.format(run_id=run_id, at=at, why="the store holds no such run"))
+        if begun is None:
+            here = self.begin(state)
+            if listed_as is None:
+                yield from check_clear(run_id)
+            yield from listed(run_id, self.fixed(here["tree"]), self.settings)
+            yield from commit(run_id, None, self.fixed(here["tree"]), here, {})
+        else:
+            self.check(f"run {run_id!r}", state, begun["fixed"])
+            journalled = begun["counts"]["rounds"]
+            if at > journalled:
+                raise JournalError(_AHEAD.format(run_id=run_id, at=at, why=f"which has {journalled}"))
+            if here is None or at < journalled:
+                here = yield from fetch(run_id, begun)
+                yield from settled(run_id, begun)
+                here["ballots"] = _reopened(here["ballots"])
+            else:
+                alone(run_id, begun, at, here["tree"])
+        kept = yield from kept_answers(run_id, here["ballots"])
+        update = self.go_on(state, run_id, here, kept)
+        if entered and begun is not None:
+            yield from listed(run_id, begun["fixed"], self.settings)
+        if given := state.get("answers"):
+            yield [run_data.put_answer(run_id, name, form) for name, form in given.items()]
+        if update["status"] != "running":
+            outcome = {name: update[name] for name in ("status", "reason", "answer")}
+            held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
+            had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
+            before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
+            now = yield from head(run_id)
+            alone(run_id, now, here["counts"]["rounds"], here["tree"])
+            yield from commit(run_id, now, self.fixed(held["tree"]), held, before, outcome)
+            ended = {"status": outcome["status"], "reason": outcome["reason"]}
+            yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
+        return update
+
+    def go_on(
+        self, state: RecursiveState, run_id: str, held: Held, kept: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        tree = held["tree"]
+        questions = {
+            f"{node['id']}:{node['stage']}": ask(tree, node, self.limits.max_children) for node in waiting(tree)
+        }
+        held = _asked_still(held, questions)
+        ballots = [self.limits.asked(tree, ballot, human=self.asks) for ballot in held["ballots"]]
+        if not self.asks:
+            ballots = [restarted(ballot) if ballot["status"] == "asking" else ballot for ballot in ballots]
+        held = {**held, "ballots": ballots}
+        check_answers(given := state.get("answers") or {}, ballots)
+        asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
+        answers = {**{name: form for name, form in kept.items() if name in asking}, **given}
+        state = {**state, "answers": answers}
+        status, reason, failed = self.outcome(state, run_id, held)
+        draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(ballots)
+        if draining:  # what is paid for is waited for
+            status = "running"
+        update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **held}
+        if state.get("begun") != run_id:
+            update |= {"begun": run_id, "fixed": self.fixed(tree)}
+        if answers:
+            update["answers"] = answers
+        if status == "running":
+            due = {ballot["id"] for ballot in ballots} if draining else questions.keys()
+            asked = [{"id": one, "state": question} for one, question in questions.items() if one in due]
+            return update | {"subtasks": asked}
+        self.limits.clocks.pop(run_id, None)
+        samples, flags, usage = sums(held["counts"], ballots)
+        answer = tree[ROOT]["answer"] if status == "solved" else None
+        done: TreeDone = {
+            "event": "maker.tree",
+            "run_id": run_id,
+            "status": status,
+            "reason": reason,
+            "answer": answer,
+            "samples": samples,
+        }
+        emit(done)
+        return update | {
+            "reason": reason,
+            "ballots": _reopened(ballots),
+            "answer": answer,
+            "guarantee": guarantee(tree),
+            "depth": depth(tree),
+            "samples": samples,
+            "flags": flags,
+            "rounds": held["counts"]["rounds"],
+            "usage": usage,
+            "unsettled": failed,
+            "questions": waiting_for(ballots),
+        }
+
+    def outcome(self, state: RecursiveState, run_id: str, held: Held) -> tuple[RunStatus, str, list[Unsettled]]:
+        if held["tree"][ROOT]["stage"] == "done":
+            return "solved", "", []
+        if failed := self.failed(held):
+            return "unresolved", in_short(held["tree"], failed), failed
+        asking = sum(ballot["status"] == "asking" for ballot in held["ballots"])
+        if asking and asking == len(waiting(held["tree"])) and not state.get("answers"):
+            said = "a node waits" if asking == 1 else f"{asking} nodes wait"
+            return "waiting", f"{said} for a human's answer", []
+        if why := self.limited(state, run_id, held):
+            return "stopped", f"{why}; run it again under the same id to go on", []
+        late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
+        if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
+            return "stopped", SEGMENT_ENDED, []
+        return "running", "", []
+
+    def failed(self, held: Held) -> list[Unsettled]:
+        """What did not settle, was decided and may not be followed, or may not be asked, and why."""
+        limits, tree = self.limits, held["tree"]
+        failed = [unsettled(ballot) for ballot in held["ballots"] if ballot["status"] == "unresolved"]
+        for ballot in held["ballots"]:
+            node = tree[ballot["id"].partition(":")[0]]
+            if ballot["status"] == "decided" and (why := limits.beyond(tree, node, decision(ballot)["vote"])):
+                failed.append(unsettled(ballot, why))
+        for node in tree.values():
+            if why := limits.too_deep(node):
+                question = ask(tree, node, limits.max_children)
+                failed.append({"node": node["id"], "question": question, "counts": [], "samples": 0, "reason": why})
+        return failed
+
+    def limited(self, state: RecursiveState, run_id: str, held: Held) -> str:
+        """Why the run stops here, if it does: at which nodes it stood, too."""
+        samples, _, usage = sums(held["counts"], held["ballots"])
+        why = state.get("failure") or self.limits.reached(run_id, sum(samples.values()), usage)
+        open_now = waiting(held["tree"])
+        return f"{place(open_now[0])}, and {len(open_now) - 1} more: {why}" if why and open_now else why
+
+
+def _reopened(ballots: list[BallotState]) -> list[BallotState]:
+    """The ballots of a run that is entered again; a verdict that a human neither took nor overruled still stands."""
+    return reopened([as_decided(one) if one["status"] == "unresolved" else one for one in ballots])
+
+
+def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:
+    """The run without ballots on questions that are asked otherwise by now; what they took is counted."""
+    lost = [ballot for ballot in held["ballots"] if questions.get(ballot["id"]) != ballot["state"]]
+    if not lost:
+        return held
+    ballots = [ballot for ballot in held["ballots"] if ballot not in lost]
+    return {**held, "ballots": ballots, "counts": counted(held["counts"], lost)}
+
+
+_SUPERSTEPS_TO_FINISH = 6  # frontier, vote and its own, escalate, grow, frontier: a round must have room to end
+_SUPERSTEPS_TO_DRAIN = 5
+_AHEAD = (
+    "the graph's state is at round {at} of run {run_id!r}, ahead of its journal ({why}): use the store that the run was"
+    " written to, let one process at a time write it, or begin a new run id"
+)

@@ -1,0 +1,222 @@
+"""`grow` and `escalate`: let the tree grow by what was decided, and send on what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_store
+
+from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.margin import asked
+from langgraph_maker.core.state import START, BallotState
+from langgraph_maker.journal import store_ops
+from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.tree_records import Held, alone, commit, counted, head
+from langgraph_maker.journal.tree_types import Decided, Node, Tree
+from langgraph_maker.nodes.ask import waiting_for
+from langgraph_maker.nodes.context import overrides
+from langgraph_maker.nodes.emit import emit
+from langgraph_maker.nodes.escalate import escalated, in_full
+from langgraph_maker.nodes.ladder.human_answers import Read
+from langgraph_maker.nodes.ladder.ladder import Ladder
+from langgraph_maker.nodes.node import Node as GraphNode
+from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
+from langgraph_maker.prebuilt.recursive.limits import Limits
+from langgraph_maker.prebuilt.recursive.stages import Stages
+from langgraph_maker.prebuilt.recursive.state import Asked, Grown, RecursiveState, Unsettled
+from langgraph_maker.prebuilt.recursive.tree import grow, offer, place, settle, told
+from langgraph_maker.theory.mixture import shape
+
+__all__ = ["Choosing", "escalate_node", "grow_node", "in_short", "unsettled"]
+
+
+@dataclass(frozen=True)
+class Choosing(Ladder):
+    """A ladder for stages some of which give candidates: that their answers run level is no reason to climb."""
+
+    k: int = 1
+    min_k: int | None = None
+    candidates_for: AbstractSet[str] = frozenset()
+    proposals: int = 1
+
+    def gives_up(self, ballot: BallotState, k: int) -> str:
+        """Why an open ballot should climb, if it should; one for candidates for its flags alone."""
+        if ballot["state"]["stage"] in self.candidates_for:
+            ballot = {**ballot, "counts": {"": sum(ballot["counts"].values())}}
+        return super().gives_up(ballot, k)
+
+    def concerns(self, ballot: BallotState) -> bool:
+        """Whether a ballot that was counted is not done with; one that has candidates enough is."""
+        return super().concerns(ballot) and not self.enough(ballot)
+
+    def enough(self, ballot: BallotState) -> bool:
+        """Whether a question whose answers are candidates has as many as were asked for, and none that leads by k."""
+        if ballot["state"]["stage"] not in self.candidates_for or ballot["status"] == "decided" or "human" in ballot:
+            return False
+        least, _ = self.terms(ballot, asked(self.k, overrides(), self.min_k), None)
+        return not unanswered(ballot) and sum(ballot["counts"].values()) >= max(self.proposals, least)
+
+
+def grow_node(stages: Stages, *, ladder: Choosing, limits: Limits) -> GraphNode:
+    """Commit every decided ballot; where answers are candidates, hand them on once there are enough.
+
+    A ballot that decided what is beyond a limit is kept as it is, for a larger one; a human, where the ladder has one,
+    may overrule that an answer is wrong.
+
+    With a store, what was decided is journalled before it counts as done, and so is what open ballots have counted.
+    """
+    role = _Grow(stages, ladder, limits)
+    return GraphNode("grow", role.grow, role.agrow)
+
+
+def escalate_node(ladder: Ladder, read: Read) -> GraphNode:
+    """Send what did not settle up the ladder or to a human, or leave it unresolved, see `nodes.escalate_node`.
+
+    Unresolved ballots are kept, for a larger budget to go on from them.
+    """
+
+    def escalate(state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
+        before, answers = state["ballots"], state.get("answers") or {}
+        after = [_begun_again(ballot) for ballot in escalated(before, answers, ladder, read)]
+        changed = [new for old, new in zip(before, after, strict=True) if new is not old]
+        return {
+            "ballots": after,
+            "answers": None,
+            "unused": {},
+            "answered": [ballot["id"] for ballot in before if ballot["id"] in answers],
+            "asked": [ballot["id"] for ballot in changed if ballot["status"] == "asking"],
+        }
+
+    return GraphNode("escalate", escalate)
+
+
+@dataclass(frozen=True)
+class _Grow:
+    stages: Stages
+    ladder: Choosing
+    limits: Limits
+
+    def grow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
+        held, events = self.grown(state)
+        if (store := get_store()) is not None:
+            store_ops.drive(self.journalled(state, held), store)
+        return self.tell(held, events)
+
+    async def agrow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
+        held, events = self.grown(state)
+        if (store := get_store()) is not None:
+            await store_ops.adrive(self.journalled(state, held), store)
+        return self.tell(held, events)
+
+    def journalled(self, state: RecursiveState, held: Held) -> Plan[None]:
+        run_id = state["begun"]
+        begun = yield from head(run_id)
+        alone(run_id, begun, state["counts"]["rounds"], state["tree"])
+        still_open = {ballot["id"] for ballot in held["ballots"]}
+        climbed = {ballot["id"] for ballot in state["ballots"] if "climb" in ballot}
+        used = {*(state.get("answered") or ()), *climbed - still_open}  # one of that name may be asked again
+        yield from commit(run_id, begun, state["fixed"], held, state["tree"], answered=sorted(used))
+
+    def tell(self, held: Held, events: list[Grown | Asked]) -> dict[str, Any]:
+        for event in events:
+            emit(event)
+        return {**held, "asked": [], "answered": []}
+
+    def grown(self, state: RecursiveState) -> tuple[Held, list[Grown | Asked]]:
+        tree, asking = state["tree"], [*(state.get("asked") or ())]
+        still_open: list[BallotState] = []
+        closed: list[BallotState] = []
+        events: list[Grown | Asked] = []
+        k = asked(self.ladder.k, overrides(), self.ladder.min_k)
+        for one in state["ballots"]:
+            ballot = reopened_below(one, k)
+            node = tree[ballot["id"].partition(":")[0]]
+            candidates = 0
+            if node["stage"] != ballot["state"]["stage"]:  # what it asks about hung on a way that is refuted just now
+                closed.append(ballot)
+                continue
+            if ballot["status"] == "decided":
+                vote = decision(ballot)["vote"]
+                if self.limits.beyond(tree, node, vote):
+                    left = self.limits.asked(tree, ballot, human=self.ladder.human)
+                    still_open.append(left)
+                    asking += [left["id"]] if left["status"] == "asking" else []
+                    continue
+                after = grow(tree, node["id"], vote, self.stages.key)
+            elif self.ladder.enough(ballot):
+                vote, candidates = None, len(ballot["votes"])
+                after = offer(tree, node["id"], ballot["votes"].values())
+            else:
+                still_open.append(ballot)
+                continue
+            closed.append(ballot)
+            tree = told(after, node["id"], _decided(ballot, candidates))
+            events.append(_event(state["begun"], node, ballot, vote))
+        events += [
+            {"event": "maker.question", "run_id": state["begun"], "node": one["id"].partition(":")[0], "question": one}
+            for one in waiting_for([ballot for ballot in still_open if ballot["id"] in asking])
+        ]
+        counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
+        return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events
+
+
+def _begun_again(ballot: BallotState) -> BallotState:
+    """A ballot that a human lets begin again is none that was decided."""
+    if ballot["status"] != "open" or "refuted" not in ballot:
+        return ballot
+    after: BallotState = {**ballot}
+    del after["refuted"]
+    return after
+
+
+def _decided(ballot: BallotState, candidates: int) -> Decided:
+    human, counts = "human" in ballot, [*ballot["counts"].values()]
+    lead = Ballot.resume(1, ballot["counts"], ballot["votes"]).margin
+    return {
+        "stage": ballot["state"]["stage"],
+        "margin": 0 if human else lead,
+        "samples": ballot["samples"],
+        "candidates": candidates,
+        "tier": ballot.get("climb", START)["tier"],
+        "human": human,
+        "shape": shape(sum(counts), max(counts, default=0), lead),
+    }
+
+
+def _event(run_id: str, node: Node, ballot: BallotState, vote: Any) -> Grown:
+    return {
+        "event": "maker.node",
+        "run_id": run_id,
+        "node": node["id"],
+        "depth": node["depth"],
+        "problem": node["problem"],
+        "stage": ballot["state"]["stage"],
+        "vote": vote,
+        "counts": decision(ballot)["counts"],
+        "samples": ballot["samples"],
+        "flags": ballot["flags"],
+        "tier": ballot.get("climb", START)["tier"],
+        "human": "human" in ballot,
+    }
+
+
+def unsettled(ballot: BallotState, why: str = "") -> Unsettled:
+    """What a ballot did not settle, or decided beyond a limit."""
+    return {
+        "node": ballot["id"].partition(":")[0],
+        "question": ballot["state"],
+        "counts": decision(ballot)["counts"],
+        "samples": ballot["samples"],
+        "reason": why or in_full(ballot),
+    }
+
+
+def in_short(tree: Tree, failed: Sequence[Unsettled]) -> str:
+    """The first of these in words, and how many there are beside it."""
+    first, more = failed[0], len(failed) - 1
+    where = place(tree[first["node"]]) + (f", and {more} more" if more else "")
+    return f"{where}: {first['question']['stage']}: {first['reason']}"

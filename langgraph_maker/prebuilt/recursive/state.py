@@ -1,0 +1,121 @@
+"""The channels of a recursive maker, and what it tells while it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from langgraph.managed import RemainingSteps
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from langgraph_maker.core.questions import Question as HumanQuestion
+from langgraph_maker.core.state import BallotState, Subtask, Usage, VoteCount
+from langgraph_maker.journal.tree_records import Counts
+from langgraph_maker.journal.tree_types import Tree
+from langgraph_maker.nodes.state import Answers, RunStatus
+from langgraph_maker.prebuilt.recursive.stages import Question
+
+__all__ = ["Asked", "Grown", "RecursiveInput", "RecursiveOutput", "RecursiveState", "TreeDone", "Unsettled"]
+
+
+class Unsettled(TypedDict):
+    """A question that the vote did not settle, or that a limit forbids to ask or to follow: at which node, and why."""
+
+    node: str
+    question: Question
+    counts: list[VoteCount]
+    samples: int
+    reason: str
+
+
+class RecursiveInput(TypedDict, total=False):
+    """`run_id` names the run; without it the thread's id does, or a fresh one. `answers` are to its `questions`."""
+
+    problem: Annotated[str, Field(description="What to solve, in words; leave it out to go on with a run.")]
+    run_id: Annotated[str, Field(description="Names the run; the thread's id does if left open.")]
+    answers: Answers
+
+
+class RecursiveOutput(TypedDict, total=False):
+    """How the run stands; `samples` is by stage, `tree` by node, `depth` that of the deepest node.
+
+    `guarantee` says in one line how sure the answer is. `questions` are those that a run which is "waiting" waits for a
+    human to answer.
+    """
+
+    status: RunStatus
+    reason: str
+    answer: Any
+    guarantee: str
+    tree: Tree
+    depth: int
+    samples: dict[str, int]
+    flags: dict[str, int]
+    rounds: int
+    usage: Usage
+    unsettled: list[Unsettled]
+    questions: list[HumanQuestion]
+    run_id: str
+
+
+class RecursiveState(RecursiveOutput, total=False):
+    """A run in progress: the run `begun` here, what it is of, and its ballots.
+
+    `asked` are the questions that came up in this round, `answered` those whose answers were used, and `unused`, with
+    no store, those that were not yet.
+    """
+
+    problem: str
+    begun: str
+    fixed: dict[str, Any]
+    counts: Counts
+    subtasks: list[Subtask]
+    ballots: list[BallotState]
+    answers: Answers
+    asked: list[str]
+    answered: list[str]
+    unused: dict[str, Any]
+    draining: bool
+    in_flight: int
+    failure: str
+    remaining_steps: RemainingSteps
+
+
+class Grown(TypedDict):
+    """A stage of a node is decided, and in the journal; `vote` is None where its answers became candidates.
+
+    `tier` is where on the ladder it was decided; where `human`, a human said what the vote is.
+    """
+
+    event: Literal["maker.node"]
+    run_id: str
+    node: str
+    depth: int
+    problem: str
+    stage: str
+    vote: Any
+    counts: list[VoteCount]
+    samples: int
+    flags: dict[str, int]
+    tier: int
+    human: bool
+
+
+class Asked(TypedDict):
+    """A human is asked about a node; what was counted is in the journal."""
+
+    event: Literal["maker.question"]
+    run_id: str
+    node: str
+    question: HumanQuestion
+
+
+class TreeDone(TypedDict):
+    """The graph hands the run back."""
+
+    event: Literal["maker.tree"]
+    run_id: str
+    status: str
+    reason: str
+    answer: Any
+    samples: dict[str, int]

@@ -1,0 +1,221 @@
+"""Assembly of the voting graph, and of one round of voting, which a maker graph has inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Never
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+
+from langgraph_maker.core.ballot import Key
+from langgraph_maker.core.canonical import canonical
+from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.red_flags import RedFlag, RuleLike
+from langgraph_maker.models.chat_sampler import token_allowance
+from langgraph_maker.models.pool import Pool
+from langgraph_maker.models.prices import Price
+from langgraph_maker.models.resolve import Model
+from langgraph_maker.models.router import sampler_of
+from langgraph_maker.nodes import (
+    escalate_node,
+    guard_node,
+    sample_node,
+    tally_node,
+)
+from langgraph_maker.nodes.ask import ask_node, waiting_for
+from langgraph_maker.nodes.context import MakerContext
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, reader
+from langgraph_maker.nodes.ladder import Audit, LadderLike, read_ladder
+from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.prompt import Prompt, each_prompt
+from langgraph_maker.nodes.release import closing
+from langgraph_maker.nodes.run_position import reopened
+from langgraph_maker.nodes.state import (
+    VotingInput,
+    VotingOutput,
+    VotingState,
+)
+
+__all__ = ["create_voting_graph", "default_durability", "subgraph_node", "vote_again", "voting_round"]
+
+
+def create_voting_graph(
+    model: Model,
+    *,
+    prompt: Prompt | Sequence[Prompt],
+    parse: Parse,
+    key: Key = canonical,
+    validate: Callable[[Any, Any], RedFlag | None] | None = None,
+    k: int = 3,
+    red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    strict_parse: bool = False,
+    first_temperature: float | None = 0.0,
+    temperature: float | None = 0.1,
+    max_samples_per_step: int | None = None,
+    min_k: int | None = None,
+    ladder: LadderLike = None,
+    decorrelate: Literal["variants"] | None = None,
+    audit: Audit | float | None = None,
+    hedge: int = 0,
+    max_concurrency: int | None = None,
+    call_timeout: float = 600.0,
+    outage_limit: float = 600.0,
+    price: Price | None = None,
+    **_unknown: Never,
+) -> StateGraph[VotingState, MakerContext, VotingInput, VotingOutput]:
+    """The graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
+
+    Input `{"subtasks": [{"id": …, "state": …}]}`, output `{"decisions": [Decision]}` in the same order. Votes are
+    any JSON values.
+
+    Args:
+        model: What to ask, see `models.Model`.
+        prompt: φ, from a subtask's state to messages or to the text of one, or a template that is filled in with
+            it; several are variants of one question.
+        parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none.
+        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
+        validate: From a state and a vote to a `RedFlag`, or None.
+        k: The margin by which an answer must lead.
+        red_flags: Which responses to discard, see `red_flags`.
+        strict_parse: Whether an exception of `parse`, `validate`, `key` or a red flag on a response surfaces; a
+            `ValueError` is a red flag all the same.
+        first_temperature: Of each ballot's first sample; None leaves the model's own.
+        temperature: Of all later samples.
+        max_samples_per_step: Samples a ballot may use before it is unresolved; default 10 k², and at least 100.
+        min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
+        ladder: See `create_maker`. A human is asked by an interrupt, which takes a checkpointer.
+        decorrelate: The same.
+        audit: The same.
+        hedge: Samples in flight a ballot beyond those that could be needed, see `sample_node`.
+        max_concurrency: Model calls at a time, see `create_maker`.
+        call_timeout: Seconds after which a model call is given up and made again.
+        outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
+        price: What tokens cost, see `create_maker`.
+
+    Raises:
+        ValueError: For an option out of range or an unknown model.
+        TypeError: For a model that is none, and for a `prompt`, `parse` or `key` that is none.
+
+    Example:
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> graph = create_voting_graph(
+        ...     FakeListChatModel(responses=["4", "4", "5", "4", "4"]), prompt=lambda q: q, parse=int, k=3
+        ... ).compile()
+        >>> [decision] = graph.invoke({"subtasks": [{"id": "sum", "state": "2 + 2?"}]})["decisions"]
+        >>> decision["vote"], decision["counts"]
+        (4, [{'vote': 4, 'count': 4}, {'vote': 5, 'count': 1}])
+    """
+    check_keywords(create_voting_graph, _unknown)
+    prompts = each_prompt(prompt)
+    rungs = read_ladder(
+        ladder,
+        model=model,
+        max_samples_per_step=max_samples_per_step,
+        k=k,
+        prompts=len(prompts),
+        decorrelate=decorrelate,
+        audit=audit,
+    )
+    sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
+    pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
+    builder = voting_round(
+        StateGraph(VotingState, MakerContext, input_schema=VotingInput, output_schema=VotingOutput),
+        sample=sample_node(
+            sampler,
+            prompt=prompts,
+            k=k,
+            first_temperature=first_temperature,
+            temperature=temperature,
+            max_samples_per_step=max_samples_per_step,
+            min_k=min_k,
+            hedge=hedge,
+            ladder=rungs,
+            pool=pool,
+        ),
+        guard=closing(
+            pool,
+            guard_node(
+                parse=parse,
+                key=key,
+                validate=validate,
+                red_flags=red_flags,
+                price=price,
+                compares=not rungs.varied,
+                strict_parse=strict_parse,
+            ),
+        ),
+        tally=closing(
+            pool, tally_node(k=k, max_samples_per_step=max_samples_per_step, min_k=min_k, hedge=hedge, ladder=rungs)
+        ),
+    )
+    if rungs.plain:
+        return builder.add_conditional_edges("tally", _goes_on, ["sample", END])
+    read = reader(parse=parse, key=key, validate=validate, red_flags=red_flags)
+    builder.add_node("escalate", closing(pool, escalate_node(ladder=rungs, read=read, decisions=True)))
+    builder.add_conditional_edges(
+        "tally",
+        lambda state: "escalate" if any(map(rungs.concerns, state["ballots"])) else _goes_on(state),
+        ["escalate", "sample", END],
+    )
+    builder.add_conditional_edges("escalate", _after_escalate, ["sample", *(["ask"] if rungs.human else []), END])
+    return builder.add_node("ask", ask_node()).add_edge("ask", "escalate") if rungs.human else builder
+
+
+def _goes_on(state: VotingState) -> str:
+    return "sample" if any(ballot["status"] == "open" for ballot in state["ballots"]) else END
+
+
+def _after_escalate(state: VotingState) -> Any:
+    """Ballots that are open go on first; a human is asked once none is."""
+    if _goes_on(state) == "sample" or not (questions := waiting_for(state["ballots"])):
+        return _goes_on(state)
+    return [Send("ask", question) for question in questions]
+
+
+def vote_again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
+    """What was given up is tried again with what it counted, if the budget now allows."""
+    if all(ballot["status"] == "decided" for ballot in ended["ballots"]):
+        return None
+    return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
+
+
+def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
+    """The graph as a node without checkpoints of its own, one namespace a call would pile up; drawn all the same."""
+    graph = builder.compile(checkpointer=False, name=name)
+
+    def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return graph.invoke(state, default_durability(config))
+
+    async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return await graph.ainvoke(state, default_durability(config))
+
+    return Node(name, call, acall, shows=[builder.compile(name=name)])
+
+
+def default_durability(config: RunnableConfig) -> RunnableConfig:
+    """Without the host's durability: LangGraph 1.2 fails on "sync" in a graph that writes no checkpoints."""
+    settings = config.get("configurable", {})
+    if "__pregel_durability" not in settings:
+        return config
+    kept = {key: value for key, value in settings.items() if key != "__pregel_durability"}
+    return {**config, "configurable": kept}
+
+
+def voting_round(
+    graph: StateGraph[VotingState, MakerContext, Any, Any],
+    *,
+    sample: Runnable[VotingState, dict[str, Any]],
+    guard: Runnable[VotingState, dict[str, Any]],
+    tally: Runnable[VotingState, dict[str, Any]],
+) -> StateGraph[VotingState, MakerContext, Any, Any]:
+    """One round of voting; what follows `tally` is the caller's."""
+    return (
+        graph.add_node("sample", sample)
+        .add_node("guard", guard)
+        .add_node("tally", tally)
+        .add_edge(START, "sample")
+        .add_edge("sample", "guard")
+        .add_edge("guard", "tally")
+    )

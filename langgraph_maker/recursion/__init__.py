@@ -1,7 +1,0 @@
-"""Problems without a given plan: microagents find the decomposition, and votes decide it, stage by stage."""
-
-from langgraph_maker.recursion.graph import create_recursive_maker
-from langgraph_maker.recursion.record import read_tree
-from langgraph_maker.recursion.stages import Stages
-
-__all__ = ["Stages", "create_recursive_maker", "read_tree"]

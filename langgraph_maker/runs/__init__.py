@@ -1,0 +1,1 @@
+"""What goes around a graph: `solve`, its result, monitors, calibration, diagnosis."""

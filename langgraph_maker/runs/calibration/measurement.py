@@ -1,0 +1,261 @@
+"""Measure a model on single steps before a run: p, v, cost, and the k they call for (MAKER, section 4.1).
+
+>>> from langgraph_maker.tasks import TowersOfHanoi
+>>> found = calibrate(TowersOfHanoi(10), "sim:error=0.05,input_price=0.4,output_price=1.6", samples=400)
+>>> found.k_estimate, found.k_min, found.p_low < found.p < found.p_high
+(4, 5, True)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from typing_extensions import TypedDict, Unpack
+
+from langgraph_maker import theory
+from langgraph_maker.core.ballot import check_margin
+from langgraph_maker.core.red_flags import RuleLike, each_rule
+from langgraph_maker.core.task import Task
+from langgraph_maker.journal import records
+from langgraph_maker.journal.lock import ahold
+from langgraph_maker.models import prices
+from langgraph_maker.models.chat_sampler import as_sampler, token_allowance
+from langgraph_maker.models.event_loop import run_sync
+from langgraph_maker.models.pool import Pool
+from langgraph_maker.models.prices import Price
+from langgraph_maker.models.resolve import Model, model_name
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
+from langgraph_maker.nodes.sample import check_temperatures
+from langgraph_maker.prebuilt.maker import check_cost
+from langgraph_maker.runs.calibration.procedure import Course
+from langgraph_maker.runs.calibration.result import Calibration
+from langgraph_maker.runs.calibration.statistics import at_other_limits, conclude
+from langgraph_maker.runs.calibration.trials import Trials
+from langgraph_maker.simulation.profiles import read_spec
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+__all__ = ["Calibration", "Options", "acalibrate", "calibrate", "check_aims", "known_price"]
+
+
+class Options(TypedDict, total=False):
+    """What `calibrate` takes besides a task and a model."""
+
+    samples: int
+    target: float
+    steps: int | None
+    temperature: float | None
+    first_temperature: float | None
+    red_flags: RuleLike | None
+    lenient: Callable[[str], Any] | None
+    pairs: float
+    firsts: float
+    reference_k: int
+    early: bool
+    max_steps: int | None
+    price: Price | None
+    max_cost: float | None
+    stop: Callable[[], bool | str] | None
+    on_progress: Callable[[str, int], None] | None
+    max_concurrency: int | None
+    call_timeout: float
+    outage_limit: float
+    seed: int
+    store: BaseStore | None
+    run_id: str | None
+    name: str | None
+
+
+def calibrate(task: Task, model: Model, **options: Unpack[Options]) -> Calibration:
+    """`acalibrate`, for synchronous code. Works inside a running event loop too.
+
+    Example:
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> found = calibrate(TowersOfHanoi(8), "sim:error=0.3", samples=200, steps=2**20 - 1)
+        >>> found.steps, found.samples, found.k_min > found.k_estimate
+        (1048575, 200, True)
+    """
+    return run_sync(acalibrate(task, model, **options))
+
+
+async def acalibrate(
+    task: Task,
+    model: Model,
+    *,
+    samples: int = 1000,
+    target: float = 0.95,
+    steps: int | None = None,
+    temperature: float | None = 0.1,
+    first_temperature: float | None = 0.0,
+    red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    lenient: Callable[[str], Any] | None = None,
+    pairs: float = 0.25,
+    firsts: float = 0.25,
+    reference_k: int = 5,
+    early: bool = False,
+    max_steps: int | None = None,
+    price: Price | None = None,
+    max_cost: float | None = None,
+    stop: Callable[[], bool | str] | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+    max_concurrency: int | None = None,
+    call_timeout: float = 600.0,
+    outage_limit: float = 600.0,
+    seed: int = 0,
+    store: BaseStore | None = None,
+    run_id: str | None = None,
+    name: str | None = None,
+) -> Calibration:
+    """Draw single samples on random steps of the whole task and conclude which k it needs and what that costs.
+
+    One sample a step, so that errors which cluster by step leave the intervals right. Where the task has an oracle,
+    samples are scored against the truth, else against the winner of a vote of fresh samples at the margin
+    `reference_k`; a step where that vote does not settle counts as wrong. On some steps a second sample is drawn, to
+    see whether errors are independent, and one at the first vote's temperature. Steps that went wrong or
+    were flagged are voted on (at most 200, at k = 3, by 30 samples at most), to see whether voting saves them.
+
+    Intervals are exact for a number of samples fixed beforehand; where sampling may end early (`early`, `max_cost`,
+    or `stop` said so) they are those of a confidence sequence, which are wider.
+
+    Args:
+        task: What to calibrate for; on a smaller instance, if need be.
+        model: What to ask, see `models.Model`.
+        samples: How many steps to sample; all of them where the task has fewer.
+        target: Wanted probability of zero errors in the whole task, for k_min.
+        steps: How long the task is that k and cost are projected to; None for this one.
+        temperature: Of the samples, as in the run.
+        first_temperature: Of a step's first vote in the run.
+        red_flags: As in the run.
+        lenient: Reads flagged responses, to see how many were right, such as a repairing parser; default `task.parse`.
+        pairs: Share of the steps that are sampled twice.
+        firsts: Share of the steps that are sampled at `first_temperature` as well, where that differs.
+        reference_k: The margin of the votes that stand in for an oracle.
+        early: End as soon as both ends of the interval of p call for the same k.
+        max_steps: Of a task of unknown length, how many steps to look at.
+        price: What tokens cost; None for what is known of the model, see `known_price`.
+        max_cost: Dollars to spend at most; the batch under way may exceed it a little. Where states come from a pilot
+            run, half of them are for that.
+        stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
+        on_progress: Told after each batch which model was asked, and how many samples were drawn so far.
+        max_concurrency: Model calls at a time, and samples in a batch; None for 256 to a chat model, and 64 elsewhere.
+        call_timeout: Seconds after which a call is given up and made again.
+        outage_limit: Seconds for which a failing call is made again.
+        seed: Chooses the steps.
+        store: Keeps every answer, so that the same call with the same `run_id` goes on where it broke off.
+        run_id: The calibration's name in the store; None makes a fresh one. Answers are kept as they were judged, so
+            other red flags or another `lenient` (as far as their `repr` tells) need another name.
+        name: What to call the model; None for its own name.
+
+    Raises:
+        ValueError: For an option out of range, a task that is done at its start, a budget without a price, or an id
+            that holds another calibration.
+        SamplingError: When calls go on failing. What was drawn is kept.
+        RunBusyError: When a live process is at work on this id.
+
+    Example:
+        >>> import asyncio
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> found = asyncio.run(acalibrate(TowersOfHanoi(5), "sim:error=0.01"))
+        >>> found.samples, found.p, round(found.p_low, 4), found.notes[0]
+        (31, 1.0, 0.8878, 'the task has 31 steps: as many samples, one a step')
+    """
+    name = model_name(model) if name is None else name
+    price = known_price(model) if price is None else price
+    check_cost(max_cost, price, name)
+    check_temperatures(first_temperature, temperature)
+    check_margin(reference_k)
+    check_aims(samples, target)
+    theory.k_min(1, 1 if steps is None else steps)
+    for what, share in (("pairs", pairs), ("firsts", firsts)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{what} is a share of the steps, from 0 to 1, not {share!r}")
+    steps = task.steps if steps is None else steps
+    run_id = uuid4().hex if run_id is None else records.check_id(run_id)
+    trials = Trials(
+        task=task,
+        pool=Pool(
+            as_sampler(model, task=task, max_tokens=token_allowance(red_flags)),
+            max_concurrency=max_concurrency,
+            call_timeout=call_timeout,
+            outage_limit=outage_limit,
+        ),
+        red_flags=red_flags,
+        lenient=lenient,
+        temperatures=(first_temperature, temperature),
+        seed=seed,
+        price=price,
+        max_cost=max_cost,
+        stop=stop or (lambda: False),
+        on_progress=partial(on_progress, name) if on_progress is not None else lambda _: None,
+        store=store if store is not None else InMemoryStore(),
+        run_id=run_id,
+    )
+    about = {
+        "task": task.name,
+        "parameters": task.parameters(),
+        "model": name,
+        "token_limit": trials.limit,
+        "red_flags": _names(*each_rule(red_flags)),
+        "lenient": _names(lenient),
+        "samples": samples,
+        "seed": seed,
+        "temperatures": [first_temperature, temperature],
+        "shares": [pairs, firsts if first_temperature != temperature else 0],
+        "reference_k": reference_k,
+    }
+    planned = Course(task, trials, about, steps, target, early=early, max_steps=max_steps)
+    async with ahold(trials.store, f"calibration {run_id}"):
+        await trials.load(about)
+        counts = await planned.run()
+    found = conclude(
+        counts,
+        task=task.name,
+        model=name,
+        run_id=run_id,
+        steps=steps,
+        target=target,
+        price=price,
+        anytime=early or max_cost is not None or planned.ended,
+    )
+    return replace(found, other_limits=at_other_limits(counts, found))
+
+
+def known_price(model: Model) -> Price | None:
+    """What a model costs, as far as that is known: of a simulated one as it says, of others the list price.
+
+    A simulated model of which only one of two prices was published (llama-3.2-3b) costs what nobody knows.
+
+    Example:
+        >>> known_price("sim:error=0.1,input_price=1,output_price=2"), known_price("sim:llama-3.2-3b")
+        (Price(input=1.0, output=2.0, cached_input=None), None)
+    """
+    name = model_name(model)
+    if not name.startswith("sim:"):
+        return prices.of(name)
+    profile, _ = read_spec(name)
+    if profile.input_price is None or profile.output_price is None:
+        return None
+    return Price(profile.input_price, profile.output_price)
+
+
+def _names(*given: object) -> list[str]:
+    """What rules and parsers are called, the same in every process."""
+    return [_ADDRESS.sub("", repr(one)) for one in given]
+
+
+def check_aims(samples: int, target: float) -> None:
+    """Refuse what is no number of samples, or no target.
+
+    Raises:
+        ValueError: With what to give instead.
+    """
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise ValueError(f"samples is a whole number of at least 1, not {samples!r}")
+    theory.k_min(1, 1, target)

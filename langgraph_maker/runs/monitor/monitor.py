@@ -1,0 +1,131 @@
+"""Follows a run by its events: what it amounts to so far, and alarms when its assumptions stop holding.
+
+A `Monitor` is what `solve` watches its runs with. Give one to `create_maker` as `observer` to have its alarms on the
+custom stream of a graph of your own.
+
+    >>> from langgraph_maker import create_maker
+    >>> from langgraph_maker.tasks import TowersOfHanoi
+    >>> monitor = Monitor()
+    >>> result = create_maker(TowersOfHanoi(6), "sim:error=0.05", k=4, observer=monitor).compile().invoke({})
+    >>> monitor.outlook().steps, monitor.outlook().alarms
+    (63, [])
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from langgraph_maker.core.events import Alarm, Begin, Event, Observer, Open, Totals
+from langgraph_maker.core.margin import Raised
+from langgraph_maker.nodes.totals import nothing
+from langgraph_maker.runs.calibration.result import Calibration
+from langgraph_maker.runs.monitor.alarms import Alarms
+from langgraph_maker.runs.monitor.baseline import Expected
+from langgraph_maker.runs.monitor.guarantee import Outlook
+from langgraph_maker.runs.monitor.outlook import NONE_OPEN, outlook
+
+__all__ = ["Monitor"]
+
+_LONGER: Final = 65 / 64
+
+
+class Monitor:
+    """An `events.Observer` of one run.
+
+    Args:
+        expected: What the run is held against; None for its own beginning.
+        k: The margin that an alarm raises, where `expected.raise_k` is set, and that is raised again when a run goes
+            on; the `k` of the graph.
+        planned: Steps in the whole task, for projections; None where that is not known.
+        calibration: What was measured before the run, which a bound may rest on.
+        then: Another observer, whose alarms come after its own; only its own tests are kept.
+    """
+
+    def __init__(
+        self,
+        expected: Expected | None = None,
+        *,
+        k: Raised | None = None,
+        planned: int | None = None,
+        calibration: Calibration | None = None,
+        then: Observer | None = None,
+    ) -> None:
+        self.expected = expected or Expected()
+        self.k = k
+        self.planned = planned
+        self.calibration = calibration
+        self.begun: Begin | None = None
+        self.raised: list[Alarm] = []
+        self.totals: Totals = nothing()
+        self.still: Open = NONE_OPEN
+        self.margin: int | None = None
+        self.began = time.monotonic()
+        self.earlier = 0
+        self.alarms: Alarms | None = None
+        self.kept_at = 0
+        self.then = then
+
+    def __call__(self, event: Event) -> list[Alarm]:
+        """Take an event in; returns the alarms that it sets off."""
+        return [*self.see(event), *((self.then(event) or ()) if self.then else ())]
+
+    def see(self, event: Event) -> list[Alarm]:
+        """The monitor's own alarms."""
+        if event["event"] == "maker.begin":
+            if self.k is not None:
+                self.k.up_to(event["raised"])
+            self.margin = max(event["k"], event["raised"]) if event["k"] else None
+            self.totals, self.still, self.earlier = event["totals"], event["open"], event["totals"]["steps"]
+            self.begun = event
+            try:
+                self.alarms = Alarms(event, self.expected)
+            except (LookupError, TypeError, ValueError):  # what was kept is none of this version: the tests begin anew
+                self.alarms = Alarms({**event, "kept": None}, self.expected)
+        elif event["event"] == "maker.round":
+            self.totals, self.still = event["totals"], event["open"]
+            return self.alarmed([] if self.alarms is None else self.alarms.see(event))
+        elif event["event"] == "maker.done" and event["status"] == "solved" and self.planned is not None:
+            self.planned = event["totals"]["steps"]  # a task may need fewer than there can be
+        return []
+
+    def keep(self) -> dict[str, Any] | None:
+        """How the tests of the alarms stand, after each alarm and each time that the run has become a 64th longer."""
+        if self.alarms is None or self.totals["steps"] <= self.kept_at * _LONGER:
+            return None
+        self.kept_at = self.totals["steps"]
+        return self.alarms.keep()
+
+    def alarmed(self, alarms: list[Alarm]) -> list[Alarm]:
+        """Keep the alarms, and raise k where they ask for it."""
+        for alarm in alarms:
+            if (k := alarm.get("k")) is not None and self.k is not None:
+                self.k.up_to(k)
+                self.margin = k if self.margin is not None else None
+        self.raised += alarms
+        if alarms:
+            self.kept_at = 0  # they are not to come again
+        return alarms
+
+    def outlook(self) -> Outlook:
+        """What the run amounts to now."""
+        return self.later()()
+
+    def later(self) -> Callable[[], Outlook]:
+        """`outlook`, of this moment, to be worked out when it is wanted."""
+        seconds = time.monotonic() - self.began
+        return partial(
+            outlook,
+            self.totals,
+            planned=self.planned,
+            still=self.still,
+            k=self.margin,
+            steps_per_second=(self.totals["steps"] - self.earlier) / seconds if seconds else 0.0,
+            alarms=self.raised.copy(),
+            earlier_alarms=self.begun["alarms"] if self.begun else (),
+            calibration=self.calibration,
+            settings=self.begun["settings"] if self.begun else None,
+            in_flight_lost=self.begun["in_flight_lost"] if self.begun else 0,
+        )

@@ -1,0 +1,113 @@
+"""What the ballots of a run say of its errors, and whether they say anything: the parts of an `outlook.Outlook`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log1p, sqrt
+from typing import Final, Literal, TypeAlias
+
+from langgraph_maker.core.events import Open, Totals
+from langgraph_maker.runs.calibration.result import Calibration
+from langgraph_maker.theory.inference import Estimate, calibrated_bound, latency_matters, log_all_right
+from langgraph_maker.theory.mixture import FEW, Shapes, Spread, most_contested, pooled, spread
+
+__all__ = [
+    "IfEqual",
+    "Unknown",
+    "calibrated",
+    "effective_votes",
+    "hard_high",
+    "if_equal",
+    "latency",
+    "mixed",
+    "unknown",
+]
+
+_HALF: Final = 0.5
+_LATE: Final = 0.01
+"""The share of samples that may have been drawn again, because the first try was slow, before nothing is known."""
+_TWO: Final = 2.0
+
+Unknown: TypeAlias = Literal["", "votes", "k", "early", "half", "latency", "independence"]
+"""Why nothing is known, see `outlook.Outlook`."""
+
+
+@dataclass(frozen=True)
+class IfEqual:
+    """What would be known if all steps were equally hard: probabilities of no error, and bounds of 95 % on them."""
+
+    so_far: float
+    so_far_at_least: float
+    to_the_end: float | None
+    to_the_end_at_least: float | None
+
+
+def unknown(totals: Totals, still: Open, p: Estimate, lost_votes: int, latency: str) -> Unknown:
+    """Return why nothing is known, "" where something is."""
+    if p.value is None:
+        return "k" if any(totals["margins"]) else "votes"
+    rules: list[tuple[Unknown, bool]] = [
+        ("early", totals["steps"] < still["ballots"]),
+        ("half", p.low <= _HALF),
+        ("latency", bool(latency)),
+        ("independence", lost_votes < FEW),
+    ]
+    return next((code for code, applies in rules if applies), "")
+
+
+def latency(totals: Totals, samples: int, drawn_again: int) -> str:
+    """Return what speaks for votes that are biased towards fast answers, in words."""
+    if drawn_again > _LATE * samples:
+        return f"up to {drawn_again:,} samples were slow and drawn again, beside {samples:,} that count"
+    return latency_matters(totals)
+
+
+def mixed(fitted: Spread, totals: Totals, still: Open, left: int | None, k: int) -> tuple[float | None, float | None]:
+    """Return the probabilities of no error so far and to the end, where each step has its own p."""
+    log_right = fitted.decided(totals["shapes"])
+    higher = spread(totals["above"], still["above"])
+    if higher is not None:
+        log_right += higher.decided(totals["above"])
+    if left is None or k < 1:
+        return exp(log_right), None
+    log_end = log_right + fitted.to_decide(still["shapes"], k)
+    if higher is not None:
+        log_end += higher.to_decide(still["above"], k)
+    log_end += max(0, left - still["ballots"]) * log1p(-fitted.to_come(k))
+    return exp(log_right), exp(log_end)
+
+
+def if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual | None:
+    """Return what equally hard steps would mean; None where some were decided above the first tier, or p is unknown."""
+    if p.value is None or totals["climbed"] or totals["given_up"]:
+        return None
+    margins, to_come = totals["margins"], None if left is None else [0] * max(0, k) + [left]
+    value, low = (exp(log_all_right(one, margins)) for one in (p.value, p.low))
+    if to_come is None:
+        return IfEqual(value, low, None, None)
+    then, then_low = (exp(log_all_right(one, to_come)) for one in (p.value, p.low))
+    return IfEqual(value, low, value * then, low * then_low)
+
+
+def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, planned: int | None) -> float | None:
+    """Return the lower bound that a calibration allows, if the run's own ballots have no more lost votes than that."""
+    seen = pooled(*begun)
+    if found is None or found.reference != "oracle" or planned is None or k < 1 or seen is None:
+        return None
+    wrong = 1 - min(found.p_low, 1.0 if found.p_first_low is None else found.p_first_low)
+    usual = wrong * seen.votes
+    return calibrated_bound(wrong, k, planned) if seen.wrong <= usual + 1 + _TWO * sqrt(usual) else None
+
+
+def hard_high(totals: Totals, still: Open) -> int | None:
+    """Return a bound on the steps on which answers are split; those that left the first tier are taken for such."""
+    decided_elsewhere = totals["climbed"] + sum(still["above"].values())
+    return most_contested(totals["shapes"], still["shapes"], decided_elsewhere)
+
+
+def effective_votes(fitted: Spread, totals: Totals) -> float | None:
+    """Return how many independent votes a ballot's votes amount to, in the mean over decided ballots."""
+    votes = sum(int(name.split(":")[0]) * count for name, count in totals["shapes"].items())
+    ballots = sum(totals["shapes"].values())
+    return votes / (ballots + (votes - ballots) * fitted.alike) if ballots else None

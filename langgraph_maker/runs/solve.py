@@ -1,0 +1,338 @@
+"""Run a task to the end: `solve` and its async twin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from os import PathLike
+from typing import Any, Literal, NamedTuple
+from uuid import uuid4
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from typing_extensions import TypedDict, Unpack
+
+from langgraph_maker.core.events import Detail, Observer
+from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.grouped import Grouped
+from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.margin import Raised
+from langgraph_maker.core.red_flags import RuleLike
+from langgraph_maker.core.task import Task, check_task
+from langgraph_maker.journal import records
+from langgraph_maker.journal.lock import ahold, hold
+from langgraph_maker.models.event_loop import run_at_once, run_sync
+from langgraph_maker.models.pool import aabandon, abandon
+from langgraph_maker.models.prices import Price
+from langgraph_maker.models.resolve import Model
+from langgraph_maker.nodes.guard import default_red_flags
+from langgraph_maker.nodes.ladder import Audit, LadderLike
+from langgraph_maker.prebuilt.maker import create_maker
+from langgraph_maker.runs import auto_k
+from langgraph_maker.runs.calibration import Calibration
+from langgraph_maker.runs.monitor.baseline import Expected
+from langgraph_maker.runs.monitor.monitor import Monitor
+from langgraph_maker.runs.result import Progress, Run
+from langgraph_maker.runs.session import Before, Watch
+
+__all__ = ["Options", "asolve", "in_time", "solve"]
+
+_SEGMENT = 6000  # supersteps, about 2,000 steps: what tracers take in one trace
+
+
+class Options(TypedDict, total=False):
+    """What `solve` passes on to `create_maker`, which documents it."""
+
+    lanes: int
+    steps_per_subtask: int
+    red_flags: RuleLike | None
+    strict_parse: bool
+    first_temperature: float | None
+    temperature: float | None
+    max_samples_per_step: int | None
+    max_steps: int | None
+    ladder: LadderLike
+    decorrelate: Literal["variants"] | None
+    audit: Audit | float | None
+    hedge: int
+    max_concurrency: int | None
+    call_timeout: float
+    outage_limit: float
+    max_total_samples: int | None
+    max_cost: float | None
+    price: Price | None
+    stop: Callable[[], bool | str] | None
+    detail: Detail
+    observer: Observer | None
+
+
+def solve(
+    task: Task,
+    model: Model,
+    *,
+    k: int | Literal["auto"] | Callable[[int], int] = 3,
+    target: float = 0.95,
+    calibration_samples: int = 1000,
+    k_rule: auto_k.Rule = "average",
+    raise_k: bool = False,
+    store: BaseStore | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    run_id: str | None = None,
+    answers: Mapping[str, Any] | None = None,
+    deadline: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[Options],
+) -> Run:
+    """Solve `task` by voting on every step (MAKER, Algorithm 1). Works inside a running event loop too.
+
+    A run whose id is given again goes on where its journal ends; a solved one returns its result.
+
+    Args:
+        task: What to solve.
+        model: What to ask, see `models.Model`.
+        k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. "auto"
+            calibrates first, stores what was found with the run, and takes the least k that reaches `target`, see
+            `k_rule`; of each type of steps its own where the task tells types apart (`task.Typed`) and they differ. It
+            refuses where errors come again on the same steps, unless votes take prompts in turns (`decorrelate`). A run
+            that goes on keeps it, also with another model, which was not calibrated: `Run.calibration.model` says which
+            was.
+        target: Of "auto": wanted probability of zero errors in the whole task.
+        calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
+            the run has the rest; `max_total_samples` is for the run alone.
+        k_rule: Of "auto": "average" for a k that reaches the target on average over what the calibration leaves open
+            of p; "mixed" for that k on a share of the steps and one less on the rest; "lower bound" for one that
+            reaches it even at the lower bound of p, which costs up to twice as much. A run that goes on keeps its own.
+        raise_k: Whether k rises, for all steps to come, when p is found to have fallen; by as much as `target` then
+            takes. It is journalled, and never lowered.
+        store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
+        checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
+            suffices to go on.
+        run_id: The run's name in the store; None makes a fresh one.
+        answers: To the questions of a run that waits: from a question's id to a `ladder.Form`. They buy no vote.
+        deadline: Seconds from now after which the run ends as "stopped".
+        on_progress: Called after every round of voting.
+        **options: Those of `create_maker`: see `Options`.
+
+    Raises:
+        ValueError: For an option out of range, an unknown model, or an answer to a question that is not open, with
+            what to give instead.
+        TypeError: For an unknown option, or a model that is none.
+        CalibrationError: When k is "auto" and none can be recommended, with the reason.
+        SamplingError: When the model never answered. One that fails later ends the run as "stopped". Either way it
+            goes on under the same id.
+        JournalError: When the store failed for too long, or holds another task or k under this id, or a step that was
+            decided by less than its k.
+        RunBusyError: When a live process is writing this run.
+
+    Example:
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> run = solve(TowersOfHanoi(4), "sim:error=0.01")
+        >>> run.status, run.steps, list(run.actions())[:2]
+        ('solved', 15, [[1, 0, 1], [2, 0, 2]])
+    """
+    check_keywords(solve, options, Options.__annotations__)
+    preparing = _prepared(
+        task,
+        model,
+        k,
+        options,
+        target=target,
+        samples=calibration_samples,
+        rule=k_rule,
+        raise_k=raise_k,
+        store=store,
+        checkpointer=checkpointer,
+        run_id=run_id,
+        answers=answers,
+        deadline=deadline,
+        on_progress=on_progress,
+    )
+    begun = run_sync(preparing) if k == "auto" else run_at_once(preparing)
+    if isinstance(begun, Run):
+        return begun
+    run_id, config = begun.run_id, _config(begun.run_id)
+    with hold(begun.store, run_id), begun.watch as watch:
+        try:
+            while watch.goes_on(begun.store, run_id):
+                for chunk in begun.maker.stream(watch.given(run_id), config, stream_mode="updates"):
+                    watch.see(chunk)
+        finally:
+            abandon(run_id)
+    return watch.run(begun.store, begun.found)
+
+
+async def asolve(
+    task: Task,
+    model: Model,
+    *,
+    k: int | Literal["auto"] | Callable[[int], int] = 3,
+    target: float = 0.95,
+    calibration_samples: int = 1000,
+    k_rule: auto_k.Rule = "average",
+    raise_k: bool = False,
+    store: BaseStore | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    run_id: str | None = None,
+    answers: Mapping[str, Any] | None = None,
+    deadline: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[Options],
+) -> Run:
+    """`solve`, for asynchronous code: the model and an asynchronous store are called on the caller's event loop.
+
+    Example:
+        >>> import asyncio
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> asyncio.run(asolve(TowersOfHanoi(3), "sim:error=0.01")).status
+        'solved'
+    """
+    check_keywords(asolve, options, Options.__annotations__)
+    begun = await _prepared(
+        task,
+        model,
+        k,
+        options,
+        target=target,
+        samples=calibration_samples,
+        rule=k_rule,
+        raise_k=raise_k,
+        store=store,
+        checkpointer=checkpointer,
+        run_id=run_id,
+        answers=answers,
+        deadline=deadline,
+        on_progress=on_progress,
+    )
+    if isinstance(begun, Run):
+        return begun
+    run_id, config = begun.run_id, _config(begun.run_id)
+    async with ahold(begun.store, run_id):
+        with begun.watch as watch:
+            try:
+                while watch.goes_on(begun.store, run_id):
+                    async for chunk in begun.maker.astream(watch.given(run_id), config, stream_mode="updates"):
+                        watch.see(chunk)
+            finally:
+                await aabandon(run_id)
+    return watch.run(begun.store, begun.found)
+
+
+class _Begun(NamedTuple):
+    """A run that is ready to go on: its graph, what follows it, and the calibration that its k comes from."""
+
+    run_id: str
+    store: BaseStore
+    maker: CompiledStateGraph[Any, Any, Any, Any]
+    watch: Watch
+    found: Calibration | None
+
+
+async def _prepared(
+    task: Task,
+    model: Model,
+    k: int | Literal["auto"] | Callable[[int], int],
+    options: Options,
+    *,
+    target: float,
+    samples: int,
+    rule: auto_k.Rule,
+    raise_k: bool,
+    store: BaseStore | None,
+    checkpointer: BaseCheckpointSaver[Any] | None,
+    run_id: str | None,
+    answers: Mapping[str, Any] | None,
+    deadline: float | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> _Begun | Run:
+    """What both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
+    if not isinstance(target, (int, float)) or isinstance(target, bool) or not 0 < target < 1:
+        raise ValueError(f"target, the wanted probability of zero errors, is above 0 and below 1, not {target!r}")
+    check_task(task)
+    _check_kept("store", store, BaseStore, "SqliteStore")
+    _check_kept("checkpointer", checkpointer, BaseCheckpointSaver, "SqliteSaver")
+    store = store if store is not None else InMemoryStore()
+    run_id = uuid4().hex if run_id is None else records.check_id(run_id)
+    if (together := options.pop("steps_per_subtask", 1)) != 1:
+        task = Grouped(task, together)
+        options.setdefault("red_flags", default_red_flags(together))
+    options["stop"] = in_time(deadline, options.get("stop"))
+    found = None
+    auto_k.check_rule(rule)
+    if k == "auto":
+        create_maker(task, model, **options)  # refuses what cannot be used before anything is paid for
+        before = Before(task, run_id, on_progress)
+        found = await before.calibrated(model, options, store, samples=samples, target=target, rule=rule)
+        if found is None:
+            return before.stopped(store)
+        k, options["max_cost"] = auto_k.margin(found, task), before.left(found, options.get("max_cost"))
+    monitor = _monitor(task, k, found, target, options, raise_k=raise_k)
+    maker = create_maker(task, model, k=monitor.k or k, **options).compile(
+        checkpointer=checkpointer or False, store=store
+    )
+    return _Begun(run_id, store, maker, Watch(task, on_progress, monitor, answers), found)
+
+
+def _check_kept(name: str, value: object, kind: type, opens: str) -> None:
+    """Refuse what is no store or checkpointer, with how to open one."""
+    if value is None or isinstance(value, kind):
+        return
+    if isinstance(value, type) and issubclass(value, kind):
+        raise TypeError(f"{name} is the class {value.__name__}: give an object of it")
+    if isinstance(value, (str, PathLike)):
+        path = excerpt(str(value))
+        raise TypeError(
+            f"{name} is no path, but an open {kind.__name__}: with {opens}.from_conn_string({path}) as {name}:"
+            f" {name}.setup(); solve(…, {name}={name})"
+        )
+    if isinstance(value, (AbstractContextManager, AbstractAsyncContextManager)):
+        raise TypeError(f"{name} is what opens one: with … as {name}: solve(…, {name}={name})")
+    raise TypeError(f"{name} is a {kind.__name__} of LangGraph, not {excerpt(value)}")
+
+
+def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
+    """`stop`, which also says so once the deadline has passed."""
+    if deadline is None:
+        return stop
+    if not isinstance(deadline, (int, float)) or isinstance(deadline, bool) or not deadline > 0:
+        raise ValueError(f"deadline is a number of seconds above 0, not {deadline!r}")
+    due = time.monotonic() + deadline
+
+    def late() -> bool | str:
+        passed = f"the deadline of {deadline:,g} s has passed" if time.monotonic() > due else False
+        return passed or (stop is not None and stop())
+
+    return late
+
+
+def _config(run_id: str) -> RunnableConfig:
+    """One segment of a long run: bounded, so that a trace of it stays readable."""
+    return {"recursion_limit": _SEGMENT, "configurable": {"thread_id": run_id}, "run_name": f"maker {run_id}"}
+
+
+def _monitor(
+    task: Task,
+    k: int | Callable[[int], int],
+    found: Calibration | None,
+    target: float,
+    options: Options,
+    *,
+    raise_k: bool,
+) -> Monitor:
+    """What watches the run, and raises its k; set as the graph's observer, before the one that the caller gave."""
+    audit = options.get("audit")
+    expected = Expected.of(
+        found,
+        target=target,
+        raise_k=raise_k,
+        max_k=options.get("max_samples_per_step"),
+        max_cost=options.get("max_cost"),
+        steps=task.steps,
+        audit_k=None if audit is None else audit.k if isinstance(audit, Audit) else Audit().k,
+    )
+    monitor = Monitor(expected, k=Raised(k), planned=task.steps, calibration=found, then=options.get("observer"))
+    options["observer"] = monitor
+    return monitor

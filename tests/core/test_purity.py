@@ -1,0 +1,99 @@
+"""A task whose functions change what they are given never ends as solved with what they made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import BaseMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+from scripted import Scripted
+
+from langgraph_maker import Task, solve
+from langgraph_maker.core.errors import ImpureTaskError
+from langgraph_maker.core.red_flags import RedFlag
+
+
+class Stack(Task):
+    """Counts by a list that grows; `where` names the function that grows the one it is given, from `since` on."""
+
+    name = "stack"
+
+    def __init__(self, where: str = "", since: int = 0, steps: int = 4) -> None:
+        self.where, self.since, self.steps = where, since, steps
+        self.start: list[int] = []
+
+    def spoil(self, where: str, state: Any) -> None:
+        if where == self.where and len(state) >= self.since:
+            state.append(99)
+
+    def initial_state(self) -> Any:
+        return self.start
+
+    def is_done(self, state: Any) -> bool:
+        return len(state) >= (self.steps or 0)
+
+    def prompt(self, state: Any) -> list[BaseMessage]:
+        text = str(len(state))
+        self.spoil("prompt", state)
+        return [HumanMessage(text)]
+
+    def parse(self, text: str) -> Any:
+        return {"action": int(text), "next_state": [int(text)]}
+
+    def validate(self, state: Any, vote: Any) -> RedFlag | None:
+        self.spoil("validate", state)
+        return None
+
+    def advance(self, state: Any, vote: Any) -> Any:
+        if self.where == "advance" and len(state) >= self.since:
+            state.append(vote["action"])
+            return state
+        return [*state, vote["action"]]
+
+    def vote_key(self, vote: Any) -> str:
+        self.spoil("key", vote["next_state"])
+        return str(vote["action"])
+
+
+def answers(request: Any) -> str:
+    return "7" if request.number == 1 else request.messages[0].text
+
+
+def test_one_that_changes_nothing() -> None:
+    task = Stack()
+    run = solve(task, Scripted(answers))
+    assert (run.status, run.final_state, task.start) == ("solved", [0, 1, 2, 3], [])
+
+
+@pytest.mark.parametrize("where", ["prompt", "validate", "advance", "key"])
+@pytest.mark.parametrize("checkpointer", [None, InMemorySaver()])
+def test_the_function_is_named(where: str, checkpointer: Any) -> None:
+    with pytest.raises(ImpureTaskError, match=f"^{where} changed what it was given"):
+        solve(Stack(where), Scripted(answers), store=InMemoryStore(), checkpointer=checkpointer)
+
+
+@pytest.mark.parametrize("where", ["prompt", "validate", "advance"])
+def test_a_rare_change_is_seen_before_the_step_is_committed(where: str) -> None:
+    late = Stack(where, since=150, steps=200)
+    with pytest.raises(ImpureTaskError, match="changed"):
+        solve(late, Scripted(lambda request: request.messages[0].text), k=1)
+
+
+def test_votes_with_one_key_and_other_states_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Loose(Stack):
+        def parse(self, text: str) -> Any:
+            return {"action": 1, "next_state": [text]}
+
+        def vote_key(self, vote: Any) -> str:
+            return str(vote["action"])
+
+    solve(Loose(), Scripted(lambda request: str(request.number)))
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "votes with one key hand on different states" in told
+
+
+def test_equal_states_are_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    solve(Stack(), Scripted(lambda request: f"{request.messages[0].text}{' ' * request.number}"))
+    assert not caplog.records

@@ -1,0 +1,24 @@
+"""docs/api.md says what there is, and nothing else."""
+
+from __future__ import annotations
+
+import re
+
+from api_page import PAGE, PUBLIC, page
+from paths import ROOT
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text() == page(), "write it anew: python tests/support/api_page.py"
+
+
+def test_each_name_is_one_line_that_says_what_it_is() -> None:
+    lines = [line for line in page().splitlines() if line.startswith("- ")]
+    assert [line for line in lines if not re.fullmatch(r"- `\w+(\([^`]*\))?` \S.{8,}", line)] == []
+
+
+def test_what_readme_names_is_public() -> None:
+    readme = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"\blanggraph_maker\.\w+", readme))
+    assert named
+    assert named <= set(PUBLIC)

@@ -1,0 +1,125 @@
+"""What README and examples/ show is run as shown."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from paths import ROOT
+
+from langgraph_maker.experiments import figures
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def run(program: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    run_path(str(program), run_name="__main__")
+    return capsys.readouterr().out
+
+
+RUNS: list[Any] = [
+    ("triage_plain", "", "technical"),
+    ("triage_voted", "", "Your ticket went to billing."),
+    ("long_addition", "", "right"),
+    ("ledger", "60", "right"),
+    ("long_multiplication", "6", "right"),
+    ("sorted_list", "40", "right"),
+    ("invoice_pipeline", "", "booked 2024-117 ACME GmbH 1190.00 after 6 samples (a scripted model)"),
+    ("voting_agent", "", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
+    pytest.param("recursive_multiplication", "", "the recursive maker:          20 right", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("example", "arguments", "says"), RUNS)
+def test_examples_run(
+    example: str, arguments: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [example, *arguments.split()])
+    assert says in run(ROOT / "examples" / f"{example}.py", capsys)
+
+
+def test_hard_steps_are_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["hard_steps", "--disks", "6", "--seeds", "1", "--rates", "0.3"])
+    said = run(ROOT / "examples" / "hard_steps.py", capsys).splitlines()
+    right = {line[12:31].strip(): float(line[31:].split()[0].rstrip("%")) for line in said[2:]}
+    assert right.keys() == {"plain voting", "diversity by design", "default ladder", "audit of each step"}
+    assert "0 of 1" in said[2]
+    assert right["default ladder"] > right["plain voting"]
+
+
+EXPERIMENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "scaling": ({"runs": 2}, "k = 1: without an error 0.00 (0.00 to 0.84), by Eq 13 0.00"),
+    "calibration": ({"samples": 10, "disks": [5]}, "sim:gpt-4.1-mini, 5 disks: 0 of 10 wrong"),
+    "convergence": ({"disks": 6}, "solved: 63 steps"),
+}
+
+
+@pytest.mark.parametrize("example", EXPERIMENTS)
+def test_experiments_run_small(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "can_draw", lambda: False)
+    path, (settings, says) = ROOT / "examples" / f"{example}.py", EXPERIMENTS[example]
+    assert len(path.read_text().splitlines()) < 50
+    run_path(str(path))["main"](**settings)
+    assert says in capsys.readouterr().out
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.stem for path in EXAMPLES} == {
+        *(one.values[0] if hasattr(one, "values") else one[0] for one in RUNS),
+        *EXPERIMENTS,
+        "hard_steps",
+        "test_invoice_pipeline",  # pytest runs it
+        "local_model",  # test_local_model.py runs it
+    }
+
+
+def test_a_voted_step_is_ten_lines() -> None:
+    plain, voted = ((ROOT / "examples" / f"triage_{kind}.py").read_text().splitlines() for kind in ("plain", "voted"))
+    added = [line for line in difflib.ndiff(plain[1:], voted[1:]) if line.startswith("+ ")]
+    assert len(added) <= 10
+
+
+@pytest.mark.parametrize("checkpointer", [None, "memory"])
+@pytest.mark.parametrize("kind", ["plain", "voted"])
+def test_both_apps_run_with_and_without_a_checkpointer(kind: str, checkpointer: str | None) -> None:
+    app: Any = run_path(str(ROOT / "examples" / f"triage_{kind}.py"))["app"]
+    graph = app.compile(checkpointer=checkpointer and InMemorySaver())
+    result = graph.invoke({"text": "I was charged twice."}, {"configurable": {"thread_id": "t"}})
+    assert result["department"] == {"plain": "technical", "voted": "billing"}[kind]
+
+
+@pytest.mark.parametrize("block", range(len(PYTHON)))
+def test_readme_runs(block: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "readme.py"
+    program.write_text(PYTHON[block])
+    printed = run(program, capsys)
+    sure = (
+        "no error in 255 steps with probability 0.99904 (≥ 0.989), bounds of 95 %, if samples err independently,"
+        " equally often at every step, and less often than not; 0.988 if steps differ as its ballots suggest; without"
+        " equal steps no bound is known: of 255 steps up to 13 may be ones that this model gets wrong repeatedly, for"
+        " which no vote counts, and those that it always gets wrong show on no ballot; first votes are drawn at another"
+        " temperature, and may have another p\n"
+    )
+    paid = "Paid 1200 cents back for A-7.\n"
+    audited = "solved 255 audits, of which 3 did not agree\n"
+    product = "solved 61676 2\n"
+    expected = ["billing\n", "15\n", paid, "solved [6, 8, 0, 3, 0, 1]\n", product, "", sure, audited]
+    assert printed == expected[block]
+
+
+def test_readme_states_what_theory_says() -> None:
+    from langgraph_maker import theory
+
+    k = theory.k_min(0.99, 2**20 - 1, 0.95)
+    assert k == 4
+    assert round(theory.p_full(0.99, k, 2**20 - 1), 3) == 0.989
+    assert round(theory.expected_votes(0.99, k), 2) == 4.08

@@ -1,0 +1,75 @@
+"""A recursive run's line: each stage by its own p, or why it is not known."""
+
+from __future__ import annotations
+
+from math import prod
+
+import pytest
+
+from langgraph_maker import theory
+from langgraph_maker.journal.tree_types import ROOT, Decided, Stage, Tree
+from langgraph_maker.prebuilt.recursive.guarantee import guarantee
+from langgraph_maker.prebuilt.recursive.tree import planted, told
+from langgraph_maker.theory.mixture import equal
+
+
+def decided(stage: Stage, shape: str, *, candidates: int = 0) -> Decided:
+    margin = int(shape.split(":")[2])
+    return {
+        "stage": stage,
+        "margin": margin,
+        "samples": int(shape.split(":", maxsplit=1)[0]),
+        "candidates": candidates,
+        "tier": 0,
+        "human": False,
+        "shape": shape,
+    }
+
+
+def tree_of(*stages: Decided) -> Tree:
+    tree = planted("12 * 3")
+    for one in stages:
+        tree = told(tree, ROOT, one)
+    return tree
+
+
+def leaves(shapes: dict[str, int]) -> Tree:
+    """A root whose parts are solved, one ballot each."""
+    tree = planted("12 * 3")
+    for place, shape in enumerate(shape for shape, count in shapes.items() for _ in range(count)):
+        name = f"1.{place + 1}"
+        leaf = {**tree[ROOT], "id": name, "parent": ROOT, "decided": [decided("solve", shape)], "children": []}
+        tree = {**tree, name: leaf}  # type: ignore[dict-item]
+        tree = {**tree, ROOT: {**tree[ROOT], "children": [*tree[ROOT]["children"], name]}}
+    return tree
+
+
+def test_before_anything_is_decided_there_is_no_number() -> None:
+    assert guarantee(planted("12 * 3")) == "no stage is decided yet"
+
+
+def test_each_stage_has_a_p_of_its_own() -> None:
+    shapes = {"3:3:3": 80, "5:4:3": 15, "7:5:3": 5}
+    p = equal(shapes)
+    assert p is not None
+    said = guarantee(leaves(shapes))
+    expected = prod([theory.p_correct(p, 3)] * 100)
+    assert float(said.split("probability ")[1].split(" ")[0]) == pytest.approx(expected, abs=0.011)
+    assert said.startswith("no error in 100 stages with probability")
+    assert f"solve {p:.3f} of 100 ballots" in said
+    assert said.endswith("no bound is known")
+
+
+def test_with_few_lost_votes_at_a_stage_it_is_not_known() -> None:
+    said = guarantee(leaves({"3:3:3": 20, "5:4:3": 2}))
+    assert said.startswith("not known: too few ballots have a lost vote")
+    assert "2 of 22 (solve)" in said
+
+
+def test_what_a_human_decided_has_no_number() -> None:
+    human: Decided = {**decided("solve", "3:3:3"), "human": True}
+    assert guarantee(tree_of(decided("atomic", "3:3:3"), human)) == "not known: a human decided 1 of its 2 stages"
+
+
+def test_answers_that_became_candidates_are_no_decision() -> None:
+    assert guarantee(tree_of(decided("propose", "5:2:0", candidates=4))) == "no stage is decided yet"

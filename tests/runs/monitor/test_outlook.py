@@ -1,0 +1,280 @@
+"""What a run says of itself, where the truth is known: never better than that, or that it does not know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from ballots import shapes_of, totals_of, voted
+from langchain_core.messages import AIMessage
+from langgraph.store.base import Item
+from langgraph.store.memory import InMemoryStore
+
+from benchmarks.guarantee import SETTINGS, Setting, Steps, drawn
+from langgraph_maker import Run, calibrate, journal, solve, theory
+from langgraph_maker.core.events import Alarm, Open, Totals
+from langgraph_maker.core.state import Request
+from langgraph_maker.journal import records
+from langgraph_maker.nodes.totals import nothing
+from langgraph_maker.report.numbers import numbers
+from langgraph_maker.runs.monitor.guarantee import Outlook
+from langgraph_maker.runs.monitor.outlook import NONE_OPEN, outlook
+from langgraph_maker.tasks import TowersOfHanoi
+from langgraph_maker.theory.inference import calibrated_bound, latency_matters
+from langgraph_maker.theory.mixture import shape
+
+RUNS = 200
+
+
+def looked_at(votes: Any, k: int, begun: int, rounds: int) -> tuple[Totals, Open]:
+    """A run of as many ballots side by side, looked at when each has had so many rounds of what it lacked, in part."""
+    random = np.random.default_rng(begun)
+    lead, cast, right = (np.zeros(begun, int) for _ in range(3))
+    for _ in range(rounds):
+        going = np.abs(lead) < k
+        hits = (random.random(begun) < votes) & going
+        cast += going
+        right += hits
+        lead += np.where(going, np.where(hits, 1, -1), 0)
+    done = np.abs(lead) >= k
+    totals = totals_of(cast[done], k, shapes=shapes_of(cast[done], k))
+    open_now: dict[str, int] = {}
+    for n, x in zip(cast[~done], right[~done], strict=True):
+        name = shape(int(n), int(max(x, n - x)), int(abs(2 * x - n)))
+        open_now[name] = open_now.get(name, 0) + 1
+    return totals, {**NONE_OPEN, "ballots": int((~done).sum()), "shapes": open_now}
+
+
+@pytest.mark.parametrize("rounds", [3, 4, 5, 8])
+def test_with_lanes_what_is_decided_first_does_not_speak_for_all(rounds: int) -> None:
+    """1,000 lanes at p = .9: what is decided after three rounds never lost a vote."""
+    totals, still = looked_at(0.9, 3, 1000, rounds)
+    found = outlook(totals, planned=1000, still=still)
+    truth = theory.p_full(0.9, 3, 1000)
+    assert found.p.value is not None
+    assert found.p.low < 0.9 < found.p.high
+    assert found.if_equal is not None
+    assert found.if_equal.to_the_end_at_least is not None
+    assert found.if_equal.to_the_end_at_least < truth
+    assert found.to_the_end is not None
+    assert found.to_the_end < 0.5
+
+
+def test_before_enough_is_decided_nothing_is_known() -> None:
+    totals = totals_of(np.array([3] * 10), 3)
+    found = outlook(totals, planned=1000, still={**NONE_OPEN, "ballots": 990, "shapes": {"2:2:2": 900, "2:1:0": 90}})
+    assert (found.so_far, found.to_the_end, found.unknown) == (None, None, "early")
+    assert found.guarantee.startswith("not known yet: 10 steps are decided, and 990 are open")
+
+
+def test_with_few_lost_votes_independence_is_untested() -> None:
+    found = outlook(totals_of(np.full(300, 3), 3), planned=300)
+    assert (found.so_far, found.so_far_low, found.unknown) == (None, None, "independence")
+    assert found.guarantee.startswith("not known: none of 300 ballots had a lost vote, too few to see")
+    assert "cache" in found.guarantee
+
+
+@pytest.mark.parametrize(
+    ("hard", "p", "easy"),
+    [(10, 0.6, 0.99), (4, 0.3, 0.99), (20, 0.7, 0.999), (6, 0.5, 0.98)],
+)
+def test_no_bound_is_stated_where_steps_may_differ(hard: int, p: float, easy: float) -> None:
+    """And where they are seen to, no figure of equal steps."""
+    random, of, seen = np.random.default_rng(5), np.array([p] * hard + [easy] * (200 - hard)), 0
+    for _ in range(50):
+        found = outlook(totals_of(voted(random, of, 3, (200,)), 3), planned=200)
+        assert (found.so_far_low, found.to_the_end_low) == (None, None)
+        assert "no bound is known" in found.guarantee
+        assert ("as steps differ in how hard" in found.guarantee) == (found.differ and not found.unknown)
+        seen += found.differ
+    assert seen >= 25
+
+
+def test_the_line_names_how_many_steps_may_be_ones_that_no_vote_cures() -> None:
+    totals = totals_of(voted(np.random.default_rng(6), 0.95, 4, (1000,)), 4)
+    found = outlook(totals, planned=1000)
+    assert (
+        f"of 1,000 steps up to {found.hard_high} may be ones that this model gets wrong repeatedly" in found.guarantee
+    )
+    assert "for which no vote counts" in found.guarantee
+
+
+def test_a_lower_bound_rests_on_truth_from_without() -> None:
+    """Calibrated on many more steps than the run has, and only while its ballots do not contradict that."""
+    found = calibrate(TowersOfHanoi(11), "sim:error=0.0005,seed=3", samples=2000)
+    totals = totals_of(np.full(31, 3), 3)
+    bound = outlook(totals, planned=31, calibration=found).so_far_low
+    assert found.p_first_low is not None
+    assert bound == calibrated_bound(1 - min(found.p_low, found.p_first_low), 3, 31)
+    assert bound is not None
+    assert bound > 0.7
+    assert outlook(totals, planned=2047, calibration=found).so_far_low is None
+    worse = totals_of(np.array([3] * 22 + [5] * 9), 3)
+    assert outlook(worse, planned=31, calibration=found).so_far_low is None
+    assert outlook({**totals, "timeouts": 1}, planned=31, calibration=found).so_far_low is None
+    voted_on = replace(found, reference="vote")
+    assert outlook(totals, planned=31, calibration=voted_on).so_far_low is None
+    alarm: Alarm = {"event": "maker.alarm", "run_id": "r", "what": "p", "finding": "", "remedy": "", "steps": 9}
+    assert outlook(totals, planned=31, calibration=found, alarms=[alarm]).so_far_low is None
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.3, 0.5, 0.7, 0.9])
+def test_the_calibrated_bound_holds_however_errors_are_spread(p: float, k: int) -> None:
+    """A share of the steps is at p, so that a share of samples is wrong; or a cache makes each step one answer."""
+    for steps in (10, 50):
+        for wrong in (0.001, 0.004, 0.009):
+            bound = calibrated_bound(wrong, k, steps)
+            if bound is None:
+                continue
+            error = 1 - theory.p_correct(p, k) if p > 0.5 else theory.p_correct(1 - p, k) if p < 0.5 else 0.5
+            assert bound <= (1 - wrong / (1 - p) * error) ** steps + 1e-12
+            assert bound <= (1 - wrong) ** steps + 1e-12
+
+
+def test_effective_votes_are_fewer_where_steps_differ() -> None:
+    random = np.random.default_rng(7)
+    even = outlook(totals_of(voted(random, 0.95, 4, (2000,)), 4), planned=2000).effective_votes
+    of = np.array([0.6] * 100 + [0.995] * 1900)
+    uneven = outlook(totals_of(voted(random, of, 4, (2000,)), 4), planned=2000).effective_votes
+    assert even is not None
+    assert uneven is not None
+    assert 4.0 < even < 4.5
+    assert uneven < 2.5
+
+
+def test_where_an_alarm_stands_the_line_carries_it() -> None:
+    run = SETTINGS["drift"].run(1).run
+    assert run.outlook is not None
+    assert "p" in {alarm["what"] for alarm in run.outlook.alarms}
+    assert "not known, as an alarm stands" in run.guarantee
+    assert "ALARM about p after" in run.guarantee
+
+
+def test_an_alarm_of_an_earlier_process_stands_too() -> None:
+    setting, store = SETTINGS["drift"], InMemoryStore()
+    task, given = Steps(300), dict[str, Any](k=3, store=store, run_id="r", first_temperature=0.1)
+    law = setting.law(Random(0))
+    solve(task, drawn(law, 1), max_total_samples=1150, **given)
+    run = solve(task, drawn(law, 2), **given)
+    assert run.outlook is not None
+    assert run.outlook.earlier_alarms
+    assert "ALARM about p after" in run.guarantee == numbers(store, "r")["guarantee"]
+
+
+def test_ballots_cut_off_by_their_budget_count() -> None:
+    run = SETTINGS["budget"].run(2).run
+    assert run.status == "unresolved"
+    assert run.outlook is not None
+    assert run.outlook.p.low < 0.8 < run.outlook.p.high
+    assert (run.outlook.to_the_end or 0.0) < 0.05
+
+
+def test_ballots_that_climb_count_as_they_were() -> None:
+    run = SETTINGS["ladder"].run(3).run
+    assert run.outlook is not None
+    assert run.outlook.climbed > 0
+    assert run.outlook.if_equal is None
+    assert run.outlook.so_far is not None
+    assert run.outlook.so_far < 0.5
+
+
+def test_samples_in_flight_that_were_lost_are_counted() -> None:
+    """Broken off by an exception, of which the journal has only what was counted before."""
+    run = SETTINGS["kills"].run(0).run
+    assert run.outlook is not None
+    assert run.outlook.in_flight_lost > 0
+    assert run.outlook.unknown in {"latency", "half"}
+    assert "samples in flight were lost with a process" in run.guarantee
+
+
+def test_an_end_in_order_loses_nothing() -> None:
+    store, task = InMemoryStore(), TowersOfHanoi(6)
+    solve(task, "sim:error=0.05", store=store, run_id="r", max_total_samples=60)
+    run = solve(task, "sim:error=0.05", store=store, run_id="r")
+    assert run.outlook is not None
+    assert run.outlook.in_flight_lost == 0
+
+
+def test_timeouts_are_counted_by_step() -> None:
+    run = SETTINGS["slow"].run(0).run
+    assert run.outlook is not None
+    assert run.outlook.timeouts > 20
+    assert run.outlook.so_far is None
+    assert "samples timed out and were drawn again" in run.guarantee
+
+
+@pytest.mark.parametrize(("last", "first", "differs"), [(30, 5, True), (5, 30, True), (16, 14, False), (0, 0, False)])
+def test_votes_that_came_late_are_held_against_those_that_came_early(last: int, first: int, differs: bool) -> None:
+    totals = nothing()
+    totals["last_lost"], totals["first_lost"] = last, first
+    assert bool(latency_matters(totals)) == differs
+
+
+def test_timeouts_on_hard_steps_are_seen() -> None:
+    totals = nothing()
+    totals["steps"], totals["contested"], totals["timed_out"] = 1000, [0, 0, 0, 50], 40
+    totals["timed_out_contested"] = 3
+    assert not latency_matters(totals)
+    totals["timed_out_contested"] = 20
+    assert "timed out on 40 steps" in latency_matters(totals)
+
+
+@pytest.mark.parametrize("slow", ["wrong", "none"])
+def test_late_answers_that_are_worse_are_seen_in_a_run(slow: str) -> None:
+    model = drawn(lambda _step, _number: 0.8, 5)
+
+    async def sample(requests: Sequence[Request]) -> Sequence[AIMessage | Exception]:
+        answers = await model(requests)
+        for _ in range(50 if isinstance(answers[0], AIMessage) and answers[0].text.startswith(slow) else 1):
+            await asyncio.sleep(0)
+        return answers
+
+    sample.split = lambda group: [[one] for one in group]  # type: ignore[attr-defined]
+    run = solve(Steps(120), sample, k=4, lanes=20, first_temperature=0.1)
+    assert run.outlook is not None
+    assert bool(run.outlook.latency) == (slow == "wrong")
+    assert ("the last to arrive was lost on" in run.guarantee) == (slow == "wrong")
+
+
+def stated(setting: Setting, runs: int) -> list[tuple[Run, bool]]:
+    seen = [setting.run(seed) for seed in range(runs)]
+    return [(one.run, one.clean) for one in seen]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name not in {"slow", "kills"}])
+def test_a_stated_bound_is_above_the_truth_in_at_most_5_percent_of_runs(name: str) -> None:
+    """Of 40 runs more than 6 would have it with a probability of 0.003; a run that does not know states none."""
+    runs = stated(SETTINGS[name], 40)
+    true = sum(clean for _, clean in runs) / len(runs)
+    found: list[Outlook] = [run.outlook for run, _ in runs if run.outlook is not None]
+    assert sum(low > true for one in found for low in [one.so_far_low] if low is not None) <= 6
+    assert all("no bound is known" in one.guarantee for one in found if one.so_far_low is None and one.p.value)
+
+
+def test_a_calibration_that_saw_clusters_is_in_the_line() -> None:
+    found = calibrate(TowersOfHanoi(5), "sim:error=0.01", samples=20)
+    clusters = replace(found, independence=replace(found.independence, p_value=0.0123))
+    totals = totals_of(np.array([3] * 90 + [5] * 10), 3)
+    said = "calibration saw errors cluster by step (p-value 0.012)"
+    assert said in outlook(totals, planned=100, calibration=clusters).guarantee
+    assert said not in outlook(totals, planned=100, calibration=found).guarantee
+
+
+def test_an_entry_written_before_timeouts_were_counted_is_read() -> None:
+    store = InMemoryStore()
+    solve(Steps(3), drawn(lambda _step, _number: 1.0, 1), store=store, run_id="r")
+    [item] = store.batch(records.get_entries("r", [1]))
+    assert isinstance(item, Item)
+    values = orjson.loads(item.value["entry"])
+    text = orjson.dumps(values[:-3]).decode()
+    store.put(item.namespace, item.key, {"entry": text, "check": records.check("r", text)}, index=False)
+    entry = [*journal.read(store, "r")][1]
+    assert (entry["step"], entry["given_up"], entry["timeouts"], entry["late"]) == (1, [], 0, 0)
