@@ -541,9 +541,9 @@ class TestEvents:
     @pytest.mark.parametrize(
         ("events", "told"),
         [
-            (True, ["maker.votes"]),
+            (True, ["votes.counted"]),
             (False, []),
-            (lambda event: {"said": event["event"]}, ["said maker.votes"]),
+            (lambda event: {"said": event["event"]}, ["said votes.counted"]),
             (lambda _: None, []),
         ],
     )

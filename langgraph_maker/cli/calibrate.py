@@ -54,8 +54,8 @@ from langgraph_maker.journal.databases import database, open_store, shown
 from langgraph_maker.journal.records import check_id
 from langgraph_maker.models import prices
 from langgraph_maker.models.prices import Price
-from langgraph_maker.runs.calibration import Calibration, Options
-from langgraph_maker.runs.calibration.comparison import Comparison, Row, compare, sentences
+from langgraph_maker.runs.calibration import CalibrateOptions, Calibration
+from langgraph_maker.runs.calibration.comparison import Comparison, ComparisonRow, compare, sentences
 from langgraph_maker.runs.calibration.statistics import LIMITS
 from langgraph_maker.runs.solve import in_time
 from langgraph_maker.tasks import TowersOfHanoi
@@ -104,7 +104,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
         check_id(run_id)
         chosen = load_task(task, arguments(disks, settings or []))
         names = models or ["sim:gpt-4.1-mini"]
-        options: Options = {
+        options: CalibrateOptions = {
             "samples": samples,
             "target": target,
             "red_flags": red_flags(token_limit),
@@ -131,7 +131,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
     command = same_command(db, run_id)
     with told(USAGE, command), open_store(db) as store:
         with follow_samples(err) as on_progress, stopping(stop):
-            kept: Options = {**options, "store": store, "on_progress": on_progress}
+            kept: CalibrateOptions = {**options, "store": store, "on_progress": on_progress}
             found = compare(chosen, asked, for_steps=steps, prices=given, **kept)
         with told(ERROR), to_stdout():
             if file is not None:
@@ -198,7 +198,7 @@ _HEADER = ["model", "$/M", "tokens", "1 − p (95 % interval)", "v", "k (est.)",
 _OTHER_HEADER = ["model", "limit", "1 − p (95 % interval)", "v", "k (est.)", "cost (est.)"]
 
 
-def _row(row: Row) -> list[str]:
+def _row(row: ComparisonRow) -> list[str]:
     price = "?" if row.price is None else f"{row.price.input:g}/{row.price.output:g}"
     return [
         row.model,

@@ -51,7 +51,7 @@ from langgraph_maker.journal.databases import database, open_store, shown
 from langgraph_maker.journal.records import check_id
 from langgraph_maker.models import prices
 from langgraph_maker.runs import diagnosis
-from langgraph_maker.runs.diagnosis.result import FINER, Asked, Diagnosis, StepType, Tried
+from langgraph_maker.runs.diagnosis.result import FINER, Diagnosis, Remedy, StepType, SuspectSamples
 from langgraph_maker.runs.solve import in_time
 
 __all__ = ["app", "diagnose"]
@@ -103,7 +103,7 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
         check_id(run_id)
         chosen = load_task(task, arguments(disks, settings or []))
         asked = load_model(model, chosen, base_url, seed)
-        options: diagnosis.Options = {
+        options: diagnosis.DiagnoseOptions = {
             "samples": samples,
             "looks": looks,
             "granularities": _granularities(steps_per_subtask or []),
@@ -121,7 +121,7 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
     command = same_command(db, run_id)
     with told(USAGE, command), open_store(db) as store:
         with follow_samples(err) as on_progress, stopping(stop):
-            kept: diagnosis.Options = {**options, "store": store, "on_progress": on_progress}
+            kept: diagnosis.DiagnoseOptions = {**options, "store": store, "on_progress": on_progress}
             found = diagnosis.diagnose(chosen, asked, **kept)
         with told(ERROR), to_stdout():
             if as_json:
@@ -188,7 +188,7 @@ def _rows(one: StepType) -> list[list[str]]:
     ]
 
 
-def _figures(asked: Asked) -> list[str]:
+def _figures(asked: SuspectSamples) -> list[str]:
     return [str(asked.variant), f"{asked.right:,}/{asked.valid:,}", interval(asked.p, asked.p_low, asked.p_high)]
 
 
@@ -224,9 +224,9 @@ _HOW = (
 )
 
 
-def _each(tried: list[Tried]) -> str:
+def _each(tried: list[Remedy]) -> str:
     """Each way that it was asked as it is, and the best at each other granularity."""
-    as_it_is, rest = [one for one in tried if one.m == 1], {one.m: one for one in sorted(tried, key=Tried.standing)}
+    as_it_is, rest = [one for one in tried if one.m == 1], {one.m: one for one in sorted(tried, key=Remedy.standing)}
     others = [one for m, one in sorted(rest.items()) if m != 1]
     return "; ".join(
         f"{_way(one)}: {one.right} right, {one.rival} alike and wrong, {one.flagged} flagged of {one.samples}"
@@ -234,7 +234,7 @@ def _each(tried: list[Tried]) -> str:
     )
 
 
-def _way(one: Tried) -> str:
+def _way(one: Remedy) -> str:
     worst = f", the worst of them number {one.part}" if one.m == FINER else ""
     return f"way {one.variant}" if one.m == 1 else f"{_at(one.m)}, best in way {one.variant}{worst}"
 

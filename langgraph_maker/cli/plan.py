@@ -15,7 +15,7 @@ from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, to_st
 from langgraph_maker.cli.tables import columns, dollars, paragraph
 from langgraph_maker.models import prices
 from langgraph_maker.runs.calibration import Calibration, planning
-from langgraph_maker.runs.calibration.planning import Choice, Plan, RuleCost
+from langgraph_maker.runs.calibration.planning import Choice, RuleCost, RunPlan
 from langgraph_maker.tasks import TowersOfHanoi
 
 __all__ = ["app", "plan"]
@@ -100,7 +100,9 @@ def _cost(given: float | None, tokens: str | None, price: str | None) -> float |
     return prices.read_price(price).cost({"input_tokens": read, "cached_input_tokens": 0, "output_tokens": written})
 
 
-def _seconds(planned: Plan, pace: tuple[float | None, ...], latency: float, spread: float, lanes: int) -> float | None:
+def _seconds(
+    planned: RunPlan, pace: tuple[float | None, ...], latency: float, spread: float, lanes: int
+) -> float | None:
     """How long the run takes where calls set the pace."""
     p, valid_rate, p_first = pace
     if p is None or valid_rate is None:
@@ -133,7 +135,7 @@ def _chosen(file: Path, model: str | None) -> Calibration:
     raise ValueError(f"{file} holds no calibration of {model}: it has {', '.join(one.model for one in calibrations)}")
 
 
-def _report(planned: Plan, source: float | Calibration) -> str:
+def _report(planned: RunPlan, source: float | Calibration) -> str:
     if isinstance(source, Calibration):
         simulated = " (a simulated model)" if source.simulated else ""
         what = f"{source.model}{simulated}, calibrated on {source.samples:,} steps"

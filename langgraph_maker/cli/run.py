@@ -63,7 +63,7 @@ from langgraph_maker.prebuilt.maker import create_maker
 from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.calibration.measurement import check_aims
 from langgraph_maker.runs.result import Progress, Run
-from langgraph_maker.runs.solve import Options, solve
+from langgraph_maker.runs.solve import SolveOptions, solve
 
 __all__ = ["app", "run"]
 
@@ -138,7 +138,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     asked_k = margin(k)
     stop = threading.Event()
     with told(USAGE):
-        options: Options = {
+        options: SolveOptions = {
             "red_flags": red_flags(token_limit * max(1, steps_per_subtask)),
             "lanes": lanes,
             "hedge": hedge,

@@ -51,14 +51,14 @@ def serve(  # noqa: PLR0917 - typer reads the options from the signature
     """
     with told(USAGE):
         try:
-            from langgraph_maker.simulation.server import Faults, Provider  # noqa: PLC0415 - an extra
+            from langgraph_maker.simulation.server import Faults, SimulatedServer  # noqa: PLC0415 - an extra
             from langgraph_maker.simulation.server import serve as serving  # noqa: PLC0415
         except ImportError as missing:
             raise ValueError(str(missing)) from missing
         if not model.startswith("sim:"):
             raise ValueError(f"only simulated models are served: --model is sim:NAME, not {model!r}")
         chosen = load_task(task, arguments(disks, settings or []))
-        provider = Provider(
+        provider = SimulatedServer(
             chosen,
             model,
             seed=seed,

@@ -2,16 +2,16 @@
 
 Each event is a dict whose "event" names its kind. They come from the nodes of a graph that `create_maker` made,
 under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=True`. Voting graphs and nodes tell
-`Votes`.
+`VotesCounted`.
 
     >>> from langgraph_maker import create_maker
     >>> from langgraph_maker.tasks import TowersOfHanoi
     >>> graph = create_maker(TowersOfHanoi(2), "sim:error=0.01").compile()
     >>> [event["event"] for event in graph.stream({}, stream_mode="custom")]
-    ['maker.begin', 'maker.round', 'maker.round', 'maker.round', 'maker.done']
+    ['run.started', 'round.ended', 'round.ended', 'round.ended', 'run.ended']
 
-There is one `Round` a round of voting, however many lanes it has, so that a million steps can be listened to. With
-`detail="ballots"` there is one `Step` a step as well, from which its ballot can be rebuilt, and one `FinerStep` for
+There is one `RoundEnded` a round of voting, however many lanes it has, so that a million steps can be listened to. With
+`detail="ballots"` there is one `StepDecided` a step as well, from which its ballot can be rebuilt, and one `SubStepDecided` for
 each finer step of one that is done in such. Counts are of steps that are in the journal, and so are the same however
 often a run was interrupted; what open ballots have counted stands beside them. Events are to be read, not changed:
 `totals` is the graph's own.
@@ -29,23 +29,23 @@ from langgraph_maker.core.state import Usage, VoteCount
 
 __all__ = [
     "Alarm",
-    "Asked",
-    "Begin",
-    "Climbed",
+    "QuestionAsked",
+    "RunStarted",
+    "StepEscalated",
     "Detail",
-    "Done",
+    "RunEnded",
     "Event",
-    "FinerStep",
-    "Keeper",
+    "SubStepDecided",
+    "StatefulObserver",
     "Observer",
-    "Open",
-    "RedFlags",
-    "Round",
-    "Standing",
-    "Step",
+    "OpenBallots",
+    "SamplesFlagged",
+    "RoundEnded",
+    "BallotStatus",
+    "StepDecided",
     "Totals",
-    "Undecided",
-    "Votes",
+    "StepUnresolved",
+    "VotesCounted",
     "check_detail",
 ]
 
@@ -121,7 +121,7 @@ class Totals(TypedDict):
     hardest: list[list[int]]
 
 
-class Open(TypedDict):
+class OpenBallots(TypedDict):
     """What the ballots under way amount to: how many have a vote for a second answer, and how many a flag.
 
     `drifted` counts those with a vote for the leader's action and another next state. `shapes` and `above` are as in
@@ -142,30 +142,30 @@ class Open(TypedDict):
     timeouts: int
 
 
-class Begin(TypedDict):
+class RunStarted(TypedDict):
     """A process begins work on a run, or goes on with it: `totals` and `open` are what the journal holds.
 
     `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did. `kept` is what
-    the observer last had kept in the journal, see `Keeper`. `settings` are those of this process, and `in_flight_lost`
+    the observer last had kept in the journal, see `StatefulObserver`. `settings` are those of this process, and `in_flight_lost`
     is how many samples may have been in flight, and lost, where processes before it broke off; `alarms` are those
     raised before.
     """
 
-    event: Literal["maker.begin"]
+    event: Literal["run.started"]
     run_id: str
     task: str
     k: int | None
     raised: int
     limit: int
     totals: Totals
-    open: Open
+    open: OpenBallots
     kept: dict[str, Any] | None
     settings: dict[str, Any]
     in_flight_lost: int
     alarms: list[Alarm]
 
 
-class Round(TypedDict):
+class RoundEnded(TypedDict):
     """A round of voting is counted, and its steps are in the journal.
 
     `steps`, `samples`, `votes`, `winner_votes` and `flags` are of the steps that it decided, `totals` of all steps
@@ -174,7 +174,7 @@ class Round(TypedDict):
     contested.
     """
 
-    event: Literal["maker.round"]
+    event: Literal["round.ended"]
     run_id: str
     steps: int
     samples: int
@@ -183,18 +183,18 @@ class Round(TypedDict):
     flags: dict[str, int]
     lanes: int
     totals: Totals
-    open: Open
+    open: OpenBallots
     audited: NotRequired[list[int]]
 
 
-class Step(TypedDict):
+class StepDecided(TypedDict):
     """One decided step, with `detail="ballots"`: `counts` are its ballot's, in the order in which answers came up.
 
     They are empty for a step that the journal held already. Of one that was done in `finer` steps they are what did not
-    settle it before, and `margin` is the least of these steps': see `FinerStep`.
+    settle it before, and `margin` is the least of these steps': see `SubStepDecided`.
     """
 
-    event: Literal["maker.step"]
+    event: Literal["step.decided"]
     run_id: str
     step: int
     vote: Any
@@ -206,14 +206,14 @@ class Step(TypedDict):
     rounds: int
 
 
-class FinerStep(TypedDict):
+class SubStepDecided(TypedDict):
     """One decided finer step of a step (`ladder.Split`), number `finer` from 0, with `detail="ballots"`.
 
-    It comes when it is decided, before the `Step` that all of them make. Of those with one number the last holds: a
+    It comes when it is decided, before the `StepDecided` that all of them make. Of those with one number the last holds: a
     raised k, a changed task or an interruption can have it decided again.
     """
 
-    event: Literal["maker.finer"]
+    event: Literal["substep.decided"]
     run_id: str
     step: int
     finer: int
@@ -222,7 +222,7 @@ class FinerStep(TypedDict):
     margin: int
 
 
-class Standing(TypedDict):
+class BallotStatus(TypedDict):
     """How a ballot stands: `counts` in the order in which answers came up, flagged samples by reason."""
 
     subtask_id: str
@@ -232,25 +232,25 @@ class Standing(TypedDict):
     flags: dict[str, int]
 
 
-class Votes(TypedDict):
+class VotesCounted(TypedDict):
     """A round of a voting graph or node is counted: the ballots that it moved. No observer gets this."""
 
-    event: Literal["maker.votes"]
-    ballots: list[Standing]
+    event: Literal["votes.counted"]
+    ballots: list[BallotStatus]
 
 
-class RedFlags(TypedDict):
+class SamplesFlagged(TypedDict):
     """The steps that a round decided had flagged samples: how many, by reason."""
 
-    event: Literal["maker.red_flag"]
+    event: Literal["samples.flagged"]
     run_id: str
     flags: dict[str, int]
 
 
-class Undecided(TypedDict):
+class StepUnresolved(TypedDict):
     """A ballot has used up its samples: what it counted, and why in words. The run ends as unresolved."""
 
-    event: Literal["maker.undecided"]
+    event: Literal["step.unresolved"]
     run_id: str
     step: int
     samples: int
@@ -259,13 +259,13 @@ class Undecided(TypedDict):
     reason: str
 
 
-class Climbed(TypedDict):
+class StepEscalated(TypedDict):
     """A ballot goes on in another tier of the ladder, or afresh after an `audit` that disagreed, for the reason `why`.
 
     After an audit on top of the ladder it goes nowhere: what follows is a question, or that it is undecided.
     """
 
-    event: Literal["maker.climb"]
+    event: Literal["step.escalated"]
     run_id: str
     step: int
     tier: int
@@ -273,10 +273,10 @@ class Climbed(TypedDict):
     why: str
 
 
-class Asked(TypedDict):
+class QuestionAsked(TypedDict):
     """A step waits for a human; other lanes go on. It comes again when the answer was none."""
 
-    event: Literal["maker.question"]
+    event: Literal["question.asked"]
     run_id: str
     step: int
     question: Question
@@ -288,7 +288,7 @@ class Alarm(TypedDict):
     `k` is there where the margin of the steps to come is raised to it; it is kept in the journal.
     """
 
-    event: Literal["maker.alarm"]
+    event: Literal["alarm.raised"]
     run_id: str
     what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven"]
     finding: str
@@ -297,29 +297,40 @@ class Alarm(TypedDict):
     k: NotRequired[int]
 
 
-class Done(TypedDict):
+class RunEnded(TypedDict):
     """The graph hands the run back."""
 
-    event: Literal["maker.done"]
+    event: Literal["run.ended"]
     run_id: str
     status: str
     reason: str
     totals: Totals
 
 
-Event: TypeAlias = Begin | Round | Step | FinerStep | RedFlags | Climbed | Asked | Undecided | Alarm | Done
+Event: TypeAlias = (
+    RunStarted
+    | RoundEnded
+    | StepDecided
+    | SubStepDecided
+    | SamplesFlagged
+    | StepEscalated
+    | QuestionAsked
+    | StepUnresolved
+    | Alarm
+    | RunEnded
+)
 """Anything that is told; `event` says which."""
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm] | None]
-"""Is given each event as it happens; the alarms that it returns, if it does, go out after it. See `Keeper` too."""
+"""Is given each event as it happens; the alarms that it returns, if it does, go out after it. See `StatefulObserver` too."""
 
 
 @runtime_checkable
-class Keeper(Protocol):
+class StatefulObserver(Protocol):
     """An observer that a run's interruptions are not to begin anew."""
 
-    def keep(self) -> dict[str, Any] | None:
-        """What the journal is to keep, as JSON values, or None for what it has; the next `Begin` brings it back.
+    def state_dict(self) -> dict[str, Any] | None:
+        """What the journal is to keep, as JSON values, or None for what it has; the next `RunStarted` brings it back.
 
         Asked for before each round of voting is journalled, so that it is of the events up to the round before; and
         again after a round that brought alarms.

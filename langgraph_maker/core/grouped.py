@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
-from langgraph_maker.core.task import Checkable, State, Task, Typed, Varied, Vote
+from langgraph_maker.core.task import HasOracle, HasStepType, HasVariants, State, Task, Vote
 
 __all__ = ["Grouped", "headed", "steps_asked"]
 
@@ -25,7 +25,7 @@ class Grouped(Task):
     the steps of one response do not settle.
 
     It takes tasks whose prompt shows all that the steps to come need, such as TowersOfHanoi. A microagent that is shown
-    no more than its own step needs cannot do two. Of a `Checkable` task that is seen here and refused; of
+    no more than its own step needs cannot do two. Of a `HasOracle` task that is seen here and refused; of
     another it cannot be told, and steps from the second on would be guesses. Its `variants` and `step_type` are kept.
 
     A response is up to m times as long as one to a single step: give a token limit of m times as much.
@@ -50,17 +50,17 @@ class Grouped(Task):
         if not isinstance(m, int) or isinstance(m, bool) or m < 1:
             raise ValueError(f"steps per subtask are a whole number of at least 1, not {excerpt(m)}")
         start = task.initial_state()
-        if isinstance(task, Checkable) and not task.is_done(start) and task.read_state(task.prompt(start)) != start:
+        if isinstance(task, HasOracle) and not task.is_done(start) and task.read_state(task.prompt(start)) != start:
             raise ValueError(
                 f"{task.name} shows each microagent what its own step needs, which is not enough for {m} steps in one"
                 " response: only a task whose prompt shows the whole state can be grouped"
             )
         self.task, self.m = task, m
-        if isinstance(task, Checkable):  # then so is this
+        if isinstance(task, HasOracle):  # then so is this
             self._truth, self.oracle, self.read_state = task.oracle, self._oracle, task.read_state
-        if isinstance(task, Varied):
+        if isinstance(task, HasVariants):
             self.variants = task.variants
-        if isinstance(task, Typed):
+        if isinstance(task, HasStepType):
             self.step_type = task.step_type
         self.steps = None if task.steps is None else -(-task.steps // m)
 
@@ -86,7 +86,9 @@ class Grouped(Task):
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
         """φ: the chain's prompt, in one of its ways, and how many steps are wanted."""
-        *before, last = self.task.prompt(state, variant) if isinstance(self.task, Varied) else self.task.prompt(state)
+        *before, last = (
+            self.task.prompt(state, variant) if isinstance(self.task, HasVariants) else self.task.prompt(state)
+        )
         return [*before, last.model_copy(update={"content": f"{last.text}\n\n{_ASKED.format(self.m)}"})]
 
     def parse(self, text: str) -> Vote:
@@ -157,9 +159,9 @@ class _Stretch(Task):
 
     def __init__(self, task: Task, start: State, m: int) -> None:
         self.task, self.start, self.steps = task, start, m
-        if isinstance(task, Checkable):
+        if isinstance(task, HasOracle):
             self._truth, self._read, self.oracle, self.read_state = task.oracle, task.read_state, self._oracle, self._in
-        if isinstance(task, Varied):
+        if isinstance(task, HasVariants):
             self.variants = task.variants
 
     @property
@@ -174,7 +176,7 @@ class _Stretch(Task):
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
         own = state["state"]
-        return self.task.prompt(own, variant) if isinstance(self.task, Varied) else self.task.prompt(own)
+        return self.task.prompt(own, variant) if isinstance(self.task, HasVariants) else self.task.prompt(own)
 
     def parse(self, text: str) -> Vote:
         return self.task.parse(text)

@@ -14,23 +14,23 @@ __all__ = [
     "ByState",
     "LARGEST_MARGIN",
     "Margin",
-    "Own",
-    "Raised",
-    "asked",
+    "SubtaskTerms",
+    "RaisableMargin",
+    "margin_asked",
     "check_budget",
     "check_least",
-    "in_words",
-    "margins",
+    "unresolved_reason",
+    "margin_terms",
 ]
 
 
-class Raised:
+class RaisableMargin:
     """The k of each step: that of `base`, or `to` where that is more.
 
     Steps that are decided keep what they were decided by; all others, open ballots among them, go by the new margin.
 
     Example:
-        >>> k = Raised(3)
+        >>> k = RaisableMargin(3)
         >>> k.up_to(5), k.up_to(4), k.to, k(0)
         (None, None, 5, 5)
     """
@@ -48,7 +48,7 @@ class Raised:
         return max(self.base(step) if callable(self.base) else self.base, self.to)
 
 
-Margin: TypeAlias = int | Callable[[str], int] | Raised
+Margin: TypeAlias = int | Callable[[str], int] | RaisableMargin
 """The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
 
 M = TypeVar("M", int, "Callable[[int], int]", "int | Callable[[int], int]", Margin)
@@ -75,7 +75,7 @@ class ByState:
         return self.least
 
 
-class Own(Protocol):
+class SubtaskTerms(Protocol):
     """From a subtask's id and its state to its margin and to the samples that its ballot may use."""
 
     def __call__(self, subtask_id: str, state: Any = None, /) -> tuple[int, int]:
@@ -83,11 +83,11 @@ class Own(Protocol):
         ...
 
 
-def asked(k: M, given: Mapping[str, Any], min_k: int | None) -> M:
+def margin_asked(k: M, given: Mapping[str, Any], min_k: int | None) -> M:
     """Return the margin under what a runtime context says: nowhere less than `k`, or than `min_k` where that is less.
 
     Example:
-        >>> asked(3, {"k": 5}, None), asked(3, {"k": 1}, None), asked(3, {"k": 1}, 2)
+        >>> margin_asked(3, {"k": 5}, None), asked(3, {"k": 1}, None), asked(3, {"k": 1}, 2)
         (5, 3, 2)
     """
     if "k" not in given:
@@ -96,8 +96,8 @@ def asked(k: M, given: Mapping[str, Any], min_k: int | None) -> M:
     def of(own: int) -> int:
         return max(int(given["k"]), own if min_k is None else min(own, min_k))
 
-    if isinstance(k, Raised):
-        under = Raised(asked(k.base, given, min_k))
+    if isinstance(k, RaisableMargin):
+        under = RaisableMargin(margin_asked(k.base, given, min_k))
         under.up_to(k.to)
         return under  # type: ignore[return-value]
     if isinstance(k, ByState):
@@ -113,18 +113,18 @@ def check_least(min_k: int | None, k: Margin) -> None:
     """
     if min_k is None:
         return
-    most = k.base if isinstance(k, Raised) else k
+    most = k.base if isinstance(k, RaisableMargin) else k
     if check_margin(min_k) > (LARGEST_MARGIN if callable(most) else check_margin(most)):
         raise ValueError(f"min_k, the least k that a context may ask for, is at most k = {most}, not {min_k}")
 
 
-def margins(k: Margin, max_samples_per_step: int | None) -> Own:
+def margin_terms(k: Margin, max_samples_per_step: int | None) -> SubtaskTerms:
     """Return what gives a subtask's margin and the samples that its ballot may use, see `check_budget`.
 
     Raises:
         ValueError: When they are none: at once where all subtasks have the same, else where one is asked for.
     """
-    if isinstance(k, Raised):
+    if isinstance(k, RaisableMargin):
         return _rising(k, max_samples_per_step)
     if not callable(k):
         all_alike = check_margin(k), check_budget(max_samples_per_step, k)
@@ -141,7 +141,7 @@ def margins(k: Margin, max_samples_per_step: int | None) -> Own:
     return lambda subtask_id, _=None: own(subtask_id)
 
 
-def _rising(k: Raised, max_samples_per_step: int | None) -> Own:
+def _rising(k: RaisableMargin, max_samples_per_step: int | None) -> SubtaskTerms:
     if isinstance(by_state := k.base, ByState):
 
         def of(subtask_id: str, state: Any = None) -> tuple[int, int]:
@@ -149,7 +149,7 @@ def _rising(k: Raised, max_samples_per_step: int | None) -> Own:
             return margin, check_budget(max_samples_per_step, margin)
 
         return of
-    base = margins(_by_id(k.base) if callable(k.base) else k.base, max_samples_per_step)
+    base = margin_terms(_by_id(k.base) if callable(k.base) else k.base, max_samples_per_step)
 
     @lru_cache(maxsize=_REMEMBERED)
     def raised(to: int) -> tuple[int, int]:
@@ -199,7 +199,7 @@ def check_budget(max_samples_per_step: int | None, k: int) -> int:
     return budget
 
 
-def in_words(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
+def unresolved_reason(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
     """Why a ballot with these counts did not settle."""
     said = f"no answer led by the margin after {samples} samples"
     if flagged := sum(flags.values()):

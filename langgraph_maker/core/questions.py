@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import BallotState, VoteCount
 
-__all__ = ["Form", "Question", "asked_about", "check_form"]
+__all__ = ["Form", "Question", "question_of", "check_form"]
 
 
 class Form(TypedDict, total=False):
@@ -45,7 +45,7 @@ class Question(TypedDict):
     problem: NotRequired[str]
 
 
-def asked_about(ballot: BallotState) -> Question:
+def question_of(ballot: BallotState) -> Question:
     """The question about a ballot, its candidates with the most frequent first."""
     ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
     climb = ballot.get("climb")

@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 
 __all__ = [
     "BallotState",
-    "Climb",
+    "LadderState",
     "Decision",
-    "Finer",
+    "SubSteps",
     "Flag",
-    "Held",
-    "Joined",
+    "HeldVotes",
+    "Merged",
     "Request",
     "START",
     "Sampler",
@@ -89,14 +89,14 @@ class Verdict(TypedDict, total=False):
     flag: Flag
 
 
-class Held(TypedDict):
+class HeldVotes(TypedDict):
     """What a vote came to that is being audited."""
 
     counts: dict[str, int]
     votes: dict[str, Any]
 
 
-class Climb(TypedDict):
+class LadderState(TypedDict):
     """Where a ballot is on the ladder: in `tier`, or in the audit of the vote that is `held`.
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
@@ -110,7 +110,7 @@ class Climb(TypedDict):
     first: int
     drawn: int
     flagged: int
-    held: Held | None
+    held: HeldVotes | None
     audits: int
     disagreed: int
     contested: NotRequired[int]
@@ -121,7 +121,7 @@ class Climb(TypedDict):
     base: NotRequired[int]
 
 
-class Finer(TypedDict):
+class SubSteps(TypedDict):
     """How far the finer chain of a subtask is, see `ladder.Split`: its next step starts from `state`.
 
     `winners` are the votes that won its steps so far, by a lead of at least `margin`, with `votes` cast for them and
@@ -134,11 +134,11 @@ class Finer(TypedDict):
     margin: int
     votes: int
     winner_votes: int
-    held: Held
+    held: HeldVotes
 
 
-class Joined(TypedDict):
-    """The vote that a finer chain of so many `steps` was joined to; the figures are those of `Finer`."""
+class Merged(TypedDict):
+    """The vote that a finer chain of so many `steps` was joined to; the figures are those of `SubSteps`."""
 
     key: str
     vote: Any
@@ -179,11 +179,11 @@ class BallotState(TypedDict):
     rounds: int
     k: NotRequired[int]
     alike: NotRequired[int]
-    climb: NotRequired[Climb]
+    climb: NotRequired[LadderState]
     human: NotRequired[Verdict]
     refuted: NotRequired[bool]
-    finer: NotRequired[Finer]
-    joined: NotRequired[Joined]
+    finer: NotRequired[SubSteps]
+    joined: NotRequired[Merged]
     known: NotRequired[dict[str, str]]
     timeouts: NotRequired[int]
     order: NotRequired[list[str]]
@@ -263,7 +263,7 @@ def never_waits(sampler: Sampler) -> Sampler:
     return sampler
 
 
-START: Climb = {
+START: LadderState = {
     "tier": 0,
     "first": 0,
     "drawn": 0,

@@ -15,14 +15,14 @@ from langgraph_maker.core.red_flags import RedFlag
 
 __all__ = [
     "JSON",
-    "Checkable",
-    "Cuttable",
+    "HasOracle",
+    "Partitionable",
     "Segment",
-    "Splittable",
+    "Decomposable",
     "State",
     "Task",
-    "Typed",
-    "Varied",
+    "HasStepType",
+    "HasVariants",
     "Vote",
     "check_task",
 ]
@@ -133,7 +133,7 @@ def check_task(task: object) -> None:
 
 
 @runtime_checkable
-class Cuttable(Protocol):
+class Partitionable(Protocol):
     """A task whose intermediate states are known beforehand, so that lanes of it advance side by side.
 
     What is known is where each lane starts. Each of its steps is voted on all the same, and the seams are checked:
@@ -149,7 +149,7 @@ class Cuttable(Protocol):
 
 
 @runtime_checkable
-class Varied(Protocol):
+class HasVariants(Protocol):
     """A task that asks each step in several ways, all with the same answers; `langgraph_maker.core.variants` helps."""
 
     @property
@@ -163,7 +163,7 @@ class Varied(Protocol):
 
 
 @runtime_checkable
-class Checkable(Protocol):
+class HasOracle(Protocol):
     """A task whose truth is computable: for simulation and calibration only, never consulted by a run."""
 
     def oracle(self, state: State) -> Vote:
@@ -176,7 +176,7 @@ class Checkable(Protocol):
 
 
 @runtime_checkable
-class Splittable(Protocol):
+class Decomposable(Protocol):
     """A task whose subtasks can be done in finer steps, for the tier `ladder.Split` and for a diagnosis."""
 
     def split(self, state: State) -> Task:
@@ -196,7 +196,7 @@ class Splittable(Protocol):
 
 
 @runtime_checkable
-class Typed(Protocol):
+class HasStepType(Protocol):
     """A task that tells kinds of steps apart, for a diagnosis of which of them a model fails at."""
 
     def step_type(self, state: State) -> str:

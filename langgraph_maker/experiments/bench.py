@@ -18,11 +18,11 @@ from langgraph_maker.models.event_loop import run_sync
 from langgraph_maker.models.pool import Pool
 from langgraph_maker.models.prices import Price
 from langgraph_maker.models.resolve import Model
+from langgraph_maker.runs.calibration import CalibrateOptions as Calibrating
 from langgraph_maker.runs.calibration import Calibration, calibrate
-from langgraph_maker.runs.calibration import Options as Calibrating
-from langgraph_maker.runs.calibration.trials import Answer, Draw, Ended, Trials
+from langgraph_maker.runs.calibration.trials import Draw, TrialAnswer, Trials, TrialsEnd
 from langgraph_maker.runs.result import Run
-from langgraph_maker.runs.solve import Options as Running
+from langgraph_maker.runs.solve import SolveOptions as Running
 from langgraph_maker.runs.solve import solve
 from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
@@ -166,7 +166,7 @@ class Bench:
 
         try:
             found: T = run_sync(drawing())
-        except Ended as why:
+        except TrialsEnd as why:
             raise UnfinishedError(str(why)) from why
         self._end(len(trials.answers), trials.used["cost"])
         return found
@@ -216,7 +216,7 @@ class Bench:
         return TowersOfHanoi(task.disks, repairing=True).parse if isinstance(task, TowersOfHanoi) else None
 
 
-async def draw_all(trials: Trials, draws: Sequence[tuple[Draw, State]]) -> list[Answer]:
+async def draw_all(trials: Trials, draws: Sequence[tuple[Draw, State]]) -> list[TrialAnswer]:
     """The answers to any number of draws.
 
     Raises:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["PUBLISHED", "UNDECIDED", "Row", "published"]
+__all__ = ["PUBLISHED", "UNDECIDED", "PublishedRow", "published"]
 
 
-class Row(NamedTuple):
+class PublishedRow(NamedTuple):
     """A row of the model table: 20 disks, target 0.95. Prices are dollars per million tokens, `cost` dollars.
 
     Input prices and 600 input tokens a sample are those that the projected costs imply.
@@ -31,20 +31,20 @@ class Row(NamedTuple):
         return None if self.input_price is None else (600 * self.input_price + self.tokens * self.output_price) / 1e6
 
 
-PUBLISHED: Final[dict[str, Row]] = {
-    "gpt-4.1-nano": Row(0.3571, 0.1, 0.4, 842, 29, 41_900),
-    "gpt-4.1-mini": Row(0.0022, 0.4, 1.6, 538, 3, 3_500),
-    "o3-mini": Row(0.0018, 1.1, 4.4, 535, 3, 9_400),
-    "haiku-4.5": Row(0.1839, 1.0, 5.0, 588, 12, 71_200),
-    "gpt-oss-20b": Row(0.0358, 0.05, 0.2, 1104, 6, 1_700),
-    "llama-3.2-3b": Row(1.0, None, 0.06, 434, None, None),
+PUBLISHED: Final[dict[str, PublishedRow]] = {
+    "gpt-4.1-nano": PublishedRow(0.3571, 0.1, 0.4, 842, 29, 41_900),
+    "gpt-4.1-mini": PublishedRow(0.0022, 0.4, 1.6, 538, 3, 3_500),
+    "o3-mini": PublishedRow(0.0018, 1.1, 4.4, 535, 3, 9_400),
+    "haiku-4.5": PublishedRow(0.1839, 1.0, 5.0, 588, 12, 71_200),
+    "gpt-oss-20b": PublishedRow(0.0358, 0.05, 0.2, 1104, 6, 1_700),
+    "llama-3.2-3b": PublishedRow(1.0, None, 0.06, 434, None, None),
 }
 
 UNDECIDED: Final[dict[int, float]] = {3: 81_959 / 1_048_575, 4: 18_461 / 1_048_575, 5: 3_807 / 1_048_575}
 """Share of the million steps still undecided after so many rounds of one sample each (figure 8), of gpt-4.1-mini."""
 
 
-def published(model: str) -> Row | None:
+def published(model: str) -> PublishedRow | None:
     """The row of a model under any of its names.
 
     Example:

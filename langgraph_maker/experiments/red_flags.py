@@ -15,7 +15,7 @@ from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import COLOURS, Pictures
 from langgraph_maker.runs.calibration.result import SIGNIFICANT
 from langgraph_maker.runs.calibration.step_selection import choose
-from langgraph_maker.runs.calibration.trials import Answer, Draw, Trials
+from langgraph_maker.runs.calibration.trials import Draw, TrialAnswer, Trials
 from langgraph_maker.theory.intervals import collision_test, exact_interval, expected_collisions
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def recommended(line: Line) -> Line | None:
     return min(rules, key=lambda rule: (rule["collisions"], rule["limit"]), default=None)
 
 
-def _read(answer: Answer, truth: str) -> _Read:
+def _read(answer: TrialAnswer, truth: str) -> _Read:
     repaired = answer["key"] if answer["flag"] is None and answer["beneath"] is None else answer["beneath"]
     return _Read(
         None if answer["flag"] is not None else answer["key"] == truth,

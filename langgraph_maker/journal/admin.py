@@ -15,14 +15,14 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.records import Header, Pending
 from langgraph_maker.journal.segments import ends
-from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.store_ops import StoreOps
 
 __all__ = ["check_clear", "copied", "keys_in", "opened", "removed"]
 
 _BATCH = 1024
 
 
-def opened(run_id: str) -> Plan[Header | None]:
+def opened(run_id: str) -> StoreOps[Header | None]:
     """The header of a run that is to be written, once what was being done to the run as a whole is done.
 
     Raises:
@@ -37,7 +37,7 @@ def opened(run_id: str) -> Plan[Header | None]:
     return (yield from copied(header, pending))
 
 
-def check_clear(run_id: str, starts: Sequence[int] = (0,), stride: int = records.ONE_LANE) -> Plan[None]:
+def check_clear(run_id: str, starts: Sequence[int] = (0,), stride: int = records.ONE_LANE) -> StoreOps[None]:
     """Refuse to begin a run where records of one are left that has no header; its lanes would begin at `starts`.
 
     Raises:
@@ -57,7 +57,7 @@ def check_clear(run_id: str, starts: Sequence[int] = (0,), stride: int = records
         )
 
 
-def removed(run_id: str, header: Header | None) -> Plan[int]:
+def removed(run_id: str, header: Header | None) -> StoreOps[int]:
     """Remove all records of a run, its header last; returns how many there were, at least.
 
     Entries go from the last to the first, so that those which are left are found as quickly as those of a whole run.
@@ -81,7 +81,7 @@ def removed(run_id: str, header: Header | None) -> Plan[int]:
     return count
 
 
-def keys_in(where: tuple[str, ...]) -> Plan[list[str]]:
+def keys_in(where: tuple[str, ...]) -> StoreOps[list[str]]:
     """The keys right below `where`; databases take wildcards in it, so look again."""
     keys: list[str] = []
     offset = 0
@@ -91,7 +91,7 @@ def keys_in(where: tuple[str, ...]) -> Plan[list[str]]:
     return keys
 
 
-def copied(header: Header, pending: Pending) -> Plan[Header]:
+def copied(header: Header, pending: Pending) -> StoreOps[Header]:
     """Copy the entries that the run with this header begins with, and the k that its source was raised to.
 
     Raises:

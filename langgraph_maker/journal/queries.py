@@ -25,14 +25,14 @@ from langgraph.store.base import BaseStore, Item, SearchOp
 
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Alarm
-from langgraph_maker.core.questions import Form, Question, asked_about, check_form
+from langgraph_maker.core.questions import Form, Question, check_form, question_of
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.journal import admin, records, run_data, store_ops, tree_admin
 from langgraph_maker.journal.lock import hold
 from langgraph_maker.journal.position import forget
 from langgraph_maker.journal.records import Entry, Header, Pending
 from langgraph_maker.journal.segments import chain, ends_of, found_header, gapless, header, items_at
-from langgraph_maker.journal.tree_records import headed, snapshot
+from langgraph_maker.journal.tree_records import existing_head, snapshot
 from langgraph_maker.journal.verification import Problem, verified
 
 __all__ = [
@@ -153,7 +153,7 @@ def steps(store: BaseStore, run_id: str) -> int:
         JournalError: When there is no such run.
     """
     if header(store, run_id).get("kind") == "tree":
-        return int(headed(store, run_id)["decided"])
+        return int(existing_head(store, run_id)["decided"])
     return sum(ends - start for (start, _), ends in ends_of(store, run_id))
 
 
@@ -183,7 +183,7 @@ def questions(store: BaseStore, run_id: str) -> list[Question]:
     Raises:
         JournalError: When there is no such run.
     """
-    return [asked_about(ballot) for ballot in open_ballots(store, run_id) if ballot["status"] == "asking"]
+    return [question_of(ballot) for ballot in open_ballots(store, run_id) if ballot["status"] == "asking"]
 
 
 def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:

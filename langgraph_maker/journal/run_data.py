@@ -18,17 +18,17 @@ __all__ = [
     "checked_ballot",
     "get_alarms",
     "get_answer",
-    "get_kept",
+    "get_observer_state",
     "get_open",
     "get_raised",
     "put_alarms",
     "put_answer",
-    "put_kept",
+    "put_observer_state",
     "put_open",
     "put_raised",
     "read_alarms",
     "read_answer",
-    "read_kept",
+    "read_observer_state",
     "read_open",
     "read_raised",
 ]
@@ -145,12 +145,12 @@ def read_answer(item: Item | None, run_id: str, question_id: str) -> Any:
     return read_record(item, run_id, _answer_key(question_id), "form", what, "answer it again (journal.answer)")
 
 
-def get_kept(run_id: str) -> GetOp:
+def get_observer_state(run_id: str) -> GetOp:
     """Asks for what an observer had kept."""
     return GetOp(namespace(run_id), KEPT, refresh_ttl=False)
 
 
-def put_kept(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
+def put_observer_state(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
     """Writes what an observer wants kept, or removes it."""
     if kept is None:
         return PutOp(namespace(run_id), KEPT, None, index=False)
@@ -158,7 +158,7 @@ def put_kept(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
     return PutOp(namespace(run_id), KEPT, {"kept": text, "check": check(run_id, text)}, index=False)
 
 
-def read_kept(item: Item | None, run_id: str) -> dict[str, Any] | None:
+def read_observer_state(item: Item | None, run_id: str) -> dict[str, Any] | None:
     """What the store returned; None where it is not as it was written, so that the observer begins anew."""
     if item is None:
         return None

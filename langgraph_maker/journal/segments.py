@@ -9,7 +9,7 @@ from langgraph.store.base import BaseStore, Item
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal import records, store_ops
 from langgraph_maker.journal.records import Header
-from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.store_ops import StoreOps
 
 __all__ = ["chain", "checked", "ends", "ends_of", "found_header", "gapless", "header", "items_at", "last_of"]
 
@@ -76,7 +76,7 @@ def ends_of(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
     return store_ops.drive(ends(run_id, chain(store, run_id)), store)
 
 
-def ends(run_id: str, head: Header) -> Plan[list[tuple[tuple[int, int], int]]]:
+def ends(run_id: str, head: Header) -> StoreOps[list[tuple[tuple[int, int], int]]]:
     """`ends_of`, of the run with this header."""
     sessions, stride = head["sessions"], head["stride"]
     cuts = sorted({start for session in sessions for start in session["starts"]} or {0})

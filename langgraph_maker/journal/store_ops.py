@@ -18,19 +18,19 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.foreign import bounded_text
 from langgraph_maker.journal.poolers import without_prepared_statements
 
-__all__ = ["Plan", "adrive", "batch", "drive"]
+__all__ = ["StoreOps", "adrive", "batch", "drive"]
 
 T = TypeVar("T")
-Plan: TypeAlias = Generator[Sequence[Op], Any, T]
-PATIENCE: Final = 60.0
+StoreOps: TypeAlias = Generator[Sequence[Op], Any, T]
+RETRY_SECONDS: Final = 60.0
 """Seconds for which a failing store is tried again before the run stops."""
 
 
-def drive(plan: Plan[T], store: BaseStore) -> T:
+def drive(plan: StoreOps[T], store: BaseStore) -> T:
     """Run a plan on a synchronous store.
 
     Raises:
-        JournalError: When the store fails for longer than `PATIENCE`, or in a way that waiting cannot mend.
+        JournalError: When the store fails for longer than `RETRY_SECONDS`, or in a way that waiting cannot mend.
     """
     results: list[Any] | None = None
     while True:
@@ -59,7 +59,7 @@ def batch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
             time.sleep(attempt.pause(error, store))
 
 
-async def adrive(plan: Plan[T], store: BaseStore) -> T:
+async def adrive(plan: StoreOps[T], store: BaseStore) -> T:
     """Run a plan in asynchronous code; a store that is synchronous only is called in a thread."""
     results: list[Any] | None = None
     while True:
@@ -113,7 +113,7 @@ class _Attempts:
     """How long to wait before a failing store is tried again."""
 
     def __init__(self) -> None:
-        self.deadline = time.monotonic() + PATIENCE
+        self.deadline = time.monotonic() + RETRY_SECONDS
         self.next = 0.05
         self.prepared = False  # whether prepared statements were turned off
 

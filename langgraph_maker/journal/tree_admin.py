@@ -12,9 +12,9 @@ from langgraph_maker.core.canonical import mark
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal import admin, records, store_ops
 from langgraph_maker.journal.segments import found_header
-from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_records import Head, checked, head, node_of, offspring, read_node, snapshot
-from langgraph_maker.journal.tree_types import ROOT, Node, Tree
+from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
 
 __all__ = ["export", "inspect"]
 
@@ -61,7 +61,7 @@ def _problems(store: BaseStore, run_id: str, begun: Head) -> list[tuple[str, str
     return problems
 
 
-def _found(run_id: str, begun: Head) -> Plan[tuple[Tree, list[tuple[str, str, str]]]]:
+def _found(run_id: str, begun: Head) -> StoreOps[tuple[Tree, list[tuple[str, str, str]]]]:
     """The nodes that can be read, from the root down, and what is wrong with the others."""
     tree: Tree = {}
     problems: list[tuple[str, str, str]] = []
@@ -84,7 +84,7 @@ def _found(run_id: str, begun: Head) -> Plan[tuple[Tree, list[tuple[str, str, st
     return tree, problems
 
 
-def _wrong(tree: Tree, node: Node, k: int) -> Iterator[tuple[str, str]]:
+def _wrong(tree: Tree, node: TreeNode, k: int) -> Iterator[tuple[str, str]]:
     for one in node["decided"]:
         if one["margin"] < k and not one["human"] and not one["candidates"]:
             yield "undercut", f"its stage {one['stage']!r} was decided by {one['margin']}, where k is {k}"

@@ -23,20 +23,20 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.state import BallotState, Usage, total_usage
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.records import Header, Session
-from langgraph_maker.journal.store_ops import Plan
-from langgraph_maker.journal.tree_types import ROOT, Node, Tree
+from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
 
 __all__ = [
-    "Counts",
+    "TreeCounts",
     "Head",
-    "Held",
-    "alone",
+    "TreeRun",
+    "check_single_writer",
     "checked",
     "commit",
     "counted",
     "fetch",
     "head",
-    "headed",
+    "existing_head",
     "listed",
     "node_of",
     "offspring",
@@ -53,7 +53,7 @@ _ATTEMPTS: Final = 100
 """How often a reader starts again, where each time the run has gone on."""
 
 
-class Counts(TypedDict):
+class TreeCounts(TypedDict):
     """What the closed ballots of a run took: samples by stage, flags by reason; and its rounds of voting."""
 
     rounds: int
@@ -71,7 +71,7 @@ class Head(TypedDict):
 
     format: int
     fixed: dict[str, Any]
-    counts: Counts
+    counts: TreeCounts
     decided: int
     outcome: dict[str, Any] | None
     tree: str
@@ -81,21 +81,21 @@ class Head(TypedDict):
     answered: list[str]
 
 
-class Held(TypedDict):
+class TreeRun(TypedDict):
     """A run as it stands."""
 
     tree: Tree
     ballots: list[BallotState]
-    counts: Counts
+    counts: TreeCounts
 
 
-def counted(counts: Counts, ballots: Iterable[BallotState]) -> Counts:
+def counted(counts: TreeCounts, ballots: Iterable[BallotState]) -> TreeCounts:
     """The counts with those of `ballots`."""
     samples, flags, usage = sums(counts, ballots)
     return {"rounds": counts["rounds"], "samples": samples, "flags": flags, "usage": usage}
 
 
-def sums(counts: Counts, ballots: Iterable[BallotState]) -> tuple[dict[str, int], dict[str, int], Any]:
+def sums(counts: TreeCounts, ballots: Iterable[BallotState]) -> tuple[dict[str, int], dict[str, int], Any]:
     """Samples by stage, flags by reason, and usage, with those of `ballots`."""
     ballots = [*ballots]
     samples, flags = Counter(counts["samples"]), Counter(counts["flags"])
@@ -105,7 +105,7 @@ def sums(counts: Counts, ballots: Iterable[BallotState]) -> tuple[dict[str, int]
     return dict(samples), dict(flags), total_usage([counts["usage"], *(ballot["usage"] for ballot in ballots)])
 
 
-def head(run_id: str) -> Plan[Head | None]:
+def head(run_id: str) -> StoreOps[Head | None]:
     """What the run is, as its store has it, and None where it was never begun.
 
     Raises:
@@ -131,7 +131,7 @@ def head(run_id: str) -> Plan[Head | None]:
     return begun
 
 
-def headed(store: BaseStore, run_id: str) -> Head:
+def existing_head(store: BaseStore, run_id: str) -> Head:
     """The same, of a run that there is.
 
     Raises:
@@ -144,7 +144,7 @@ def headed(store: BaseStore, run_id: str) -> Head:
 
 def listed(
     run_id: str, fixed: Mapping[str, Any], settings: Mapping[str, Any], outcome: Mapping[str, Any] | None = None
-) -> Plan[None]:
+) -> StoreOps[None]:
     """List the run among those of its store, with this process's work on it, which goes on, or with how it ended.
 
     Raises:
@@ -187,7 +187,7 @@ def listed(
     yield [records.put_header(header)]
 
 
-def snapshot(run_id: str) -> Plan[tuple[Head, Held]]:
+def snapshot(run_id: str) -> StoreOps[tuple[Head, TreeRun]]:
     """A run that may go on meanwhile, as it was at one of its rounds.
 
     Raises:
@@ -206,7 +206,7 @@ def snapshot(run_id: str) -> Plan[tuple[Head, Held]]:
     raise JournalError(f"the store holds no recursive run {run_id!r}, or it is written faster than it can be read")
 
 
-def fetch(run_id: str, begun: Head) -> Plan[Held]:
+def fetch(run_id: str, begun: Head) -> StoreOps[TreeRun]:
     """The run with this head, node by node from the root.
 
     Raises:
@@ -237,13 +237,13 @@ def fetch(run_id: str, begun: Head) -> Plan[Held]:
     return {"tree": tree, "ballots": ballots, "counts": begun["counts"]}
 
 
-def settled(run_id: str, begun: Head) -> Plan[None]:
+def settled(run_id: str, begun: Head) -> StoreOps[None]:
     """Drop the answers that the last round used, where the process that did it broke off before."""
     if begun["answered"]:
         yield [run_data.put_answer(run_id, name, None) for name in begun["answered"]]
 
 
-def alone(run_id: str, begun: Head | None, rounds: int, tree: Tree) -> None:
+def check_single_writer(run_id: str, begun: Head | None, rounds: int, tree: Tree) -> None:
     """Refuse to write where the store has the run otherwise than this process last saw it.
 
     Raises:
@@ -294,7 +294,7 @@ def checked(record: Any, run_id: str, node_id: str) -> dict[str, Any]:
     return {"node": node, "ballot": ballot}
 
 
-def offspring(node: Node) -> list[str]:
+def offspring(node: TreeNode) -> list[str]:
     """All children of a node, those of refuted ways included."""
     return [*node["children"], *(child for tried in node["refuted"] for child in tried["children"])]
 
@@ -303,11 +303,11 @@ def commit(  # noqa: PLR0917 - one round, as it is known to those who commit it
     run_id: str,
     begun: Head | None,
     fixed: Mapping[str, Any],
-    held: Held,
+    held: TreeRun,
     before: Tree,
     outcome: Mapping[str, Any] | None = None,
     answered: Iterable[str] = (),
-) -> Plan[None]:
+) -> StoreOps[None]:
     """Write the run that has this head, of its tree what is not as `before` or has an open ballot.
 
     First the nodes that the head holds get their own records; the new head makes the round true. Used answers are
@@ -335,7 +335,7 @@ def commit(  # noqa: PLR0917 - one round, as it is known to those who commit it
 
 _HEAD: Final = "head"
 _HEADS: Final = TypeAdapter(Head)
-_NODES: Final = TypeAdapter(Node)
+_NODES: Final = TypeAdapter(TreeNode)
 _REMEDY: Final = "restore the database from a backup, or remove the run (journal.delete) and begin it anew"
 
 

@@ -6,14 +6,14 @@ from typing import Any, Final, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
-__all__ = ["Decided", "Node", "Stage", "Tree", "Tried"]
+__all__ = ["DecidedStage", "TreeNode", "Stage", "Tree", "RefutedWay"]
 
 
 Stage: TypeAlias = Literal["atomic", "solve", "propose", "choose", "compose", "check"]
 """What microagents are asked about a problem."""
 
 
-class Decided(TypedDict):
+class DecidedStage(TypedDict):
     """How a stage ended: after how many samples, and by which margin, at least k, or by a human.
 
     Where its answers became candidates there are so many of these, and the vote that decided is that of "choose".
@@ -29,7 +29,7 @@ class Decided(TypedDict):
     shape: NotRequired[str]
 
 
-class Tried(TypedDict):
+class RefutedWay(TypedDict):
     """A way to split a problem whose outcome was voted wrong: its children, how they were composed, and to what."""
 
     children: list[str]
@@ -37,7 +37,7 @@ class Tried(TypedDict):
     answer: Any
 
 
-class Node(TypedDict):
+class TreeNode(TypedDict):
     """One problem. Its id is its place: "1.2" is the second subproblem of "1".
 
     `stage` is what it is asked next, or that it waits for its `children`, or for the node whose problem is the `same`,
@@ -53,15 +53,15 @@ class Node(TypedDict):
     of: str
     candidates: list[Any]
     rest: list[Any]
-    refuted: list[Tried]
+    refuted: list[RefutedWay]
     children: list[str]
     how: str
     same_as: str
     answer: Any
-    decided: list[Decided]
+    decided: list[DecidedStage]
 
 
-Tree: TypeAlias = dict[str, Node]
+Tree: TypeAlias = dict[str, TreeNode]
 
 
 ROOT: Final = "1"

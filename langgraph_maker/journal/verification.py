@@ -122,10 +122,10 @@ def _beside(store: BaseStore, head: Header) -> Iterator[Problem]:
     read: Mapping[str, Callable[[Any], Any]] = {
         run_data.RAISED: lambda item: run_data.read_raised(item, run_id),
         run_data.ALARMS: lambda item: run_data.read_alarms(item, run_id),
-        run_data.KEPT: lambda item: run_data.read_kept(item, run_id),
+        run_data.KEPT: lambda item: run_data.read_observer_state(item, run_id),
     }
     found = store_ops.batch(
-        store, [run_data.get_raised(run_id), run_data.get_alarms(run_id), run_data.get_kept(run_id)]
+        store, [run_data.get_raised(run_id), run_data.get_alarms(run_id), run_data.get_observer_state(run_id)]
     )
     for (name, reader), item in zip(read.items(), found, strict=True):
         try:

@@ -22,7 +22,7 @@ from langgraph_maker.core.task import Task
 from langgraph_maker.models.configurable import choices, frozen, is_configurable, resolved
 from langgraph_maker.models.connections import Connections
 from langgraph_maker.models.failures import failure
-from langgraph_maker.models.independence import discreet, heated, independent, secrets_of, takes_n, unbound
+from langgraph_maker.models.independence import at_temperature, independent, secrets_of, takes_n, unbound, without_keys
 from langgraph_maker.models.resolve import Model, chat_model, each_chat_model, model_name
 from langgraph_maker.models.responses import message_in, messages_in
 from langgraph_maker.models.retry import redact
@@ -101,7 +101,7 @@ class ModelSampler:
         def apart_from_others(one: BaseChatModel) -> BaseChatModel:
             alone = independent(one, max_tokens)
             self.limits_tokens |= getattr(alone, "max_tokens", None) != getattr(one, "max_tokens", None)
-            return discreet(alone, self.secrets)
+            return without_keys(alone, self.secrets)
 
         apart = each_chat_model(model, apart_from_others, lose={"seed"})
         self._apart = apart
@@ -119,7 +119,7 @@ class ModelSampler:
             lose = {word for name in left_out for word in NAMES[name]}
             model = here.models[temperature, left_out] = each_chat_model(
                 self._apart,
-                lambda one: heated(one, temperature, left_out, self.secrets, here),
+                lambda one: at_temperature(one, temperature, left_out, self.secrets, here),
                 lose=lose if temperature is None else {*lose, "temperature"},
             )
         return model

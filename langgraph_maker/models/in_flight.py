@@ -11,12 +11,12 @@ from langchain_core.messages import AIMessage
 
 from langgraph_maker.core.state import Request
 
-__all__ = ["Arrival", "Flight"]
+__all__ = ["Arrival", "InFlight"]
 
 Arrival = tuple[Request, AIMessage]
 
 
-class Flight:
+class InFlight:
     """What one owner has in flight on one event loop."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class Flight:
                 self.needed.pop(request.subtask_id, None)
         return taken
 
-    async def keep(self, wanted: AbstractSet[str]) -> None:
+    async def state_dict(self, wanted: AbstractSet[str]) -> None:
         """Cancel the calls of all other ballots, and forget what arrived for them."""
         if not (others := self.issued.keys() - wanted):
             return

@@ -18,7 +18,7 @@ from langgraph_maker.models.credentials import credentials_in, credentials_of_en
 from langgraph_maker.models.resolve import each_chat_model
 from langgraph_maker.models.retry import redact
 
-__all__ = ["discreet", "heated", "independent", "secrets_of", "takes_n", "unbound"]
+__all__ = ["without_keys", "at_temperature", "independent", "secrets_of", "takes_n", "unbound"]
 
 
 def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
@@ -37,7 +37,7 @@ def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
     return once(fresh(model).model_copy(update=update))
 
 
-def heated(
+def at_temperature(
     model: BaseChatModel,
     temperature: float | None,
     left_out: AbstractSet[str],
@@ -51,11 +51,11 @@ def heated(
     if hot and "temperature" in known:
         update["temperature"] = temperature
     own = connected(model.model_copy(update=update), here.client)
-    model = discreet(own or here.adopt(model, update), secrets, connected=own is not None)
+    model = without_keys(own or here.adopt(model, update), secrets, connected=own is not None)
     return model.bind(temperature=temperature) if hot and "temperature" not in known else model
 
 
-def discreet(model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False) -> BaseChatModel:
+def without_keys(model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False) -> BaseChatModel:
     """`model`, its errors without keys, and no answer an error: callbacks are told of both before we could be."""
     ask = reaching(model, connected=connected)
 

@@ -21,9 +21,9 @@ from langgraph_maker.core.foreign import bounded_text, terminal_safe
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.models.concurrency import Limiter
 from langgraph_maker.models.failures import Failure, failure, reason
-from langgraph_maker.models.in_flight import Arrival, Flight
+from langgraph_maker.models.in_flight import Arrival, InFlight
 from langgraph_maker.models.responses import flagged
-from langgraph_maker.models.retry import Patience
+from langgraph_maker.models.retry import RetryState
 
 __all__ = ["Arrival", "Pool", "aabandon", "abandon", "misuse", "timed_out"]
 
@@ -68,7 +68,7 @@ class Pool:
         self.call_timeout, self.outage_limit = call_timeout, outage_limit
         self.answered, self.reached = 0, False
         self._unsaid, self._quiet_until = 0, 0.0
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[str, InFlight] = {}
         _pools.add(self)
         self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, Limiter] = WeakKeyDictionary()
 
@@ -125,7 +125,7 @@ class Pool:
         """
         flight = await self._boarded(owner)
         try:
-            await flight.keep(wanted)
+            await flight.state_dict(wanted)
             flight.need(needed)
             if draining:
                 flight.drain()
@@ -192,11 +192,11 @@ class Pool:
         if flight is not None and flight.loop.is_running():
             asyncio.run_coroutine_threadsafe(flight.end(), flight.loop).result()
 
-    async def _boarded(self, owner: str) -> Flight:
+    async def _boarded(self, owner: str) -> InFlight:
         flight = self._flights.get(owner)
         if flight is None or flight.loop is not asyncio.get_running_loop() or flight.emptied():
             await self.aclose(owner)
-            flight = self._flights[owner] = Flight()
+            flight = self._flights[owner] = InFlight()
         if flight.timer is not None:
             flight.timer.cancel()
         return flight
@@ -207,9 +207,9 @@ class Pool:
             limiter = self._limiters[loop] = Limiter(self.max_concurrency)
         return limiter
 
-    async def _make(self, flight: Flight, requests: list[Request]) -> None:
+    async def _make(self, flight: InFlight, requests: list[Request]) -> None:
         """Make one call until all of its samples are there."""
-        limiter, patience = self._limiter(), Patience(self.outage_limit)
+        limiter, patience = self._limiter(), RetryState(self.outage_limit)
         if limiter.hold:  # what others are asked to wait is part of this call's outage
             patience.began = monotonic()
         while requests:
@@ -241,7 +241,7 @@ class Pool:
             await asyncio.sleep(pause)
 
     def _arrived(
-        self, flight: Flight, requests: Sequence[Request], responses: Sequence[AIMessage | Exception]
+        self, flight: InFlight, requests: Sequence[Request], responses: Sequence[AIMessage | Exception]
     ) -> list[tuple[Request, Exception]]:
         """Count what arrived, an error that flags its sample included; return what failed."""
         failed: list[tuple[Request, Exception]] = []
@@ -289,7 +289,7 @@ class Pool:
             return [_MisuseError(wrong)] * len(requests)
         return responses
 
-    def _gave_up(self, error: Exception, problem: Failure, patience: Patience) -> Exception:
+    def _gave_up(self, error: Exception, problem: Failure, patience: RetryState) -> Exception:
         if isinstance(error, _MisuseError):
             return TypeError(str(error))
         if problem.kind == "permanent":

@@ -11,10 +11,10 @@ from typing import Any, Final
 from langgraph_maker.core.foreign import redacted
 from langgraph_maker.models.failures import Failure, causes
 
-__all__ = ["Patience", "redact"]
+__all__ = ["RetryState", "redact"]
 
 
-class Patience:
+class RetryState:
     """How long one call is tried again: exponential pauses with jitter, until `outage_limit` seconds have passed.
 
     An error of an unknown kind may be a bug, so it is tried five times in all, and no longer.

@@ -8,14 +8,14 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.foreign import excerpt
-from langgraph_maker.core.questions import Question, asked_about
+from langgraph_maker.core.questions import Question, question_of
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.journal import run_data
-from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.nodes.emit import ask_human
 from langgraph_maker.nodes.node import Node
 
-__all__ = ["ask_node", "check_answers", "check_can_ask", "kept_answers", "left_answers", "waiting_for"]
+__all__ = ["ask_node", "check_answers", "check_can_ask", "stored_answers", "pending_answers", "open_questions"]
 
 
 def ask_node() -> Node:
@@ -27,9 +27,9 @@ def ask_node() -> Node:
     return Node("ask", ask)
 
 
-def waiting_for(ballots: Sequence[BallotState]) -> list[Question]:
+def open_questions(ballots: Sequence[BallotState]) -> list[Question]:
     """The questions that ballots wait to have answered."""
-    return [asked_about(ballot) for ballot in ballots if ballot["status"] == "asking"]
+    return [question_of(ballot) for ballot in ballots if ballot["status"] == "asking"]
 
 
 def check_can_ask(config: RunnableConfig) -> None:
@@ -45,7 +45,7 @@ def check_can_ask(config: RunnableConfig) -> None:
         )
 
 
-def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, Any]]:
+def stored_answers(run_id: str, ballots: Sequence[BallotState]) -> StoreOps[dict[str, Any]]:
     """The answers that were given since the run last waited; they are kept until what follows of them is journalled."""
     asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
     if not asking:
@@ -55,7 +55,7 @@ def kept_answers(run_id: str, ballots: Sequence[BallotState]) -> Plan[dict[str, 
     return {name: form for name, form in zip(asking, forms, strict=True) if form}
 
 
-def left_answers(state: Mapping[str, Any], run_id: str, ballots: Sequence[BallotState]) -> dict[str, Any]:
+def pending_answers(state: Mapping[str, Any], run_id: str, ballots: Sequence[BallotState]) -> dict[str, Any]:
     """The answers that this run, where no store has it, was given and has not used; to what is still asked."""
     unused = state.get("unused") if state.get("begun") == run_id else None
     asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}

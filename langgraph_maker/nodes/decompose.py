@@ -14,20 +14,20 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.ballot import check_margin
 from langgraph_maker.core.errors import JournalError
-from langgraph_maker.core.events import Begin, Observer
-from langgraph_maker.core.margin import asked, check_budget
+from langgraph_maker.core.events import Observer, RunStarted
+from langgraph_maker.core.margin import check_budget, margin_asked
 from langgraph_maker.core.state import BallotState
-from langgraph_maker.core.task import Cuttable, Task
+from langgraph_maker.core.task import Partitionable, Task
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.position import Lane, Position, forget, handed_over, known, remember
-from langgraph_maker.journal.store_ops import Plan
-from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
+from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
-from langgraph_maker.nodes.limits import overspent, run_id_of, whole
+from langgraph_maker.nodes.limits import checked_count, overspent, run_id_of
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.run_events import Tell, under_way, who_listens
-from langgraph_maker.nodes.run_position import BY_STEP, Terms, attach, begin, check_fixed, own_header, reopened
+from langgraph_maker.nodes.run_events import Emit, ballots_under_way, emitter
+from langgraph_maker.nodes.run_position import BY_STEP, RunTerms, attach, begin, check_fixed, own_header, reopened
 from langgraph_maker.nodes.state import MakerState, RunStatus
 
 __all__ = ["MOST_ACTIONS", "SEGMENT_ENDED", "decompose_node"]
@@ -67,7 +67,7 @@ def decompose_node(
         task: The task.
         k: The margin, which a run's journal fixes; or from a step to its own, of which the journal has what each step
             was decided by.
-        lanes: How many stretches of the chain advance side by side; more than one needs a `Cuttable` task.
+        lanes: How many stretches of the chain advance side by side; more than one needs a `Partitionable` task.
         max_steps: Where the task does not know its number of steps: after how many it ends as "wrong_end".
         max_samples_per_step: Samples a step may use, to be recorded in the journal; see `sample_node`.
         min_k: See `sample_node`.
@@ -88,8 +88,8 @@ def decompose_node(
     """
     limit, about = _steps(task, max_steps), {"task": task.name, "parameters": task.parameters()}
 
-    def terms(given: Given) -> Terms:
-        k_now, budget = asked(k, given, min_k), given.get("max_samples_per_step", max_samples_per_step)
+    def terms(given: Given) -> RunTerms:
+        k_now, budget = margin_asked(k, given, min_k), given.get("max_samples_per_step", max_samples_per_step)
         return {
             "fixed": {**about, "k": BY_STEP if callable(k_now) else check_margin(k_now)},
             "margin": k_now if callable(k_now) else lambda _: k_now,
@@ -106,10 +106,10 @@ def decompose_node(
         terms=terms({}),
         terms_under=terms,
         asks=asks,
-        max_total_samples=None if max_total_samples is None else whole("max_total_samples", max_total_samples),
+        max_total_samples=None if max_total_samples is None else checked_count("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
-        tell=who_listens(observer),
+        tell=emitter(observer),
         left_out=left_out,
     )
     return Node("decompose", role.decompose, role.adecompose)
@@ -118,13 +118,13 @@ def decompose_node(
 @dataclass(frozen=True)
 class _Decompose:
     task: Task
-    terms: Terms
-    terms_under: Callable[[Given], Terms]
+    terms: RunTerms
+    terms_under: Callable[[Given], RunTerms]
     asks: bool
     max_total_samples: int | None
     max_cost: float | None
     stop: Callable[[], bool | str]
-    tell: Tell
+    tell: Emit
     left_out: Callable[[], Sequence[str]]
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
@@ -162,12 +162,12 @@ class _Decompose:
         elif acted is None:
             raise JournalError(f"run {run_id!r} was begun with a store: compile the graph with that store")
         actions = [action for _, action in sorted(acted, key=itemgetter(0))]
-        left = left_answers(state, run_id, here["ballots"]) if self.asks else {}
+        left = pending_answers(state, run_id, here["ballots"]) if self.asks else {}
         answers = {**left, **(state.get("answers") or {})}
-        update = self.go_on({**state, "answers": answers}, run_id, here)
+        update = self.load_state({**state, "answers": answers}, run_id, here)
         return {**update, "acted": acted, "actions": actions, "unused": answers}
 
-    def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> Plan[dict[str, Any]]:
+    def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> StoreOps[dict[str, Any]]:
         here, handed = self.here(state, run_id), handed_over(store, run_id)
         last = handed if here is None else known(store, run_id)
         attached = last is None or (here is not None and here["lanes"] is not last["lanes"])
@@ -177,20 +177,20 @@ class _Decompose:
             check_answers(given, last["ballots"])
             if given:
                 yield [run_data.put_answer(run_id, name, form) for name, form in given.items()]
-            answers = yield from kept_answers(run_id, last["ballots"])
+            answers = yield from stored_answers(run_id, last["ballots"])
             if not self.asks and answers and not given:  # the question is asked no more, and might be another next time
                 yield [run_data.put_answer(run_id, name, None) for name in answers]
                 answers = {}
             state = {**state, "answers": {**answers, **given}}
             raised, kept, alarms, found = yield [
                 run_data.get_raised(run_id),
-                run_data.get_kept(run_id),
+                run_data.get_observer_state(run_id),
                 run_data.get_alarms(run_id),
                 records.get_header(run_id),
             ]
             [again] = yield [run_data.get_raised(run_id)]  # it is never lowered, and a store may answer from the past
             k = max(run_data.read_raised(item, run_id) for item in (raised, again))
-            begun = self.begin(run_id, last, k, run_data.read_kept(kept, run_id))
+            begun = self.begin(run_id, last, k, run_data.read_observer_state(kept, run_id))
             begun["alarms"] = run_data.read_alarms(alarms, run_id)
             begun["in_flight_lost"] = records.lost_in_flight(records.read_header(found, run_id))
             self.tell([begun])
@@ -198,7 +198,7 @@ class _Decompose:
             forget(store, run_id)  # the first round looks whether the journal is still where it was found to end
         else:
             remember(store, run_id, last)
-        update = self.go_on(state, run_id, last)
+        update = self.load_state(state, run_id, last)
         if update["status"] != "running":
             if (header := (yield from own_header(run_id))) is not None:
                 outcome = _outcome(update, header["outcome"], self.left_out())
@@ -208,17 +208,17 @@ class _Decompose:
             forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
-    def begin(self, run_id: str, position: Position, raised: int, kept: dict[str, Any] | None) -> Begin:
+    def begin(self, run_id: str, position: Position, raised: int, kept: dict[str, Any] | None) -> RunStarted:
         k = self.terms["fixed"]["k"]
         return {
-            "event": "maker.begin",
+            "event": "run.started",
             "run_id": run_id,
             "task": self.task.name,
             "k": None if k == BY_STEP else k,
             "raised": raised,
             "limit": self.terms["limit"],
             "totals": position["totals"],
-            "open": under_way(position["ballots"]),
+            "open": ballots_under_way(position["ballots"]),
             "kept": kept,
             "settings": dict(self.terms["settings"]),
             "in_flight_lost": 0,
@@ -239,7 +239,7 @@ class _Decompose:
             "closed": state.get("closed", []),
         }
 
-    def go_on(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:
+    def load_state(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:
         if not self.asks and any(ballot["status"] == "asking" for ballot in position["ballots"]):
             again = [restarted(one) if one["status"] == "asking" else one for one in position["ballots"]]
             position = {**position, "ballots": again}
@@ -257,10 +257,10 @@ class _Decompose:
         if status == "running":
             active = self.active(lanes, ballots, draining=draining)
             return update | {"subtasks": [{"id": str(lane["step"]), "state": lane["state"]} for lane in active]}
-        self.tell([{"event": "maker.done", "run_id": run_id, "status": status, "reason": reason, "totals": totals}])
+        self.tell([{"event": "run.ended", "run_id": run_id, "status": status, "reason": reason, "totals": totals}])
         return update | {
             "reason": reason,
-            "questions": waiting_for(ballots),
+            "questions": open_questions(ballots),
             "ballots": reopened(ballots),
             "final_state": lanes[-1 if status == "solved" else 0]["state"],
             "steps": totals["steps"],
@@ -349,8 +349,8 @@ def _open_seam(lanes: list[Lane]) -> str:
 
 
 def _lanes(task: Task, lanes: int) -> int:
-    count = whole("lanes", lanes)
-    if count > 1 and not isinstance(task, Cuttable):
+    count = checked_count("lanes", lanes)
+    if count > 1 and not isinstance(task, Partitionable):
         raise ValueError(
             f"{task.name} is one chain: no intermediate state is known beforehand (it has no segments(lanes)), so"
             " lanes must be 1"
@@ -363,5 +363,5 @@ def _steps(task: Task, max_steps: int | None) -> int:
         if task.steps is None:
             raise ValueError(f"{task.name} does not know its number of steps: give max_steps, by which it must be done")
         return task.steps
-    limit = whole("max_steps", max_steps)
+    limit = checked_count("max_steps", max_steps)
     return limit if task.steps is None else min(limit, task.steps)

@@ -9,13 +9,13 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.events import Detail, Event, Observer, check_detail
-from langgraph_maker.core.margin import in_words
+from langgraph_maker.core.margin import unresolved_reason
 from langgraph_maker.core.state import START, BallotState
 from langgraph_maker.nodes.ladder.human_answers import Read, answered
 from langgraph_maker.nodes.ladder.ladder import DISAGREED, Ladder
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.run_events import Tell, told_finer, who_listens
-from langgraph_maker.nodes.tally import decision, settled
+from langgraph_maker.nodes.run_events import Emit, emitter, substep_event
+from langgraph_maker.nodes.tally import converged, decision
 
 __all__ = ["escalate_node", "escalated", "in_full"]
 
@@ -40,7 +40,7 @@ def escalate_node(
         detail: "ballots" tells of each finer step too.
         decisions: Whether to write them when nothing more is to be done; a maker graph reads the ballots themselves.
     """
-    role = _Escalate(ladder or _NO_LADDER, read or _no_answers, who_listens(observer), check_detail(detail), decisions)
+    role = _Escalate(ladder or _NO_LADDER, read or _no_answers, emitter(observer), check_detail(detail), decisions)
     return Node("escalate", role.escalate)
 
 
@@ -48,7 +48,7 @@ def escalate_node(
 class _Escalate:
     ladder: Ladder
     read: Callable[[Any, Any], Any]
-    tell: Tell
+    tell: Emit
     detailed: bool
     decisions: bool
 
@@ -60,7 +60,7 @@ class _Escalate:
         if answers:
             update["answers"] = None
         if self.decisions:
-            return update | ({"decisions": [decision(one) for one in after]} if settled(after, None) else {})
+            return update | ({"decisions": [decision(one) for one in after]} if converged(after, None) else {})
         update["unused"] = {}
         update["answered"] = [ballot["id"] for ballot in state["ballots"] if ballot["id"] in answers]
         update["asked"] = [
@@ -78,13 +78,13 @@ class _Escalate:
                 continue
             step = int(new["id"])
             if self.detailed and "finer" in old and old["status"] == "decided":
-                yield told_finer(run_id, old)
+                yield substep_event(run_id, old)
             climb, was = new.get("climb", START), old.get("climb", START)
             disagreed = climb["disagreed"] > was["disagreed"]
             if disagreed or climb["tier"] > was["tier"]:
                 why = DISAGREED if disagreed else climb["left"] or climb["why"]
                 yield {
-                    "event": "maker.climb",
+                    "event": "step.escalated",
                     "run_id": run_id,
                     "step": step,
                     "tier": climb["tier"],
@@ -93,7 +93,7 @@ class _Escalate:
                 }
             if new["status"] == "unresolved":
                 yield {
-                    "event": "maker.undecided",
+                    "event": "step.unresolved",
                     "run_id": run_id,
                     "step": step,
                     "samples": new["samples"],
@@ -121,7 +121,7 @@ def in_full(ballot: BallotState) -> str:
     if (human := ballot.get("human")) is not None:
         return human["flag"]["detail"]
     climb = ballot.get("climb")
-    why = in_words(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
+    why = unresolved_reason(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
     if climb is None:
         return why
     tiers = f" in {climb['tier'] + 1} tiers" if climb["tier"] else ""

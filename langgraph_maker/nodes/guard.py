@@ -34,7 +34,7 @@ from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 
-__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "reader", "validating"]
+__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "verdict_reader", "validating"]
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def guard_node(
     return Node("guard", role.guard)
 
 
-def reader(
+def verdict_reader(
     *,
     parse: Parse,
     key: Key = canonical,
@@ -205,7 +205,7 @@ class _Guard:
                 "verdicts": [{} for _ in ballot["responses"]],
                 "responses": [],
                 "status": "unresolved",
-                "climb": Ladder.place(ballot, f"its answers cannot be judged: {finer_chains.in_words(error)}"),
+                "climb": Ladder.place(ballot, f"its answers cannot be judged: {finer_chains.chain_problem(error)}"),
             }
 
     def judge(self, ballot: BallotState) -> BallotState:

@@ -13,7 +13,7 @@ from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import Usage, total_usage
 from langgraph_maker.journal import records
 
-__all__ = ["overspent", "run_id_of", "whole"]
+__all__ = ["overspent", "run_id_of", "checked_count"]
 
 
 def run_id_of(state: Mapping[str, Any], config: RunnableConfig) -> str:
@@ -44,7 +44,7 @@ def overspent(
     return ""
 
 
-def whole(name: str, value: object, least: int = 1) -> int:
+def checked_count(name: str, value: object, least: int = 1) -> int:
     """Return `value` as an int.
 
     Raises:

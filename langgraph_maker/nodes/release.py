@@ -11,10 +11,10 @@ from langgraph_maker.models.event_loop import run_sync
 from langgraph_maker.models.pool import Pool
 from langgraph_maker.nodes.node import Node
 
-__all__ = ["closing"]
+__all__ = ["releasing"]
 
 
-def closing(pool: Pool, node: Node) -> Node:
+def releasing(pool: Pool, node: Node) -> Node:
     """`node`, which cancels what its run has in flight when it fails, is cancelled, or ends the run."""
     if getattr(pool.sampler, "never_waits", False):
         return node

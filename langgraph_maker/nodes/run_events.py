@@ -7,29 +7,40 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from langgraph_maker.core.ballot import Ballot
-from langgraph_maker.core.events import Alarm, Event, FinerStep, Observer, Open, Round, Standing, Step, Totals, Votes
+from langgraph_maker.core.events import (
+    Alarm,
+    BallotStatus,
+    Event,
+    Observer,
+    OpenBallots,
+    RoundEnded,
+    StepDecided,
+    SubStepDecided,
+    Totals,
+    VotesCounted,
+)
 from langgraph_maker.core.state import BallotState, VoteCount, total_usage
 from langgraph_maker.journal.records import Entry
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.theory.mixture import shape
 
 __all__ = [
-    "Tell",
+    "Emit",
     "drifted",
     "given_up",
-    "told_finer",
-    "told_round",
-    "told_step",
-    "told_votes",
-    "under_way",
-    "who_listens",
+    "substep_event",
+    "round_event",
+    "step_event",
+    "votes_event",
+    "ballots_under_way",
+    "emitter",
 ]
 
-Tell: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
+Emit: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
 """Sends events out, and returns the alarms that the observer answered with."""
 
 
-def who_listens(observer: Observer | None) -> Tell:
+def emitter(observer: Observer | None) -> Emit:
     """What sends events to the stream of the running graph, which drops them if nobody reads it, and to `observer`."""
 
     def tell(events: Iterable[Event]) -> list[Alarm]:
@@ -46,7 +57,7 @@ def who_listens(observer: Observer | None) -> Tell:
     return tell
 
 
-def told_round(
+def round_event(
     run_id: str,
     before: Totals,
     after: Totals,
@@ -54,12 +65,12 @@ def told_round(
     ballots: Sequence[BallotState],
     *,
     decided: Sequence[BallotState] = (),
-) -> Round:
+) -> RoundEnded:
     """What lies between two totals."""
     audited = [ballot["climb"] for ballot in decided if "climb" in ballot and ballot["climb"]["audits"]]
     votes = after["votes"] - before["votes"]
     return {
-        "event": "maker.round",
+        "event": "round.ended",
         "run_id": run_id,
         "steps": after["steps"] - before["steps"],
         "samples": after["samples"] - before["samples"],
@@ -68,15 +79,15 @@ def told_round(
         "flags": _more(before["flags"], after["flags"]),
         "lanes": lanes,
         "totals": after,
-        "open": under_way(ballots),
+        "open": ballots_under_way(ballots),
         "audited": [sum(one["audits"] for one in audited), sum(one.get("contested", 0) for one in audited)],
     }
 
 
-def told_step(run_id: str, entry: Entry, ballot: BallotState | None) -> Step:
+def step_event(run_id: str, entry: Entry, ballot: BallotState | None) -> StepDecided:
     """One committed step, with its ballot unless the journal held it already."""
     return {
-        "event": "maker.step",
+        "event": "step.decided",
         "run_id": run_id,
         "step": entry["step"],
         "vote": entry["vote"],
@@ -89,11 +100,11 @@ def told_step(run_id: str, entry: Entry, ballot: BallotState | None) -> Step:
     }
 
 
-def told_finer(run_id: str, ballot: BallotState) -> FinerStep:
+def substep_event(run_id: str, ballot: BallotState) -> SubStepDecided:
     """The finer step that a ballot has decided."""
     counts = ballot["counts"]
     return {
-        "event": "maker.finer",
+        "event": "substep.decided",
         "run_id": run_id,
         "step": int(ballot["id"]),
         "finer": len(ballot["finer"]["winners"]),
@@ -103,9 +114,9 @@ def told_finer(run_id: str, ballot: BallotState) -> FinerStep:
     }
 
 
-def told_votes(ballots: Sequence[BallotState]) -> Votes:
+def votes_event(ballots: Sequence[BallotState]) -> VotesCounted:
     """How ballots stand that a round has moved."""
-    standing: list[Standing] = [
+    standing: list[BallotStatus] = [
         {
             "subtask_id": ballot["id"],
             "status": ballot["status"],
@@ -115,14 +126,14 @@ def told_votes(ballots: Sequence[BallotState]) -> Votes:
         }
         for ballot in ballots
     ]
-    return {"event": "maker.votes", "ballots": standing}
+    return {"event": "votes.counted", "ballots": standing}
 
 
 def _counts(ballot: BallotState) -> list[VoteCount]:
     return [{"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()]
 
 
-def under_way(ballots: Sequence[BallotState]) -> Open:
+def ballots_under_way(ballots: Sequence[BallotState]) -> OpenBallots:
     """What open ballots amount to."""
     return {
         "ballots": len(ballots),

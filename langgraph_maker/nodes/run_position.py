@@ -14,23 +14,34 @@ from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import mark, plain
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.state import BallotState
-from langgraph_maker.core.task import Cuttable, Segment, Task
+from langgraph_maker.core.task import Partitionable, Segment, Task
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.admin import check_clear, opened
 from langgraph_maker.journal.position import Lane, Position
 from langgraph_maker.journal.records import Entry, Header, Session
-from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.totals import add, nothing
 
-__all__ = ["BY_STEP", "Terms", "attach", "begin", "check_fixed", "move", "own_header", "reopened", "take", "was_open"]
+__all__ = [
+    "BY_STEP",
+    "RunTerms",
+    "attach",
+    "begin",
+    "check_fixed",
+    "move",
+    "own_header",
+    "reopened",
+    "take",
+    "was_open",
+]
 
 _BATCH = 1024
 BY_STEP = "by step"
 """What a journal fixes as the k of a run where each step has its own."""
 
 
-class Terms(TypedDict):
+class RunTerms(TypedDict):
     """What a run is of, and how: `fixed` may never change, `settings` are recorded for each process.
 
     `margin` gives the k that is asked of a step.
@@ -43,7 +54,7 @@ class Terms(TypedDict):
     lanes: int
 
 
-def begin(task: Task, terms: Terms) -> Position:
+def begin(task: Task, terms: RunTerms) -> Position:
     """The start of a run."""
     segments = _segments(task, terms["lanes"], terms["limit"])
     lanes = [_lane(task, segment) for segment in segments]
@@ -59,7 +70,7 @@ def _stride(limit: int, lanes: int) -> int:
 
 
 def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
-    if lanes == 1 or not isinstance(task, Cuttable):
+    if lanes == 1 or not isinstance(task, Partitionable):
         return [{"step": 0, "end": limit, "state": task.initial_state()}]
     segments = list(task.segments(lanes))
     bounds = [0, *(segment["end"] for segment in segments)]
@@ -110,7 +121,7 @@ def take(task: Task, lane: Lane, entry: Entry) -> Lane:
         ) from error
 
 
-def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan[Position]:
+def attach(task: Task, run_id: str, here: Position | None, terms: RunTerms) -> StoreOps[Position]:
     """Find the run in its journal, or begin it there; returns where the journal ends.
 
     Args:
@@ -152,7 +163,7 @@ def attach(task: Task, run_id: str, here: Position | None, terms: Terms) -> Plan
     return position
 
 
-def _lost_in_flight(header: Header, position: Position, terms: Terms) -> int:
+def _lost_in_flight(header: Header, position: Position, terms: RunTerms) -> int:
     """Return how many samples were in flight, at most, where the process before broke off.
 
     An end in order waits for them. Else what each open ballot lacked to be decided may have been out, and in each lane
@@ -176,7 +187,7 @@ def _joined(header: Header, session: Session, others: int) -> Header:
     return {**header, "sessions": sessions, "found": {**header.get("found", {}), me: others}}
 
 
-def own_header(run_id: str) -> Plan[Header | None]:
+def own_header(run_id: str) -> StoreOps[Header | None]:
     """The header of a run that this process has written; where another took it over meanwhile, it says so."""
     header: Header | None = None
     for _ in range(2):  # a store may answer from the past
@@ -203,7 +214,7 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
 
 def _replay(
     task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]
-) -> Plan[tuple[Position, Counter[str]]]:
+) -> StoreOps[tuple[Position, Counter[str]]]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last.
 
     Also how many of the steps each process wrote.
@@ -252,7 +263,7 @@ def was_open(entry: Entry) -> bool:
     return entry["rounds"] > 1 or entry["tier"] > 0 or entry["human"]
 
 
-def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> Plan[list[BallotState]]:
+def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> StoreOps[list[BallotState]]:
     """For each lane the ballot that has counted more, the journal's or the checkpoint's; what was given up is open."""
     steps = [lane["step"] for lane in lanes]
     mine = {ballot["id"]: ballot for ballot in ours}

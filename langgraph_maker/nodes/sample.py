@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.foreign import excerpt
-from langgraph_maker.core.margin import Margin, asked, check_least, margins
+from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
 from langgraph_maker.core.purity import pure
 from langgraph_maker.core.state import BallotState, Request, Sampler, Subtask, no_usage
 from langgraph_maker.models.event_loop import run_at_once, run_sync
@@ -156,7 +156,7 @@ class _Sample:
             return self
         return replace(
             self,
-            k=asked(self.k, given, self.min_k),
+            k=margin_asked(self.k, given, self.min_k),
             terms=terms(self.k, self.max_samples_per_step, self.ladder, given, self.min_k),
             first_temperature=given.get("first_temperature", self.first_temperature),
             temperature=given.get("temperature", self.temperature),
@@ -167,7 +167,7 @@ class _Sample:
         ballots, begun = _ballots(state)
         ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "finer" in ballot else 0) for ballot in ballots]
         if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
-            own = margins(self.k, None)
+            own = margin_terms(self.k, None)
             ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
         ballots = [reopened_below(ballot, self.terms(ballot)[0]) for ballot in ballots]
         owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
@@ -183,20 +183,20 @@ class _Sample:
     def issue(self, vote: _Round, ballot: BallotState) -> BallotState:
         flying = self.pool.issued(vote.owner, ballot["id"]) if ballot["id"] in vote.wanted else frozenset()
         first = ballot["climb"]["first"] if "climb" in ballot else 0
-        asked, out = ballot["asked"], sum(number >= first for number in flying) if first else len(flying)
+        margin_asked, out = ballot["asked"], sum(number >= first for number in flying) if first else len(flying)
         due: list[int] = []
         if not self.hedge and (missing := unanswered(ballot)) > out:
             arrived = {number for number, _ in ballot["waiting"]}
-            awaited = range(ballot["following"], asked)
+            awaited = range(ballot["following"], margin_asked)
             out, due = missing, [number for number in awaited if number not in arrived and number not in flying]
         k, budget = self.terms(ballot)
         lacking = deficit(ballot, k) if ballot["samples"] else k
         room = budget - ballot["samples"] - out  # what was lost uses up nothing
-        new = range(asked, asked + min(lacking + self.hedge - out, room))
+        new = range(margin_asked, margin_asked + min(lacking + self.hedge - out, room))
         if new and len(new) + out >= lacking > 0:
             due += new
-            asked = new.stop
-        issued: BallotState = {**ballot, "asked": asked, "rounds": ballot["rounds"] + 1}
+            margin_asked = new.stop
+        issued: BallotState = {**ballot, "asked": margin_asked, "rounds": ballot["rounds"] + 1}
         try:
             requests = self.requests(issued, due, first, vote.owner)
         except FinerError as error:
@@ -228,8 +228,8 @@ class _Sample:
     def messages(self, variant: int, ballot: BallotState) -> Any:
         """What the prompt says, or what is to be awaited for it."""
         if "finer" in ballot and self.ladder.splitting is not None:
-            asked = self.ladder.splitting.prompt(ballot, variant)
-            return as_messages(asked)
+            margin_asked = self.ladder.splitting.prompt(ballot, variant)
+            return as_messages(margin_asked)
         return ask(self.prompts[variant], ballot["state"])
 
     def at_once(self, vote: _Round) -> bool:
@@ -324,7 +324,7 @@ class _Round:
     async def ask(self) -> None:
         """Await the prompts, each once."""
         due = {id(one.messages): one.messages for group in self.groups for one in group}
-        waiting = {name: asked for name, asked in due.items() if isawaitable(asked)}
+        waiting = {name: margin_asked for name, margin_asked in due.items() if isawaitable(margin_asked)}
         said = dict(zip(waiting, map(as_messages, await gather(*waiting.values())), strict=True))
         self.groups = [
             [one._replace(messages=said.get(id(one.messages), one.messages)) for one in group] for group in self.groups

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.ballot import Ballot
-from langgraph_maker.core.margin import Margin, asked, check_least, margins
+from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.state import BallotState, Decision, Verdict
 from langgraph_maker.nodes.context import Given, overrides
@@ -18,10 +18,10 @@ from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.hopeless import hopeless
 from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.run_events import told_votes
+from langgraph_maker.nodes.run_events import votes_event
 from langgraph_maker.nodes.state import VotingState
 
-__all__ = ["Terms", "decision", "deficit", "reopened_below", "settled", "tally_node", "terms", "unanswered"]
+__all__ = ["Terms", "decision", "deficit", "reopened_below", "converged", "tally_node", "terms", "unanswered"]
 
 Terms: TypeAlias = Callable[[BallotState], tuple[int, int]]
 """From a ballot to the margin it takes, and how many samples it may have used when it is decided."""
@@ -76,7 +76,7 @@ def tally_node(
         if not decisions:
             return update
         _tell([after for after, before in zip(ballots, state["ballots"], strict=True) if after is not before])
-        if settled(ballots, ladder if climbs else None):
+        if converged(ballots, ladder if climbs else None):
             update["decisions"] = [decision(ballot) for ballot in ballots]
         return update
 
@@ -96,7 +96,7 @@ def _unresolved(ballot: BallotState, hedge: int) -> BallotState:
     return {**ballot, "status": "unresolved"} if over else ballot
 
 
-def settled(ballots: Sequence[BallotState], ladder: Ladder | None) -> bool:
+def converged(ballots: Sequence[BallotState], ladder: Ladder | None) -> bool:
     """Whether nothing more is to be done about any of these ballots."""
     return all(
         ballot["status"] in {"decided", "unresolved"} and not (ladder and ladder.concerns(ballot)) for ballot in ballots
@@ -112,13 +112,13 @@ def terms(
 ) -> Terms:
     """What each ballot takes: the same for all, of its subtask, or of its tier.
 
-    What is `given` takes the place of the others, but lowers k no further than to `min_k`, see `margins.asked`.
+    What is `given` takes the place of the others, but lowers k no further than to `min_k`, see `margin_terms.asked`.
 
     Raises:
-        ValueError: See `margins`; while running, for less than the k that a ballot was begun with.
+        ValueError: See `margin_terms`; while running, for less than the k that a ballot was begun with.
     """
     budget = given.get("max_samples_per_step", max_samples_per_step)
-    own = margins(asked(k, given, min_k), budget)
+    own = margin_terms(margin_asked(k, given, min_k), budget)
 
     def of(ballot: BallotState) -> tuple[int, int]:
         margin, most = own(ballot["id"], ballot["state"])
@@ -133,7 +133,7 @@ def terms(
 
 
 def _tell(ballots: Sequence[BallotState]) -> None:
-    emit(told_votes(ballots))
+    emit(votes_event(ballots))
 
 
 def decision(ballot: BallotState) -> Decision:

@@ -13,19 +13,19 @@ from langgraph.store.base import BaseStore, Op
 from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import mark
 from langgraph_maker.core.errors import ImpureTaskError
-from langgraph_maker.core.events import Alarm, Detail, Event, Keeper, Observer, check_detail
-from langgraph_maker.core.margin import Margin, Own, asked, margins
+from langgraph_maker.core.events import Alarm, Detail, Event, Observer, StatefulObserver, check_detail
+from langgraph_maker.core.margin import Margin, SubtaskTerms, margin_asked, margin_terms
 from langgraph_maker.core.state import BallotState, Verdict
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.position import Lane, Position, forget, known, remember
 from langgraph_maker.journal.records import Entry
-from langgraph_maker.journal.store_ops import Plan
-from langgraph_maker.nodes.ask import waiting_for
+from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.run_events import Tell, drifted, given_up, told_round, told_step, who_listens
+from langgraph_maker.nodes.run_events import Emit, drifted, emitter, given_up, round_event, step_event
 from langgraph_maker.nodes.run_position import move, take, was_open
 from langgraph_maker.nodes.state import MakerState
 from langgraph_maker.nodes.totals import add
@@ -59,23 +59,23 @@ def update_node(
         ValueError: For another `detail`; while running, when the task's next state cannot be kept (see `ballot.plain`).
         JournalError: While running, when the store failed for too long, or holds an entry that does not fit.
     """
-    keep = observer.keep if isinstance(observer, Keeper) else _nothing
-    usual = margins(k, None)
+    keep = observer.state_dict if isinstance(observer, StatefulObserver) else _nothing
+    usual = margin_terms(k, None)
 
-    def least() -> Own:
-        return margins(asked(k, given, min_k), None) if (given := overrides()) else usual
+    def least() -> SubtaskTerms:
+        return margin_terms(margin_asked(k, given, min_k), None) if (given := overrides()) else usual
 
-    role = _Update(task, least, check_detail(detail), who_listens(observer), keep)
+    role = _Update(task, least, check_detail(detail), emitter(observer), keep)
     return Node("update", role.update, role.aupdate)
 
 
 @dataclass(frozen=True)
 class _Update:
     task: Task
-    least: Callable[[], Own]
+    least: Callable[[], SubtaskTerms]
     detailed: bool
-    tell: Tell
-    keep: Callable[[], dict[str, Any] | None]
+    tell: Emit
+    state_dict: Callable[[], dict[str, Any] | None]
 
     def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
         store = get_store()
@@ -91,7 +91,7 @@ class _Update:
         acted = [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]
         return {**position, "asked": [], "answered": [], "acted": acted}
 
-    def journalled(self, state: MakerState, store: BaseStore) -> Plan[dict[str, Any]]:
+    def journalled(self, state: MakerState, store: BaseStore) -> StoreOps[dict[str, Any]]:
         run_id, last = state["begun"], known(store, state["begun"])
         held: dict[int, Entry] = {}
         if last is None or last["lanes"] is not state["lanes"]:  # the journal may hold more than this process knows of
@@ -109,8 +109,8 @@ class _Update:
             for ballot in position["ballots"]
             if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
         ]
-        if (kept := self.keep()) is not None:
-            ops.append(run_data.put_kept(run_id, kept))
+        if (kept := self.state_dict()) is not None:
+            ops.append(run_data.put_observer_state(run_id, kept))
         ops += [run_data.put_open(run_id, step, None) for step in state.get("closed") or ()]
         forget(store, run_id)  # until it is known how the journal ends
         if ops:
@@ -120,7 +120,7 @@ class _Update:
         if not held:
             remember(store, run_id, position)
         if alarms := self.tell(self.events(state, position, entries, held)):
-            yield from _keep_alarms(run_id, alarms, self.keep())
+            yield from _keep_alarms(run_id, alarms, self.state_dict())
         return {**position, "asked": [], "answered": []}
 
     def events(
@@ -130,15 +130,15 @@ class _Update:
         if self.detailed:
             ballots = {int(ballot["id"]): ballot for ballot in state["ballots"]}
             for entry in entries:
-                yield told_step(run_id, entry, None if entry["step"] in held else ballots[entry["step"]])
+                yield step_event(run_id, entry, None if entry["step"] in held else ballots[entry["step"]])
         ahead = sum(lane["step"] < lane["end"] for lane in lanes)
         decided = [one for one in state["ballots"] if one["status"] == "decided" and int(one["id"]) not in held]
-        told = told_round(run_id, state["totals"], position["totals"], ahead, position["ballots"], decided=decided)
-        asked = state.get("asked") or ()
-        for question in waiting_for([ballot for ballot in position["ballots"] if ballot["id"] in asked]):
-            yield {"event": "maker.question", "run_id": run_id, "step": int(question["id"]), "question": question}
+        told = round_event(run_id, state["totals"], position["totals"], ahead, position["ballots"], decided=decided)
+        margin_asked = state.get("asked") or ()
+        for question in open_questions([ballot for ballot in position["ballots"] if ballot["id"] in margin_asked]):
+            yield {"event": "question.asked", "run_id": run_id, "step": int(question["id"]), "question": question}
         if told["flags"]:
-            yield {"event": "maker.red_flag", "run_id": run_id, "flags": told["flags"]}
+            yield {"event": "samples.flagged", "run_id": run_id, "flags": told["flags"]}
         yield told
 
     def commit(self, state: MakerState, held: Mapping[int, Entry]) -> tuple[Position, list[Entry]]:
@@ -188,16 +188,16 @@ class _Update:
 
 
 def _nothing() -> None:
-    """What is kept for an observer that is no `Keeper`."""
+    """What is kept for an observer that is no `StatefulObserver`."""
 
 
-def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> Plan[None]:
+def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> StoreOps[None]:
     [before] = yield [run_data.get_alarms(run_id)]
     ops: list[Op] = [run_data.put_alarms(run_id, [*run_data.read_alarms(before, run_id), *alarms])]
     if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):
         ops.append(run_data.put_raised(run_id, raised))
     if kept is not None:
-        ops.append(run_data.put_kept(run_id, kept))
+        ops.append(run_data.put_observer_state(run_id, kept))
     yield ops
 
 

@@ -14,10 +14,10 @@ from langgraph_maker.core.ballot import Relation
 from langgraph_maker.core.events import Detail, Observer
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
-from langgraph_maker.core.margin import Raised
+from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.core.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.core.state import Verdict
-from langgraph_maker.core.task import Task, Varied, Vote, check_task
+from langgraph_maker.core.task import HasVariants, Task, Vote, check_task
 from langgraph_maker.models import prices
 from langgraph_maker.models.chat_sampler import token_allowance
 from langgraph_maker.models.pool import Pool
@@ -34,10 +34,10 @@ from langgraph_maker.nodes import (
 )
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.context import MakerContext
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, reader, validating
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, validating, verdict_reader
 from langgraph_maker.nodes.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.nodes.prompt import Prompt
-from langgraph_maker.nodes.release import closing
+from langgraph_maker.nodes.release import releasing
 from langgraph_maker.nodes.state import (
     MakerInput,
     MakerOutput,
@@ -56,7 +56,7 @@ def create_maker(
     task: Task,
     model: Model,
     *,
-    k: int | Callable[[int], int] | Raised = 3,
+    k: int | Callable[[int], int] | RaisableMargin = 3,
     lanes: int = 1,
     steps_per_subtask: int = 1,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
@@ -106,7 +106,7 @@ def create_maker(
         max_steps: For a task of unknown length: steps after which it must be done.
         ladder: What to do about a step that does not settle: `Tier`s to climb, `Split` to do it in finer
             steps, a human to ask on top, see `ladder`; "default" needs no settings. None reports it unresolved.
-        decorrelate: "variants" lets the votes of a step take the prompt variants of the task in turns (`Varied`), so
+        decorrelate: "variants" lets the votes of a step take the prompt variants of the task in turns (`HasVariants`), so
             that an answer must win across prompts: what one of them repeats is outvoted.
         audit: An `Audit`, or a share of the steps that get a second vote in another way before they count as done.
         hedge: Samples in flight a step beyond those that could be needed, see `sample_node`.
@@ -143,8 +143,8 @@ def create_maker(
         raise TypeError(
             f"vote_key of {task.name} is a function, as steps are journalled under its keys; a tolerance is not"
         )
-    margin = k if isinstance(k, Raised) or not callable(k) else _by_id(k)
-    k = k.base if isinstance(k, Raised) else k
+    margin = k if isinstance(k, RaisableMargin) or not callable(k) else _by_id(k)
+    k = k.base if isinstance(k, RaisableMargin) else k
     prompts = _prompts(task)
     rungs = read_ladder(
         ladder,
@@ -207,7 +207,7 @@ def create_maker(
         StateGraph(MakerState, MakerContext, input_schema=MakerInput, output_schema=MakerOutput)
         .add_node(
             "decompose",
-            closing(
+            releasing(
                 pool,
                 decompose_node(
                     task,
@@ -236,7 +236,7 @@ def create_maker(
                 ),
             ),
         )
-        .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
+        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
         .add_node(
             "escalate",
             escalate_node(
@@ -246,7 +246,7 @@ def create_maker(
                 detail=detail,
             ),
         )
-        .add_node("update", closing(pool, update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer)))
+        .add_node("update", releasing(pool, update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer)))
         .add_edge(START, "decompose")
         .add_conditional_edges(
             "decompose", after_decompose, ["vote", *(["escalate", "ask"] if rungs.human else []), END]
@@ -271,7 +271,7 @@ def _finer_red_flags(task: Task, red_flags: RuleLike | None) -> RuleLike | None:
 
 def _prompts(task: Task) -> list[Prompt]:
     """The prompt, and its variants where the task has them."""
-    if not isinstance(task, Varied):
+    if not isinstance(task, HasVariants):
         return [task.prompt]
     if not isinstance(task.variants, int) or isinstance(task.variants, bool) or task.variants < 1:
         raise ValueError(f"variants of {task.name} is how many prompts it has, at least 1, not {task.variants!r}")
@@ -290,7 +290,7 @@ def _reading(task: Task, red_flags: RuleLike | None) -> Callable[[Any, Any], Ver
         return flag
 
     render = task.render if isinstance(task, CanWrite) else json.dumps
-    return reader(parse=task.parse, key=task.vote_key, validate=validate, red_flags=red_flags, render=render)
+    return verdict_reader(parse=task.parse, key=task.vote_key, validate=validate, red_flags=red_flags, render=render)
 
 
 def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:

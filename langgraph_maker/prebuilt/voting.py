@@ -24,13 +24,13 @@ from langgraph_maker.nodes import (
     sample_node,
     tally_node,
 )
-from langgraph_maker.nodes.ask import ask_node, waiting_for
+from langgraph_maker.nodes.ask import ask_node, open_questions
 from langgraph_maker.nodes.context import MakerContext
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, reader
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, verdict_reader
 from langgraph_maker.nodes.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt, each_prompt
-from langgraph_maker.nodes.release import closing
+from langgraph_maker.nodes.release import releasing
 from langgraph_maker.nodes.run_position import reopened
 from langgraph_maker.nodes.state import (
     VotingInput,
@@ -134,7 +134,7 @@ def create_voting_graph(
             ladder=rungs,
             pool=pool,
         ),
-        guard=closing(
+        guard=releasing(
             pool,
             guard_node(
                 parse=parse,
@@ -146,14 +146,14 @@ def create_voting_graph(
                 strict_parse=strict_parse,
             ),
         ),
-        tally=closing(
+        tally=releasing(
             pool, tally_node(k=k, max_samples_per_step=max_samples_per_step, min_k=min_k, hedge=hedge, ladder=rungs)
         ),
     )
     if rungs.plain:
         return builder.add_conditional_edges("tally", _goes_on, ["sample", END])
-    read = reader(parse=parse, key=key, validate=validate, red_flags=red_flags)
-    builder.add_node("escalate", closing(pool, escalate_node(ladder=rungs, read=read, decisions=True)))
+    read = verdict_reader(parse=parse, key=key, validate=validate, red_flags=red_flags)
+    builder.add_node("escalate", releasing(pool, escalate_node(ladder=rungs, read=read, decisions=True)))
     builder.add_conditional_edges(
         "tally",
         lambda state: "escalate" if any(map(rungs.concerns, state["ballots"])) else _goes_on(state),
@@ -169,7 +169,7 @@ def _goes_on(state: VotingState) -> str:
 
 def _after_escalate(state: VotingState) -> Any:
     """Ballots that are open go on first; a human is asked once none is."""
-    if _goes_on(state) == "sample" or not (questions := waiting_for(state["ballots"])):
+    if _goes_on(state) == "sample" or not (questions := open_questions(state["ballots"])):
         return _goes_on(state)
     return [Send("ask", question) for question in questions]
 

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from langgraph_maker.core.ballot import Key
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.errors import UnresolvedError
-from langgraph_maker.core.margin import in_words
+from langgraph_maker.core.margin import unresolved_reason
 from langgraph_maker.core.red_flags import AnyOf, RuleLike
 from langgraph_maker.core.state import Decision, Request, Sampler
 from langgraph_maker.models.chat_sampler import as_sampler, token_allowance
@@ -225,7 +225,7 @@ def _winner(output: Mapping[str, Any]) -> AIMessage:
     decision: Decision = output["decisions"][0]
     if decision["status"] == "unresolved":
         counts = [count["count"] for count in decision["counts"]]
-        why = in_words(decision["samples"], decision["flags"], decision["last_flag"], counts)
+        why = unresolved_reason(decision["samples"], decision["flags"], decision["last_flag"], counts)
         raise UnresolvedError(decision, why, instead='on_unresolved="end"')
     message = AIMessage.model_validate_json(decision["vote"]["message"])
     message.response_metadata["vote"] = summary(decision)

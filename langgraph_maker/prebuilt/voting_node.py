@@ -13,7 +13,7 @@ from langgraph_maker.core.ballot import Key
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.errors import UnresolvedError
 from langgraph_maker.core.keywords import check_keywords
-from langgraph_maker.core.margin import in_words
+from langgraph_maker.core.margin import unresolved_reason
 from langgraph_maker.core.questions import Question
 from langgraph_maker.core.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.core.state import Decision, VoteCount
@@ -189,7 +189,7 @@ def create_voting_node(
         if decision["status"] == "unresolved" and on_unresolved == "raise":
             counts = [count["count"] for count in decision["counts"]]
             raise UnresolvedError(
-                decision, in_words(decision["samples"], decision["flags"], decision["last_flag"], counts)
+                decision, unresolved_reason(decision["samples"], decision["flags"], decision["last_flag"], counts)
             )
         return decision if form is None or not form.has_secrets else _restored(form, decision)
 

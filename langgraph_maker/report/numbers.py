@@ -14,12 +14,12 @@ from typing_extensions import TypedDict
 
 from langgraph_maker import journal
 from langgraph_maker.core.errors import JournalError
-from langgraph_maker.core.events import Alarm, Open, Totals
-from langgraph_maker.core.questions import Question, asked_about
+from langgraph_maker.core.events import Alarm, OpenBallots, Totals
+from langgraph_maker.core.questions import Question, question_of
 from langgraph_maker.core.state import BallotState, Usage, VoteCount, total_usage
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.records import Entry, Header, Session
-from langgraph_maker.nodes.run_events import under_way
+from langgraph_maker.nodes.run_events import ballots_under_way
 from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.report.moves import Moves, hanoi
 from langgraph_maker.runs import auto_k
@@ -131,7 +131,7 @@ class Numbers(TypedDict):
     usage: Usage
     totals: dict[str, Any]
     digest: str | None
-    open: Open
+    open: OpenBallots
     open_ballots: list[OpenBallot]
     questions: list[Question]
     outlook: dict[str, Any]
@@ -158,7 +158,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
     moves = _MOVES[head["task"]](head["parameters"], done) if head["task"] in _MOVES else None
     totals = _totals(store, run_id, moves)
     ballots = journal.open_ballots(store, run_id)
-    still, current = under_way(ballots), _current(head, totals, ballots)
+    still, current = ballots_under_way(ballots), _current(head, totals, ballots)
     [raised] = store.batch([run_data.get_raised(run_id)])
     lifted = run_data.read_raised(raised, run_id)  # type: ignore[arg-type]
     k, planned = head["k"], _planned(head)
@@ -205,7 +205,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         "digest": outcome.get("digest"),
         "open": still,
         "open_ballots": _shown(ballots),
-        "questions": [asked_about(ballot) for ballot in ballots if ballot["status"] == "asking"],
+        "questions": [question_of(ballot) for ballot in ballots if ballot["status"] == "asking"],
         "outlook": {name: value for name, value in asdict(found).items() if name not in _ALARMS},
         "hardest": _entries(store, head, [step for _, step in totals["hardest"]]),
         "alarms": alarms,

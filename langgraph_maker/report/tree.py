@@ -14,8 +14,8 @@ from langgraph_maker.core.questions import Question
 from langgraph_maker.core.state import BallotState, Usage, VoteCount
 from langgraph_maker.journal import store_ops
 from langgraph_maker.journal.tree_records import snapshot, sums
-from langgraph_maker.journal.tree_types import ROOT, Node, Tree
-from langgraph_maker.nodes.ask import waiting_for
+from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
+from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.prebuilt.recursive.tree import depth
 from langgraph_maker.report import markup
 from langgraph_maker.report.escalated import asked_of
@@ -107,7 +107,7 @@ def tree_numbers(store: BaseStore, run_id: str) -> TreeNumbers:
         "usage": usage,
         "tree": tree,
         "open": [_open(ballot) for ballot in ballots],
-        "questions": waiting_for(ballots),
+        "questions": open_questions(ballots),
         "sessions": [
             {"began": one["began"], "lanes": 1, "settings": one["settings"]} for one in header["sessions"][-_ROWS:]
         ],
@@ -238,7 +238,7 @@ def _tree(found: TreeNumbers) -> Child:
     return drawn[ROOT], note(f"{left_out:,} nodes further down are left out.") if left_out else ""
 
 
-def _node(node: Node, drawn: dict[str, Html]) -> Html:
+def _node(node: TreeNode, drawn: dict[str, Html]) -> Html:
     answer = "" if node["answer"] is None else (" → ", h("code", markup.shown(node["answer"])))
     summary = h("summary", h("code", node["id"]), " ", markup.shown(node["problem"]), answer, f" {_state(node)}")
     below: list[Child] = [h("p", f"{one['stage']}: ", _decided(one), class_="dim") for one in node["decided"]]
@@ -255,7 +255,7 @@ def _node(node: Node, drawn: dict[str, Html]) -> Html:
 _OPENED: Final = 2
 
 
-def _state(node: Node) -> str:
+def _state(node: TreeNode) -> str:
     match node["stage"]:
         case "done":
             return f"(as {node['same_as']})" if node["same_as"] else ""

@@ -10,7 +10,7 @@ from langgraph.store.base import BaseStore, GetOp, PutOp
 
 from langgraph_maker.core.errors import CalibrationError, JournalError
 from langgraph_maker.core.margin import ByState
-from langgraph_maker.core.task import Task, Typed
+from langgraph_maker.core.task import HasStepType, Task
 from langgraph_maker.journal import records, store_ops
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.runs.calibration import Calibration, acalibrate
@@ -189,7 +189,7 @@ def margin(found: Calibration, task: Task | None = None) -> int | Callable[[int]
             counts = ", ".join(f"{one.type}: {one.right:,} of {one.valid:,} right" for one in types)
             raise ValueError(f"no k up to 1,000 keeps the target for steps of all types ({counts:.300})")
         most = max(known.values())
-        of_type = task.step_type if isinstance(task, Typed) else str
+        of_type = task.step_type if isinstance(task, HasStepType) else str
         return ByState(lambda _, state: known.get(of_type(state), most), least=min(known.values()))
     if found.k_rule == "lower bound":
         return found.margin()
@@ -210,16 +210,19 @@ def _types(found: Calibration) -> list[OfType]:
     return by_type(found.types, found.target, conservative=True) or [replace(one, k=None) for one in found.types]
 
 
-def _look(run_id: str) -> store_ops.Plan[tuple[str | None, records.Header | None]]:
-    kept, header = yield [GetOp(records.calibration(run_id), _FOUND, refresh_ttl=False), records.get_header(run_id)]
+def _look(run_id: str) -> store_ops.StoreOps[tuple[str | None, records.Header | None]]:
+    kept, header = yield [
+        GetOp(records.calibration(run_id), _CALIBRATION_KEY, refresh_ttl=False),
+        records.get_header(run_id),
+    ]
     return kept and str(kept.value["calibration"]), records.read_header(header, run_id)
 
 
-def _keep(run_id: str, found: Calibration) -> store_ops.Plan[None]:
-    yield [PutOp(records.calibration(run_id), _FOUND, {"calibration": found.to_json()}, index=False)]
+def _keep(run_id: str, found: Calibration) -> store_ops.StoreOps[None]:
+    yield [PutOp(records.calibration(run_id), _CALIBRATION_KEY, {"calibration": found.to_json()}, index=False)]
 
 
-_FOUND = "found"
+_CALIBRATION_KEY = "found"
 
 
 def _checked(found: Calibration, target: float) -> Calibration:

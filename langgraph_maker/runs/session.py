@@ -21,10 +21,10 @@ from langgraph_maker.runs.calibration import Calibration
 from langgraph_maker.runs.monitor.monitor import Monitor
 from langgraph_maker.runs.result import Progress, Run
 
-__all__ = ["Before", "Watch"]
+__all__ = ["CalibrationProgress", "Session"]
 
 
-class Watch:
+class Session:
     """Follows a run by the updates of its nodes, so that what was spent is known however it ends."""
 
     def __init__(
@@ -126,7 +126,7 @@ class Watch:
         return run
 
 
-class Before:
+class CalibrationProgress:
     """What comes before a run with k="auto"."""
 
     def __init__(self, task: Task, run_id: str, on_progress: Callable[[Progress], None] | None) -> None:

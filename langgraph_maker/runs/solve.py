@@ -20,7 +20,7 @@ from langgraph_maker.core.events import Detail, Observer
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
-from langgraph_maker.core.margin import Raised
+from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.core.red_flags import RuleLike
 from langgraph_maker.core.task import Task, check_task
 from langgraph_maker.journal import records
@@ -34,17 +34,17 @@ from langgraph_maker.nodes.ladder import Audit, LadderLike
 from langgraph_maker.prebuilt.maker import create_maker
 from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.calibration import Calibration
-from langgraph_maker.runs.monitor.baseline import Expected
+from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.runs.monitor.monitor import Monitor
 from langgraph_maker.runs.result import Progress, Run
-from langgraph_maker.runs.session import Before, Watch
+from langgraph_maker.runs.session import CalibrationProgress, Session
 
-__all__ = ["Options", "asolve", "in_time", "solve"]
+__all__ = ["SolveOptions", "asolve", "in_time", "solve"]
 
 _SEGMENT = 6000  # supersteps, about 2,000 steps: what tracers take in one trace
 
 
-class Options(TypedDict, total=False):
+class SolveOptions(TypedDict, total=False):
     """What `solve` passes on to `create_maker`, which documents it."""
 
     lanes: int
@@ -85,7 +85,7 @@ def solve(
     answers: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[SolveOptions],
 ) -> Run:
     """Solve `task` by voting on every step (MAKER, Algorithm 1). Works inside a running event loop too.
 
@@ -115,7 +115,7 @@ def solve(
         answers: To the questions of a run that waits: from a question's id to a `ladder.Form`. They buy no vote.
         deadline: Seconds from now after which the run ends as "stopped".
         on_progress: Called after every round of voting.
-        **options: Those of `create_maker`: see `Options`.
+        **options: Those of `create_maker`: see `SolveOptions`.
 
     Raises:
         ValueError: For an option out of range, an unknown model, or an answer to a question that is not open, with
@@ -134,7 +134,7 @@ def solve(
         >>> run.status, run.steps, list(run.actions())[:2]
         ('solved', 15, [[1, 0, 1], [2, 0, 2]])
     """
-    check_keywords(solve, options, Options.__annotations__)
+    check_keywords(solve, options, SolveOptions.__annotations__)
     preparing = _prepared(
         task,
         model,
@@ -180,7 +180,7 @@ async def asolve(
     answers: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[SolveOptions],
 ) -> Run:
     """`solve`, for asynchronous code: the model and an asynchronous store are called on the caller's event loop.
 
@@ -190,7 +190,7 @@ async def asolve(
         >>> asyncio.run(asolve(TowersOfHanoi(3), "sim:error=0.01")).status
         'solved'
     """
-    check_keywords(asolve, options, Options.__annotations__)
+    check_keywords(asolve, options, SolveOptions.__annotations__)
     begun = await _prepared(
         task,
         model,
@@ -227,7 +227,7 @@ class _Begun(NamedTuple):
     run_id: str
     store: BaseStore
     maker: CompiledStateGraph[Any, Any, Any, Any]
-    watch: Watch
+    watch: Session
     found: Calibration | None
 
 
@@ -235,7 +235,7 @@ async def _prepared(
     task: Task,
     model: Model,
     k: int | Literal["auto"] | Callable[[int], int],
-    options: Options,
+    options: SolveOptions,
     *,
     target: float,
     samples: int,
@@ -264,7 +264,7 @@ async def _prepared(
     auto_k.check_rule(rule)
     if k == "auto":
         create_maker(task, model, **options)  # refuses what cannot be used before anything is paid for
-        before = Before(task, run_id, on_progress)
+        before = CalibrationProgress(task, run_id, on_progress)
         found = await before.calibrated(model, options, store, samples=samples, target=target, rule=rule)
         if found is None:
             return before.stopped(store)
@@ -273,7 +273,7 @@ async def _prepared(
     maker = create_maker(task, model, k=monitor.k or k, **options).compile(
         checkpointer=checkpointer or False, store=store
     )
-    return _Begun(run_id, store, maker, Watch(task, on_progress, monitor, answers), found)
+    return _Begun(run_id, store, maker, Session(task, on_progress, monitor, answers), found)
 
 
 def _check_kept(name: str, value: object, kind: type, opens: str) -> None:
@@ -318,13 +318,13 @@ def _monitor(
     k: int | Callable[[int], int],
     found: Calibration | None,
     target: float,
-    options: Options,
+    options: SolveOptions,
     *,
     raise_k: bool,
 ) -> Monitor:
     """What watches the run, and raises its k; set as the graph's observer, before the one that the caller gave."""
     audit = options.get("audit")
-    expected = Expected.of(
+    expected = Baseline.of(
         found,
         target=target,
         raise_k=raise_k,
@@ -333,6 +333,8 @@ def _monitor(
         steps=task.steps,
         audit_k=None if audit is None else audit.k if isinstance(audit, Audit) else Audit().k,
     )
-    monitor = Monitor(expected, k=Raised(k), planned=task.steps, calibration=found, then=options.get("observer"))
+    monitor = Monitor(
+        expected, k=RaisableMargin(k), planned=task.steps, calibration=found, then=options.get("observer")
+    )
     options["observer"] = monitor
     return monitor

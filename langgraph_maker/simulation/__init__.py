@@ -1,16 +1,16 @@
 """Simulated models and a simulated server: they answer any task whose truth is computable, and err as often as told."""
 
-from langgraph_maker.simulation.answers import Answer, CanErr, CanWrite, Question, Simulation
+from langgraph_maker.simulation.answers import CanErr, CanWrite, SimulatedAnswer, SimulatedQuestion, Simulation
 from langgraph_maker.simulation.chat_model import SimulatedChatModel, simulated_sampler
 from langgraph_maker.simulation.profiles import PROFILES, Profile, read_spec
 
 __all__ = [
-    "Answer",
+    "SimulatedAnswer",
     "CanErr",
     "CanWrite",
     "PROFILES",
     "Profile",
-    "Question",
+    "SimulatedQuestion",
     "SimulatedChatModel",
     "Simulation",
     "read_spec",

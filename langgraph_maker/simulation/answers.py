@@ -20,16 +20,16 @@ from langchain_core.messages import BaseMessage
 
 from langgraph_maker.core.grouped import Grouped, headed, steps_asked
 from langgraph_maker.core.red_flags import RedFlag
-from langgraph_maker.core.task import Checkable, Splittable, State, Task, Vote
+from langgraph_maker.core.task import Decomposable, HasOracle, State, Task, Vote
 from langgraph_maker.simulation.profiles import Profile
 
 __all__ = [
     "LONG",
-    "Answer",
+    "SimulatedAnswer",
     "CanErr",
     "CanWrite",
     "GroupedQuestion",
-    "Question",
+    "SimulatedQuestion",
     "Simulation",
     "SplitSimulation",
     "simulate",
@@ -57,7 +57,7 @@ class CanErr(Protocol):
         ...
 
 
-class Answer(NamedTuple):
+class SimulatedAnswer(NamedTuple):
     """What a simulated model says, and its length in tokens."""
 
     text: str
@@ -68,12 +68,12 @@ class Simulation:
     """The answer function: from a prompt's text to what a model of this profile says to it.
 
     Args:
-        task: Any `Checkable` task. `CanWrite` and `CanErr` say what it may add.
+        task: Any `HasOracle` task. `CanWrite` and `CanErr` say what it may add.
         profile: How the model errs.
         seed: Tells apart the draws above temperature 0; which steps are hard does not depend on it.
 
     Raises:
-        TypeError: When the task is not `Checkable`.
+        TypeError: When the task is not `HasOracle`.
         ValueError: When its parser does not read the answers; the message names the method to add.
 
     Example:
@@ -85,7 +85,7 @@ class Simulation:
     """
 
     def __init__(self, task: Task, profile: Profile, seed: int = 0) -> None:
-        if not isinstance(task, Checkable):
+        if not isinstance(task, HasOracle):
             raise TypeError(
                 f"{task!r} cannot be simulated: give it oracle(state) -> Vote and read_state(messages) -> State"
             )
@@ -105,14 +105,14 @@ class Simulation:
         """A digest that has read `text`, the beginning that prompts of one task share."""
         return blake2b(text.encode("utf-8", "surrogatepass"), key=self.key, digest_size=32)
 
-    def ask(self, messages: Sequence[BaseMessage]) -> Question | GroupedQuestion:
+    def ask(self, messages: Sequence[BaseMessage]) -> SimulatedQuestion | GroupedQuestion:
         """Read a prompt, so that answers to it can be drawn: to one step, or to several where it asks so (`Grouped`).
 
         Raises:
             ValueError: As `read_state` does, for what is no prompt of this task.
         """
         steps = steps_asked(messages)
-        return GroupedQuestion(self, messages, steps) if steps else Question(self, messages)
+        return GroupedQuestion(self, messages, steps) if steps else SimulatedQuestion(self, messages)
 
     def _unmoved(self, state: State) -> Sequence[Vote]:
         return [{"action": self.oracle(state)["action"], "next_state": state}]
@@ -140,7 +140,7 @@ class Simulation:
                 )
 
 
-class Question:
+class SimulatedQuestion:
     """One prompt as a simulated model takes it; `digest` is the same for equal prompts."""
 
     __slots__ = ("_confusion", "_flag", "_repeats", "_right", "_simulation", "_state", "_turn", "_wrong", "digest")
@@ -165,7 +165,7 @@ class Question:
             self._right = _AT_A_LOSS
             self._wrong = [_AT_A_LOSS]
 
-    def draw(self, number: int, temperature: float | None) -> Answer:
+    def draw(self, number: int, temperature: float | None) -> SimulatedAnswer:
         """The answer to call `number` of this prompt, counted from 0; at temperature 0 the same to all of them."""
         simulation, profile, confusion = self._simulation, self._simulation.profile, self._confusion
         call = b"" if temperature == 0 else simulation.seed + number.to_bytes(8, "little")
@@ -182,9 +182,9 @@ class Question:
         if malformed:
             text = _without_end(text)
         if not long:
-            return Answer(text, simulation.lengths[int(length * len(simulation.lengths))])
+            return SimulatedAnswer(text, simulation.lengths[int(length * len(simulation.lengths))])
         tokens = LONG + 1 + int(-log(1 - length) * profile.output_tokens / 2)
-        return Answer(_RAMBLE * (tokens // _RAMBLE_TOKENS) + text, tokens)
+        return SimulatedAnswer(_RAMBLE * (tokens // _RAMBLE_TOKENS) + text, tokens)
 
     def _err(self, choice: float) -> str:
         """The wrong answer at `choice`, from 0 to below 1, of those that this prompt has."""
@@ -213,32 +213,32 @@ class GroupedQuestion:
 
     def __init__(self, simulation: Simulation, messages: Sequence[BaseMessage], steps: int) -> None:
         self._simulation, self._state, self._steps = simulation, simulation.read_state(messages), steps
-        self.digest = Question(simulation, messages).digest
+        self.digest = SimulatedQuestion(simulation, messages).digest
 
-    def draw(self, number: int, temperature: float | None) -> Answer:
+    def draw(self, number: int, temperature: float | None) -> SimulatedAnswer:
         """The answers of call `number`, up to the first that cannot be read."""
         simulation, task, state = self._simulation, self._simulation.task, self._state
         texts, tokens = list[str](), 0
         while len(texts) < self._steps and not task.is_done(state):
-            answer = Question(simulation, task.prompt(state)).draw(number, temperature)
+            answer = SimulatedQuestion(simulation, task.prompt(state)).draw(number, temperature)
             texts.append(answer.text)
             tokens += answer.tokens
             try:
                 state = task.advance(state, task.parse(answer.text))
             except (RedFlag, ValueError):
                 break
-        return Answer(headed(texts), tokens)
+        return SimulatedAnswer(headed(texts), tokens)
 
 
 class SplitSimulation:
-    """The answers to a task's own prompts, and to those of its subtasks' finer steps (`task.Splittable`)."""
+    """The answers to a task's own prompts, and to those of its subtasks' finer steps (`task.Decomposable`)."""
 
     def __init__(self, task: Task, finer: Task, profile: Profile, seed: int = 0) -> None:
         self.task: Any = task
         self.whole, self.profile = Simulation(task, profile, seed), profile
         self.finer = Simulation(finer.task if isinstance(finer, Grouped) else finer, profile, seed)
 
-    def ask(self, messages: Sequence[BaseMessage]) -> Question | GroupedQuestion:
+    def ask(self, messages: Sequence[BaseMessage]) -> SimulatedQuestion | GroupedQuestion:
         """Read a prompt, which is a finer step's unless it is word for word one of the task's."""
         try:
             state = self.task.read_state(messages)
@@ -253,7 +253,7 @@ def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulation | SplitS
     """The answer function of a task, see `Simulation`."""
     if isinstance(task, Grouped):
         return Simulation(task.task, profile, seed)
-    if isinstance(task, Splittable):
+    if isinstance(task, Decomposable):
         try:
             return SplitSimulation(task, task.split(task.initial_state()), profile, seed)
         except (RedFlag, ValueError, TypeError):  # the first subtask has no finer steps, or none that can be simulated

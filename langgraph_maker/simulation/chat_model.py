@@ -31,11 +31,11 @@ from pydantic import PrivateAttr
 from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.core.task import Task
 from langgraph_maker.simulation.answers import (
-    Answer,
     CanErr,
     CanWrite,
     GroupedQuestion,
-    Question,
+    SimulatedAnswer,
+    SimulatedQuestion,
     Simulation,
     SplitSimulation,
     simulate,
@@ -44,11 +44,11 @@ from langgraph_maker.simulation.profiles import PROFILES, Profile, read_spec
 
 __all__ = [
     "PROFILES",
-    "Answer",
+    "SimulatedAnswer",
     "CanErr",
     "CanWrite",
     "Profile",
-    "Question",
+    "SimulatedQuestion",
     "SimulatedChatModel",
     "Simulation",
     "read_spec",
@@ -213,7 +213,7 @@ def simulated_sampler(spec: str, task: Task, seed: int = 0) -> Sampler:
     @never_waits
     async def sample(requests: Sequence[Request]) -> list[AIMessage]:
         blank = AIMessage("", response_metadata={"finish_reason": "stop", "model_name": profile.name})
-        questions: dict[int, Question | GroupedQuestion] = {}
+        questions: dict[int, SimulatedQuestion | GroupedQuestion] = {}
         responses = []
         for messages, temperature, _, number, *_ in requests:
             if (question := questions.get(id(messages))) is None:

@@ -75,7 +75,7 @@ class Rising:
         total = most + log(sum(exp(stake - most) for stake in self.stakes) / len(self.odds))
         return total >= -log(self.alpha)
 
-    def keep(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """How the test stands, as plain values."""
         return {
             "rounds": self.rounds,
@@ -85,7 +85,7 @@ class Rising:
             "under_way": self.under_way,
         }
 
-    def go_on(self, kept: Mapping[str, Any]) -> None:
+    def load_state(self, kept: Mapping[str, Any]) -> None:
         """Take up a test where it stood."""
         self.rounds, self.stakes, self.courses = kept["rounds"], list(kept["stakes"]), list(kept["courses"])
         self.since = [(trials, events) for trials, events in kept["since"]]

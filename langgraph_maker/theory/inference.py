@@ -20,7 +20,7 @@ from math import exp, inf, log, log1p, sqrt
 
 import numpy as np
 
-from langgraph_maker.core.events import Open, Totals
+from langgraph_maker.core.events import OpenBallots, Totals
 from langgraph_maker.theory.intervals import Interval, confidence_sequence, exact_interval
 from langgraph_maker.theory.mixture import pooled
 
@@ -50,7 +50,7 @@ class Estimate:
     high: float
 
 
-def p_from_ballots(totals: Totals, still: Open | None = None, *, first_apart: bool = False) -> Estimate:
+def p_from_ballots(totals: Totals, still: OpenBallots | None = None, *, first_apart: bool = False) -> Estimate:
     """Return p, pooled over all steps begun: the share of right answers among valid votes, if steps are equally hard.
 
     Open ballots count as they are, and those that were given up as they were: those that are decided are the easy ones.

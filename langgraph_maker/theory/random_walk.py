@@ -28,7 +28,7 @@ __all__ = [
     "refuse",
     "scalar",
     "subtasks",
-    "whole",
+    "checked_integers",
 ]
 
 
@@ -129,7 +129,7 @@ def first_right(p_first: ArrayLike | None) -> Floats | None:
 
 def subtasks(steps: ArrayLike, m: ArrayLike, first: Floats | None = None) -> Floats:
     """Check steps and m; return how many subtasks they make."""
-    total, size = whole("steps", steps), whole("m", m)
+    total, size = checked_integers("steps", steps), checked_integers("m", m)
     refuse(size > total, "m = {} steps per subtask are more than the task's {} steps", size, total)
     if first is not None:
         refuse(size > 1, "p_first is of single steps, but m = {}: give one of the two", size)
@@ -143,7 +143,7 @@ def between_0_and_1(name: str, value: ArrayLike) -> Floats:
     return between
 
 
-def whole(name: str, value: ArrayLike, least: int = 1) -> Floats:
+def checked_integers(name: str, value: ArrayLike, least: int = 1) -> Floats:
     """Check a whole number."""
     count = numbers(name, value)
     refuse((count < least) | (count % 1 != 0), f"{name} is a whole number of at least {least}, not {{}}", count)

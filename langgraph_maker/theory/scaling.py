@@ -26,6 +26,7 @@ import numpy as np
 
 from langgraph_maker.theory.random_walk import (
     between_0_and_1,
+    checked_integers,
     duration,
     first_right,
     least_margin,
@@ -35,7 +36,6 @@ from langgraph_maker.theory.random_walk import (
     refuse,
     scalar,
     subtasks,
-    whole,
 )
 from langgraph_maker.theory.schedule import k_at_step
 from langgraph_maker.theory.varied_votes import p_correct_varied
@@ -77,7 +77,7 @@ def p_correct(p: ArrayLike, k: ArrayLike, *, p_alt: ArrayLike | None = None, p_f
         (0.7714, [0.8, 0.99611])
     """
     _, _, log_odds = rates(p, p_alt)
-    return scalar(np.exp(log_correct(log_odds, whole("k", k), first_right(p_first))))
+    return scalar(np.exp(log_correct(log_odds, checked_integers("k", k), first_right(p_first))))
 
 
 @overload
@@ -130,7 +130,7 @@ def p_full(
         0.655
     """
     (_, _, log_odds), first = rates(p, p_alt), first_right(p_first)
-    return scalar(np.exp(subtasks(steps, m, first) * log_correct(log_odds, whole("k", k), first)))
+    return scalar(np.exp(subtasks(steps, m, first) * log_correct(log_odds, checked_integers("k", k), first)))
 
 
 @overload
@@ -222,7 +222,7 @@ def expected_votes(
         (6.6148, 3.0)
     """
     right, wrong, log_odds = rates(p, p_alt)
-    margin = whole("k", k)
+    margin = checked_integers("k", k)
     return scalar(duration(log_odds, right - wrong, margin, first_right(p_first)))
 
 
@@ -287,7 +287,7 @@ def expected_cost(  # noqa: PLR0917 - the symbols of Eq 19, in its order
         3478
     """
     votes = expected_votes(p, k, p_alt=p_alt, p_first=p_first)
-    count, size = subtasks(steps, m, first_right(p_first)), whole("m", m)
+    count, size = subtasks(steps, m, first_right(p_first)), checked_integers("m", m)
     cost, valid = numbers("cost_per_sample", cost_per_sample), numbers("valid_rate", valid_rate)
     refuse(cost < 0, "cost_per_sample is 0 or more, not {}", cost)
     refuse((valid <= 0) | (valid > 1), "valid_rate is above 0 and at most 1, not {}", valid)

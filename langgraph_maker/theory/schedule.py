@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from langgraph_maker.theory.random_walk import between_0_and_1, first_right, least_margin, rates, scalar, whole
+from langgraph_maker.theory.random_walk import (
+    between_0_and_1,
+    checked_integers,
+    first_right,
+    least_margin,
+    rates,
+    scalar,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -59,7 +66,7 @@ def k_at_step(
         ([1, 3, 5], 4)
     """
     (_, _, log_odds), first = rates(p, p_alt), first_right(p_first)
-    place = whole("step", step, least=0) + np.e
+    place = checked_integers("step", step, least=0) + np.e
     share = np.log1p(1 / place) / (np.log(place) * np.log(place + 1))
     budget = -np.log(between_0_and_1("target", target)) * share
     return scalar(least_margin(log_odds, budget, first, lambda log: -log <= budget))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from langgraph_maker.theory.random_walk import numbers, refuse, whole
+from langgraph_maker.theory.random_walk import checked_integers, numbers, refuse
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -72,7 +72,7 @@ def p_correct_varied(ps: ArrayLike, k: int, *, hard: float = 0.0, repeats: float
     for name, rate in rates.items():
         share = numbers(name, rate)
         refuse((share < 0) | (share > 1), name + " is from 0 to 1, not {}", share)
-    margin = whole("k", k)
+    margin = checked_integers("k", k)
     refuse(margin > _LARGEST_MARGIN, "k is at most 1,000, not {:g}", margin)
     if not hard:
         return _wins(rights, int(margin))

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker import Ballot, create_maker, journal, solve
 from langgraph_maker.core.canonical import canonical
-from langgraph_maker.core.events import Alarm, Event, Observer, Round, Step, Totals
+from langgraph_maker.core.events import Alarm, Event, Observer, RoundEnded, StepDecided, Totals
 from langgraph_maker.core.state import Request
 from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.tasks import TowersOfHanoi
@@ -36,12 +36,12 @@ def rebuilt(store: InMemoryStore, run_id: str = "r") -> Totals:
     return add(nothing(), ((entry, task.vote_key(entry["vote"])) for entry in journal.read(store, run_id)))
 
 
-def of(step: Step) -> list[int]:
+def of(step: StepDecided) -> list[int]:
     return [one["count"] for one in step["counts"]]
 
 
-def rounds(events: list[Any]) -> list[Round]:
-    return [event for event in events if event["event"] == "maker.round"]
+def rounds(events: list[Any]) -> list[RoundEnded]:
+    return [event for event in events if event["event"] == "round.ended"]
 
 
 @pytest.mark.parametrize("lanes", [1, 16])
@@ -56,7 +56,7 @@ def test_events_rebuild_the_journals_counts(lanes: int) -> None:
         flags.update(entry["flags"])
     seen: Counter[str] = Counter()
     for event in events:
-        if event["event"] == "maker.red_flag":
+        if event["event"] == "samples.flagged":
             seen.update(event["flags"])
     assert seen == flags != {}
     assert counted[-1]["totals"] == rebuilt(store) == events[-1]["totals"]
@@ -64,7 +64,7 @@ def test_events_rebuild_the_journals_counts(lanes: int) -> None:
 
 def test_totals_hold_what_ballots_say() -> None:
     events, _ = told(4, detail="ballots")
-    totals, steps = events[-1]["totals"], [event for event in events if event["event"] == "maker.step"]
+    totals, steps = events[-1]["totals"], [event for event in events if event["event"] == "step.decided"]
     lost = [sum(one["count"] for one in step["counts"]) - max(one["count"] for one in step["counts"]) for step in steps]
     assert totals["lost"] == sum(lost) > 0
     assert totals["shapes"] == Counter(
@@ -78,7 +78,7 @@ def test_totals_hold_what_ballots_say() -> None:
 
 def test_a_ballot_can_be_rebuilt() -> None:
     events, store = told(4, detail="ballots", k=3)
-    steps = {event["step"]: event for event in events if event["event"] == "maker.step"}
+    steps = {event["step"]: event for event in events if event["event"] == "step.decided"}
     for entry in journal.read(store, "r"):
         counts = steps[entry["step"]]["counts"]
         votes = {canonical(one["vote"]): one["vote"] for one in counts}
@@ -87,15 +87,15 @@ def test_a_ballot_can_be_rebuilt() -> None:
 
 
 def test_steps_are_told_only_when_asked_for() -> None:
-    assert not any(event["event"] == "maker.step" for event in told()[0])
+    assert not any(event["event"] == "step.decided" for event in told()[0])
     with pytest.raises(ValueError, match='detail is "round" or "ballots"'):
         create_maker(Counting(2), Scripted(right), detail="all")  # type: ignore[arg-type]
 
 
 def test_the_order_of_events() -> None:
     kinds = [event["event"] for event in told()[0]]
-    assert (kinds[0], kinds[-1]) == ("maker.begin", "maker.done")
-    assert set(kinds[1:-1]) == {"maker.round", "maker.red_flag"}
+    assert (kinds[0], kinds[-1]) == ("run.started", "run.ended")
+    assert set(kinds[1:-1]) == {"round.ended", "samples.flagged"}
 
 
 async def test_asynchronous_streams_tell_the_same() -> None:
@@ -112,7 +112,7 @@ def test_as_a_subgraph_of_a_host() -> None:
     maker = create_maker(Counting(3), Scripted(right)).compile()
     host = StateGraph(Host).add_node("solve", maker).add_edge(START, "solve").compile()
     seen: list[Any] = [event for _, event in host.stream({"run_id": "r"}, stream_mode="custom", subgraphs=True)]
-    assert [event["event"] for event in seen] == ["maker.begin", *["maker.round"] * 3, "maker.done"]
+    assert [event["event"] for event in seen] == ["run.started", *["round.ended"] * 3, "run.ended"]
 
 
 def test_a_step_that_does_not_settle() -> None:
@@ -122,7 +122,7 @@ def test_a_step_that_does_not_settle() -> None:
     store = InMemoryStore()
     graph = create_maker(Counting(4), Scripted(split), max_samples_per_step=10).compile(store=store)
     events = list(graph.stream({"run_id": "r"}, stream_mode="custom"))
-    [undecided] = [event for event in events if event["event"] == "maker.undecided"]
+    [undecided] = [event for event in events if event["event"] == "step.unresolved"]
     assert (undecided["step"], undecided["samples"]) == (1, 9)
     assert [one["count"] for one in undecided["counts"]] == [5, 4]
     assert events[-1]["status"] == "unresolved"

@@ -17,7 +17,7 @@ from langgraph_maker import Ballot, Grouped, RedFlag, calibrate, create_maker, j
 from langgraph_maker.cli import app
 from langgraph_maker.core.grouped import headed
 from langgraph_maker.core.state import Request
-from langgraph_maker.core.task import Checkable, State, Varied, Vote
+from langgraph_maker.core.task import HasOracle, HasVariants, State, Vote
 from langgraph_maker.runs.calibration import Calibration
 from langgraph_maker.simulation.chat_model import SimulatedChatModel
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
@@ -146,8 +146,8 @@ def test_an_answer_to_one_step_never_counts_for_two() -> None:
 def test_what_tells_tasks_apart() -> None:
     assert Grouped(SIX, 2).name != Grouped(SIX, 3).name != SIX.name
     assert Grouped(SIX, 2).parameters() == {"disks": 6, "steps_per_subtask": 2}
-    assert isinstance(Grouped(SIX, 2), Checkable)
-    assert not isinstance(Grouped(Counting(5), 2), Checkable)
+    assert isinstance(Grouped(SIX, 2), HasOracle)
+    assert not isinstance(Grouped(Counting(5), 2), HasOracle)
     assert Grouped(Counting(None, goal=4), 3).steps is None
 
 
@@ -244,8 +244,8 @@ def test_an_option_of_no_steps_is_refused() -> None:
 
 def test_the_chains_variants_and_step_types_are_kept() -> None:
     task = Grouped(SIX, 2)
-    assert isinstance(task, Varied)
+    assert isinstance(task, HasVariants)
     state = SIX.initial_state()
     assert len({task.prompt(state, one)[0].text for one in range(task.variants)}) == SIX.variants
     assert solve(task, "sim:error=0.01", decorrelate="variants", red_flags=None).status == "solved"
-    assert not isinstance(Grouped(Counting(5), 2), Varied)
+    assert not isinstance(Grouped(Counting(5), 2), HasVariants)

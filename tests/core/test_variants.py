@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import ROOT
 
-from langgraph_maker.core.task import Varied
+from langgraph_maker.core.task import HasVariants
 from langgraph_maker.core.variants import examples, pick
 from langgraph_maker.tasks import TowersOfHanoi
 
@@ -54,7 +54,7 @@ def test_variants_show_other_examples_while_there_are_any_and_begin_with_each_in
 def test_the_example_of_a_task_of_one_s_own_is_varied() -> None:
     addition = run_path(str(ROOT / "examples" / "long_addition.py"))["LongAddition"]
     task = addition(98765, 4321)
-    assert isinstance(addition(98765, 4321), Varied)
+    assert isinstance(addition(98765, 4321), HasVariants)
     state = task.initial_state()
     prompts = [task.prompt(state, variant)[0].text for variant in range(task.variants)]
     assert len(set(prompts)) == task.variants
@@ -76,4 +76,4 @@ def test_a_task_with_one_prompt_is_not_varied() -> None:
             super().__init__(3)
             del self.variants
 
-    assert not isinstance(Plain(), Varied)
+    assert not isinstance(Plain(), HasVariants)

@@ -96,8 +96,8 @@ class TestRuns:
         thread = new_thread(client)
         events = streamed(client, "hanoi", thread=thread, input={})
         told = [data for kind, _, data in events if kind == "custom"]
-        assert (told[0]["event"], told[-1]["event"]) == ("maker.begin", "maker.done")
-        assert sum(event["steps"] for event in told if event["event"] == "maker.round") == HANOI
+        assert (told[0]["event"], told[-1]["event"]) == ("run.started", "run.ended")
+        assert sum(event["steps"] for event in told if event["event"] == "round.ended") == HANOI
         inside = {name for kind, below, data in events if kind == "updates" and below for name in data}
         assert inside == {"sample", "guard", "tally"}
         assert not [kind for kind, _, _ in events if kind in {"error", "messages"}]
@@ -213,14 +213,14 @@ def test_a_cancelled_run_goes_on_with_what_it_paid_for(client: Any) -> None:
     )
     for event in stream:
         run_id = event.data.get("run_id", run_id) if event.event == "metadata" else run_id
-        rounds += event.event.startswith("custom") and event.data["event"] == "maker.round"
+        rounds += event.event.startswith("custom") and event.data["event"] == "round.ended"
         if rounds == 2:  # and the third step hangs
             break
     client.runs.cancel(thread, run_id, wait=True)
     assert client.runs.get(thread, run_id)["status"] == "interrupted"
     events = streamed(client, "host", thread=thread, input=None)
     told = [data for kind, _, data in events if kind == "custom"]
-    assert sum(event["event"] == "maker.round" for event in told) == 2
+    assert sum(event["event"] == "round.ended" for event in told) == 2
     assert client.threads.get_state(thread)["values"]["samples"] == 4 * 3
 
 

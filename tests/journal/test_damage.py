@@ -47,7 +47,7 @@ def journal_of() -> InMemoryStore:
     [question, *_] = journal.questions(store, "chain")
     journal.answer(store, "chain", question["id"], {"answer": TASK.oracle(question["state"])})
     alarm: Alarm = {
-        "event": "maker.alarm",
+        "event": "alarm.raised",
         "run_id": "chain",
         "what": "p",
         "finding": "less",

@@ -79,12 +79,12 @@ class Moving(InMemoryStore):
 
     def __init__(self, inner: BaseStore, at: int, go_on: Callable[[], None]) -> None:
         super().__init__()
-        self.inner, self.at, self.go_on, self.seen = inner, at, go_on, 0
+        self.inner, self.at, self.load_state, self.seen = inner, at, go_on, 0
 
     def batch(self, ops: Iterable[Op]) -> list[Any]:
         self.seen += 1
         if self.seen == self.at:
-            self.go_on()
+            self.load_state()
         return self.inner.batch(ops)
 
 

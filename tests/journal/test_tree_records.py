@@ -26,7 +26,7 @@ from langgraph_maker.journal.databases import open_store
 from langgraph_maker.nodes.ladder import AskHuman, Tier
 from langgraph_maker.prebuilt.recursive import read_tree
 from langgraph_maker.prebuilt.recursive.multiplication import Products, simulated_multiplication
-from langgraph_maker.prebuilt.recursive.stages import Question
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 from langgraph_maker.report import numbers, tree_numbers, tree_page
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&\u2028\u202e[/red]"
@@ -38,11 +38,11 @@ def ran(store: BaseStore, model: Any = None, run_id: str = "r", problem: str = "
     return graph.invoke({"problem": problem, "run_id": run_id})
 
 
-def level(question: Question, number: int) -> Any:
+def level(question: StageQuestion, number: int) -> Any:
     return {"answer": "?!"[number % 2]} if question == {"stage": "solve", "problem": "c"} else None
 
 
-def lossy(question: Question, _: int) -> Any:
+def lossy(question: StageQuestion, _: int) -> Any:
     """Splits the root so that a letter is lost, until told."""
     first = question["stage"] == "propose" and not question["above"] and "refuted" not in question
     return {"subproblems": ["abc", "efgh"], "compose": "{2}{1}"} if first else None
@@ -277,7 +277,7 @@ class TestReport:
         assert "UNFINISHED" in tree_page(found)
 
     def test_hostile_text_is_text(self) -> None:
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             if question["stage"] == "atomic":
                 return {"atomic": True}
             return {"answer": HOSTILE + "?!"[number % 2]}

@@ -27,7 +27,7 @@ from langgraph_maker.core.state import Request
 from langgraph_maker.models.chat_sampler import as_sampler
 from langgraph_maker.models.event_loop import run_sync
 from langgraph_maker.models.prices import Price
-from langgraph_maker.simulation.server import Provider
+from langgraph_maker.simulation.server import SimulatedServer
 from langgraph_maker.tasks import TowersOfHanoi
 
 KEY = "sk-revealed-to-nobody"
@@ -47,7 +47,7 @@ class TestN:
 
     def test_the_first_vote_and_all_later_ones_are_two_calls(self) -> None:
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:error=0.01")
+        provider = SimulatedServer(task, "sim:error=0.01")
         with provider.running() as url:
             responses = run_sync(as_sampler(chat(url))(requests(task, 5)))
         assert [type(response) for response in responses] == [AIMessage] * 5
@@ -56,7 +56,7 @@ class TestN:
     @pytest.mark.parametrize("how", [{"ignores": {"n"}}, {"refuses": {"n"}}])
     def test_a_server_without_n_is_asked_once_and_then_one_by_one(self, how: Any) -> None:
         task = TowersOfHanoi(4)
-        provider = Provider(task, "sim:error=0", **how)
+        provider = SimulatedServer(task, "sim:error=0", **how)
         with provider.running() as url:
             run = solve(task, chat(url))
         assert (run.status, run.samples, provider.stats.samples) == ("solved", 45, 45)
@@ -67,7 +67,7 @@ class TestN:
     @pytest.mark.parametrize("cached", [0, 512])
     def test_usage_is_the_servers_own_count_to_the_token(self, n: bool, cached: int) -> None:
         task = TowersOfHanoi(6)
-        provider = Provider(task, "gpt-4.1-mini", ignores=() if n else {"n"}, cached_tokens=cached)
+        provider = SimulatedServer(task, "gpt-4.1-mini", ignores=() if n else {"n"}, cached_tokens=cached)
         with provider.running() as url:
             run = solve(task, chat(url), price=Price(0.4, 1.6, 0.1))
         stats = provider.stats
@@ -81,26 +81,26 @@ class TestN:
 
     def test_bindings_keep_n_and_no_call_asks_for_too_many(self) -> None:
         task = TowersOfHanoi(1)
-        provider = Provider(task, "sim:error=0")
+        provider = SimulatedServer(task, "sim:error=0")
         with provider.running() as url:
             assert solve(task, chat(url).bind(stop=["never"]), k=140).samples == 140
         assert (provider.stats.requests, provider.stats.refused) == (3, {})  # 1, 128 and 11 samples
 
     def test_a_model_that_streams_does_not_stream_samples(self) -> None:
         task = TowersOfHanoi(2)
-        with Provider(task, "sim:error=0").running() as url:
+        with SimulatedServer(task, "sim:error=0").running() as url:
             assert solve(task, chat(url, streaming=True)).status == "solved"
 
     def test_refused_n_is_learned_by_all_lanes(self) -> None:
         task = TowersOfHanoi(5)
-        provider = Provider(task, "sim:error=0", refuses={"n"}, latency=0.01)
+        provider = SimulatedServer(task, "sim:error=0", refuses={"n"}, latency=0.01)
         with provider.running() as url:
             run = solve(task, chat(url), lanes=8)
         assert (run.status, run.samples, provider.stats.samples) == ("solved", 93, 93)
 
     def test_a_models_own_n_or_seed_has_no_part(self) -> None:
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:error=0.4")
+        provider = SimulatedServer(task, "sim:error=0.4")
         with provider.running() as url:
             run_sync(as_sampler(chat(url, n=5, seed=7))(requests(task, 4)))
         assert provider.stats.samples == 4
@@ -110,7 +110,7 @@ class TestSettings:
     @pytest.mark.parametrize("refused", ["temperature", "max_completion_tokens"])
     def test_what_a_model_refuses_is_left_out_for_good(self, refused: str) -> None:
         task = TowersOfHanoi(4)
-        provider = Provider(task, "sim:error=0", refuses={refused})
+        provider = SimulatedServer(task, "sim:error=0", refuses={refused})
         with provider.running() as url:
             run = solve(task, chat(url))
         assert (run.status, run.samples) == ("solved", 45)
@@ -118,14 +118,14 @@ class TestSettings:
 
     def test_a_model_that_refuses_three_settings(self) -> None:
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:error=0.01", refuses={"temperature", "max_completion_tokens", "n"})
+        provider = SimulatedServer(task, "sim:error=0.01", refuses={"temperature", "max_completion_tokens", "n"})
         with provider.running() as url:
             assert solve(task, chat(url)).status == "solved"
         assert provider.stats.refused == {"400": 3}
 
     def test_answers_beyond_the_limit_are_seen_to_be_so(self) -> None:  # lesson 8: not cut off at the limit itself
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:output_tokens=2000")
+        provider = SimulatedServer(task, "sim:output_tokens=2000")
         with provider.running() as url:
             run = solve(task, chat(url), max_samples_per_step=10)
         assert run.status == "unresolved"
@@ -134,7 +134,7 @@ class TestSettings:
 
     def test_a_global_cache_answers_no_vote(self) -> None:
         task = TowersOfHanoi(4)
-        provider = Provider(task, "sim:error=0")
+        provider = SimulatedServer(task, "sim:error=0")
         set_llm_cache(InMemoryCache())
         try:
             with provider.running() as url:
@@ -153,7 +153,7 @@ class TestHost:
             answer: Any
 
         task = TowersOfHanoi(3)
-        with Provider(task, "sim:error=0.01").running() as url:
+        with SimulatedServer(task, "sim:error=0.01").running() as url:
             node = create_voting_node(
                 chat(url),
                 read=lambda state: state["state"],
@@ -176,7 +176,7 @@ class TestHost:
                 self.calls.append((said["name"], "nostream" in said["tags"], *where))
 
         task = TowersOfHanoi(1)
-        with Provider(task, "sim:error=0").running() as url:
+        with SimulatedServer(task, "sim:error=0").running() as url:
             create_maker(task, chat(url)).compile().invoke({"run_id": "r"}, {"callbacks": [Seen()]})
         assert sorted(Seen.calls) == [("sample", True, "r", "0", "0", 1, number) for number in (0, 1)]
 
@@ -202,7 +202,7 @@ class TestFaults:
     @pytest.mark.parametrize("kind", ["html", "empty", "null", "cut", "truncated", "reset", "502", "503", "timeout"])
     def test_each_kind_alone(self, kind: str) -> None:
         task = TowersOfHanoi(2)
-        provider = Provider(task, "sim:error=0", faults=f"{kind}@2-4")
+        provider = SimulatedServer(task, "sim:error=0", faults=f"{kind}@2-4")
         with provider.running() as url:
             run = solve(task, chat(url), call_timeout=0.3)
         assert (run.status, run.samples, run.flagged) == ("solved", 9, 0)
@@ -211,12 +211,12 @@ class TestFaults:
     def test_a_server_that_answers_no_is_not_one_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("langgraph_maker.models.pool._FIRST_ANSWER", 0.3)
         task = TowersOfHanoi(2)
-        with Provider(task, "sim:error=0", faults="reset@1-3,503@4-6,outage@0+1").running() as url:
+        with SimulatedServer(task, "sim:error=0", faults="reset@1-3,503@4-6,outage@0+1").running() as url:
             assert solve(task, chat(url)).status == "solved"
 
     def test_retry_after_is_kept(self) -> None:
         task = TowersOfHanoi(1)
-        provider = Provider(task, "sim:error=0", faults="429@2,retry_after=2")
+        provider = SimulatedServer(task, "sim:error=0", faults="429@2,retry_after=2")
         with provider.running() as url:
             began = threading.Event()
             run = solve(task, chat(url), on_progress=lambda now: began.set() if now.seconds >= 2 else None)
@@ -226,7 +226,7 @@ class TestFaults:
     def test_one_that_asks_to_wait_too_long_stops_the_run_at_once(self) -> None:
         task = TowersOfHanoi(3)
         store = InMemoryStore()
-        provider = Provider(task, "sim:error=0", faults="429@6-99,retry_after=7200")
+        provider = SimulatedServer(task, "sim:error=0", faults="429@6-99,retry_after=7200")
         with provider.running() as url:
             run = solve(task, chat(url), store=store, run_id="r")
             assert run.status == "stopped"
@@ -237,14 +237,14 @@ class TestFaults:
     @pytest.mark.parametrize(("kind", "said"), [("404", "does not exist"), ("403", "no access")])
     def test_what_waiting_cannot_mend_ends_at_once_with_the_providers_reason(self, kind: str, said: str) -> None:
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:error=0", faults=f"{kind}@1-999")
+        provider = SimulatedServer(task, "sim:error=0", faults=f"{kind}@1-999")
         with provider.running() as url, pytest.raises(SamplingError, match=f"the model refused: .*{said}"):
             solve(task, chat(url))
         assert provider.stats.requests <= 2
 
     def test_a_prompt_that_a_filter_refuses_leaves_its_step_unresolved(self) -> None:
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:error=0", faults="400@3-999")
+        provider = SimulatedServer(task, "sim:error=0", faults="400@3-999")
         with provider.running() as url:
             run = solve(task, chat(url))
         assert (run.status, run.steps) == ("unresolved", 1)
@@ -255,7 +255,7 @@ class TestFaults:
     @pytest.mark.parametrize("most", [None, 2000])
     def test_two_thousand_ballots_in_flight(self, most: int | None) -> None:
         task = TowersOfHanoi(11)
-        with Provider(task, "sim:error=0", latency=0.2).running() as url:
+        with SimulatedServer(task, "sim:error=0", latency=0.2).running() as url:
             run = solve(task, chat(url), k=1, lanes=2000, max_concurrency=most)
         assert (run.status, run.steps, run.samples) == ("solved", 2047, 2047)
 
@@ -265,7 +265,7 @@ class TestLoops:
 
     def test_one_model_on_one_loop_after_another(self) -> None:
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:error=0")
+        provider = SimulatedServer(task, "sim:error=0")
         with provider.running() as url:
             model = chat(url)
             runs = [asyncio.run(asolve(task, model, lanes=4)) for _ in range(3)]
@@ -275,7 +275,7 @@ class TestLoops:
 
     async def test_inside_a_running_loop_beside_another(self) -> None:
         task = TowersOfHanoi(2)
-        with Provider(task, "sim:error=0").running() as url:
+        with SimulatedServer(task, "sim:error=0").running() as url:
             model = chat(url)
             assert (await asolve(task, model)).status == "solved"
             assert solve(task, model).status == "solved"
@@ -285,7 +285,7 @@ class TestLoops:
 def solved_over_bad_http(disks: int, lanes: int) -> None:
     task = TowersOfHanoi(disks)
     rates = "429=0.1,retry_after=0.1,500=0.05,reset=0.03,truncated=0.03,timeout=0.02"
-    provider = Provider(task, "sim:error=0.01,flag=0.02", faults=rates, seed=disks)
+    provider = SimulatedServer(task, "sim:error=0.01,flag=0.02", faults=rates, seed=disks)
     with provider.running() as url:
         run = solve(task, chat(url), k=4, lanes=lanes, call_timeout=2 if disks < 10 else 10)
     assert run.status == "solved"
@@ -299,7 +299,7 @@ def solved_over_bad_http(disks: int, lanes: int) -> None:
 
 def over_an_outage(seconds: float) -> None:
     task = TowersOfHanoi(6)
-    provider = Provider(task, "sim:error=0", faults=f"outage@0.3+{seconds}")
+    provider = SimulatedServer(task, "sim:error=0", faults=f"outage@0.3+{seconds}")
     with provider.running() as url:
         run = solve(task, chat(url), lanes=4)
     assert (run.status, run.samples) == ("solved", 189)
@@ -319,7 +319,7 @@ class TestKeys:
 
         caplog.set_level(logging.DEBUG, "langgraph_maker")
         task, store, saver = TowersOfHanoi(5), InMemoryStore(), InMemorySaver()
-        provider = Provider(task, "sim:error=0", keys={KEY})
+        provider = SimulatedServer(task, "sim:error=0", keys={KEY})
 
         def revoke(now: Any) -> None:
             if now.steps == 10:
@@ -361,7 +361,7 @@ class TestLimits:
     @pytest.mark.parametrize("lanes", [1, 8])
     def test_a_run_stops_at_its_samples_with_what_was_in_flight_counted(self, lanes: int) -> None:
         task, store = TowersOfHanoi(5), InMemoryStore()
-        provider = Provider(task, "sim:error=0", latency=0.02)
+        provider = SimulatedServer(task, "sim:error=0", latency=0.02)
         with provider.running() as url:
             run = solve(task, chat(url), store=store, run_id="r", lanes=lanes, max_total_samples=30)
             assert run.status == "stopped"
@@ -375,7 +375,7 @@ class TestLimits:
 
     async def test_a_deadline_stops_an_outage_too(self) -> None:
         task, store = TowersOfHanoi(3), InMemoryStore()
-        provider = Provider(task, "sim:error=0", faults="503@8-9999")
+        provider = SimulatedServer(task, "sim:error=0", faults="503@8-9999")
         with provider.running() as url:
             run = await asolve(task, chat(url), store=store, run_id="r", deadline=1)
             assert (run.status, run.samples) == ("stopped", provider.stats.samples)
@@ -391,7 +391,7 @@ def alone_and_in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_facts_about_n_that_the_sampler_rests_on() -> None:  # a change here is a change of langchain-openai
     task = TowersOfHanoi(2)
     prompt = task.prompt(task.initial_state())
-    with Provider(task, "sim:error=0").running() as url:
+    with SimulatedServer(task, "sim:error=0").running() as url:
         model = chat(url, temperature=0.5)
         result = model.generate([prompt], n=4)
         assert len(result.generations[0]) == 4

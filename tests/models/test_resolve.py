@@ -21,7 +21,7 @@ from langgraph_maker import create_voting_graph, solve
 from langgraph_maker.core.state import Decision, Request
 from langgraph_maker.models.chat_sampler import as_sampler
 from langgraph_maker.models.event_loop import run_sync
-from langgraph_maker.simulation.server import Provider
+from langgraph_maker.simulation.server import SimulatedServer
 from langgraph_maker.tasks import TowersOfHanoi
 
 
@@ -156,7 +156,7 @@ class TestConfigurable:
     @pytest.mark.parametrize("fields", ["any", ("model", "temperature")])
     def test_it_votes_apart_from_any_cache_at_the_temperatures_of_the_run(self, fields: Any) -> None:
         task = TowersOfHanoi(3)
-        provider = Provider(task, "sim:error=0")
+        provider = SimulatedServer(task, "sim:error=0")
         set_llm_cache(InMemoryCache())
         try:
             with provider.running() as url:

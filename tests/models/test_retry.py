@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from langgraph_maker.models.failures import Failure
-from langgraph_maker.models.retry import Patience, redact
+from langgraph_maker.models.retry import RetryState, redact
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -25,7 +25,7 @@ class Clock:
 class TestPatience:
     def test_pauses_grow_are_jittered_and_end_with_the_outage_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock, pauses = Clock(monkeypatch), []
-        patience = Patience(100.0)
+        patience = RetryState(100.0)
         while (pause := patience.pause(Failure("transient"))) is not None:
             pauses.append(pause)
             clock.now += pause
@@ -36,17 +36,17 @@ class TestPatience:
 
     def test_a_wait_asked_for_is_kept_and_one_too_long_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         Clock(monkeypatch)
-        patience = Patience(60.0)
+        patience = RetryState(60.0)
         pause = patience.pause(Failure("transient", 20.0))
         assert pause is not None
         assert 20 <= pause <= 22
         assert patience.pause(Failure("transient", 61.0)) is None
 
     def test_what_is_permanent_is_not_tried_again(self) -> None:
-        assert Patience(1e9).pause(Failure("permanent")) is None
+        assert RetryState(1e9).pause(Failure("permanent")) is None
 
     def test_no_limit_no_second_attempt(self) -> None:
-        assert Patience(0).pause(Failure("transient")) is None
+        assert RetryState(0).pause(Failure("transient")) is None
 
 
 class TestRedact:

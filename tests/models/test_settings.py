@@ -12,7 +12,7 @@ from wire import KEY, Script, openai_says, served, vote
 
 from langgraph_maker import journal, solve
 from langgraph_maker.core.red_flags import TokenLimit, Truncated
-from langgraph_maker.simulation.server import Provider
+from langgraph_maker.simulation.server import SimulatedServer
 from langgraph_maker.tasks import TowersOfHanoi
 
 
@@ -158,7 +158,7 @@ def test_a_limit_of_the_users_own_is_theirs_to_mend() -> None:
 def test_what_one_call_learned_all_know_and_the_run_records_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "langgraph_maker")
     task, store = TowersOfHanoi(3), InMemoryStore()
-    provider = Provider(task, "sim:error=0", refuses={"temperature", "n"})
+    provider = SimulatedServer(task, "sim:error=0", refuses={"temperature", "n"})
     with provider.running() as url:
         model = ChatOpenAI(model="m", base_url=url, api_key=KEY)  # type: ignore[arg-type]
         run = solve(task, model, lanes=2, store=store, run_id="r")

@@ -285,7 +285,7 @@ class TestWhatARunWasBegunWith:
         begin = next(
             iter(graph.stream({"run_id": "r"}, context={"k": 5, "max_samples_per_step": 40}, stream_mode="custom"))
         )
-        assert (begin["event"], begin["k"]) == ("maker.begin", 5)
+        assert (begin["event"], begin["k"]) == ("run.started", 5)
         [item] = store.search(HEADERS)
         header = json.loads(item.value["header"])
         assert (header["k"], header["sessions"][0]["settings"]["max_samples_per_step"]) == (5, 40)

@@ -59,7 +59,7 @@ def test_streams_of_all_kinds_at_once_and_no_sample_among_the_messages() -> None
     assert [chunk[0].text for _, mode, chunk in chunks if mode == "messages"] == ["HI"]
     [told] = [chunk for _, mode, chunk in chunks if mode == "custom"]
     standing = {"subtask_id": "vote", "status": "decided", "samples": 3, "flags": {}}
-    assert told == {"event": "maker.votes", "ballots": [{**standing, "counts": [{"vote": "HI", "count": 3}]}]}
+    assert told == {"event": "votes.counted", "ballots": [{**standing, "counts": [{"vote": "HI", "count": 3}]}]}
     final = [chunk for namespace, mode, chunk in chunks if mode == "values" and not namespace][-1]
     assert [final[name] for name in ("subtasks", "ballots", "decisions")] == ["mine"] * 3
 

@@ -221,7 +221,7 @@ class TestGoingOn:
     @pytest.mark.parametrize("way", ["sync", "async"])
     async def test_an_interrupt_from_inside_the_run(self, way: str) -> None:
         def observer(event: Any) -> list[Any]:
-            if event["event"] == "maker.undecided":
+            if event["event"] == "step.unresolved":
                 told.append(interrupt({"step": event["step"]}))
             return []
 
@@ -254,7 +254,7 @@ def test_streams_of_all_kinds_at_once_and_no_sample_among_the_messages() -> None
         {"count": {"answer": 2}}
     ]
     told: list[Any] = [chunk["event"] for namespace, mode, chunk in chunks if mode == "custom"]
-    assert told == ["maker.begin", "maker.round", "maker.round", "maker.done"]
+    assert told == ["run.started", "round.ended", "round.ended", "run.ended"]
     assert [chunk for namespace, mode, chunk in chunks if mode == "values" and not namespace][-1]["answer"] == 2
 
 

@@ -343,11 +343,11 @@ class TestWhatCannotBeTrusted:
 class TestAlarms:
     def test_they_are_journalled_and_those_of_an_earlier_process_stay(self) -> None:
         store = InMemoryStore()
-        finding: Any = {"event": "maker.alarm", "run_id": "r", "what": "p", "finding": "it fell", "remedy": "look"}
+        finding: Any = {"event": "alarm.raised", "run_id": "r", "what": "p", "finding": "it fell", "remedy": "look"}
 
         def at(step: int, **more: Any) -> Any:
             def observer(event: Any) -> list[Any]:
-                there = event["event"] == "maker.round" and event["totals"]["steps"] == step
+                there = event["event"] == "round.ended" and event["totals"]["steps"] == step
                 return [finding | {"steps": step} | more] if there else []
 
             return observer

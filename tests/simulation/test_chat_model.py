@@ -28,8 +28,8 @@ from langgraph_maker.simulation.answers import GroupedQuestion
 from langgraph_maker.simulation.chat_model import (
     PROFILES,
     Profile,
-    Question,
     SimulatedChatModel,
+    SimulatedQuestion,
     Simulation,
     read_spec,
     simulated_sampler,
@@ -55,16 +55,16 @@ START = PROMPTS[0]
 
 def questions(
     profile: Profile, task: Task = TASK, *, seed: int = 0, steps: int = 31
-) -> list[Question | GroupedQuestion]:
+) -> list[SimulatedQuestion | GroupedQuestion]:
     model = Simulation(task, profile, seed)
     return [model.ask(prompt) for prompt in PROMPTS[:steps]]
 
 
-def steps_of(profile: Profile) -> Iterable[tuple[Any, Question | GroupedQuestion]]:
+def steps_of(profile: Profile) -> Iterable[tuple[Any, SimulatedQuestion | GroupedQuestion]]:
     return zip(path(TASK), questions(profile), strict=True)
 
 
-def say(question: Question | GroupedQuestion, number: int = 0, temperature: float | None = 0.1) -> AIMessage:
+def say(question: SimulatedQuestion | GroupedQuestion, number: int = 0, temperature: float | None = 0.1) -> AIMessage:
     text, tokens = question.draw(number, temperature)
     return AIMessage(text, usage_metadata={"input_tokens": 1, "output_tokens": tokens, "total_tokens": tokens + 1})
 

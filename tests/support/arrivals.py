@@ -9,7 +9,7 @@ import numpy as np
 from ballots import round_of
 from numpy.typing import NDArray
 
-from langgraph_maker.core.events import Round, Totals
+from langgraph_maker.core.events import RoundEnded, Totals
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.runs.monitor.outlook import NONE_OPEN
 
@@ -30,7 +30,7 @@ def arriving(
     flags: P = lambda _steps, _share: 0.0,
     repeats: float = 0.0,
     by_step: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
-) -> Iterator[Round]:
+) -> Iterator[RoundEnded]:
     """Yield the rounds of a run of so many steps.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from langgraph_maker.core.events import Begin, Round, Totals
+from langgraph_maker.core.events import RoundEnded, RunStarted, Totals
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.runs.monitor.outlook import NONE_OPEN
 from langgraph_maker.theory.mixture import shape
@@ -52,10 +52,10 @@ def shapes_of(votes: Votes, k: int) -> dict[str, int]:
     return {shape(n, (n + k) // 2, k): int(count) for n, count in enumerate(np.bincount(votes.ravel())) if count}
 
 
-def begun(k: int, limit: int) -> Begin:
+def begun(k: int, limit: int) -> RunStarted:
     """A run that begins."""
     return {
-        "event": "maker.begin",
+        "event": "run.started",
         "run_id": "r",
         "task": "simulated",
         "k": k,
@@ -70,10 +70,10 @@ def begun(k: int, limit: int) -> Begin:
     }
 
 
-def round_of(totals: Totals) -> Round:
+def round_of(totals: Totals) -> RoundEnded:
     """A round after which a run has these totals; nothing is open."""
     return {
-        "event": "maker.round",
+        "event": "round.ended",
         "run_id": "r",
         "steps": 0,
         "samples": 0,
@@ -86,7 +86,7 @@ def round_of(totals: Totals) -> Round:
     }
 
 
-def rounds(votes: Votes, k: int, each: int, **more: Votes) -> Iterator[Round]:
+def rounds(votes: Votes, k: int, each: int, **more: Votes) -> Iterator[RoundEnded]:
     """A run's rounds of `each` steps; `more` are counts a step of what stands in totals under that name."""
     for end in range(each, votes.size + 1, each):
         counts = {name: int(counted[:end].sum()) for name, counted in more.items()}

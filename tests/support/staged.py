@@ -9,16 +9,16 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from langgraph_maker.core.state import Request
-from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, Question
+from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, StageQuestion
 
 
-def question_in(text: str) -> Question:
+def question_in(text: str) -> StageQuestion:
     """The question that a default prompt asks."""
     [stage] = [stage for stage, said in INSTRUCTIONS.items() if text.startswith(said)]
     return {"stage": stage, **json.loads(text.rpartition("\n")[2])}
 
 
-def reversal(question: Question) -> dict[str, Any]:
+def reversal(question: StageQuestion) -> dict[str, Any]:
     """Right answers to one kind of problem: a text to write backwards, by halves, one character a step."""
     problem = question["problem"]
     half = len(problem) // 2
@@ -44,16 +44,16 @@ class Staged:
 
     never_waits = True
 
-    def __init__(self, answer: Callable[[Question, int], Any] = lambda *_: None) -> None:
+    def __init__(self, answer: Callable[[StageQuestion, int], Any] = lambda *_: None) -> None:
         self.answer = answer
-        self.batches: list[list[tuple[str, Question]]] = []
+        self.batches: list[list[tuple[str, StageQuestion]]] = []
 
     async def __call__(self, requests: Sequence[Request]) -> list[AIMessage | Exception]:
         asked = [(request, question_in(request.messages[0].text)) for request in requests]
         self.batches.append([(request.subtask_id, question) for request, question in asked])
         return [AIMessage(self.said(question, request.number)) for request, question in asked]
 
-    def said(self, question: Question, number: int) -> str:
+    def said(self, question: StageQuestion, number: int) -> str:
         answer = self.answer(question, number)
         return answer if isinstance(answer, str) else json.dumps(reversal(question) if answer is None else answer)
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langgraph_maker import RedFlag, solve, theory
-from langgraph_maker.core.task import Checkable
+from langgraph_maker.core.task import HasOracle
 from langgraph_maker.simulation.answers import CanErr, CanWrite
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting
 from langgraph_maker.tasks.wording import said
@@ -63,7 +63,7 @@ def test_a_prompt_does_not_grow_with_the_task(make: Any) -> None:
 @each_domain
 def test_answers_read_back_and_wrong_ones_are_other_votes(make: Any) -> None:
     task = make(2)
-    for capability in (Checkable, CanErr, CanWrite):
+    for capability in (HasOracle, CanErr, CanWrite):
         assert isinstance(task, capability)
     for state, vote in walk(task):
         wrong = task.wrong_votes(state)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from langgraph_maker.core.red_flags import RedFlag
-from langgraph_maker.core.task import Checkable, Varied
+from langgraph_maker.core.task import HasOracle, HasVariants
 from langgraph_maker.tasks import TowersOfHanoi
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ def test_what_a_task_says_of_itself() -> None:
     assert (FOUR.name, FOUR.disks, FOUR.steps, FOUR.repairing) == ("hanoi", 4, 15, False)
     assert repr(MENDING) == "TowersOfHanoi(disks=4, repairing=True)"
     assert TowersOfHanoi().disks == 10
-    assert isinstance(FOUR, Checkable)
-    assert isinstance(FOUR, Varied)
+    assert isinstance(FOUR, HasOracle)
+    assert isinstance(FOUR, HasVariants)
     assert FOUR.variants == 6
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from langgraph_maker.core.questions import Form, Question
 from langgraph_maker.nodes.ladder.build import read_ladder
-from langgraph_maker.nodes.ladder.ladder import Ladder, Rung
+from langgraph_maker.nodes.ladder.ladder import Ladder, TierTerms
 from langgraph_maker.nodes.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier
 
-__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "Rung", "Split", "Tier", "read_ladder"]
+__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "TierTerms", "Split", "Tier", "read_ladder"]

@@ -13,7 +13,7 @@ from langgraph_maker.core.margin import check_budget
 from langgraph_maker.core.task import Task
 from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.nodes.ladder.decomposition import Splitting
-from langgraph_maker.nodes.ladder.ladder import Ladder, Rung
+from langgraph_maker.nodes.ladder.ladder import Ladder, TierTerms
 from langgraph_maker.nodes.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier, Variants
 
 __all__ = ["read_ladder"]
@@ -60,7 +60,7 @@ def read_ladder(
     if sum(isinstance(tier, Split) for tier in tiers) > 1:
         raise ValueError("Split() stands once in a ladder: the finer steps would be the same again")
     models: list[Model] = [model]
-    rungs: list[Rung] = []
+    rungs: list[TierTerms] = []
     for place, tier in enumerate(tier for tier in tiers if not isinstance(tier, AskHuman)):
         if isinstance(tier, Split):  # as the first tier asks, and with the run's samples
             rungs.append(rungs[0]._replace(samples=None, carry=False, splits=True))
@@ -122,7 +122,7 @@ def _default(prompts: int, k: int | None) -> list[Tier]:
     return [Tier(variants=variants), Tier(variants=variants, temperature=0.8, k=k and 2 * k)]
 
 
-def _rung(tier: Tier, name: str, models: list[Model], k: int | None, prompts: int) -> Rung:
+def _rung(tier: Tier, name: str, models: list[Model], k: int | None, prompts: int) -> TierTerms:
     if tier.k is not None and (not _whole(tier.k) or tier.k < (k or 1)):
         raise ValueError(f"{name} has k={excerpt(tier.k)}: it is a whole number of at least the run's k ({k or 1})")
     if tier.samples is not None:
@@ -134,10 +134,10 @@ def _rung(tier: Tier, name: str, models: list[Model], k: int | None, prompts: in
         raise ValueError(f"{name} has temperature={excerpt(heat)}: it is a finite number")
     if tier.carry not in {True, False}:
         raise ValueError(f"{name} has carry={excerpt(tier.carry)}: it is True or False")
-    return Rung(_turns(tier, name, models, prompts), heat, tier.k or 1, tier.samples, tier.carry)
+    return TierTerms(_turns(tier, name, models, prompts), heat, tier.k or 1, tier.samples, tier.carry)
 
 
-def _alike(one: Rung, other: Rung, k: int) -> bool:
+def _alike(one: TierTerms, other: TierTerms, k: int) -> bool:
     same_margin = max(one.k, k) == max(other.k, k)
     return {*one.turns} == {*other.turns} and one.temperature == other.temperature and same_margin
 
@@ -179,7 +179,7 @@ def _variants(variants: Variants, name: str, prompts: int) -> list[int]:
 _NO_VARIANTS = "the task has one prompt (no `variants` and prompt(state, variant=…))"
 
 
-def _audit(audit: Audit, first: Rung, models: list[Model], prompts: int) -> Rung:
+def _audit(audit: Audit, first: TierTerms, models: list[Model], prompts: int) -> TierTerms:
     share = audit.share
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
         raise ValueError(f"the share of audited steps is a number above 0 and up to 1, not {excerpt(share)}")
@@ -197,7 +197,7 @@ def _audit(audit: Audit, first: Rung, models: list[Model], prompts: int) -> Rung
     turns = _turns(audit, "the audit", models, prompts)
     if {*turns} <= {*first.turns}:
         raise ValueError("the audit asks as the vote does: give it other variants, or another model")
-    return Rung(turns, None, audit.k, max(20, 10 * audit.k**2), carry=False)
+    return TierTerms(turns, None, audit.k, max(20, 10 * audit.k**2), carry=False)
 
 
 def _whole(value: object) -> bool:

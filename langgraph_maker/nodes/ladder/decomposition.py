@@ -12,10 +12,10 @@ from langgraph_maker.core.ballot import Ballot, Relation, key_of
 from langgraph_maker.core.canonical import canonical, mark, plain
 from langgraph_maker.core.foreign import error_text, excerpt, shortened
 from langgraph_maker.core.red_flags import RedFlag
-from langgraph_maker.core.state import BallotState, Finer, Held, Joined
-from langgraph_maker.core.task import Splittable, Task, Varied, Vote
+from langgraph_maker.core.state import BallotState, HeldVotes, Merged, SubSteps
+from langgraph_maker.core.task import Decomposable, HasVariants, Task, Vote
 
-__all__ = ["LONGEST", "FinerError", "Splitting", "check_chain", "in_words"]
+__all__ = ["LONGEST", "FinerError", "Splitting", "check_chain", "chain_problem"]
 
 LONGEST: Final = 256
 """Finer steps that a subtask may have: their votes are kept together until they are joined."""
@@ -30,11 +30,11 @@ class Splitting:
     """The finer chains of a task's subtasks. What is wrong with one is said in words: the subtask then climbs on.
 
     Raises:
-        TypeError: For a task that is not `Splittable`.
+        TypeError: For a task that is not `Decomposable`.
     """
 
     def __init__(self, task: Task | None) -> None:
-        if not isinstance(task, Splittable):
+        if not isinstance(task, Decomposable):
             raise TypeError(
                 "the ladder holds Split(), and "
                 + (
@@ -79,15 +79,15 @@ class Splitting:
         """
         try:
             chain, state = self.chain(ballot), ballot["finer"]["state"]
-            varied = isinstance(chain, Varied) and variant < chain.variants
+            varied = isinstance(chain, HasVariants) and variant < chain.variants
             asked = chain.prompt(state, variant) if varied else chain.prompt(state)  # type: ignore[call-arg]
         except Exception as error:
-            raise FinerError(f"its prompt cannot be made: {in_words(error)}") from error
+            raise FinerError(f"its prompt cannot be made: {chain_problem(error)}") from error
         if not isinstance(asked, Sequence):
             raise FinerError(f"its prompt is no list of messages: {excerpt(asked)}")
         return asked
 
-    def begin(self, ballot: BallotState) -> Finer | str:
+    def begin(self, ballot: BallotState) -> SubSteps | str:
         """The start of a finer chain, or why there is none."""
         try:
             chain, name = self._known(ballot)
@@ -95,10 +95,10 @@ class Splitting:
             if chain.is_done(state):
                 return "it cannot be split: split(state) gave a chain of no steps"
         except Exception as error:  # noqa: BLE001 - nothing that is paid for is lost by it
-            return f"it cannot be split: split(state) failed: {in_words(error)}"
+            return f"it cannot be split: split(state) failed: {chain_problem(error)}"
         if (chain.steps or 1) > LONGEST:
             return f"it cannot be split: split(state) gave a chain of {chain.steps:,} steps, and {LONGEST} are the most"
-        held: Held = {"counts": ballot["counts"], "votes": ballot["votes"]}
+        held: HeldVotes = {"counts": ballot["counts"], "votes": ballot["votes"]}
         return {
             "chain": name,
             "state": state,
@@ -109,7 +109,7 @@ class Splitting:
             "held": held,
         }
 
-    def after(self, ballot: BallotState) -> Finer | Joined | str:
+    def after(self, ballot: BallotState) -> SubSteps | Merged | str:
         """What follows a finer step that is decided: the next one, the vote they are joined to, or what is wrong."""
         finer, counts = ballot["finer"], ballot["counts"]
         winner = max(counts, key=counts.__getitem__)
@@ -122,7 +122,7 @@ class Splitting:
             state = plain(chain.advance(finer["state"], winners[-1]))
             done = chain.is_done(state)
         except Exception as error:  # noqa: BLE001
-            return f"nothing follows from finer step {len(finer['winners'])}: {in_words(error)}"
+            return f"nothing follows from finer step {len(finer['winners'])}: {chain_problem(error)}"
         if done:
             return self._joined(ballot["state"], winners, margin, votes, winner_votes)
         if len(winners) >= min(chain.steps or LONGEST, LONGEST):
@@ -136,7 +136,7 @@ class Splitting:
             "winner_votes": winner_votes,
         }
 
-    def _joined(self, state: Any, winners: list[Any], margin: int, votes: int, winner_votes: int) -> Joined | str:
+    def _joined(self, state: Any, winners: list[Any], margin: int, votes: int, winner_votes: int) -> Merged | str:
         """The vote of the subtask, if the task accepts it as an answer."""
         try:
             vote = self.task.join(state, plain(winners))
@@ -157,7 +157,7 @@ class Splitting:
                 "winner_votes": winner_votes,
             }
         except Exception as error:  # noqa: BLE001
-            return f"the finer steps make no answer: {in_words(error)}"
+            return f"the finer steps make no answer: {chain_problem(error)}"
 
 
 def check_chain(chain: Any) -> None:
@@ -175,6 +175,6 @@ def check_chain(chain: Any) -> None:
         raise TypeError(f"steps of {chain.name} is a whole number of at least 1, or None, not {excerpt(steps)}")
 
 
-def in_words(error: Exception) -> str:
+def chain_problem(error: Exception) -> str:
     """What went wrong in a finer chain."""
     return shortened(str(error)) if isinstance(error, RedFlag) else error_text(error)

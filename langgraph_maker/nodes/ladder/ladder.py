@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import canonical_bytes
 from langgraph_maker.core.foreign import terminal_safe
-from langgraph_maker.core.margin import check_budget, in_words
-from langgraph_maker.core.state import START, BallotState, Climb
+from langgraph_maker.core.margin import check_budget, unresolved_reason
+from langgraph_maker.core.state import START, BallotState, LadderState
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.nodes.ladder.decomposition import Splitting
 from langgraph_maker.theory.abandonment import gives_up
 from langgraph_maker.theory.mixture import shape
 
-__all__ = ["DISAGREED", "Ladder", "PLAIN", "Rung", "restarted"]
+__all__ = ["DISAGREED", "Ladder", "PLAIN", "TierTerms", "restarted"]
 
 logger = logging.getLogger(__name__)
 
 
-class Rung(NamedTuple):
+class TierTerms(NamedTuple):
     """A tier as it is used: each vote is asked by the next of `turns`, pairs of a prompt and a model by number.
 
     Where it `splits`, votes are on the steps of a finer chain.
@@ -41,7 +41,7 @@ class Rung(NamedTuple):
         return self.turns[vote % len(self.turns)]
 
 
-PLAIN = Rung([(0, 0)], None, 1, None, carry=False)
+PLAIN = TierTerms([(0, 0)], None, 1, None, carry=False)
 """Asks as the run does, and takes the run's margin and samples."""
 
 
@@ -54,10 +54,10 @@ class Ladder:
     is what a step may use in all tiers together, None for no limit.
     """
 
-    rungs: Sequence[Rung]
+    rungs: Sequence[TierTerms]
     models: Sequence[Model]
     human: bool = False
-    audit: Rung | None = None
+    audit: TierTerms | None = None
     share: float = 0.0
     error: float = 0.001
     described: Mapping[str, Any] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Ladder:
         """Whether votes of one ballot are asked in different ways."""
         return any(len(rung.turns) > 1 for rung in self.rungs[:1])
 
-    def rung(self, ballot: BallotState) -> Rung:
+    def rung(self, ballot: BallotState) -> TierTerms:
         """Where a ballot is."""
         if (climb := ballot.get("climb")) is None:
             return self.rungs[0]
@@ -98,7 +98,7 @@ class Ladder:
         return k, budget
 
     @staticmethod
-    def place(ballot: BallotState, why: str) -> Climb:
+    def place(ballot: BallotState, why: str) -> LadderState:
         """Where a ballot is, which is given up there for this reason."""
         return {**(ballot.get("climb") or START), "why": why}
 
@@ -207,7 +207,7 @@ class Ladder:
             ballot = _left(ballot) if self.has_more(ballot) else ballot
         return self.climbed(ballot, climb, carries=held is None)
 
-    def climbed(self, ballot: BallotState, climb: Climb, *, carries: bool = True) -> BallotState:
+    def climbed(self, ballot: BallotState, climb: LadderState, *, carries: bool = True) -> BallotState:
         """A ballot that goes on in the next tier, waits for a human, or stays unresolved."""
         if self.rungs[climb["tier"] : climb["tier"] + 1] and self.rungs[climb["tier"]].splits:
             climb = {**climb, "base": ballot["samples"]}  # its finer steps were steps of their own
@@ -236,8 +236,8 @@ _ANOTHER = "split(state) gives another chain of finer steps than it did, so that
 DISAGREED = "a second vote, asked in another way, did not agree"
 
 
-def _afresh(ballot: BallotState, climb: Climb, *, carry: bool = False) -> BallotState:
-    began: Climb = {
+def _afresh(ballot: BallotState, climb: LadderState, *, carry: bool = False) -> BallotState:
+    began: LadderState = {
         **climb,
         "first": ballot["asked"],
         "drawn": ballot["samples"],
@@ -274,6 +274,6 @@ def _most(counts: Mapping[str, int]) -> str:
     return max(counts, key=counts.__getitem__)
 
 
-def _why(ballot: BallotState, climb: Climb) -> str:
+def _why(ballot: BallotState, climb: LadderState) -> str:
     flags = {} if climb["flagged"] else ballot["flags"]  # of the whole ballot, which has been in other tiers
-    return in_words(ballot["samples"] - climb["drawn"], flags, ballot["last_flag"], ballot["counts"].values())
+    return unresolved_reason(ballot["samples"] - climb["drawn"], flags, ballot["last_flag"], ballot["counts"].values())

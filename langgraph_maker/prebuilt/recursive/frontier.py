@@ -12,15 +12,15 @@ from langgraph.config import get_store
 
 from langgraph_maker.core.canonical import plain
 from langgraph_maker.core.errors import JournalError
-from langgraph_maker.core.margin import asked
+from langgraph_maker.core.margin import margin_asked
 from langgraph_maker.core.state import BallotState, no_usage
 from langgraph_maker.journal import run_data, store_ops
 from langgraph_maker.journal.admin import check_clear, opened
-from langgraph_maker.journal.store_ops import Plan
+from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_records import (
-    Counts,
-    Held,
-    alone,
+    TreeCounts,
+    TreeRun,
+    check_single_writer,
     commit,
     counted,
     fetch,
@@ -30,7 +30,7 @@ from langgraph_maker.journal.tree_records import (
     sums,
 )
 from langgraph_maker.journal.tree_types import ROOT, Tree
-from langgraph_maker.nodes.ask import check_answers, check_can_ask, kept_answers, left_answers, waiting_for
+from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.emit import emit
@@ -40,12 +40,12 @@ from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.run_position import check_fixed, reopened
 from langgraph_maker.nodes.state import RunStatus
 from langgraph_maker.nodes.tally import decision
-from langgraph_maker.prebuilt.recursive.growth import in_short, unsettled
+from langgraph_maker.prebuilt.recursive.growth import question_title, unsettled
 from langgraph_maker.prebuilt.recursive.guarantee import guarantee
 from langgraph_maker.prebuilt.recursive.limits import Limits, as_decided
-from langgraph_maker.prebuilt.recursive.stages import Question
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 from langgraph_maker.prebuilt.recursive.state import RecursiveState, TreeDone, Unsettled
-from langgraph_maker.prebuilt.recursive.tree import ask, depth, place, planted, waiting
+from langgraph_maker.prebuilt.recursive.tree import ask, depth, new_tree, place, waiting
 
 __all__ = ["frontier_node"]
 
@@ -92,21 +92,21 @@ class _Frontier:
 
     def asked(self) -> _Frontier:
         """As the runtime context has it."""
-        return replace(self, k=asked(self.k, overrides(), self.min_k))
+        return replace(self, k=margin_asked(self.k, overrides(), self.min_k))
 
-    def begin(self, state: RecursiveState) -> Held:
+    def begin(self, state: RecursiveState) -> TreeRun:
         problem = state.get("problem")
         if not isinstance(problem, str) or not problem.strip():
             raise ValueError('there is nothing to solve: begin a run with {"problem": "…"}')
         plain(problem)  # or no store could keep it
         self.accept(problem)
-        counts: Counts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
-        return {"tree": planted(problem), "ballots": [], "counts": counts}
+        counts: TreeCounts = {"rounds": 0, "samples": {}, "flags": {}, "usage": no_usage()}
+        return {"tree": new_tree(problem), "ballots": [], "counts": counts}
 
     def fixed(self, tree: Tree) -> dict[str, Any]:
         return {"problem": tree[ROOT]["problem"], "k": self.k}
 
-    def here(self, state: RecursiveState, run_id: str) -> Held | None:
+    def here(self, state: RecursiveState, run_id: str) -> TreeRun | None:
         """Where the graph's own state has the run."""
         if state.get("begun") != run_id:
             return None
@@ -120,10 +120,10 @@ class _Frontier:
         if self.asks:
             check_can_ask(config)
         held = self.here(state, run_id) or self.begin(state)
-        update = self.go_on(state, run_id, held, left_answers(state, run_id, held["ballots"]))
+        update = self.load_state(state, run_id, held, pending_answers(state, run_id, held["ballots"]))
         return {**update, "unused": update.get("answers") or {}}
 
-    def journalled(self, state: RecursiveState, run_id: str) -> Plan[dict[str, Any]]:
+    def journalled(self, state: RecursiveState, run_id: str) -> StoreOps[dict[str, Any]]:
         here = self.here(state, run_id)
         listed_as = (yield from opened(run_id)) if here is None else None
         begun = yield from head(run_id)
@@ -149,27 +149,27 @@ class _Frontier:
                 yield from settled(run_id, begun)
                 here["ballots"] = _reopened(here["ballots"])
             else:
-                alone(run_id, begun, at, here["tree"])
-        kept = yield from kept_answers(run_id, here["ballots"])
-        update = self.go_on(state, run_id, here, kept)
+                check_single_writer(run_id, begun, at, here["tree"])
+        kept = yield from stored_answers(run_id, here["ballots"])
+        update = self.load_state(state, run_id, here, kept)
         if entered and begun is not None:
             yield from listed(run_id, begun["fixed"], self.settings)
         if given := state.get("answers"):
             yield [run_data.put_answer(run_id, name, form) for name, form in given.items()]
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "answer")}
-            held: Held = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
+            held: TreeRun = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
             had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
             before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
             now = yield from head(run_id)
-            alone(run_id, now, here["counts"]["rounds"], here["tree"])
+            check_single_writer(run_id, now, here["counts"]["rounds"], here["tree"])
             yield from commit(run_id, now, self.fixed(held["tree"]), held, before, outcome)
             ended = {"status": outcome["status"], "reason": outcome["reason"]}
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update
 
-    def go_on(
-        self, state: RecursiveState, run_id: str, held: Held, kept: Mapping[str, Any] = MappingProxyType({})
+    def load_state(
+        self, state: RecursiveState, run_id: str, held: TreeRun, kept: Mapping[str, Any] = MappingProxyType({})
     ) -> dict[str, Any]:
         tree = held["tree"]
         questions = {
@@ -195,8 +195,8 @@ class _Frontier:
             update["answers"] = answers
         if status == "running":
             due = {ballot["id"] for ballot in ballots} if draining else questions.keys()
-            asked = [{"id": one, "state": question} for one, question in questions.items() if one in due]
-            return update | {"subtasks": asked}
+            margin_asked = [{"id": one, "state": question} for one, question in questions.items() if one in due]
+            return update | {"subtasks": margin_asked}
         self.limits.clocks.pop(run_id, None)
         samples, flags, usage = sums(held["counts"], ballots)
         answer = tree[ROOT]["answer"] if status == "solved" else None
@@ -220,14 +220,14 @@ class _Frontier:
             "rounds": held["counts"]["rounds"],
             "usage": usage,
             "unsettled": failed,
-            "questions": waiting_for(ballots),
+            "questions": open_questions(ballots),
         }
 
-    def outcome(self, state: RecursiveState, run_id: str, held: Held) -> tuple[RunStatus, str, list[Unsettled]]:
+    def outcome(self, state: RecursiveState, run_id: str, held: TreeRun) -> tuple[RunStatus, str, list[Unsettled]]:
         if held["tree"][ROOT]["stage"] == "done":
             return "solved", "", []
         if failed := self.failed(held):
-            return "unresolved", in_short(held["tree"], failed), failed
+            return "unresolved", question_title(held["tree"], failed), failed
         asking = sum(ballot["status"] == "asking" for ballot in held["ballots"])
         if asking and asking == len(waiting(held["tree"])) and not state.get("answers"):
             said = "a node waits" if asking == 1 else f"{asking} nodes wait"
@@ -239,7 +239,7 @@ class _Frontier:
             return "stopped", SEGMENT_ENDED, []
         return "running", "", []
 
-    def failed(self, held: Held) -> list[Unsettled]:
+    def failed(self, held: TreeRun) -> list[Unsettled]:
         """What did not settle, was decided and may not be followed, or may not be asked, and why."""
         limits, tree = self.limits, held["tree"]
         failed = [unsettled(ballot) for ballot in held["ballots"] if ballot["status"] == "unresolved"]
@@ -253,7 +253,7 @@ class _Frontier:
                 failed.append({"node": node["id"], "question": question, "counts": [], "samples": 0, "reason": why})
         return failed
 
-    def limited(self, state: RecursiveState, run_id: str, held: Held) -> str:
+    def limited(self, state: RecursiveState, run_id: str, held: TreeRun) -> str:
         """Why the run stops here, if it does: at which nodes it stood, too."""
         samples, _, usage = sums(held["counts"], held["ballots"])
         why = state.get("failure") or self.limits.reached(run_id, sum(samples.values()), usage)
@@ -266,7 +266,7 @@ def _reopened(ballots: list[BallotState]) -> list[BallotState]:
     return reopened([as_decided(one) if one["status"] == "unresolved" else one for one in ballots])
 
 
-def _asked_still(held: Held, questions: Mapping[str, Question]) -> Held:
+def _asked_still(held: TreeRun, questions: Mapping[str, StageQuestion]) -> TreeRun:
     """The run without ballots on questions that are asked otherwise by now; what they took is counted."""
     lost = [ballot for ballot in held["ballots"] if questions.get(ballot["id"]) != ballot["state"]]
     if not lost:

@@ -22,15 +22,15 @@ from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.context import MakerContext
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.ladder import LadderLike, read_ladder
-from langgraph_maker.nodes.limits import whole
-from langgraph_maker.nodes.release import closing
+from langgraph_maker.nodes.limits import checked_count
+from langgraph_maker.nodes.release import releasing
 from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
 from langgraph_maker.prebuilt.maker import check_cost
 from langgraph_maker.prebuilt.recursive.frontier import frontier_node
-from langgraph_maker.prebuilt.recursive.growth import Choosing, escalate_node, grow_node
+from langgraph_maker.prebuilt.recursive.growth import Choosing, escalate_tree_node, grow_node
 from langgraph_maker.prebuilt.recursive.limits import Limits
-from langgraph_maker.prebuilt.recursive.stage_sampler import Asking, answers, reader
-from langgraph_maker.prebuilt.recursive.stages import Question, Stages
+from langgraph_maker.prebuilt.recursive.stage_sampler import StageSampler, answers, reader
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion, Stages
 from langgraph_maker.prebuilt.recursive.state import RecursiveInput, RecursiveOutput, RecursiveState
 from langgraph_maker.prebuilt.voting import subgraph_node, voting_round
 
@@ -132,17 +132,17 @@ def create_recursive_maker(
         raise TypeError(f"comparable is True or False, not {comparable!r}")
     check_cost(max_cost, price, model_name(model))
     limits = Limits(
-        max_depth=whole("max_depth", max_depth, 0),
-        max_children=whole("max_children", max_children, 2),
-        max_nodes=whole("max_nodes", max_nodes),
-        max_attempts=whole("max_attempts", max_attempts),
-        max_total_samples=None if max_total_samples is None else whole("max_total_samples", max_total_samples),
+        max_depth=checked_count("max_depth", max_depth, 0),
+        max_children=checked_count("max_children", max_children, 2),
+        max_nodes=checked_count("max_nodes", max_nodes),
+        max_attempts=checked_count("max_attempts", max_attempts),
+        max_total_samples=None if max_total_samples is None else checked_count("max_total_samples", max_total_samples),
         max_cost=max_cost,
         deadline=_seconds(deadline),
         stop=stop or (lambda: False),
     )
 
-    def validate(question: Question, vote: Any) -> RedFlag | None:
+    def validate(question: StageQuestion, vote: Any) -> RedFlag | None:
         flag = stages.validate(question, vote)
         if flag is None and check is not None and question["stage"] in {"solve", "compose"}:
             flag = check(question["problem"], vote["answer"])
@@ -157,9 +157,9 @@ def create_recursive_maker(
         k=check_margin(k),
         min_k=min_k,
         candidates_for=candidates_for,
-        proposals=whole("proposals", proposals),
+        proposals=checked_count("proposals", proposals),
     )
-    sampler = Asking(rungs.models, stages, token_allowance(red_flags))
+    sampler = StageSampler(rungs.models, stages, token_allowance(red_flags))
     longest = float("inf") if limits.deadline is None else max(limits.deadline, 0.001)
     pool = Pool(
         sampler,
@@ -218,10 +218,10 @@ def create_recursive_maker(
 
     builder = (
         StateGraph(RecursiveState, MakerContext, input_schema=RecursiveInput, output_schema=RecursiveOutput)
-        .add_node("frontier", closing(pool, frontier))
-        .add_node("vote", closing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
-        .add_node("escalate", escalate_node(rungs, answers(stages, validate, red_flags)))
-        .add_node("grow", closing(pool, grow))
+        .add_node("frontier", releasing(pool, frontier))
+        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
+        .add_node("escalate", escalate_tree_node(rungs, answers(stages, validate, red_flags)))
+        .add_node("grow", releasing(pool, grow))
         .add_edge(START, "frontier")
         .add_conditional_edges("frontier", after_frontier, ["vote", *(["escalate", "ask"] if rungs.human else []), END])
         .add_conditional_edges("vote", after_vote)

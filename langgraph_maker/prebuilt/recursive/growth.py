@@ -11,13 +11,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_store
 
 from langgraph_maker.core.ballot import Ballot
-from langgraph_maker.core.margin import asked
+from langgraph_maker.core.margin import margin_asked
 from langgraph_maker.core.state import START, BallotState
 from langgraph_maker.journal import store_ops
-from langgraph_maker.journal.store_ops import Plan
-from langgraph_maker.journal.tree_records import Held, alone, commit, counted, head
-from langgraph_maker.journal.tree_types import Decided, Node, Tree
-from langgraph_maker.nodes.ask import waiting_for
+from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.journal.tree_records import TreeRun, check_single_writer, commit, counted, head
+from langgraph_maker.journal.tree_types import DecidedStage, Tree, TreeNode
+from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.escalate import escalated, in_full
@@ -28,10 +28,10 @@ from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
 from langgraph_maker.prebuilt.recursive.limits import Limits
 from langgraph_maker.prebuilt.recursive.stages import Stages
 from langgraph_maker.prebuilt.recursive.state import Asked, Grown, RecursiveState, Unsettled
-from langgraph_maker.prebuilt.recursive.tree import grow, offer, place, settle, told
+from langgraph_maker.prebuilt.recursive.tree import converge, grow, offer, place, with_decision
 from langgraph_maker.theory.mixture import shape
 
-__all__ = ["Choosing", "escalate_node", "grow_node", "in_short", "unsettled"]
+__all__ = ["Choosing", "escalate_tree_node", "grow_node", "question_title", "unsettled"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Choosing(Ladder):
         """Whether a question whose answers are candidates has as many as were asked for, and none that leads by k."""
         if ballot["state"]["stage"] not in self.candidates_for or ballot["status"] == "decided" or "human" in ballot:
             return False
-        least, _ = self.terms(ballot, asked(self.k, overrides(), self.min_k), None)
+        least, _ = self.terms(ballot, margin_asked(self.k, overrides(), self.min_k), None)
         return not unanswered(ballot) and sum(ballot["counts"].values()) >= max(self.proposals, least)
 
 
@@ -73,7 +73,7 @@ def grow_node(stages: Stages, *, ladder: Choosing, limits: Limits) -> GraphNode:
     return GraphNode("grow", role.grow, role.agrow)
 
 
-def escalate_node(ladder: Ladder, read: Read) -> GraphNode:
+def escalate_tree_node(ladder: Ladder, read: Read) -> GraphNode:
     """Send what did not settle up the ladder or to a human, or leave it unresolved, see `nodes.escalate_node`.
 
     Unresolved ballots are kept, for a larger budget to go on from them.
@@ -112,26 +112,26 @@ class _Grow:
             await store_ops.adrive(self.journalled(state, held), store)
         return self.tell(held, events)
 
-    def journalled(self, state: RecursiveState, held: Held) -> Plan[None]:
+    def journalled(self, state: RecursiveState, held: TreeRun) -> StoreOps[None]:
         run_id = state["begun"]
         begun = yield from head(run_id)
-        alone(run_id, begun, state["counts"]["rounds"], state["tree"])
+        check_single_writer(run_id, begun, state["counts"]["rounds"], state["tree"])
         still_open = {ballot["id"] for ballot in held["ballots"]}
         climbed = {ballot["id"] for ballot in state["ballots"] if "climb" in ballot}
         used = {*(state.get("answered") or ()), *climbed - still_open}  # one of that name may be asked again
         yield from commit(run_id, begun, state["fixed"], held, state["tree"], answered=sorted(used))
 
-    def tell(self, held: Held, events: list[Grown | Asked]) -> dict[str, Any]:
+    def tell(self, held: TreeRun, events: list[Grown | Asked]) -> dict[str, Any]:
         for event in events:
             emit(event)
         return {**held, "asked": [], "answered": []}
 
-    def grown(self, state: RecursiveState) -> tuple[Held, list[Grown | Asked]]:
+    def grown(self, state: RecursiveState) -> tuple[TreeRun, list[Grown | Asked]]:
         tree, asking = state["tree"], [*(state.get("asked") or ())]
         still_open: list[BallotState] = []
         closed: list[BallotState] = []
         events: list[Grown | Asked] = []
-        k = asked(self.ladder.k, overrides(), self.ladder.min_k)
+        k = margin_asked(self.ladder.k, overrides(), self.ladder.min_k)
         for one in state["ballots"]:
             ballot = reopened_below(one, k)
             node = tree[ballot["id"].partition(":")[0]]
@@ -154,14 +154,14 @@ class _Grow:
                 still_open.append(ballot)
                 continue
             closed.append(ballot)
-            tree = told(after, node["id"], _decided(ballot, candidates))
+            tree = with_decision(after, node["id"], _decided(ballot, candidates))
             events.append(_event(state["begun"], node, ballot, vote))
         events += [
-            {"event": "maker.question", "run_id": state["begun"], "node": one["id"].partition(":")[0], "question": one}
-            for one in waiting_for([ballot for ballot in still_open if ballot["id"] in asking])
+            {"event": "question.asked", "run_id": state["begun"], "node": one["id"].partition(":")[0], "question": one}
+            for one in open_questions([ballot for ballot in still_open if ballot["id"] in asking])
         ]
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
-        return {"tree": settle(tree), "ballots": still_open, "counts": counts}, events
+        return {"tree": converge(tree), "ballots": still_open, "counts": counts}, events
 
 
 def _begun_again(ballot: BallotState) -> BallotState:
@@ -173,7 +173,7 @@ def _begun_again(ballot: BallotState) -> BallotState:
     return after
 
 
-def _decided(ballot: BallotState, candidates: int) -> Decided:
+def _decided(ballot: BallotState, candidates: int) -> DecidedStage:
     human, counts = "human" in ballot, [*ballot["counts"].values()]
     lead = Ballot.resume(1, ballot["counts"], ballot["votes"]).margin
     return {
@@ -187,7 +187,7 @@ def _decided(ballot: BallotState, candidates: int) -> Decided:
     }
 
 
-def _event(run_id: str, node: Node, ballot: BallotState, vote: Any) -> Grown:
+def _event(run_id: str, node: TreeNode, ballot: BallotState, vote: Any) -> Grown:
     return {
         "event": "maker.node",
         "run_id": run_id,
@@ -215,7 +215,7 @@ def unsettled(ballot: BallotState, why: str = "") -> Unsettled:
     }
 
 
-def in_short(tree: Tree, failed: Sequence[Unsettled]) -> str:
+def question_title(tree: Tree, failed: Sequence[Unsettled]) -> str:
     """The first of these in words, and how many there are beside it."""
     first, more = failed[0], len(failed) - 1
     where = place(tree[first["node"]]) + (f", and {more} more" if more else "")

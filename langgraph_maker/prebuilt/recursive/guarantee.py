@@ -6,7 +6,7 @@ from collections import Counter
 from math import exp, log, log1p
 from typing import Final
 
-from langgraph_maker.journal.tree_types import ROOT, Decided, Node, Tree
+from langgraph_maker.journal.tree_types import ROOT, DecidedStage, Tree, TreeNode
 from langgraph_maker.theory.mixture import FEW, contested, equal, sure
 
 __all__ = ["guarantee"]
@@ -48,9 +48,9 @@ def guarantee(tree: Tree) -> str:
     )
 
 
-def _answering(tree: Tree, node_id: str) -> list[Node]:
+def _answering(tree: Tree, node_id: str) -> list[TreeNode]:
     """Return the nodes that an answer rests on; of those with the same problem one."""
-    found, todo = dict[str, Node](), [node_id]
+    found, todo = dict[str, TreeNode](), [node_id]
     while todo:
         if (one := todo.pop()) in found:
             continue
@@ -59,7 +59,7 @@ def _answering(tree: Tree, node_id: str) -> list[Node]:
     return [*found.values()]
 
 
-def _log_right(node: Node, p: dict[str, float]) -> float:
+def _log_right(node: TreeNode, p: dict[str, float]) -> float:
     """Return the log probability that nothing that the node's answer rests on was decided wrongly."""
     errors = {one["stage"]: _error(one, p[one["stage"]]) for one in node["decided"] if not one["candidates"]}
     if "compose" in errors and "check" in errors:
@@ -67,7 +67,7 @@ def _log_right(node: Node, p: dict[str, float]) -> float:
     return sum(log1p(-min(error, 1 - 1e-15)) for error in errors.values())
 
 
-def _error(decided: Decided, p: float) -> float:
+def _error(decided: DecidedStage, p: float) -> float:
     return 0.0 if p >= 1 else 1 / (1 + exp(decided["margin"] * (log(p) - log1p(-p))))
 
 

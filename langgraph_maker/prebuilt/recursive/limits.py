@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from langgraph_maker.core.state import START, BallotState, Climb, Usage
-from langgraph_maker.journal.tree_types import Node, Tree
+from langgraph_maker.core.state import START, BallotState, LadderState, Usage
+from langgraph_maker.journal.tree_types import Tree, TreeNode
 from langgraph_maker.nodes.limits import overspent
 from langgraph_maker.nodes.tally import decision
 from langgraph_maker.prebuilt.recursive.tree import parts
@@ -44,13 +44,13 @@ class Limits:
         began = self.clocks.setdefault(run_id, monotonic())
         return self.deadline is not None and monotonic() - began >= self.deadline
 
-    def too_deep(self, node: Node) -> str:
+    def too_deep(self, node: TreeNode) -> str:
         """Why a problem cannot be split, if it cannot."""
         if node["stage"] != "propose" or node["depth"] < self.max_depth:
             return ""
         return f"it is not atomic, and max_depth = {self.max_depth} allows no further split"
 
-    def beyond(self, tree: Tree, node: Node, vote: Any) -> str:
+    def beyond(self, tree: Tree, node: TreeNode, vote: Any) -> str:
         """Why the tree may not grow by what was decided, if it may not: a larger limit takes it from there."""
         grown = len(tree) + parts(vote)
         if grown > max(self.max_nodes, len(tree)):
@@ -75,7 +75,7 @@ class Limits:
         if not (why := self.beyond(tree, tree[stands["id"].partition(":")[0]], decision(stands)["vote"])):
             return stands
         said = f'{why}, or answer true to take it all the same, or {{"answer": …}} with another'
-        climb: Climb = {**stands.get("climb", START), "why": said}
+        climb: LadderState = {**stands.get("climb", START), "why": said}
         return {**stands, "status": "asking", "refuted": True, "climb": climb}
 
 

@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.core.task import State, Task, Vote
-from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, SCHEMAS, Question, Stages
+from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, SCHEMAS, StageQuestion, Stages
 from langgraph_maker.simulation.chat_model import simulated_sampler
 
 __all__ = ["Multiplication", "Products", "simulated_multiplication"]
@@ -141,7 +141,7 @@ class Multiplication(Task):
                 wrong = [{"answer": str(abs(value + slip))} for slip in (10, -10, 1, 100)]
         return [_said(vote) for vote in wrong if vote != right]
 
-    def right(self, question: Question) -> dict[str, Any]:
+    def right(self, question: StageQuestion) -> dict[str, Any]:
         """The right answer, as its stage's schema has it."""
         a, b = _factors(question["problem"])
         match question["stage"]:
@@ -173,7 +173,7 @@ def _said(answer: dict[str, Any]) -> Vote:
     return {"action": answer, "next_state": None}
 
 
-def _question(messages: Sequence[BaseMessage]) -> Question:
+def _question(messages: Sequence[BaseMessage]) -> StageQuestion:
     """The question in a prompt: its stage by the instruction, all else by the JSON at the end."""
     text = messages[-1].text
     stage = next((stage for stage in SCHEMAS if text.startswith(INSTRUCTIONS[stage])), None)
@@ -211,7 +211,7 @@ def _fits(problem: str, decomposition: dict[str, Any]) -> bool:
         return False
 
 
-def _sum(question: Question) -> int:
+def _sum(question: StageQuestion) -> int:
     return _value(question["how"], [int(part["answer"]) for part in question["parts"]])
 
 

@@ -20,14 +20,14 @@ from langgraph_maker.models.pool import misuse
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.models.router import sampler_of
 from langgraph_maker.nodes.guard import Parse
-from langgraph_maker.nodes.guard import reader as human_reader
-from langgraph_maker.prebuilt.recursive.stages import SCHEMAS, Question, Stages
+from langgraph_maker.nodes.guard import verdict_reader as human_reader
+from langgraph_maker.prebuilt.recursive.stages import SCHEMAS, StageQuestion, Stages
 from langgraph_maker.prebuilt.schema import Schema
 
-__all__ = ["Asking", "answers", "reader", "shown"]
+__all__ = ["StageSampler", "answers", "reader", "shown"]
 
 
-class Asking:
+class StageSampler:
     """A sampler that is sent questions as JSON, and asks `models`, those of a ladder, for each as `stages` says.
 
     Candidates are shown to each vote in another order, which goes with the response, so that `reader` can tell which
@@ -107,7 +107,7 @@ class Asking:
                 await aclose()
 
 
-def shown(question: Question, number: int) -> list[int] | None:
+def shown(question: StageQuestion, number: int) -> list[int] | None:
     """In which order vote `number` sees the candidates; None where there are none.
 
     The order is shuffled by what is asked, and goes round by one from vote to vote: in as many votes as there are
@@ -139,15 +139,15 @@ def reader(stages: Stages) -> Parse:
 
 
 def answers(
-    stages: Stages, validate: Callable[[Question, Any], RedFlag | None], red_flags: RuleLike | None
-) -> Callable[[Any, Question], Verdict]:
+    stages: Stages, validate: Callable[[StageQuestion, Any], RedFlag | None], red_flags: RuleLike | None
+) -> Callable[[Any, StageQuestion], Verdict]:
     """What reads a human's answer: as a response, or where a stage asks for one thing, that thing alone.
 
     Candidates are counted from 1, as models count them, in the order in which the question has them. Asked whether an
     answer is right, a human may give another.
     """
 
-    def read(answer: Any, question: Question) -> Verdict:
+    def read(answer: Any, question: StageQuestion) -> Verdict:
         stage: Stage = question["stage"]
         if stage == "check" and isinstance(given := _value(answer), dict) and "answer" in given:
             other = read(answer, {**question, "stage": "compose"})
@@ -200,8 +200,8 @@ def _fitting(model: Model, stages: Stages, stage: Stage) -> Model:
     return _schema(stages.schema(stage)).asked_of(model) if isinstance(model, (str, Runnable)) else model
 
 
-def _question(request: Request) -> Question:
-    return cast("Question", json.loads(request.messages[0].text))
+def _question(request: Request) -> StageQuestion:
+    return cast("StageQuestion", json.loads(request.messages[0].text))
 
 
 def _noted(response: AIMessage, note: dict[str, Any]) -> AIMessage:

@@ -20,10 +20,20 @@ from langgraph_maker.core.canonical import canonical, check_one_reading
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.journal.tree_types import Stage
 
-__all__ = ["Answer", "Atomic", "Check", "Choice", "Decomposition", "INSTRUCTIONS", "Question", "SCHEMAS", "Stages"]
+__all__ = [
+    "SolveReply",
+    "Atomic",
+    "Check",
+    "Choice",
+    "Decomposition",
+    "INSTRUCTIONS",
+    "StageQuestion",
+    "SCHEMAS",
+    "Stages",
+]
 
 
-Question: TypeAlias = dict[str, Any]
+StageQuestion: TypeAlias = dict[str, Any]
 """All that one vote is about: its "stage", the "problem", and what that stage needs to know beside it."""
 
 
@@ -39,7 +49,7 @@ class Atomic(_Reply):
     atomic: StrictBool
 
 
-class Answer(_Reply):
+class SolveReply(_Reply):
     """The answer to a problem, and nothing else."""
 
     answer: str
@@ -67,10 +77,10 @@ class Check(_Reply):
 SCHEMAS: Final[Mapping[Stage, type[_Reply]]] = MappingProxyType(
     {
         "atomic": Atomic,
-        "solve": Answer,
+        "solve": SolveReply,
         "propose": Decomposition,
         "choose": Choice,
-        "compose": Answer,
+        "compose": SolveReply,
         "check": Check,
     }
 )
@@ -158,7 +168,7 @@ class Stages:
         The default takes every problem.
         """
 
-    def ask(self, question: Question, variant: int = 0) -> Sequence[BaseMessage] | str:
+    def ask(self, question: StageQuestion, variant: int = 0) -> Sequence[BaseMessage] | str:
         """φ: all that a microagent sees of a question."""
         stage = question["stage"]
         seen = {name: value for name, value in question.items() if name != "stage"}
@@ -198,13 +208,13 @@ class Stages:
         """Whether a subproblem is simpler than what it was split from: by default, whether it does not repeat it."""
         return self.key(than) not in self.key(problem)
 
-    def validate(self, question: Question, vote: Any) -> RedFlag | None:
+    def validate(self, question: StageQuestion, vote: Any) -> RedFlag | None:
         """A flag for an answer that cannot be one, whatever the truth is."""
         if question["stage"] in {"solve", "compose"} and not _says_something(vote["answer"]):
             return RedFlag("empty_answer", repr(vote["answer"][:80]))
         return self._decomposition(question, vote) if question["stage"] == "propose" else None
 
-    def _decomposition(self, question: Question, vote: Any) -> RedFlag | None:
+    def _decomposition(self, question: StageQuestion, vote: Any) -> RedFlag | None:
         parts = vote["subproblems"]
         if not _LEAST <= len(parts) <= question["at_most"]:
             return RedFlag("breadth", f"{len(parts)} subproblems, where 2 to {question['at_most']} are due")
@@ -216,7 +226,7 @@ class Stages:
             return RedFlag("ignored_part", f"{len(parts)} subproblems, and compose is {vote['compose']!r}")
         return None
 
-    def _part(self, question: Question, part: str) -> RedFlag | None:
+    def _part(self, question: StageQuestion, part: str) -> RedFlag | None:
         problem = question["problem"]
         if not _says_something(part):
             return RedFlag("empty_subproblem")

@@ -10,10 +10,10 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.core.questions import Question as HumanQuestion
 from langgraph_maker.core.state import BallotState, Subtask, Usage, VoteCount
-from langgraph_maker.journal.tree_records import Counts
+from langgraph_maker.journal.tree_records import TreeCounts
 from langgraph_maker.journal.tree_types import Tree
 from langgraph_maker.nodes.state import Answers, RunStatus
-from langgraph_maker.prebuilt.recursive.stages import Question
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 
 __all__ = ["Asked", "Grown", "RecursiveInput", "RecursiveOutput", "RecursiveState", "TreeDone", "Unsettled"]
 
@@ -22,7 +22,7 @@ class Unsettled(TypedDict):
     """A question that the vote did not settle, or that a limit forbids to ask or to follow: at which node, and why."""
 
     node: str
-    question: Question
+    question: StageQuestion
     counts: list[VoteCount]
     samples: int
     reason: str
@@ -68,7 +68,7 @@ class RecursiveState(RecursiveOutput, total=False):
     problem: str
     begun: str
     fixed: dict[str, Any]
-    counts: Counts
+    counts: TreeCounts
     subtasks: list[Subtask]
     ballots: list[BallotState]
     answers: Answers
@@ -104,7 +104,7 @@ class Grown(TypedDict):
 class Asked(TypedDict):
     """A human is asked about a node; what was counted is in the journal."""
 
-    event: Literal["maker.question"]
+    event: Literal["question.asked"]
     run_id: str
     node: str
     question: HumanQuestion

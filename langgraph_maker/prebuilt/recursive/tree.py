@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, cast
 
-from langgraph_maker.journal.tree_types import ROOT, Decided, Node, Stage, Tree, Tried
-from langgraph_maker.prebuilt.recursive.stages import Question
+from langgraph_maker.journal.tree_types import ROOT, DecidedStage, RefutedWay, Stage, Tree, TreeNode
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 
-__all__ = ["ask", "depth", "grow", "offer", "parts", "place", "planted", "settle", "told", "waiting"]
+__all__ = ["ask", "depth", "grow", "offer", "parts", "place", "new_tree", "converge", "with_decision", "waiting"]
 
 
 _ASKED: Final = frozenset({"atomic", "solve", "propose", "choose", "compose", "check"})
 
 
-def planted(problem: str) -> Tree:
+def new_tree(problem: str) -> Tree:
     """The tree of a problem that nothing is known about.
 
     Example:
-        >>> tree = planted("12 * 3")
+        >>> tree = new_tree("12 * 3")
         >>> tree = grow(tree, "1", {"atomic": False}, str)
         >>> tree = grow(tree, "1", {"subproblems": ["10 * 3", "2 * 3"], "compose": "{1} + {2}"}, str)
         >>> [node["problem"] for node in waiting(tree)]
@@ -28,15 +28,15 @@ def planted(problem: str) -> Tree:
     return {ROOT: _node(ROOT, "", 0, problem)}
 
 
-def waiting(tree: Tree) -> list[Node]:
+def waiting(tree: Tree) -> list[TreeNode]:
     """The nodes that something is to be asked about."""
     return [node for node in tree.values() if node["stage"] in _ASKED]
 
 
-def ask(tree: Tree, node: Node, most_children: int) -> Question:
+def ask(tree: Tree, node: TreeNode, most_children: int) -> StageQuestion:
     """What is to be asked about a node."""
     stage = node["stage"]
-    question: Question = {"stage": stage, "problem": node["problem"]}
+    question: StageQuestion = {"stage": stage, "problem": node["problem"]}
     if stage == "propose":
         question |= {"above": [tree[one]["problem"] for one in _above(tree, node)], "at_most": most_children}
     if stage == "choose":
@@ -58,11 +58,11 @@ def grow(tree: Tree, node_id: str, vote: Any, key: Callable[[str], str]) -> Tree
     if stage == "choose":
         of, chosen = cast("Stage", node["of"]), vote["choice"]
         rest = [one for one in node["candidates"] if one != chosen] if of == "propose" else node["rest"]
-        asked: Node = {**node, "stage": of, "of": "", "candidates": [], "rest": rest}
+        asked: TreeNode = {**node, "stage": of, "of": "", "candidates": [], "rest": rest}
         return grow({**tree, node_id: asked}, node_id, chosen, key)
     if stage == "propose":
         return _split(tree, node, vote, key)
-    after: Node = node
+    after: TreeNode = node
     match stage:
         case "atomic":
             after = {**node, "stage": "solve" if vote["atomic"] else "propose"}
@@ -95,13 +95,13 @@ def offer(tree: Tree, node_id: str, candidates: Iterable[Any]) -> Tree:
     return {**tree, node_id: {**node, "stage": "choose", "of": node["stage"], "candidates": [*candidates]}}
 
 
-def told(tree: Tree, node_id: str, decided: Decided) -> Tree:
+def with_decision(tree: Tree, node_id: str, decided: DecidedStage) -> Tree:
     """The tree with a note of how a stage was decided."""
     node = tree[node_id]
     return {**tree, node_id: {**node, "decided": [*node["decided"], decided]}}
 
 
-def settle(tree: Tree) -> Tree:
+def converge(tree: Tree) -> Tree:
     """The tree after answers have gone to where they are waited for."""
     tree = dict(tree)
     changed = True
@@ -116,12 +116,12 @@ def settle(tree: Tree) -> Tree:
     return tree
 
 
-def depth(tree: Mapping[str, Node]) -> int:
+def depth(tree: Mapping[str, TreeNode]) -> int:
     """How many times the root was split, along the longest branch."""
     return max((node["depth"] for node in tree.values()), default=0)
 
 
-def place(node: Node) -> str:
+def place(node: TreeNode) -> str:
     """A node as messages name it."""
     problem = node["problem"]
     return f"node {node['id']} ({problem if len(problem) <= _SHOWN else problem[:_SHOWN] + '…'})"
@@ -130,7 +130,7 @@ def place(node: Node) -> str:
 _SHOWN: Final = 80
 
 
-def _node(node_id: str, parent: str, deep: int, problem: str) -> Node:
+def _node(node_id: str, parent: str, deep: int, problem: str) -> TreeNode:
     return {
         "id": node_id,
         "parent": parent,
@@ -149,7 +149,7 @@ def _node(node_id: str, parent: str, deep: int, problem: str) -> Node:
     }
 
 
-def _above(tree: Tree, node: Node) -> list[str]:
+def _above(tree: Tree, node: TreeNode) -> list[str]:
     above = []
     while node["parent"]:
         node = tree[node["parent"]]
@@ -157,19 +157,19 @@ def _above(tree: Tree, node: Node) -> list[str]:
     return above[::-1]
 
 
-def _tried(tree: Tree, tried: Tried) -> dict[str, Any]:
+def _tried(tree: Tree, tried: RefutedWay) -> dict[str, Any]:
     """A way that was tried, as microagents see it."""
     problems = [tree[child]["problem"] for child in tried["children"]]
     return {"subproblems": problems, "compose": tried["how"], "answer": tried["answer"]}
 
 
-def _again(node: Node) -> Node:
+def _again(node: TreeNode) -> TreeNode:
     """The node with what was tried set aside: a split that was not chosen is next, or else a fresh one.
 
     One split alone is no choice.
     """
-    tried: Tried = {"children": node["children"], "how": node["how"], "answer": node["answer"]}
-    again: Node = {
+    tried: RefutedWay = {"children": node["children"], "how": node["how"], "answer": node["answer"]}
+    again: TreeNode = {
         **node,
         "stage": "propose",
         "refuted": [*node["refuted"], tried],
@@ -219,7 +219,7 @@ def _freed(tree: Tree, refuted: AbstractSet[str]) -> Tree:
     return tree
 
 
-def _live(tree: Tree) -> Iterator[Node]:
+def _live(tree: Tree) -> Iterator[TreeNode]:
     """The nodes that the root is answered by: not those of a way that was refuted."""
     ahead = [ROOT]
     while ahead:
@@ -228,7 +228,7 @@ def _live(tree: Tree) -> Iterator[Node]:
         ahead += node["children"]
 
 
-def _split(tree: Tree, node: Node, vote: Any, key: Callable[[str], str]) -> Tree:
+def _split(tree: Tree, node: TreeNode, vote: Any, key: Callable[[str], str]) -> Tree:
     """The node with its children; a problem that another node has already is answered there, once.
 
     Where another way was refuted before, here or above, what it rested on is not taken over.

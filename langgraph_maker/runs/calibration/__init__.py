@@ -1,6 +1,6 @@
 """Before a run: measure how often a model is right, and so which k, at what cost, and how sure that is."""
 
-from langgraph_maker.runs.calibration.measurement import Options, acalibrate, calibrate, known_price
+from langgraph_maker.runs.calibration.measurement import CalibrateOptions, acalibrate, calibrate, known_price
 from langgraph_maker.runs.calibration.result import Calibration, FalseFlags, Independence
 
-__all__ = ["Calibration", "FalseFlags", "Independence", "Options", "acalibrate", "calibrate", "known_price"]
+__all__ = ["Calibration", "FalseFlags", "Independence", "CalibrateOptions", "acalibrate", "calibrate", "known_price"]

@@ -16,14 +16,14 @@ from langgraph_maker.models.event_loop import run_sync
 from langgraph_maker.models.prices import Price
 from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.prebuilt.maker import check_cost
-from langgraph_maker.runs.calibration import Options, acalibrate, known_price
+from langgraph_maker.runs.calibration import CalibrateOptions, acalibrate, known_price
 from langgraph_maker.runs.calibration.result import ASSUMED, SIGNIFICANT, Calibration
 
-__all__ = ["Comparison", "Row", "acompare", "compare", "ranked", "sentences"]
+__all__ = ["Comparison", "ComparisonRow", "acompare", "compare", "ranked", "sentences"]
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One model in a comparison; costs in dollars, None where unknown or where no k can be had.
 
     `error` is 1 - p with its bounds, `cost_per_right` is c/p, by which the paper chooses among models, `cost` is that
@@ -54,7 +54,7 @@ class Comparison:
     `failed` says by name why a model has no row, its calls having failed for good.
     """
 
-    rows: list[Row]
+    rows: list[ComparisonRow]
     calibrations: list[Calibration]
     sentences: list[str]
     failed: dict[str, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def compare(
     *,
     for_steps: int | None = None,
     prices: Mapping[str, Price] | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[CalibrateOptions],
 ) -> Comparison:
     """`acompare`, for synchronous code.
 
@@ -86,7 +86,7 @@ async def acompare(
     *,
     for_steps: int | None = None,
     prices: Mapping[str, Price] | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[CalibrateOptions],
 ) -> Comparison:
     """Calibrate each model on the same steps and rank them for a task of `for_steps` steps, one after another.
 
@@ -113,7 +113,11 @@ async def acompare(
         )
     calibrations, failed = [], dict[str, str]()
     for name, model in named:
-        own: Options = {**options, "steps": options.get("steps") if for_steps is None else for_steps, "name": name}
+        own: CalibrateOptions = {
+            **options,
+            "steps": options.get("steps") if for_steps is None else for_steps,
+            "name": name,
+        }
         if (price := (prices or {}).get(name)) is not None:
             own["price"] = price
         if (run_id := options.get("run_id")) is not None:
@@ -150,8 +154,8 @@ def _by_cost(found: Calibration) -> tuple[bool, bool, float]:
     return unusable, unpriced, found.expected_cost or found.expected_samples or 0.0
 
 
-def _row(found: Calibration) -> Row:
-    return Row(
+def _row(found: Calibration) -> ComparisonRow:
+    return ComparisonRow(
         model=found.model,
         price=found.price,
         tokens=found.tokens,
@@ -169,7 +173,7 @@ def _row(found: Calibration) -> Row:
     )
 
 
-def _remarks(rows: list[Row]) -> list[str]:
+def _remarks(rows: list[ComparisonRow]) -> list[str]:
     usable = [row for row in rows if row.cost is not None and row.cost_per_right is not None]
     by_ratio = sorted(usable, key=lambda row: row.cost_per_right or 0.0)
     said = []

@@ -34,7 +34,7 @@ from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.sample import check_temperatures
 from langgraph_maker.prebuilt.maker import check_cost
-from langgraph_maker.runs.calibration.procedure import Course
+from langgraph_maker.runs.calibration.procedure import Procedure
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.calibration.statistics import at_other_limits, conclude
 from langgraph_maker.runs.calibration.trials import Trials
@@ -42,10 +42,10 @@ from langgraph_maker.simulation.profiles import read_spec
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
-__all__ = ["Calibration", "Options", "acalibrate", "calibrate", "check_aims", "known_price"]
+__all__ = ["Calibration", "CalibrateOptions", "acalibrate", "calibrate", "check_aims", "known_price"]
 
 
-class Options(TypedDict, total=False):
+class CalibrateOptions(TypedDict, total=False):
     """What `calibrate` takes besides a task and a model."""
 
     samples: int
@@ -73,7 +73,7 @@ class Options(TypedDict, total=False):
     name: str | None
 
 
-def calibrate(task: Task, model: Model, **options: Unpack[Options]) -> Calibration:
+def calibrate(task: Task, model: Model, **options: Unpack[CalibrateOptions]) -> Calibration:
     """`acalibrate`, for synchronous code. Works inside a running event loop too.
 
     Example:
@@ -210,7 +210,7 @@ async def acalibrate(
         "shares": [pairs, firsts if first_temperature != temperature else 0],
         "reference_k": reference_k,
     }
-    planned = Course(task, trials, about, steps, target, early=early, max_steps=max_steps)
+    planned = Procedure(task, trials, about, steps, target, early=early, max_steps=max_steps)
     async with ahold(trials.store, f"calibration {run_id}"):
         await trials.load(about)
         counts = await planned.run()

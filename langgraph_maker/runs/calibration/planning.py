@@ -19,7 +19,7 @@ from langgraph_maker.core.margin import LARGEST_MARGIN
 from langgraph_maker.runs.calibration.margin_choice import averaged, by_type, mixed
 from langgraph_maker.runs.calibration.result import ASSUMED, Calibration, first_vote, no_better
 
-__all__ = ["Choice", "Plan", "RuleCost", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
+__all__ = ["Choice", "RunPlan", "RuleCost", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 
 _LARGEST_STEPS = 10**15
 _WIDEST = 5  # the spread of latencies
@@ -57,7 +57,7 @@ class RuleCost:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """The least k that reaches the target, with its neighbours, and what a budget buys.
 
     `largest_steps` is the longest task whose own k_min the budget pays for, `k_for_budget` the largest k it pays for
@@ -124,7 +124,7 @@ def plan(
     valid_rate: float = 1.0,
     cost_per_sample: float | None = None,
     budget: float | None = None,
-) -> Plan:
+) -> RunPlan:
     """Plan a run, from numbers or from a calibration.
 
     Of a calibration, k and p_full come from the lower bounds, costs and rounds from the estimates.
@@ -170,7 +170,7 @@ def plan(
         notes.append(f"k is above {LARGEST_MARGIN:,}, the most that a ballot takes: no run can have it")
     if rates.cost is None:
         notes.append("costs are unknown: give cost_per_sample, in dollars")
-    planned = Plan(
+    planned = RunPlan(
         steps=steps,
         target=target,
         k=k,
@@ -220,7 +220,7 @@ def _measured(found: Calibration) -> _Rates:
     return _Rates(found.p, found.p_first, found.p_low, own, found.valid_rate, found.cost_per_sample)
 
 
-def _with_budget(planned: Plan, rates: _Rates, budget: float) -> Plan:
+def _with_budget(planned: RunPlan, rates: _Rates, budget: float) -> RunPlan:
     cost = rates.cost
     if not 0 <= budget < float("inf"):
         raise ValueError(f"budget is a number of dollars, 0 or more, not {budget}")

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
-from langgraph_maker.core.task import Checkable, State, Task, Typed
+from langgraph_maker.core.task import HasOracle, HasStepType, State, Task
 from langgraph_maker.runs.calibration.result import margin_or_none
 from langgraph_maker.runs.calibration.second_look import cleared, condemned
-from langgraph_maker.runs.calibration.statistics import Counts
+from langgraph_maker.runs.calibration.statistics import SampleCounts
 from langgraph_maker.runs.calibration.step_selection import choose
-from langgraph_maker.runs.calibration.trials import Draw, Ended, Spent, Trials
+from langgraph_maker.runs.calibration.trials import Draw, Spent, Trials, TrialsEnd
 from langgraph_maker.theory.intervals import confidence_sequence
 
-__all__ = ["Course"]
+__all__ = ["Procedure"]
 
 _SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they can be saved
 _SECOND_LOOK_SAMPLES: Final = 30  # on a step that is always flagged they would only cost
@@ -24,7 +24,7 @@ _LEAST_BEFORE_ENDING: Final = 50
 _PILOT_SHARE: Final = 0.5  # of the budget: the rest is for the samples
 
 
-class Course:
+class Procedure:
     """The course of one calibration; `ended` says whether it broke off before all samples were drawn."""
 
     def __init__(
@@ -41,9 +41,11 @@ class Course:
         self.task, self.trials, self.about = task, trials, about
         self.steps, self.target, self.early, self.max_steps = steps, target, early, max_steps
         self.ended = False
-        self.counts = Counts(oracle=isinstance(task, Checkable), limit=trials.limit, elsewhere=steps != task.steps)
+        self.counts = SampleCounts(
+            oracle=isinstance(task, HasOracle), limit=trials.limit, elsewhere=steps != task.steps
+        )
 
-    async def run(self) -> Counts:
+    async def run(self) -> SampleCounts:
         """Draw and count until all samples are there, or it has to end.
 
         Raises:
@@ -60,7 +62,7 @@ class Course:
                     break
             await self._look_again(places)
             await self._types(places)
-        except Ended as why:
+        except TrialsEnd as why:
             self.ended = True
             counts.notes.append(f"sampling ended after {counts.samples:,} of {self.about['samples']:,} samples: {why}")
         counts.spent, counts.drawn = self.trials.used["cost"], len(self.trials.answers)
@@ -117,7 +119,7 @@ class Course:
             draws += [(Draw("pair", step, 0), state)] * _in_share(place, pairs)
             draws += [(Draw("first", step, 0), state)] * _in_share(place, firsts)
         truths = self.counts.truths
-        if isinstance(self.task, Checkable):
+        if isinstance(self.task, HasOracle):
             truths.update((step, self.task.vote_key(self.task.oracle(state))) for step, state in places)
         try:
             await self.trials.draw(draws)
@@ -155,10 +157,10 @@ class Course:
     async def _types(self, places: Sequence[tuple[int, State]]) -> None:
         """Count by type of step, with further samples of types that few of the sampled steps are of."""
         task, counts = self.task, self.counts
-        if not isinstance(task, Typed) or not counts.valid:
+        if not isinstance(task, HasStepType) or not counts.valid:
             return
         counts.types = {step: task.step_type(state) for step, state in places if step in counts.singles}
-        if not isinstance(task, Checkable):
+        if not isinstance(task, HasOracle):
             return
         wide = choose(task, _WIDER * self.about["samples"], seed=self.about["seed"], max_steps=self.max_steps)
         of_type: dict[str, list[tuple[int, State]]] = {}

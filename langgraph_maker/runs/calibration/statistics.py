@@ -22,7 +22,7 @@ from langgraph_maker.runs.calibration.result import (
     no_better,
 )
 from langgraph_maker.runs.calibration.second_look import cleared, condemned, power
-from langgraph_maker.runs.calibration.trials import Answer, Draw
+from langgraph_maker.runs.calibration.trials import Draw, TrialAnswer
 from langgraph_maker.theory.intervals import (
     collision_test,
     confidence_sequence,
@@ -31,7 +31,7 @@ from langgraph_maker.theory.intervals import (
     upper_bound,
 )
 
-__all__ = ["LIMITS", "Counts", "at_other_limits", "conclude"]
+__all__ = ["LIMITS", "SampleCounts", "at_other_limits", "conclude"]
 
 LIMITS = (500, 750, 1000, 1500, 2048)
 """Token limits that samples are looked at under; 750 is that of MAKER's run, 2,048 that of its calibration."""
@@ -40,13 +40,13 @@ LIMITS = (500, 750, 1000, 1500, 2048)
 class _Seen(NamedTuple):
     """One sample: its answer, whether the vote is right, and whether what lies beneath a flag is."""
 
-    answer: Answer
+    answer: TrialAnswer
     right: bool
     beneath: bool
 
 
 @dataclass
-class Counts:
+class SampleCounts:
     """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown.
 
     `elsewhere` says that they are for a task of another length, `looked` has the suspects that were looked at again, or
@@ -152,17 +152,17 @@ class Counts:
         answer = seen.answer
         return "token_limit" if self.limit is not None and answer["tokens"] > self.limit else answer["flag"]
 
-    def judged(self, step: int, answer: Answer) -> _Seen:
+    def judged(self, step: int, answer: TrialAnswer) -> _Seen:
         """An answer with whether it is right."""
         truth = self.truths[step]
         known = truth is not None
         return _Seen(answer, known and answer["key"] == truth, known and answer["beneath"] == truth)
 
-    def add_rare(self, draw: Draw, answer: Answer) -> None:
+    def add_rare(self, draw: Draw, answer: TrialAnswer) -> None:
         """Count an answer for its type alone."""
         self.rares[draw.at] = self.judged(draw.at, answer)
 
-    def add(self, draw: Draw, answer: Answer) -> None:
+    def add(self, draw: Draw, answer: TrialAnswer) -> None:
         """Count one answer."""
         kind, step, _ = draw
         seen = self.judged(step, answer)
@@ -176,7 +176,7 @@ class Counts:
 
 
 def conclude(
-    counts: Counts,
+    counts: SampleCounts,
     *,
     task: str,
     model: str,
@@ -265,7 +265,7 @@ def conclude(
     return replace(found, notes=[*filter(None, [found.warning]), *counts.notes, *_notes(counts, found)])
 
 
-def at_other_limits(counts: Counts, found: Calibration) -> list[OtherLimit]:
+def at_other_limits(counts: SampleCounts, found: Calibration) -> list[OtherLimit]:
     """What the same samples say of other token limits: of lower ones, and of higher ones where none was cut off."""
     cut = any(one.answer["cut"] for one in counts.singles.values() if counts.flag(one) == "token_limit")
     others = []
@@ -287,7 +287,7 @@ def at_other_limits(counts: Counts, found: Calibration) -> list[OtherLimit]:
     return others
 
 
-def _beyond_saving(counts: Counts, *, anytime: bool) -> tuple[int, float]:
+def _beyond_saving(counts: SampleCounts, *, anytime: bool) -> tuple[int, float]:
     """How many of the sampled steps were not seen to be saved, and the upper bound on their share of all steps."""
 
     def bound(seen: int, samples: int, confidence: float = 0.95) -> float:
@@ -305,7 +305,7 @@ def _beyond_saving(counts: Counts, *, anytime: bool) -> tuple[int, float]:
     )
 
 
-def _differing(counts: Counts) -> float:
+def _differing(counts: SampleCounts) -> float:
     """A lower bound on the mean over steps of p (1 - p): how often a sample is wrong and a fresh one right."""
     again = counts.again
     wrong_low = exact_interval(counts.valid - counts.right, counts.valid).low
@@ -316,14 +316,14 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _cost_per_sample(counts: Counts) -> float | None:
+def _cost_per_sample(counts: SampleCounts) -> float | None:
     """Dollars, None where a price is not known or nothing was counted."""
     used = counts.used
     counted = used["cost"] is not None and used["input_tokens"] + used["output_tokens"] > 0
     return used["cost"] / counts.samples if counted and used["cost"] is not None else None
 
 
-def _independence(counts: Counts) -> Independence:
+def _independence(counts: SampleCounts) -> Independence:
     both = [(step, counts.singles[step], second) for step, second in counts.pairs.items() if step in counts.singles]
     both = [(step, one, two) for step, one, two in both if counts.flag(one) is None and counts.flag(two) is None]
     failing = [(step, one, two) for step, one, two in both if not one.right and not two.right]
@@ -341,12 +341,12 @@ def _independence(counts: Counts) -> Independence:
     )
 
 
-def _repeating(counts: Counts, collisions: float) -> float:
+def _repeating(counts: SampleCounts, collisions: float) -> float:
     """The p-value of both tests, four fifths of the chance to be wrong being that of the one which sees more."""
     return min(1.0, fisher(counts.strata()) / 0.8, collisions / 0.2) if counts.again else collisions
 
 
-def _false_flags(counts: Counts) -> dict[str, FalseFlags]:
+def _false_flags(counts: SampleCounts) -> dict[str, FalseFlags]:
     flagged, right = Counter[str](), Counter[str]()
     for one in counts.singles.values():
         if (reason := counts.flag(one)) is not None:
@@ -358,7 +358,7 @@ def _false_flags(counts: Counts) -> dict[str, FalseFlags]:
     }
 
 
-def _problem(counts: Counts, low: float, high: float) -> str:
+def _problem(counts: SampleCounts, low: float, high: float) -> str:
     if not counts.samples:
         return "no sample was drawn"
     if not counts.valid:
@@ -375,7 +375,7 @@ def _problem(counts: Counts, low: float, high: float) -> str:
     return ""
 
 
-def _notes(counts: Counts, found: Calibration) -> list[str]:
+def _notes(counts: SampleCounts, found: Calibration) -> list[str]:
     notes = []
     if not counts.oracle:
         notes.append(
@@ -398,7 +398,7 @@ def _notes(counts: Counts, found: Calibration) -> list[str]:
     return notes
 
 
-def _notes_on_lost_steps(counts: Counts) -> list[str]:
+def _notes_on_lost_steps(counts: SampleCounts) -> list[str]:
     notes = []
     suspects, looked = len(counts.suspects), len(counts.looked)
     if looked and suspects > looked:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from langgraph_maker.core.task import Checkable, Cuttable, Segment, State, Task
+from langgraph_maker.core.task import HasOracle, Partitionable, Segment, State, Task
 
-__all__ = ["Chosen", "choose", "states_at"]
+__all__ = ["SelectedSteps", "choose", "states_at"]
 
 _LANES_PER_SAMPLE = 16  # what is walked from a lane's start is then short
 _WALK = 100_000
 
 
-class Chosen(NamedTuple):
+class SelectedSteps(NamedTuple):
     """Steps in random order, no step twice, and the states that they start from. `note` says what they fall short of.
 
     `steps` is None where the states are not known without a run.
@@ -26,7 +26,7 @@ class Chosen(NamedTuple):
     note: str
 
 
-def choose(task: Task, samples: int, *, seed: int, max_steps: int | None = None) -> Chosen:
+def choose(task: Task, samples: int, *, seed: int, max_steps: int | None = None) -> SelectedSteps:
     """Choose `samples` steps at random, all alike; all steps of a task that has no more.
 
     States come from `task.segments` where there is one, and from following the oracle. A task that has neither has to
@@ -50,14 +50,16 @@ def choose(task: Task, samples: int, *, seed: int, max_steps: int | None = None)
     total, random = task.steps, Random(seed)  # noqa: S311 - no secret
     if task.is_done(task.initial_state()):
         raise ValueError(f"{task!r} is done at its start: there is no step to sample")
-    if isinstance(task, Cuttable) and total is not None:
-        if isinstance(task, Checkable):
+    if isinstance(task, Partitionable) and total is not None:
+        if isinstance(task, HasOracle):
             steps = random.sample(range(total), min(samples, total))
-            return Chosen(steps, _followed(task, steps, task.segments(min(total, _LANES_PER_SAMPLE * samples))), "")
+            return SelectedSteps(
+                steps, _followed(task, steps, task.segments(min(total, _LANES_PER_SAMPLE * samples))), ""
+            )
         return _lane_starts(task, samples, total, random)
-    if isinstance(task, Checkable):
+    if isinstance(task, HasOracle):
         return _walked(task, samples, total or max_steps or _WALK, random)
-    return Chosen(None, [], "")
+    return SelectedSteps(None, [], "")
 
 
 def states_at(task: Any, steps: Sequence[int]) -> dict[int, State]:
@@ -69,7 +71,7 @@ def states_at(task: Any, steps: Sequence[int]) -> dict[int, State]:
         [1, 2, 0]
     """
     wanted, total = {*steps}, task.steps
-    if isinstance(task, Cuttable) and total is not None and wanted:
+    if isinstance(task, Partitionable) and total is not None and wanted:
         lanes = task.segments(min(total, _LANES_PER_SAMPLE * len(wanted)))
         return dict(zip(wanted, _followed(task, [*wanted], lanes), strict=True))
     found, state = {}, task.initial_state()
@@ -95,17 +97,17 @@ def _followed(task: Any, steps: Sequence[int], lanes: Sequence[Segment]) -> list
     return states
 
 
-def _lane_starts(task: Any, samples: int, total: int, random: Random) -> Chosen:
+def _lane_starts(task: Any, samples: int, total: int, random: Random) -> SelectedSteps:
     if total <= _LANES_PER_SAMPLE * samples:
         lanes, note = task.segments(total), ""
     else:  # a random number of them, so that no period of the task's own repeats in the cuts
         lanes = task.segments(random.randrange(2 * samples, 4 * samples))
         note = "steps are sampled where lanes start, since what lies between is known to the oracle alone"
     drawn = random.sample(lanes, min(samples, len(lanes)))
-    return Chosen([lane["step"] for lane in drawn], [lane["state"] for lane in drawn], note)
+    return SelectedSteps([lane["step"] for lane in drawn], [lane["state"] for lane in drawn], note)
 
 
-def _walked(task: Any, samples: int, most: int, random: Random) -> Chosen:
+def _walked(task: Any, samples: int, most: int, random: Random) -> SelectedSteps:
     """Follow the chain once and keep each step with equal probability (reservoir sampling)."""
     kept: list[tuple[int, State]] = []
     state, step = task.initial_state(), 0
@@ -118,4 +120,4 @@ def _walked(task: Any, samples: int, most: int, random: Random) -> Chosen:
     random.shuffle(kept)
     short = not task.is_done(state) and task.steps is None
     note = f"the task's length is unknown: its first {most:,} steps were sampled" if short else ""
-    return Chosen([step for step, _ in kept], [state for _, state in kept], note)
+    return SelectedSteps([step for step, _ in kept], [state for _, state in kept], note)

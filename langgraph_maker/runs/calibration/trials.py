@@ -24,7 +24,7 @@ from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.guard import guard_node
 from langgraph_maker.nodes.sample import new_ballot
 
-__all__ = ["Answer", "Draw", "Ended", "Spent", "Trials"]
+__all__ = ["TrialAnswer", "Draw", "TrialsEnd", "Spent", "Trials"]
 
 _NUMBERS: Final = {"sample": 0, "pair": 1, "first": 2, "again": 16, "vote": 1 << 16}
 _OWN: Final = 1 << 40  # sample numbers that no run reaches: the draws of a simulated model depend on them
@@ -42,7 +42,7 @@ class Draw(NamedTuple):
     number: int
 
 
-class Answer(TypedDict):
+class TrialAnswer(TypedDict):
     """What came back: the key of the vote, or the reason of the flag, token limits apart.
 
     `beneath` is the key of what a response says that was flagged, or is too long; `tokens` is its length, and `cut`
@@ -58,11 +58,11 @@ class Answer(TypedDict):
     vote: NotRequired[Vote]
 
 
-class Ended(Exception):  # noqa: N818 - a signal, caught where sampling is driven
+class TrialsEnd(Exception):  # noqa: N818 - a signal, caught where sampling is driven
     """Sampling has to end before all samples are drawn; the message says why."""
 
 
-class Spent(Ended):
+class Spent(TrialsEnd):
     """The part of the budget that is to be spent here is spent."""
 
 
@@ -99,7 +99,7 @@ class Trials:
     store: BaseStore
     run_id: str
     prompt: Callable[[State], Sequence[BaseMessage]] | None = None
-    answers: dict[Draw, Answer] = field(default_factory=dict)
+    answers: dict[Draw, TrialAnswer] = field(default_factory=dict)
     used: Usage = field(default_factory=no_usage)
     batches: int = 0
     portion: float = 1.0
@@ -127,7 +127,7 @@ class Trials:
         if self.answers:
             self.on_progress(len(self.answers))
 
-    def _load(self, about: str) -> store_ops.Plan[None]:
+    def _load(self, about: str) -> store_ops.StoreOps[None]:
         [kept] = yield [GetOp(self._where, "about", refresh_ttl=False)]
         if kept is None:
             yield [PutOp(self._where, "about", {"about": about}, index=False)]
@@ -147,7 +147,7 @@ class Trials:
                     raise JournalError(f"the answers of calibration {self.run_id!r} cannot be read: {error}") from error
                 self._remember(batch)
 
-    def _priced(self, answer: Answer) -> Answer:
+    def _priced(self, answer: TrialAnswer) -> TrialAnswer:
         """Its cost anew, where a price is given: another one may have been, or none. No tokens are none known."""
         if self.price is None or not (answer["usage"]["input_tokens"] or answer["usage"]["output_tokens"]):
             return answer
@@ -157,11 +157,11 @@ class Trials:
     def _where(self) -> tuple[str, ...]:
         return records.calibration(self.run_id)
 
-    def key(self, answer: Answer) -> str | None:
+    def key(self, answer: TrialAnswer) -> str | None:
         """The key of the vote, None if it is flagged, for its length or else."""
         return None if self.limit is not None and answer["tokens"] > self.limit else answer["key"]
 
-    async def draw(self, draws: Sequence[tuple[Draw, State]]) -> list[Answer]:
+    async def draw(self, draws: Sequence[tuple[Draw, State]]) -> list[TrialAnswer]:
         """The answers to `draws`, those that are known among them.
 
         Raises:
@@ -238,12 +238,12 @@ class Trials:
 
     def _affordable(self) -> int:
         if said := self.stop():
-            raise Ended(said if isinstance(said, str) else "it was stopped")
+            raise TrialsEnd(said if isinstance(said, str) else "it was stopped")
         if self.max_cost is None:
             return self.batch
         spent = self.used["cost"]
         if spent is None:
-            raise Ended("what it costs is not known, and it has a budget: give the price of the model")
+            raise TrialsEnd("what it costs is not known, and it has a budget: give the price of the model")
         budget = self.portion * self.max_cost
         if spent >= budget:
             share = "" if self.portion == 1 else f"{self.portion:.0%} of "
@@ -260,12 +260,12 @@ class Trials:
         messages = (self.prompt or self.task.prompt)(state)
         return Request(messages, first if kind == "first" else later, f"{kind}-{at}", own, self.run_id)
 
-    def _answer(self, draw: Draw, state: State, response: AIMessage) -> Answer:
+    def _answer(self, draw: Draw, state: State, response: AIMessage) -> TrialAnswer:
         (verdict, usage), beneath = self._judge(self.guard, state, response), None
         tokens = output_tokens(response)
         if "flag" in verdict or (self.limit is not None and tokens > self.limit):
             beneath = self._judge(self.unguarded, state, response)[0].get("key")
-        answer: Answer = {
+        answer: TrialAnswer = {
             "key": verdict.get("key"),
             "flag": verdict["flag"]["reason"] if "flag" in verdict else None,
             "beneath": beneath,
@@ -283,7 +283,7 @@ class Trials:
         [judged] = guard.invoke({"ballots": [ballot]})["ballots"]
         return judged["verdicts"][0], judged["usage"]
 
-    async def _keep(self, batch: Sequence[tuple[Draw, Answer]]) -> None:
+    async def _keep(self, batch: Sequence[tuple[Draw, TrialAnswer]]) -> None:
         if not batch:
             return
         op: Op = PutOp(self._where, f"batch-{self.batches:06d}", {"answers": json.dumps(batch)}, index=False)
@@ -291,13 +291,13 @@ class Trials:
         self._remember(batch)
         self.on_progress(len(self.answers))
 
-    def _remember(self, batch: Sequence[tuple[Draw, Answer]]) -> None:
+    def _remember(self, batch: Sequence[tuple[Draw, TrialAnswer]]) -> None:
         self.answers.update(batch)
         self.used = total_usage([self.used, *(answer["usage"] for _, answer in batch)])
         self.batches += 1
 
 
-def _once(op: Op) -> store_ops.Plan[None]:
+def _once(op: Op) -> store_ops.StoreOps[None]:
     yield [op]
 
 

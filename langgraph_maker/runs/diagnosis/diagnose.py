@@ -21,7 +21,7 @@ from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker.core.red_flags import RuleLike
-from langgraph_maker.core.task import Checkable, State, Task, Typed
+from langgraph_maker.core.task import HasOracle, HasStepType, State, Task
 from langgraph_maker.journal import records
 from langgraph_maker.journal.lock import ahold
 from langgraph_maker.models.chat_sampler import as_sampler, token_allowance
@@ -34,14 +34,14 @@ from langgraph_maker.nodes.sample import check_temperatures
 from langgraph_maker.prebuilt.maker import check_cost
 from langgraph_maker.runs.calibration import known_price
 from langgraph_maker.runs.calibration.second_look import CLEARED, bets, power, rival
-from langgraph_maker.runs.calibration.statistics import Counts
+from langgraph_maker.runs.calibration.statistics import SampleCounts
 from langgraph_maker.runs.calibration.step_selection import choose
-from langgraph_maker.runs.calibration.trials import Draw, Ended, Trials
+from langgraph_maker.runs.calibration.trials import Draw, Trials, TrialsEnd
 from langgraph_maker.runs.diagnosis.granularity import Granularities, counted, lengthened, others
-from langgraph_maker.runs.diagnosis.result import FINER, Asked, Diagnosis, StepType, Suspect, Tried
+from langgraph_maker.runs.diagnosis.result import FINER, Diagnosis, Remedy, StepType, Suspect, SuspectSamples
 from langgraph_maker.theory.intervals import confidence_sequence, exact_interval, upper_bound
 
-__all__ = ["Diagnosis", "Options", "adiagnose", "diagnose"]
+__all__ = ["Diagnosis", "DiagnoseOptions", "adiagnose", "diagnose"]
 
 _WIDER: Final = 20  # steps looked through for each that is sampled, so that rare types are found
 _SECOND_LOOKS: Final = 200
@@ -49,7 +49,7 @@ _LOOK_SAMPLES: Final = 30
 _WRONGLY: Final = 0.05  # a step is cleared by its last samples, in each way to ask
 
 
-class Options(TypedDict, total=False):
+class DiagnoseOptions(TypedDict, total=False):
     """What `diagnose` takes besides a task and a model."""
 
     samples: int
@@ -70,7 +70,7 @@ class Options(TypedDict, total=False):
     run_id: str | None
 
 
-def diagnose(task: Task, model: Model, **options: Unpack[Options]) -> Diagnosis:
+def diagnose(task: Task, model: Model, **options: Unpack[DiagnoseOptions]) -> Diagnosis:
     """`adiagnose`, for synchronous code. Works inside a running event loop too."""
     return run_sync(adiagnose(task, model, **options))
 
@@ -109,7 +109,7 @@ async def adiagnose(
     granularities, and for each finer step; there are about 200 suspects at most.
 
     Args:
-        task: What to diagnose, a `Checkable` task; `Typed` if it tells types of steps apart.
+        task: What to diagnose, a `HasOracle` task; `HasStepType` if it tells types of steps apart.
         model: What to ask, see `models.Model`.
         samples: Steps to sample of each type; all where there are fewer.
         looks: Fresh samples of a suspect, in each way that it is asked.
@@ -134,7 +134,7 @@ async def adiagnose(
             price, or an id that holds another diagnosis.
         SamplingError: When calls go on failing. What was drawn is kept.
     """
-    if not isinstance(task, Checkable):
+    if not isinstance(task, HasOracle):
         raise ValueError(  # noqa: TRY004 - one kind of bad input
             f"{task.name} has no oracle(state): where a model is mostly wrong its votes agree on what is wrong, so that"
             " without the truth for some states nothing can be said; give the task an oracle for a small instance"
@@ -195,7 +195,7 @@ async def adiagnose(
             await way.load(about)
         try:
             await course.run(about)
-        except Ended as why:
+        except TrialsEnd as why:
             notes.append(f"sampling ended early: {why}")
     return course.found(name, run_id, [1, *finer.wanted], notes)
 
@@ -206,7 +206,7 @@ _Places: TypeAlias = dict[str, list[tuple[int, State]]]
 def _by_type(task: Task, places: Any, samples: int) -> _Places:
     found: _Places = {}
     for step, state in places:
-        steps = found.setdefault(task.step_type(state) if isinstance(task, Typed) else "step", [])
+        steps = found.setdefault(task.step_type(state) if isinstance(task, HasStepType) else "step", [])
         if len(steps) < samples:
             steps.append((step, state))
     return dict(sorted(found.items()))
@@ -295,26 +295,26 @@ class _Course:
         rescued = sum(step in self.rescued for step in steps)
         return StepType(name, len(steps), asked, rescued, suspects, share)
 
-    def asked(self, variant: int, steps: list[int]) -> Asked:
+    def asked(self, variant: int, steps: list[int]) -> SuspectSamples:
         way = self.ways[variant]
-        counts = Counts(oracle=True, limit=way.limit, truths=dict(self.truths))
+        counts = SampleCounts(oracle=True, limit=way.limit, truths=dict(self.truths))
         for step in steps:
             if (answer := way.answers.get(draw := Draw("sample", step, 0))) is not None:
                 counts.add(draw, answer)
         interval = exact_interval if self.complete else confidence_sequence
         low, high = interval(counts.right, counts.valid)
         p = counts.right / counts.valid if counts.valid else None
-        return Asked(variant, counts.samples, counts.valid, counts.right, p, low, high)
+        return SuspectSamples(variant, counts.samples, counts.valid, counts.right, p, low, high)
 
     def cleared(self, step: int) -> bool:
         """Whether fresh samples show that a vote gets past the step as it is, in some way to ask."""
         return any(one.cleared for one in self.as_it_is(step))
 
-    def tried(self, step: int) -> list[Tried]:
+    def tried(self, step: int) -> list[Remedy]:
         others = [] if self.cleared(step) else self.others.tried(step)
         return [*self.as_it_is(step), *others]
 
-    def as_it_is(self, step: int) -> list[Tried]:
+    def as_it_is(self, step: int) -> list[Remedy]:
         return [
-            Tried(variant, *counted(way, self.truths[step], self.fresh(step))) for variant, way in enumerate(self.ways)
+            Remedy(variant, *counted(way, self.truths[step], self.fresh(step))) for variant, way in enumerate(self.ways)
         ]

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.red_flags import AnyOf, RuleLike, TokenLimit, each_rule
-from langgraph_maker.core.task import Checkable, Splittable, State, Task, Varied, Vote
+from langgraph_maker.core.task import Decomposable, HasOracle, HasVariants, State, Task, Vote
 from langgraph_maker.nodes.ladder.decomposition import LONGEST, check_chain
 from langgraph_maker.runs.calibration.step_selection import states_at
 from langgraph_maker.runs.calibration.trials import Draw, Trials
-from langgraph_maker.runs.diagnosis.result import FINER, Tried
+from langgraph_maker.runs.diagnosis.result import FINER, Remedy
 
 __all__ = ["Granularities", "Ways", "counted", "lengthened", "others"]
 
@@ -54,7 +54,7 @@ def lengthened(red_flags: RuleLike | None, m: int) -> AnyOf:
 
 
 class Granularities:
-    """Fresh samples of steps, asked as part of m steps in one response, or in the finer steps of a `Splittable` task.
+    """Fresh samples of steps, asked as part of m steps in one response, or in the finer steps of a `Decomposable` task.
 
     Args:
         task: The task, of which some steps are lost.
@@ -67,7 +67,7 @@ class Granularities:
     def __init__(self, task: Any, grouped: Sequence[Grouped], ways: Ways, looks: int, first: int) -> None:
         self.task, self.grouped, self.ways = task, grouped, ways
         self.numbers = range(first, first + looks)
-        self.wanted = [*(one.m for one in grouped), *([FINER] if isinstance(task, Splittable) else [])]
+        self.wanted = [*(one.m for one in grouped), *([FINER] if isinstance(task, Decomposable) else [])]
         self.attempts: dict[int, list[_Attempt]] = {}
         self.trials: list[Trials] = []
         self.notes: list[str] = []
@@ -88,7 +88,7 @@ class Granularities:
             for step, _ in steps:
                 start = step - step % task.m
                 attempts[step].append(_attempt(task, task.m, ways, [(start, starts[start])]))
-        for step, state in steps if isinstance(self.task, Splittable) else []:
+        for step, state in steps if isinstance(self.task, Decomposable) else []:
             if (attempt := self._finer(step, state)) is not None:
                 attempts[step].append(attempt)
                 asked.append((attempt.ways, attempt.places))
@@ -99,21 +99,21 @@ class Granularities:
                 await way.load(about)
                 await way.draw([(draw, state) for at, state in places for draw in self._fresh(at)])
 
-    def tried(self, step: int) -> list[Tried]:
+    def tried(self, step: int) -> list[Remedy]:
         """What was drawn in the place of a step, in each granularity and way; of several subtasks the worst.
 
         Where it did not come to that there are no samples, so that nothing is held against the step.
         """
         if step not in self.attempts:
-            return [Tried(0, 0, 0, 0, 0, m) for m in self.wanted]
+            return [Remedy(0, 0, 0, 0, 0, m) for m in self.wanted]
         found = []
         for one in self.attempts[step]:
             for variant, way in enumerate(one.ways):
                 each = [
-                    Tried(variant, *counted(way, truth, self._fresh(at)), one.m, at if one.m == FINER else 0)
+                    Remedy(variant, *counted(way, truth, self._fresh(at)), one.m, at if one.m == FINER else 0)
                     for at, truth in one.truths.items()
                 ]
-                found.append(min(each, key=Tried.standing))
+                found.append(min(each, key=Remedy.standing))
         return found
 
     def _fresh(self, at: int) -> list[Draw]:
@@ -150,12 +150,12 @@ def _attempt(task: Any, m: int, ways: Sequence[Trials], places: list[tuple[int, 
 def _walked(chain: Task) -> tuple[list[tuple[int, State]], list[Vote]]:
     """The finer steps of a chain, by its oracle, and the right votes on them."""
     check_chain(chain)
-    if not isinstance(chain, Checkable):
+    if not isinstance(chain, HasOracle):
         raise TypeError(f"{chain.name} has no oracle(state)")
     places: list[tuple[int, State]] = []
     votes: list[Vote] = []
     ways = [chain.prompt]
-    if isinstance(chain, Varied):
+    if isinstance(chain, HasVariants):
         ways += [partial(chain.prompt, variant=variant) for variant in range(1, chain.variants)]
     most = min(chain.steps or LONGEST, LONGEST)
     state = chain.initial_state()

@@ -7,16 +7,16 @@ from typing import Final, Literal, TypeAlias
 
 from langgraph_maker.theory.intervals import upper_bound
 
-__all__ = ["FINER", "Asked", "Diagnosis", "StepType", "Suspect", "Tried", "Verdict"]
+__all__ = ["FINER", "SuspectSamples", "Diagnosis", "StepType", "Suspect", "Remedy", "SuspectVerdict"]
 
 _HALF: Final = 0.5
 _CONFIDENCE: Final = 0.95
 
-Verdict: TypeAlias = Literal["yes", "otherwise", "unclear", "no"]
+SuspectVerdict: TypeAlias = Literal["yes", "otherwise", "unclear", "no"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class SuspectSamples:
     """Single samples of steps of one type, asked in one way: p among the `valid` ones, with its interval of 95 %."""
 
     variant: int
@@ -33,7 +33,7 @@ FINER: Final = 0
 
 
 @dataclass(frozen=True)
-class Tried:
+class Remedy:
     """Fresh samples of one step, asked in one way: how many were right, flagged, or the likeliest wrong answer.
 
     `m` is the granularity: the step itself at 1, beyond that the m steps of which it is one (`Grouped`), in one
@@ -82,7 +82,7 @@ class Suspect:
 
     step: int
     type: str
-    tried: list[Tried]
+    tried: list[Remedy]
     confidence: float = _CONFIDENCE
 
     @property
@@ -96,7 +96,7 @@ class Suspect:
         return any(one.cleared for one in self.tried)
 
     @property
-    def saved_by(self) -> list[Tried]:
+    def saved_by(self) -> list[Remedy]:
         """What gets past the step, where it is not cleared as it is: other granularities, each with its way."""
         return (
             [] if any(one.cleared for one in self.tried if one.m == 1) else [one for one in self.tried if one.cleared]
@@ -113,7 +113,7 @@ class StepType:
 
     type: str
     sampled: int
-    asked: list[Asked]
+    asked: list[SuspectSamples]
     rescued: int
     suspects: list[Suspect]
     share_high: float
@@ -128,7 +128,7 @@ class Diagnosis:
         model: The model's.
         run_id: What the answers are kept under.
         variants: In how many ways each step was asked.
-        granularities: At which it was tried where it was lost in all ways: 1 is as it is, see `Tried`.
+        granularities: At which it was tried where it was lost in all ways: 1 is as it is, see `Remedy`.
         types: Step types, those with the worst bound first.
         complete: Whether all was drawn that was to be drawn.
         drawn: Samples in all; they cost `spent` dollars, None where the price is not known.
@@ -157,7 +157,7 @@ class Diagnosis:
         return [suspect for one in self.types for suspect in one.suspects if suspect.saved_by]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SuspectVerdict:
         """Whether the task can be decomposed: "yes" as it is, "otherwise" where some steps need another granularity.
 
         It is "no" where a step blocks it at every granularity and in every way tried, "unclear" where one may.

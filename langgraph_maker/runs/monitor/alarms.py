@@ -17,11 +17,19 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
-from langgraph_maker.core.events import Alarm, Begin, Open, Round, Totals
+from langgraph_maker.core.events import Alarm, OpenBallots, RoundEnded, RunStarted, Totals
 from langgraph_maker.runs.calibration.result import margin_or_none
-from langgraph_maker.runs.monitor.baseline import TOLERATED, Expected
+from langgraph_maker.runs.monitor.baseline import TOLERATED, Baseline
 from langgraph_maker.runs.monitor.contests import Second, deep, deep_share, least_contested
-from langgraph_maker.runs.monitor.step_counts import ALPHA, First, Seen, mean, p_of_contested, scaled, scaled_bound
+from langgraph_maker.runs.monitor.step_counts import (
+    ALPHA,
+    EarlySteps,
+    StepCounts,
+    mean,
+    p_of_contested,
+    scaled,
+    scaled_bound,
+)
 from langgraph_maker.theory.change_detection import Rising, above
 from langgraph_maker.theory.inference import undecided
 from langgraph_maker.theory.intervals import upper_bound
@@ -42,11 +50,11 @@ class Alarms:
         expected: What it is held against. Tests that were held against something else begin anew.
     """
 
-    def __init__(self, begin: Begin, expected: Expected) -> None:
+    def __init__(self, begin: RunStarted, expected: Baseline) -> None:
         self.run_id, self.limit, self.expected = begin["run_id"], begin["limit"], expected
         self.p = expected.p
         self.k = max(begin["k"] or 0, begin["raised"])
-        self.seen = Seen.of(begin["totals"])
+        self.seen = StepCounts.of(begin["totals"])
         self.usual = mean(self.seen.margins)
         self.one_margin = begin["k"] is not None
         self.raises = 0
@@ -62,13 +70,13 @@ class Alarms:
             "uncontested": Rising(ALPHA, (4.0, 16.0, 256.0)),
             "uneven": Rising(ALPHA, (2.0, 4.0, 16.0), always=True),
         }
-        self.first = {name: First() for name in ("p", "flags", "drift")}
+        self.first = {name: EarlySteps() for name in ("p", "flags", "drift")}
         self.silent: set[str] = set()
         self.climbed = begin["totals"]["climbed"]
         self.longest: tuple[float, int, int] | None = None
         kept = begin["kept"] or {}
         if kept.get("against") == self.against() and kept["seen"]["steps"] <= begin["totals"]["steps"]:
-            self.go_on(kept)
+            self.load_state(kept)
         else:
             still, seen = begin["open"], self.seen
             self.open = self.opened(still)
@@ -81,7 +89,7 @@ class Alarms:
             self.first["flags"].add(seen.steps, seen.flags, still["contested"], still["flagged_steps"])
             self.first["drift"].add(seen.steps, seen.drift, still["contested"], still["drifted"])
 
-    def keep(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """How the tests stand, as plain values."""
         return {
             "against": self.against(),
@@ -94,7 +102,7 @@ class Alarms:
             "second": asdict(self.second),
             "silent": sorted(self.silent),
             "climbed": self.climbed,
-            "tests": {name: test.keep() for name, test in self.tests.items()},
+            "tests": {name: test.state_dict() for name, test in self.tests.items()},
             "first": {name: asdict(first) for name, first in self.first.items()},
         }
 
@@ -103,23 +111,23 @@ class Alarms:
         names = ("p", "flagged", "cost_per_step", "audit_k", "differing", "contested")
         return {name: getattr(self.expected, name) for name in names}
 
-    def go_on(self, kept: Mapping[str, Any]) -> None:
+    def load_state(self, kept: Mapping[str, Any]) -> None:
         """Take up the tests where they stood; what was journalled since then counts with the next round."""
-        self.seen = Seen(**kept["seen"])
+        self.seen = StepCounts(**kept["seen"])
         self.p, self.usual, self.raises = (kept[name] for name in ("p", "usual", "raises"))
         self.open, self.depth = (kept["open"][0], kept["open"][1]), (kept["depth"][0], kept["depth"][1])
         self.second, self.climbed = Second(**kept["second"]), kept["climbed"]
         self.silent = set(kept["silent"]) - ({"p"} if self.expected.raise_k else set())  # k may be raised by now
-        self.first = {name: First(**first) for name, first in kept["first"].items()}
+        self.first = {name: EarlySteps(**first) for name, first in kept["first"].items()}
         if self.raises:
             self.tests["p"] = Rising(ALPHA / 2**self.raises)
         for name, test in self.tests.items():
-            test.go_on(kept["tests"][name])
+            test.load_state(kept["tests"][name])
 
-    def see(self, event: Round) -> list[Alarm]:
+    def see(self, event: RoundEnded) -> list[Alarm]:
         """What the round shows, and what was journalled before it since the tests were kept."""
         totals, still = event["totals"], event["open"]
-        seen = Seen.of(totals)
+        seen = StepCounts.of(totals)
         new = seen.since(self.seen)
         self.seen = seen
         if any(new.margins):
@@ -143,16 +151,16 @@ class Alarms:
         self.second.add(audited, contested_audits)
         return [alarm for alarm in found if alarm is not None]
 
-    def under_way(self, still: Open) -> tuple[int, int]:
+    def under_way(self, still: OpenBallots) -> tuple[int, int]:
         """Of open ballots those that wait to be contested, and those that are, where they count once decided."""
         return (still["ballots"] - still["contested"], 0) if self.one_margin else (0, still["contested"])
 
     @staticmethod
-    def opened(still: Open) -> tuple[int, int]:
+    def opened(still: OpenBallots) -> tuple[int, int]:
         """Ballots that are open, and how many of them are contested."""
         return still["ballots"], still["contested"]
 
-    def of_p(self, new: Seen, begun: tuple[int, ...], totals: Totals, still: Open) -> Alarm | None:
+    def of_p(self, new: StepCounts, begun: tuple[int, ...], totals: Totals, still: OpenBallots) -> Alarm | None:
         """Steps with a lost vote, of which few are to be expected at the least p, however unevenly errors fall."""
         if "p" in self.silent or self.k <= 1:
             return None
@@ -197,7 +205,7 @@ class Alarms:
         self.longest = None
         return alarm
 
-    def of_flags(self, new: Seen, totals: Totals, still: Open) -> Alarm | None:
+    def of_flags(self, new: StepCounts, totals: Totals, still: OpenBallots) -> Alarm | None:
         """Steps with a flagged sample, of which a larger margin has more."""
         if "flags" in self.silent:
             return None
@@ -223,7 +231,7 @@ class Alarms:
             totals,
         )
 
-    def of_drift(self, new: Seen, totals: Totals, still: Open) -> Alarm | None:
+    def of_drift(self, new: StepCounts, totals: Totals, still: OpenBallots) -> Alarm | None:
         """Steps with a vote for the winner's action and another next state, of which a larger margin has more."""
         if "drift" in self.silent:
             return None
@@ -241,7 +249,7 @@ class Alarms:
             totals,
         )
 
-    def of_uncontested(self, new: Seen, begun: int, totals: Totals, still: Open) -> Alarm | None:
+    def of_uncontested(self, new: StepCounts, begun: int, totals: Totals, still: OpenBallots) -> Alarm | None:
         """Too few contested ballots, where calibration saw samples of one step differ.
 
         That a ballot is contested is known before that it is not: open ones that are count, and others are owed.
@@ -289,7 +297,7 @@ class Alarms:
             totals,
         )
 
-    def of_repeats(self, new: Seen, totals: Totals) -> Alarm | None:
+    def of_repeats(self, new: StepCounts, totals: Totals) -> Alarm | None:
         """Second and third answers that are the same text, oftener than they are that of the first.
 
         The text that is likeliest is at least as likely to come up as any two are to be the same, so the share of
@@ -305,7 +313,7 @@ class Alarms:
             totals,
         )
 
-    def of_votes(self, totals: Totals, still: Open) -> Alarm | None:
+    def of_votes(self, totals: Totals, still: OpenBallots) -> Alarm | None:
         """A ballot that takes more votes than any step of the run should."""
         if "votes" in self.silent or self.p is None or self.p <= _HALF:
             return None
@@ -348,7 +356,7 @@ class Alarms:
             totals,
         )
 
-    def of_audit(self, new: Seen, totals: Totals) -> Alarm | None:
+    def of_audit(self, new: StepCounts, totals: Totals) -> Alarm | None:
         """Second votes that have another winner oftener than both ways to ask err by chance, each at its own p."""
         if "audit" in self.silent or self.expected.audit_k is None or self.p is None or not _HALF < self.p < 1:
             return None
@@ -379,7 +387,7 @@ class Alarms:
         """An alarm, which is not raised again."""
         self.silent.add(what)
         return {
-            "event": "maker.alarm",
+            "event": "alarm.raised",
             "run_id": self.run_id,
             "what": what,
             "finding": finding,

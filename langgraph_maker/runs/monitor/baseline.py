@@ -10,7 +10,7 @@ from langgraph_maker.runs.calibration.result import Calibration, no_better
 from langgraph_maker.runs.monitor.step_counts import contested
 from langgraph_maker.theory.intervals import exact_interval
 
-__all__ = ["TOLERATED", "Expected"]
+__all__ = ["TOLERATED", "Baseline"]
 
 TOLERATED: Final = 1.1
 """What a step may cost, of what is projected, before that is an alarm."""
@@ -18,7 +18,7 @@ _LARGEST_MARGIN: Final = 1000
 
 
 @dataclass(frozen=True)
-class Expected:
+class Baseline:
     """What a run is held against.
 
     Attributes:
@@ -81,7 +81,7 @@ class Expected:
         max_cost: float | None,
         steps: int | None,
         audit_k: int | None = None,
-    ) -> Expected:
+    ) -> Baseline:
         """By a calibration where there is one, else by what the run may cost."""
         top = _LARGEST_MARGIN if max_k is None else min(max_k, _LARGEST_MARGIN)
         if found is None:

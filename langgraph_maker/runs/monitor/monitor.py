@@ -18,12 +18,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from langgraph_maker.core.events import Alarm, Begin, Event, Observer, Open, Totals
-from langgraph_maker.core.margin import Raised
+from langgraph_maker.core.events import Alarm, Event, Observer, OpenBallots, RunStarted, Totals
+from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.monitor.alarms import Alarms
-from langgraph_maker.runs.monitor.baseline import Expected
+from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.runs.monitor.guarantee import Outlook
 from langgraph_maker.runs.monitor.outlook import NONE_OPEN, outlook
 
@@ -46,21 +46,21 @@ class Monitor:
 
     def __init__(
         self,
-        expected: Expected | None = None,
+        expected: Baseline | None = None,
         *,
-        k: Raised | None = None,
+        k: RaisableMargin | None = None,
         planned: int | None = None,
         calibration: Calibration | None = None,
         then: Observer | None = None,
     ) -> None:
-        self.expected = expected or Expected()
+        self.expected = expected or Baseline()
         self.k = k
         self.planned = planned
         self.calibration = calibration
-        self.begun: Begin | None = None
+        self.begun: RunStarted | None = None
         self.raised: list[Alarm] = []
         self.totals: Totals = nothing()
-        self.still: Open = NONE_OPEN
+        self.still: OpenBallots = NONE_OPEN
         self.margin: int | None = None
         self.began = time.monotonic()
         self.earlier = 0
@@ -74,7 +74,7 @@ class Monitor:
 
     def see(self, event: Event) -> list[Alarm]:
         """The monitor's own alarms."""
-        if event["event"] == "maker.begin":
+        if event["event"] == "run.started":
             if self.k is not None:
                 self.k.up_to(event["raised"])
             self.margin = max(event["k"], event["raised"]) if event["k"] else None
@@ -84,19 +84,19 @@ class Monitor:
                 self.alarms = Alarms(event, self.expected)
             except (LookupError, TypeError, ValueError):  # what was kept is none of this version: the tests begin anew
                 self.alarms = Alarms({**event, "kept": None}, self.expected)
-        elif event["event"] == "maker.round":
+        elif event["event"] == "round.ended":
             self.totals, self.still = event["totals"], event["open"]
             return self.alarmed([] if self.alarms is None else self.alarms.see(event))
-        elif event["event"] == "maker.done" and event["status"] == "solved" and self.planned is not None:
+        elif event["event"] == "run.ended" and event["status"] == "solved" and self.planned is not None:
             self.planned = event["totals"]["steps"]  # a task may need fewer than there can be
         return []
 
-    def keep(self) -> dict[str, Any] | None:
+    def state_dict(self) -> dict[str, Any] | None:
         """How the tests of the alarms stand, after each alarm and each time that the run has become a 64th longer."""
         if self.alarms is None or self.totals["steps"] <= self.kept_at * _LONGER:
             return None
         self.kept_at = self.totals["steps"]
-        return self.alarms.keep()
+        return self.alarms.state_dict()
 
     def alarmed(self, alarms: list[Alarm]) -> list[Alarm]:
         """Keep the alarms, and raise k where they ask for it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from langgraph_maker.core.events import Alarm, Open, Totals
+from langgraph_maker.core.events import Alarm, OpenBallots, Totals
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.monitor import sureness
 from langgraph_maker.runs.monitor.guarantee import Outlook, caveats, refuted
@@ -17,7 +17,7 @@ from langgraph_maker.theory.mixture import FEW, contested, likelihood_gain, spre
 
 __all__ = ["IfEqual", "NONE_OPEN", "outlook", "refuted", "sure"]
 
-NONE_OPEN: Open = {
+NONE_OPEN: OpenBallots = {
     "ballots": 0,
     "samples": 0,
     "flagged": 0,
@@ -39,7 +39,7 @@ def outlook(
     totals: Totals,
     *,
     planned: int | None,
-    still: Open = NONE_OPEN,
+    still: OpenBallots = NONE_OPEN,
     k: int | None = None,
     steps_per_second: float = 0.0,
     alarms: Sequence[Alarm] = (),

@@ -10,7 +10,7 @@ from typing import Final, Self
 from langgraph_maker.core.events import Totals
 from langgraph_maker.theory.intervals import upper_bound
 
-__all__ = ["ALPHA", "First", "Seen", "contested", "mean", "p_of_contested", "scaled", "scaled_bound"]
+__all__ = ["ALPHA", "EarlySteps", "StepCounts", "contested", "mean", "p_of_contested", "scaled", "scaled_bound"]
 
 ALPHA: Final = 0.001
 """Probability of a false alarm of one kind in a whole run."""
@@ -20,7 +20,7 @@ _EXACT_UP_TO: Final = 10_000
 
 
 @dataclass(frozen=True)
-class Seen:
+class StepCounts:
     """Decided steps, how many of them were contested, flagged, drifted; pairs of answers that were or were not alike.
 
     Steps that a human or finer steps decided are not among them. `margins` is a histogram.
@@ -51,10 +51,10 @@ class Seen:
             margins=list(totals["margins"]),
         )
 
-    def since(self, before: Seen) -> Seen:
+    def since(self, before: StepCounts) -> StepCounts:
         """What came since then."""
         earlier = [*before.margins, *[0] * (len(self.margins) - len(before.margins))]
-        return Seen(
+        return StepCounts(
             steps=self.steps - before.steps,
             contested=self.contested - before.contested,
             flags=self.flags - before.flags,
@@ -68,7 +68,7 @@ class Seen:
 
 
 @dataclass
-class First:
+class EarlySteps:
     """An upper bound on a rate, from the first steps of a run; None until they are there."""
 
     trials: int = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import exp, log1p, sqrt
 from typing import Final, Literal, TypeAlias
 
-from langgraph_maker.core.events import Open, Totals
+from langgraph_maker.core.events import OpenBallots, Totals
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.theory.inference import Estimate, calibrated_bound, latency_matters, log_all_right
 from langgraph_maker.theory.mixture import FEW, Shapes, Spread, most_contested, pooled, spread
@@ -43,7 +43,7 @@ class IfEqual:
     to_the_end_at_least: float | None
 
 
-def unknown(totals: Totals, still: Open, p: Estimate, lost_votes: int, latency: str) -> Unknown:
+def unknown(totals: Totals, still: OpenBallots, p: Estimate, lost_votes: int, latency: str) -> Unknown:
     """Return why nothing is known, "" where something is."""
     if p.value is None:
         return "k" if any(totals["margins"]) else "votes"
@@ -63,7 +63,9 @@ def latency(totals: Totals, samples: int, drawn_again: int) -> str:
     return latency_matters(totals)
 
 
-def mixed(fitted: Spread, totals: Totals, still: Open, left: int | None, k: int) -> tuple[float | None, float | None]:
+def mixed(
+    fitted: Spread, totals: Totals, still: OpenBallots, left: int | None, k: int
+) -> tuple[float | None, float | None]:
     """Return the probabilities of no error so far and to the end, where each step has its own p."""
     log_right = fitted.decided(totals["shapes"])
     higher = spread(totals["above"], still["above"])
@@ -100,7 +102,7 @@ def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, plann
     return calibrated_bound(wrong, k, planned) if seen.wrong <= usual + 1 + _TWO * sqrt(usual) else None
 
 
-def hard_high(totals: Totals, still: Open) -> int | None:
+def hard_high(totals: Totals, still: OpenBallots) -> int | None:
     """Return a bound on the steps on which answers are split; those that left the first tier are taken for such."""
     decided_elsewhere = totals["climbed"] + sum(still["above"].values())
     return most_contested(totals["shapes"], still["shapes"], decided_elsewhere)

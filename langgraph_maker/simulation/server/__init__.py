@@ -7,7 +7,7 @@ to test what your own client makes of an API on a bad day (here it tries again):
     >>> from langgraph_maker.tasks import TowersOfHanoi
     >>> task = TowersOfHanoi(disks=3)
     >>> prompt = [{"role": "user", "content": task.prompt(task.initial_state())[-1].text}]
-    >>> provider = Provider(task, "sim:error=0.01", faults="429@1,retry_after=0.01")
+    >>> provider = SimulatedServer(task, "sim:error=0.01", faults="429@1,retry_after=0.01")
     >>> with provider.running() as url, OpenAI(base_url=url, api_key="any") as client:
     ...     answer = client.chat.completions.create(model="any", messages=prompt, n=3)
     >>> len(answer.choices), answer.usage.prompt_tokens
@@ -21,6 +21,6 @@ plain HTTP, and an error about a key repeats the key as it was sent, since clien
 
 from langgraph_maker.simulation.server.counts import Stats
 from langgraph_maker.simulation.server.faults import Faults
-from langgraph_maker.simulation.server.server import Provider, serve
+from langgraph_maker.simulation.server.server import SimulatedServer, serve
 
-__all__ = ["Faults", "Provider", "Stats", "serve"]
+__all__ = ["Faults", "SimulatedServer", "Stats", "serve"]

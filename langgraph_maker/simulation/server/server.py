@@ -30,10 +30,10 @@ from langgraph_maker.simulation.server.counts import Stats, Tally
 from langgraph_maker.simulation.server.faults import Faults, TokenBucket
 from langgraph_maker.simulation.server.http_faults import errors_as_json, fail, key_of, too_many, wrong_key
 
-__all__ = ["Provider", "serve"]
+__all__ = ["SimulatedServer", "serve"]
 
 
-class Provider:
+class SimulatedServer:
     """A simulated OpenAI-compatible server: `POST /v1/chat/completions`, `GET /v1/models`, `GET /stats`.
 
     Answers are independent draws above temperature 0, from one request or several; `seed` and `stop` in a request
@@ -62,7 +62,7 @@ class Provider:
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
-        >>> Provider(TowersOfHanoi(3), refuses={"temprature"})
+        >>> SimulatedServer(TowersOfHanoi(3), refuses={"temprature"})
         Traceback (most recent call last):
         ValueError: refuses: no parameter 'temprature': known are n, temperature, max_tokens, max_completion_tokens
     """
@@ -229,7 +229,7 @@ class Provider:
 
 
 def serve(
-    provider: Provider,
+    provider: SimulatedServer,
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
@@ -252,7 +252,7 @@ def serve(
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
         >>> stop = threading.Event()
-        >>> serve(Provider(TowersOfHanoi(3)), port=0, stop=stop, on_ready=lambda url: stop.set())
+        >>> serve(SimulatedServer(TowersOfHanoi(3)), port=0, stop=stop, on_ready=lambda url: stop.set())
     """
     stop = threading.Event() if stop is None else stop
     with suppress(KeyboardInterrupt), provider.running(port, host) as url:

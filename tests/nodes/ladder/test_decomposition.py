@@ -25,8 +25,8 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.grouped import headed
 from langgraph_maker.core.matchers import within
 from langgraph_maker.core.red_flags import RedFlag, TokenLimit
-from langgraph_maker.core.state import Finer, Request, Sampler, never_waits
-from langgraph_maker.core.task import Splittable, State, Task, Vote
+from langgraph_maker.core.state import Request, Sampler, SubSteps, never_waits
+from langgraph_maker.core.task import Decomposable, State, Task, Vote
 from langgraph_maker.journal import run_data
 from langgraph_maker.journal.databases import open_store
 from langgraph_maker.models.prices import Price
@@ -213,7 +213,7 @@ class TestDecided:
             return headed([str(state + 1 + wrong), *(str(state + 1 + more) for more in (1, 2) if state + more < 8)])
 
         store, task = InMemoryStore(), Grouped(Counting(8), 3)
-        assert isinstance(task, Splittable)
+        assert isinstance(task, Decomposable)
         run = solve(task, Scripted(answer), k=3, store=store, run_id="a", ladder=LADDER)
         assert (run.status, run.final_state) == ("solved", 8)
         assert [entry["finer"] for entry in journal.read(store, "a")] == [0, 3, 0]
@@ -312,7 +312,7 @@ class TestHonest:
     def test_the_least_of_the_leads_is_kept(self, leads: tuple[int, int]) -> None:
         task, finer = (
             Splitting(Tens()),
-            Finer(state=8, winners=[], margin=0, votes=0, winner_votes=0, held=HELD),
+            SubSteps(state=8, winners=[], margin=0, votes=0, winner_votes=0, held=HELD),
         )
         for at, lead in enumerate(leads, 9):
             vote = {"action": "add", "next_state": at}
@@ -384,9 +384,9 @@ class TestHonest:
     def test_what_is_told_of_it(self) -> None:
         told: list[Any] = []
         solve(Tens(1), Scripted(level(0)), k=3, ladder=LADDER, detail="ballots", observer=told.append)
-        [climb] = [event for event in told if event["event"] == "maker.climb"]
+        [climb] = [event for event in told if event["event"] == "step.escalated"]
         assert (climb["tier"], climb["audit"]) == (1, False)
-        [step] = [event for event in told if event["event"] == "maker.step"]
+        [step] = [event for event in told if event["event"] == "step.decided"]
         assert (step["finer"], step["margin"]) == (10, 3)
         assert {one["vote"]["next_state"] for one in step["counts"]} == {10, 11}, "what did not settle it"
         assert told[-2]["totals"]["by_split"] == 1
@@ -399,7 +399,7 @@ class TestHonest:
             told: list[Any] = []
             store, options = InMemoryStore(), {"ladder": LADDER, "detail": detail, "observer": told.append}
             solve(Tens(1), Scripted(level(0, fine=fine)), k=3, store=store, run_id="a", **cast("Any", options))
-            steps = [event for event in told if event["event"] == "maker.finer"]
+            steps = [event for event in told if event["event"] == "substep.decided"]
             if detail == "round":
                 assert steps == []
                 continue
@@ -515,7 +515,7 @@ class TestUnresolved:
         )
         entry = entry_of(store, 1)
         assert (run.status, entry["tier"], entry["finer"], entry["votes"]) == ("solved", 2, 0, 3)
-        whys = [event["why"] for event in told if event["event"] == "maker.climb"]
+        whys = [event["why"] for event in told if event["event"] == "step.escalated"]
         assert whys[1].startswith("finer step 4: ")
 
     def test_it_climbs_on_to_a_human_who_is_asked_about_the_subtask(self) -> None:
@@ -780,7 +780,7 @@ class TestBadInput:
         model, ladder = waits if hedge else Scripted(answer), [*LADDER, Tier(temperature=0.9)]
         run = solve(task, model, k=3, hedge=hedge, ladder=ladder, observer=told.append)
         assert (run.status, run.final_state, run.flagged) == ("solved", 10, 0)
-        last = [event for event in told if event["event"] == "maker.climb"][-1]
+        last = [event for event in told if event["event"] == "step.escalated"][-1]
         assert last["tier"] == 2
         assert why in last["why"]
 

@@ -459,14 +459,14 @@ class TestHumans:
     def test_events_tell_of_questions_and_climbs(self) -> None:
         graph = create_maker(Counting(2), Scripted(level(1)), **ASKING).compile(store=InMemoryStore())
         events: list[Any] = [*graph.stream({"run_id": "a"}, stream_mode="custom")]
-        [question] = [event for event in events if event["event"] == "maker.question"]
+        [question] = [event for event in events if event["event"] == "question.asked"]
         assert (question["step"], question["question"]["candidates"][0]["count"]) == (1, 3)
 
     def test_what_was_counted_is_in_the_journal_before_a_human_hears_of_it(self) -> None:
         store = InMemoryStore()
         graph = create_maker(Counting(2), Scripted(level(1)), **ASKING).compile(store=store)
         for event in graph.stream({"run_id": "a"}, stream_mode="custom"):
-            if event["event"] == "maker.question":  # and the process ends here
+            if event["event"] == "question.asked":  # and the process ends here
                 break
         [question] = journal.questions(store, "a")
         assert (question["id"], question["samples"]) == ("1", 5)

@@ -21,7 +21,7 @@ from langgraph_maker import create_maker_node, create_recursive_maker, journal
 from langgraph_maker.core.state import Request
 from langgraph_maker.journal import records
 from langgraph_maker.nodes.ladder import AskHuman, Tier
-from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, Question, Stages
+from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, StageQuestion, Stages
 
 WORD: Any = {"problem": "abcdefgh"}
 NAMED: Any = {"problem": "abcdefgh", "run_id": "r"}
@@ -31,10 +31,10 @@ ASKED = "1.1.2.1:solve"
 HOSTILE = "</script><script>alert(1)</script>\u202e\u2028{1} [/red]'\""
 
 
-def level(*problems: str, until: int = 10**9, stage: str = "solve") -> Callable[[Question, int], Any]:
+def level(*problems: str, until: int = 10**9, stage: str = "solve") -> Callable[[StageQuestion, int], Any]:
     """Two answers in turns at one stage of these problems, for so many samples."""
 
-    def answer(question: Question, number: int) -> Any:
+    def answer(question: StageQuestion, number: int) -> Any:
         undecided = question["stage"] == stage and question["problem"] in problems and number < until
         return {"answer": "?!"[number % 2]} if undecided else None
 
@@ -88,7 +88,7 @@ class TestClimbing:
         """Eight are asked for, of four kinds: such a ballot would be given up after five votes anywhere else."""
         splits = [{"subproblems": ["abcdefgh"[:at], "abcdefgh"[at:]], "compose": "{2}{1}"} for at in (2, 3, 4, 5)]
 
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             if question["stage"] == "choose":
                 return {"choice": question["candidates"].index(splits[0]) + 1}
             return splits[number % 4] if question["stage"] == "propose" and not question["above"] else None
@@ -98,7 +98,7 @@ class TestClimbing:
         assert (told["propose"]["candidates"], told["propose"]["samples"], told["propose"]["tier"]) == (4, 9, 0)
 
     def test_nor_is_that_the_budget_of_the_tier_is_used_up_by_then(self) -> None:
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             if question["stage"] == "choose":
                 return {"choice": question["candidates"].index(min(question["candidates"], key=str)) + 1}
             at = 2 + number
@@ -278,7 +278,7 @@ class TestHumans:
     def test_what_was_counted_is_in_the_journal_before_a_human_hears_of_it(self) -> None:
         store = InMemoryStore()
         for event in graph(Staged(level("c")), store=store, **ASKING).stream(NAMED, stream_mode="custom"):
-            if event["event"] == "maker.question":  # and the process ends here
+            if event["event"] == "question.asked":  # and the process ends here
                 break
         assert (event["node"], event["question"]["id"]) == ("1.1.2.1", ASKED)
         assert journal.questions(store, "r") == [event["question"]]
@@ -405,7 +405,7 @@ class TestHumans:
     def test_candidates_are_shown_to_a_human_as_they_are_and_counted_from_one(self, form: Any) -> None:
         splits = [{"subproblems": ["abcdefgh"[:at], "abcdefgh"[at:]], "compose": "{2}{1}"} for at in (2, 3, 4)]
 
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             if question["stage"] == "choose":
                 return {"choice": question["candidates"].index(splits[number % 2]) + 1}
             return splits[number % 3] if question["stage"] == "propose" and not question["above"] else None
@@ -419,7 +419,7 @@ class TestHumans:
         assert (done["answer"], done["tree"]["1.1"]["problem"]) == ("hgfedcba", "abc")
 
     def test_yes_and_no_may_be_said_in_a_word(self) -> None:
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             return {"atomic": number % 2 == 0} if question == {"stage": "atomic", "problem": "abcd"} else None
 
         for form in ({"answer": False}, {"answer": "false"}):
@@ -428,7 +428,7 @@ class TestHumans:
             assert run.invoke(Command(resume=form), THREAD)["answer"] == "hgfedcba"
 
     def test_a_question_is_json_whatever_the_problem_says(self) -> None:
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             undecided = question["stage"] == "atomic"
             return {"atomic": number % 2 == 0} if undecided else reversal(question)
 

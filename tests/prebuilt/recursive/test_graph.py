@@ -24,7 +24,7 @@ from langgraph_maker.models.prices import Price
 from langgraph_maker.prebuilt.recursive import limits, read_tree
 from langgraph_maker.prebuilt.recursive.multiplication import simulated_multiplication
 from langgraph_maker.prebuilt.recursive.stage_sampler import shown
-from langgraph_maker.prebuilt.recursive.stages import Question
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 
 WORD: Any = {"problem": "abcdefgh"}
 NAMED: Any = {"problem": "abcdefgh", "run_id": "r"}
@@ -38,7 +38,7 @@ def run(model: Any, problem: str = "abcdefgh", **options: Any) -> dict[str, Any]
 def proposing(*decompositions: dict[str, Any]) -> Staged:
     """Proposes these, one after another, for the root."""
 
-    def answer(question: Question, number: int) -> Any:
+    def answer(question: StageQuestion, number: int) -> Any:
         root = question["stage"] == "propose" and not question["above"]
         return decompositions[number % len(decompositions)] if root else None
 
@@ -130,7 +130,7 @@ class TestChoosing:
     def proposing(self, discriminate: Any) -> Staged:
         """Each proposal is another; then `discriminate` picks among the candidates as they are shown."""
 
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             if question["problem"] != "abcdefgh":
                 return None
             if question["stage"] == "choose":
@@ -156,7 +156,7 @@ class TestChoosing:
         assert max(counts) - min(counts) <= 1
 
     def test_each_candidate_stands_at_each_place_equally_often(self) -> None:
-        question: Question = {"stage": "choose", "problem": "p", "candidates": [*"abcde"]}
+        question: StageQuestion = {"stage": "choose", "problem": "p", "candidates": [*"abcde"]}
         orders = [shown(question, number) or [] for number in range(5)]
         for place in range(5):
             assert sorted(order[place] for order in orders) == [0, 1, 2, 3, 4]
@@ -170,7 +170,7 @@ class TestChoosing:
     def test_answers_that_cannot_be_compared_are_chosen_too(self) -> None:
         words = ["red", "Red.", "It is red", "crimson", "scarlet"]
 
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             if question["stage"] == "choose":
                 return {"choice": question["candidates"].index({"answer": "crimson"}) + 1}
             return {"atomic": True} if question["stage"] == "atomic" else {"answer": words[number % 5]}
@@ -202,7 +202,7 @@ class TestBadInput:
         assert run(proposing(bad, bad, good), red_flags=None)["answer"] == "hgfedcba"
 
     def test_a_loop_further_down_is_seen(self) -> None:
-        def answer(question: Question, _: int) -> Any:
+        def answer(question: StageQuestion, _: int) -> Any:
             other = {"abcdefgh": "tail", "tail": "abcdefgh"}.get(question["problem"])
             return {"subproblems": [other, "x"], "compose": "{1}{2}"} if question["stage"] == "propose" else None
 
@@ -211,7 +211,7 @@ class TestBadInput:
         assert result["reason"].startswith("node 1.1 (tail): propose:")
 
     def test_a_composer_that_ignores_a_child_is_refuted(self) -> None:
-        def answer(question: Question, _: int) -> Any:
+        def answer(question: StageQuestion, _: int) -> Any:
             ignores = question["stage"] == "compose" and question["problem"] == "abcd"
             return {"answer": question["parts"][0]["answer"]} if ignores else None
 
@@ -318,7 +318,7 @@ class TestLimits:
         assert graph.invoke({"run_id": "r"})["status"] == "solved"
 
     def test_what_did_not_settle_is_said_as_it_was_asked(self) -> None:
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             return {"answer": str(number)} if (question["stage"], question["problem"]) == ("solve", "c") else None
 
         result = run(Staged(answer), max_samples_per_step=9)
@@ -327,7 +327,7 @@ class TestLimits:
         assert len(unsettled["counts"]) == unsettled["samples"]
 
     def test_a_larger_budget_goes_on_with_the_votes_that_were_counted(self) -> None:
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             return (
                 {"answer": "?"} if question["stage"] == "solve" and question["problem"] == "c" and number < 2 else None
             )
@@ -502,7 +502,7 @@ class TestTheJournal:
     def test_two_processes_at_one_run_are_found_out(self) -> None:
         """The second begins while the first has decided nothing, and would split the problem elsewhere."""
 
-        def elsewhere(question: Question, _: int) -> Any:
+        def elsewhere(question: StageQuestion, _: int) -> Any:
             root = question["stage"] == "propose" and not question["above"]
             return {"subproblems": ["abc", "defgh"], "compose": "{2}{1}"} if root else None
 

@@ -7,13 +7,13 @@ from math import prod
 import pytest
 
 from langgraph_maker import theory
-from langgraph_maker.journal.tree_types import ROOT, Decided, Stage, Tree
+from langgraph_maker.journal.tree_types import ROOT, DecidedStage, Stage, Tree
 from langgraph_maker.prebuilt.recursive.guarantee import guarantee
-from langgraph_maker.prebuilt.recursive.tree import planted, told
+from langgraph_maker.prebuilt.recursive.tree import new_tree, with_decision
 from langgraph_maker.theory.mixture import equal
 
 
-def decided(stage: Stage, shape: str, *, candidates: int = 0) -> Decided:
+def decided(stage: Stage, shape: str, *, candidates: int = 0) -> DecidedStage:
     margin = int(shape.split(":")[2])
     return {
         "stage": stage,
@@ -26,16 +26,16 @@ def decided(stage: Stage, shape: str, *, candidates: int = 0) -> Decided:
     }
 
 
-def tree_of(*stages: Decided) -> Tree:
-    tree = planted("12 * 3")
+def tree_of(*stages: DecidedStage) -> Tree:
+    tree = new_tree("12 * 3")
     for one in stages:
-        tree = told(tree, ROOT, one)
+        tree = with_decision(tree, ROOT, one)
     return tree
 
 
 def leaves(shapes: dict[str, int]) -> Tree:
     """A root whose parts are solved, one ballot each."""
-    tree = planted("12 * 3")
+    tree = new_tree("12 * 3")
     for place, shape in enumerate(shape for shape, count in shapes.items() for _ in range(count)):
         name = f"1.{place + 1}"
         leaf = {**tree[ROOT], "id": name, "parent": ROOT, "decided": [decided("solve", shape)], "children": []}
@@ -45,7 +45,7 @@ def leaves(shapes: dict[str, int]) -> Tree:
 
 
 def test_before_anything_is_decided_there_is_no_number() -> None:
-    assert guarantee(planted("12 * 3")) == "no stage is decided yet"
+    assert guarantee(new_tree("12 * 3")) == "no stage is decided yet"
 
 
 def test_each_stage_has_a_p_of_its_own() -> None:
@@ -67,7 +67,7 @@ def test_with_few_lost_votes_at_a_stage_it_is_not_known() -> None:
 
 
 def test_what_a_human_decided_has_no_number() -> None:
-    human: Decided = {**decided("solve", "3:3:3"), "human": True}
+    human: DecidedStage = {**decided("solve", "3:3:3"), "human": True}
     assert guarantee(tree_of(decided("atomic", "3:3:3"), human)) == "not known: a human decided 1 of its 2 stages"
 
 

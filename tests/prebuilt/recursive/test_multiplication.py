@@ -24,7 +24,7 @@ from langgraph_maker.core.state import Request
 from langgraph_maker.journal.databases import open_store
 from langgraph_maker.prebuilt.recursive import Stages
 from langgraph_maker.prebuilt.recursive.multiplication import Multiplication, simulated_multiplication
-from langgraph_maker.prebuilt.recursive.stages import Question
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 from langgraph_maker.theory.intervals import exact_interval
 
 STAGES = Stages()
@@ -39,11 +39,11 @@ def draw(message: HumanMessage, count: int, **rates: Any) -> Counter[str]:
     return Counter(response.text for response in asyncio.run(drawn()) if isinstance(response, AIMessage))
 
 
-def answers(question: Question, count: int, **rates: Any) -> Counter[str]:
+def answers(question: StageQuestion, count: int, **rates: Any) -> Counter[str]:
     return draw(HumanMessage(str(STAGES.ask(question))), count, **rates)
 
 
-def share(question: Question, right: dict[str, Any], **rates: Any) -> tuple[float, float]:
+def share(question: StageQuestion, right: dict[str, Any], **rates: Any) -> tuple[float, float]:
     """A 99.9 % interval of the probability of the right answer, from 2,000 samples."""
     counted = answers(question, 2000, **rates)
     return exact_interval(counted[json.dumps(right)], 2000, 0.999)
@@ -81,12 +81,12 @@ class TestTheSimulatedModel:
             ),
         ],
     )
-    def test_is_right_as_often_as_it_says(self, question: Question, right: dict[str, Any], p: float) -> None:
+    def test_is_right_as_often_as_it_says(self, question: StageQuestion, right: dict[str, Any], p: float) -> None:
         low, high = share(question, right)
         assert low <= p <= high
 
     def test_proposes_several_ways_that_all_make_the_product(self) -> None:
-        question: Question = {"stage": "propose", "problem": "1234 * 567", "above": [], "at_most": 8}
+        question: StageQuestion = {"stage": "propose", "problem": "1234 * 567", "above": [], "at_most": 8}
         said = answers(question, 6, small=1.0)
         assert len(said) == 3
         for text in said:
@@ -181,9 +181,9 @@ def test_a_human_is_asked_the_same_across_kills_and_answers_are_kept(tmp_path: P
 async def test_a_model_behind_http_that_has_bad_days(sync: bool) -> None:
     from langchain_openai import ChatOpenAI
 
-    from langgraph_maker.simulation.server import Provider
+    from langgraph_maker.simulation.server import SimulatedServer
 
-    provider = Provider(Multiplication(), "error=0.03,flag=0.05,output_tokens=60", faults="500=0.05,reset=0.03")
+    provider = SimulatedServer(Multiplication(), "error=0.03,flag=0.05,output_tokens=60", faults="500=0.05,reset=0.03")
     stages = Stages(tools=False)
     with provider.running() as url:
         model = ChatOpenAI(model="sim", base_url=url, api_key="any", max_retries=0)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from staged import question_in
 
 from langgraph_maker.journal.tree_types import Stage
-from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, SCHEMAS, Question, Stages
+from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, SCHEMAS, StageQuestion, Stages
 
 STAGES = Stages()
 GOOD: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ def split(*parts: str, compose: str | None = None) -> dict[str, Any]:
 
 
 def flag(vote: dict[str, Any], problem: str = "Who won, and why?", above: tuple[str, ...] = ()) -> str | None:
-    question: Question = {"stage": "propose", "problem": problem, "above": [*above], "at_most": 8}
+    question: StageQuestion = {"stage": "propose", "problem": problem, "above": [*above], "at_most": 8}
     found = STAGES.validate(question, vote)
     return found.reason if found else None
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langgraph_maker.journal.tree_types import Tree
-from langgraph_maker.prebuilt.recursive.tree import ask, depth, grow, offer, planted, settle, waiting
+from langgraph_maker.prebuilt.recursive.tree import ask, converge, depth, grow, new_tree, offer, waiting
 
 
 def key(problem: str) -> str:
@@ -17,11 +17,11 @@ def key(problem: str) -> str:
 
 def split(tree: Tree, node_id: str, *parts: str) -> Tree:
     tree = grow(tree, node_id, {"atomic": False}, key)
-    return settle(grow(tree, node_id, {"subproblems": [*parts], "compose": "{1}{2}"}, key))
+    return converge(grow(tree, node_id, {"subproblems": [*parts], "compose": "{1}{2}"}, key))
 
 
 def solved(tree: Tree, node_id: str, answer: str) -> Tree:
-    return settle(grow(grow(tree, node_id, {"atomic": True}, key), node_id, {"answer": answer}, key))
+    return converge(grow(grow(tree, node_id, {"atomic": True}, key), node_id, {"answer": answer}, key))
 
 
 def asked(tree: Tree) -> dict[str, str]:
@@ -29,7 +29,7 @@ def asked(tree: Tree) -> dict[str, str]:
 
 
 def test_a_problem_goes_through_its_stages() -> None:
-    tree = split(planted("ab"), "1", "a", "b")
+    tree = split(new_tree("ab"), "1", "a", "b")
     assert asked(tree) == {"1.1": "atomic", "1.2": "atomic"}
     tree = solved(tree, "1.2", "B")
     assert asked(tree) == {"1.1": "atomic"}
@@ -44,7 +44,7 @@ def test_a_problem_goes_through_its_stages() -> None:
 
 
 def test_a_choice_is_what_was_chosen() -> None:
-    tree = grow(planted("ab"), "1", {"atomic": False}, key)
+    tree = grow(new_tree("ab"), "1", {"atomic": False}, key)
     candidates = [{"subproblems": [one, "x"], "compose": "{1}{2}"} for one in "ab"]
     tree = offer(tree, "1", candidates)
     assert ask(tree, tree["1"], 8) == {
@@ -59,21 +59,21 @@ def test_a_choice_is_what_was_chosen() -> None:
 
 
 def test_equal_problems_are_solved_once() -> None:
-    tree = split(planted("abab"), "1", "ab", "ab")
+    tree = split(new_tree("abab"), "1", "ab", "ab")
     assert asked(tree) == {"1.1": "atomic"}
     tree = solved(tree, "1.1", "AB")
     assert (tree["1.2"]["answer"], asked(tree)) == ("AB", {"1": "compose"})
 
 
 def test_what_is_solved_already_is_not_asked_again() -> None:
-    tree = split(planted("top"), "1", "left", "right")
+    tree = split(new_tree("top"), "1", "left", "right")
     tree = solved(tree, "1.1", "L")
     tree = split(tree, "1.2", "left", "new")
     assert (tree["1.2.1"]["answer"], asked(tree)) == ("L", {"1.2.2": "atomic"})
 
 
 def test_nothing_waits_for_itself() -> None:
-    tree = split(planted("top"), "1", "p", "q")
+    tree = split(new_tree("top"), "1", "p", "q")
     tree = split(tree, "1.1", "q", "x")
     assert tree["1.1.1"]["same_as"] == "1.2"
     tree = split(tree, "1.2", "p", "y")
@@ -82,12 +82,12 @@ def test_nothing_waits_for_itself() -> None:
 
 
 def judged(tree: Tree, node_id: str, answer: str, *, right: bool) -> Tree:
-    return settle(grow(grow(tree, node_id, {"answer": answer}, key), node_id, {"right": right}, key))
+    return converge(grow(grow(tree, node_id, {"answer": answer}, key), node_id, {"right": right}, key))
 
 
 def two_that_share() -> Tree:
     """The left half has solved what the right one took over; beside them, one is the same as the right one."""
-    tree = split(planted("top"), "1", "left", "right", "beside")
+    tree = split(new_tree("top"), "1", "left", "right", "beside")
     tree = split(tree, "1.1", "shared", "l")
     tree = split(tree, "1.2", "shared", "shared", "r")
     tree = split(tree, "1.3", "right", "b")
@@ -111,7 +111,7 @@ def test_what_hangs_on_a_refuted_way_is_asked_itself_and_all_above_it_anew() -> 
 
 
 def test_another_way_takes_over_nothing_that_the_refuted_one_rested_on() -> None:
-    tree = split(planted("top"), "1", "left", "right")
+    tree = split(new_tree("top"), "1", "left", "right")
     tree = split(tree, "1.1", "shared", "l")
     tree = split(tree, "1.2", "shared", "r")
     for node_id in ("1.1.1", "1.1.2", "1.2.2"):
@@ -120,7 +120,7 @@ def test_another_way_takes_over_nothing_that_the_refuted_one_rested_on() -> None
     assert tree["1.2.1"]["same_as"] == "1.1.1"
     tree = judged(tree, "1.2", "wrong", right=False)
     again = {"subproblems": ["shared", "shared", "deeper"], "compose": "{1}{2}{3}"}
-    tree = settle(grow(tree, "1.2", again, key))
+    tree = converge(grow(tree, "1.2", again, key))
     assert [tree[one]["same_as"] for one in ("1.2.3", "1.2.4")] == ["", "1.2.3"]
     tree = split(tree, "1.2.5", "left", "l")
     assert asked(tree) == {"1.2.3": "atomic", "1.2.5.1": "atomic"}, (
@@ -132,7 +132,7 @@ def test_another_way_takes_over_nothing_that_the_refuted_one_rested_on() -> None
 @settings(max_examples=40)
 @given(st.data())
 def test_there_is_always_something_to_ask_until_the_root_is_done(data: st.DataObject) -> None:
-    tree = planted("root")
+    tree = new_tree("root")
     for _ in range(2000):
         if not (nodes := waiting(tree)):
             break
@@ -145,6 +145,6 @@ def test_there_is_always_something_to_ask_until_the_root_is_done(data: st.DataOb
         if node["stage"] == "propose":
             vote |= {"subproblems": data.draw(st.lists(st.sampled_from(problems), min_size=2, max_size=3))}
             vote |= {"compose": ""}
-        tree = settle(grow(tree, node["id"], vote, key))
+        tree = converge(grow(tree, node["id"], vote, key))
     assert tree["1"]["stage"] == "done"
     assert depth(tree) <= 5

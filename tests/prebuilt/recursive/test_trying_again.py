@@ -14,7 +14,7 @@ from staged import Staged
 
 from langgraph_maker import create_recursive_maker, journal
 from langgraph_maker.nodes.ladder import AskHuman, Tier
-from langgraph_maker.prebuilt.recursive.stages import Question, Stages
+from langgraph_maker.prebuilt.recursive.stages import StageQuestion, Stages
 
 WORD: Any = {"problem": "abcdefgh"}
 NAMED: Any = {"problem": "abcdefgh", "run_id": "r"}
@@ -24,16 +24,16 @@ BAD = {"subproblems": ["abc", "efgh"], "compose": "{2}{1}"}  # d is lost
 WORSE = {"subproblems": ["ab", "efgh"], "compose": "{2}{1}"}
 
 
-def is_root(question: Question) -> bool:
+def is_root(question: StageQuestion) -> bool:
     return question["stage"] == "propose" and not question["above"]
 
 
-def unlike(question: Question, _: int) -> Any:
+def unlike(question: StageQuestion, _: int) -> Any:
     """Proposes what loses a letter, until told that it was wrong."""
     return (HALVES if "refuted" in question else BAD) if is_root(question) else None
 
 
-def always_wrong(question: Question, _: int) -> Any:
+def always_wrong(question: StageQuestion, _: int) -> Any:
     return BAD if is_root(question) else None
 
 
@@ -63,7 +63,7 @@ class TestAnotherWay:
     def test_another_proposal_that_was_not_chosen_comes_first(self) -> None:
         proposals = [BAD, WORSE, HALVES]
 
-        def answer(question: Question, number: int) -> Any:
+        def answer(question: StageQuestion, number: int) -> Any:
             if question["stage"] == "choose":
                 shown = question["candidates"]
                 return {"choice": shown.index(BAD if BAD in shown else HALVES) + 1}
@@ -82,7 +82,7 @@ class TestAnotherWay:
         """What was found wrong may have been so because of a part, whose answer is not taken over."""
         first = itertools.count()
 
-        def answer(question: Question, _: int) -> Any:
+        def answer(question: StageQuestion, _: int) -> Any:
             wrong = question == {"stage": "solve", "problem": "c"} and next(first) < 3
             return {"answer": "?"} if wrong else None
 
@@ -98,7 +98,7 @@ class TestAnotherWay:
         first = itertools.count()
         parts = {"P": [*order], "A": ["p", "a"], "B": ["p", "b"]}
 
-        def answer(question: Question, _: int) -> Any:
+        def answer(question: StageQuestion, _: int) -> Any:
             problem = question["problem"]
             match question["stage"]:
                 case "atomic":
@@ -215,7 +215,7 @@ class TestTheVerdict:
     """That an answer is wrong was decided by k votes, and is not voted on again because somebody else is asked."""
 
     @staticmethod
-    def wavering(question: Question, number: int) -> Any:
+    def wavering(question: StageQuestion, number: int) -> Any:
         """The root's check would be passed by more votes than its first three."""
         whole = question["stage"] == "check" and question["problem"] == "abcdefgh"
         return {"right": number >= 3} if whole else always_wrong(question, number)
@@ -268,7 +268,7 @@ class TestTheVerdict:
         assert (again["questions"], model.drawn) == (waits["questions"], drawn)
 
     def test_a_human_may_let_it_be_voted_on_again(self) -> None:
-        def later(question: Question, number: int) -> Any:
+        def later(question: StageQuestion, number: int) -> Any:
             whole = question["stage"] == "check" and question["problem"] == "abcdefgh"
             return {"right": bool(number % 2)} if whole and number >= 3 else self.wavering(question, number)
 

@@ -22,7 +22,7 @@ from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.ladder import Tier
 from langgraph_maker.runs.diagnosis.diagnose import diagnose
-from langgraph_maker.runs.diagnosis.result import FINER, Tried
+from langgraph_maker.runs.diagnosis.result import FINER, Remedy
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
 
 SORTING = Sorting.random(60, seed=1)
@@ -58,7 +58,7 @@ def test_a_type_of_steps_that_is_always_wrong_blocks_the_task() -> None:
     assert [one.right for one in types["both negative"].asked] == [0, 0, 0]
     assert types["both negative"].share_high == 1
     assert all(one.p == 1 for one in types["equal length"].asked)
-    assert found.blocking[0].tried == [Tried(variant, 20, 0, 20, 0) for variant in range(3)]
+    assert found.blocking[0].tried == [Remedy(variant, 20, 0, 20, 0) for variant in range(3)]
     assert found.types[0].type == "both negative"
 
 
@@ -243,20 +243,20 @@ class TestGranularities:
         found = diagnose(Tens(), lost_in("20 and 10"))
         assert (found.verdict, found.granularities, found.blocking) == ("otherwise", [1, FINER], [])
         [saved] = found.saved
-        assert (saved.step, saved.saved_by) == (2, [Tried(0, 20, 20, 0, 0, FINER, 0)])
+        assert (saved.step, saved.saved_by) == (2, [Remedy(0, 20, 20, 0, 0, FINER, 0)])
 
     def test_one_finer_step_that_is_lost_is_enough_to_block_and_is_named(self) -> None:
         found = diagnose(Tens(), lost_in("20 and 10", "24 and 1"))
         assert (found.verdict, found.saved) == ("no", [])
         [blocking] = found.blocking
-        assert blocking.tried == [Tried(0, 20, 0, 20, 0), Tried(0, 20, 0, 20, 0, FINER, 4)]
+        assert blocking.tried == [Remedy(0, 20, 0, 20, 0), Remedy(0, 20, 0, 20, 0, FINER, 4)]
 
     def test_a_coarser_granularity_that_saves_a_step_is_named(self) -> None:
         """Asked alone the step is lost; as the second of two, in a response that begins a step before, it is not."""
         found = diagnose(Units(), lost_in("25 and 1"), granularities=[1, 2, 3])
         assert (found.verdict, found.granularities) == ("otherwise", [1, 2, 3])
         [saved] = found.saved
-        assert (saved.step, saved.saved_by) == (25, [Tried(0, 20, 20, 0, 0, 2), Tried(0, 20, 20, 0, 0, 3)])
+        assert (saved.step, saved.saved_by) == (25, [Remedy(0, 20, 20, 0, 0, 2), Remedy(0, 20, 20, 0, 0, 3)])
 
     def test_it_is_asked_in_the_group_that_a_run_would_have(self) -> None:
         found = diagnose(Units(), lost_in("24 and 1"), granularities=[2, 5])
@@ -283,7 +283,7 @@ class TestGranularities:
 
         found = diagnose(Tens(), Scripted(answer))
         assert (found.verdict, found.drawn) == ("yes", 4 + 5 + 20)
-        assert [suspect.tried for one in found.types for suspect in one.suspects] == [[Tried(0, 20, 20, 0, 0)]]
+        assert [suspect.tried for one in found.types for suspect in one.suspects] == [[Remedy(0, 20, 20, 0, 0)]]
 
     def test_only_steps_that_are_lost_cost_more(self) -> None:
         plain = diagnose(Tens(), lost_in())

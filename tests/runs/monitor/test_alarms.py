@@ -12,13 +12,13 @@ from ballots import Votes, begun, round_of, rounds, totals_of, voted
 from langgraph_maker import theory
 from langgraph_maker.core.events import Alarm
 from langgraph_maker.runs.monitor.alarms import Alarms
-from langgraph_maker.runs.monitor.baseline import Expected
+from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.theory.change_detection import Rising, above
 
 STEPS, EACH, K = 2000, 50, 3
 
 
-def followed(votes: Votes, expected: Expected, k: int = K, each: int = EACH, **more: Votes) -> list[Alarm]:
+def followed(votes: Votes, expected: Baseline, k: int = K, each: int = EACH, **more: Votes) -> list[Alarm]:
     alarms = Alarms(begun(k, votes.size), expected)
     return [alarm for now in rounds(votes, k, each, **more) for alarm in alarms.see(now)]
 
@@ -28,9 +28,9 @@ def turning(before: float, after: float, at: int = STEPS // 2) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("expected", [Expected(), Expected(p=0.95, flagged=0.02)])
+@pytest.mark.parametrize("expected", [Baseline(), Baseline(p=0.95, flagged=0.02)])
 @pytest.mark.parametrize("uneven", [False, True])
-def test_runs_without_a_fault_are_silent(expected: Expected, *, uneven: bool) -> None:
+def test_runs_without_a_fault_are_silent(expected: Baseline, *, uneven: bool) -> None:
     """Of 400 runs at the very bounds at most 1 % alarm; where errors fall on few steps too, but for those steps."""
     random = np.random.default_rng(1)
     runs = 400
@@ -47,8 +47,8 @@ def test_runs_without_a_fault_are_silent(expected: Expected, *, uneven: bool) ->
     assert wrong <= runs // 100
 
 
-@pytest.mark.parametrize("expected", [Expected(), Expected(p=0.97)])
-def test_a_p_that_falls(expected: Expected) -> None:
+@pytest.mark.parametrize("expected", [Baseline(), Baseline(p=0.97)])
+def test_a_p_that_falls(expected: Baseline) -> None:
     """From 0.99 to 0.8: of 100 runs all alarm, within 150 steps."""
     random = np.random.default_rng(2)
     for votes in voted(random, turning(0.99, 0.8), K, (100, STEPS)):
@@ -61,22 +61,22 @@ def test_a_p_that_falls(expected: Expected) -> None:
 def test_the_k_that_makes_up_for_it() -> None:
     random = np.random.default_rng(3)
     for votes in voted(random, turning(0.99, 0.8), K, (50, STEPS)):
-        alarm = followed(votes, Expected(raise_k=True))[0]
+        alarm = followed(votes, Baseline(raise_k=True))[0]
         left = STEPS - alarm["steps"]
         assert theory.k_min(0.8, left) <= alarm["k"] <= theory.k_min(0.6, left)
 
 
 def test_k_is_raised_no_further_than_allowed() -> None:
     votes = voted(np.random.default_rng(4), turning(0.99, 0.8), K, (STEPS,))
-    assert followed(votes, Expected(raise_k=True, max_k=5))[0]["k"] == 5
-    barred = followed(votes, Expected(raise_k=True, max_k=3))[0]
+    assert followed(votes, Baseline(raise_k=True, max_k=5))[0]["k"] == 5
+    barred = followed(votes, Baseline(raise_k=True, max_k=3))[0]
     assert "k" not in barred
     assert "better model" in barred["remedy"]
 
 
 def test_a_model_that_is_wrong_as_often_as_right_is_beyond_any_k() -> None:
     votes = voted(np.random.default_rng(5), turning(0.99, 0.5), K, (STEPS,))
-    alarm = next(alarm for alarm in followed(votes, Expected(raise_k=True)) if alarm["what"] == "p")
+    alarm = next(alarm for alarm in followed(votes, Baseline(raise_k=True)) if alarm["what"] == "p")
     assert "k" not in alarm
 
 
@@ -84,7 +84,7 @@ def test_a_k_that_grows_with_the_step_is_no_fault() -> None:
     """At k = 2 fewer ballots have a lost vote than at k = 5: that is no change of p."""
     random = np.random.default_rng(14)
     few, many = voted(random, 0.9, 2, (150,)), voted(random, 0.9, 5, (2000,))
-    alarms, found = Alarms(begun(2, 2150), Expected()), []
+    alarms, found = Alarms(begun(2, 2150), Baseline()), []
     found += alarms.see(round_of(totals_of(few, 2)))
     for end in range(EACH, 2001, EACH):
         lost = int((many[:end] > 5).sum())
@@ -96,7 +96,7 @@ def test_a_k_that_grows_with_the_step_is_no_fault() -> None:
 
 def test_each_alarm_comes_once() -> None:
     votes = voted(np.random.default_rng(6), turning(0.99, 0.7), K, (STEPS,))
-    found = [alarm["what"] for alarm in followed(votes, Expected())]
+    found = [alarm["what"] for alarm in followed(votes, Baseline())]
     assert len(found) == len(set(found))
 
 
@@ -105,7 +105,7 @@ def test_flags_and_drift_that_rise(what: str, name: str) -> None:
     random = np.random.default_rng(7)
     votes = voted(random, 0.98, K, (50, STEPS))
     for run in votes:
-        found = followed(run, Expected(), **{name: random.binomial(1, turning(0.01, 0.4))})
+        found = followed(run, Baseline(), **{name: random.binomial(1, turning(0.01, 0.4))})
         [alarm] = [alarm for alarm in found if alarm["what"] == what]
         assert STEPS // 2 < alarm["steps"] <= STEPS // 2 + 150
 
@@ -113,7 +113,7 @@ def test_flags_and_drift_that_rise(what: str, name: str) -> None:
 def test_flags_above_the_calibrated_share() -> None:
     random = np.random.default_rng(8)
     votes = voted(random, 0.98, K, (STEPS,))
-    found = followed(votes, Expected(flagged=0.02), flagged_steps=random.binomial(1, 0.3, STEPS))
+    found = followed(votes, Baseline(flagged=0.02), flagged_steps=random.binomial(1, 0.3, STEPS))
     assert found[0]["what"] == "flags"
     assert found[0]["steps"] <= 100
 
@@ -122,7 +122,7 @@ def test_answers_that_repeat() -> None:
     """A cache: second and third answers are one text, another than the first in one step of five."""
     random = np.random.default_rng(9)
     votes = voted(random, 0.98, K, (STEPS,))
-    [alarm] = followed(votes, Expected(), alike=random.binomial(1, 0.2, STEPS), unlike=np.zeros(STEPS, int))
+    [alarm] = followed(votes, Baseline(), alike=random.binomial(1, 0.2, STEPS), unlike=np.zeros(STEPS, int))
     assert alarm["what"] == "repeats"
     assert alarm["steps"] <= 150
     assert "cache" in alarm["remedy"]
@@ -130,7 +130,7 @@ def test_answers_that_repeat() -> None:
 
 def test_a_ballot_that_does_not_converge() -> None:
     votes = voted(np.random.default_rng(10), 0.98, K, (500,))
-    alarms = Alarms(begun(K, 500), Expected(p=0.97))
+    alarms = Alarms(begun(K, 500), Baseline(p=0.97))
     for now in rounds(votes, K, EACH):
         assert alarms.see(now) == []
     stuck = round_of(totals_of(votes, K))
@@ -144,7 +144,7 @@ def test_cost_beyond_the_projection() -> None:
     votes = voted(np.random.default_rng(11), 0.9, K, (1000,))
 
     def costing(dollars: float) -> list[Alarm]:
-        alarms = Alarms(begun(K, 1000), Expected(p=0.85, cost_per_step=float(theory.expected_votes(0.9, K))))
+        alarms = Alarms(begun(K, 1000), Baseline(p=0.85, cost_per_step=float(theory.expected_votes(0.9, K))))
         found = []
         for now in rounds(votes, K, EACH):
             usage = {**now["totals"]["usage"], "cost": dollars * now["totals"]["samples"]}
@@ -180,10 +180,10 @@ def test_the_bounds_of_a_sum_hold_at_all_times() -> None:
 )
 def test_expectations_that_are_none_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
-        Expected(**bad)
+        Baseline(**bad)
 
 
-def in_lanes(seed: int, p: P, lanes: int, expected: Expected, steps: int = 1000, **options: Any) -> list[Alarm]:
+def in_lanes(seed: int, p: P, lanes: int, expected: Baseline, steps: int = 1000, **options: Any) -> list[Alarm]:
     alarms = Alarms(begun(K, steps), expected)
     rounds = arriving(np.random.default_rng(seed), p, K, steps, lanes, **options)
     return [alarm for now in rounds for alarm in alarms.see(now)]
@@ -191,9 +191,9 @@ def in_lanes(seed: int, p: P, lanes: int, expected: Expected, steps: int = 1000,
 
 @pytest.mark.parametrize(
     ("lanes", "expected"),
-    [(256, Expected()), (256, Expected(p=0.95, flagged=0.02)), (1000, Expected(p=0.95, flagged=0.02))],
+    [(256, Baseline()), (256, Baseline(p=0.95, flagged=0.02)), (1000, Baseline(p=0.95, flagged=0.02))],
 )
-def test_a_fault_is_seen_in_many_short_lanes(lanes: int, expected: Expected) -> None:
+def test_a_fault_is_seen_in_many_short_lanes(lanes: int, expected: Baseline) -> None:
     """p from 0.95 to 0.8 and flags from 0.02 to 0.2 once half of the steps are begun; of 1,000 lanes, all along.
 
     A run of which all steps begin at once has no beginning to be held against: there it takes a calibration.
@@ -211,8 +211,8 @@ def test_a_fault_is_seen_in_many_short_lanes(lanes: int, expected: Expected) -> 
 
 
 @pytest.mark.parametrize("lanes", [100, 1000])
-@pytest.mark.parametrize("expected", [Expected(), Expected(p=0.95, flagged=0.02, differing=0.045)])
-def test_short_lanes_without_a_fault_are_silent(lanes: int, expected: Expected) -> None:
+@pytest.mark.parametrize("expected", [Baseline(), Baseline(p=0.95, flagged=0.02, differing=0.045)])
+def test_short_lanes_without_a_fault_are_silent(lanes: int, expected: Baseline) -> None:
     """Of 30 runs none alarms; one in a hundred would be as claimed."""
     for seed in range(30):
         assert in_lanes(seed, lambda *_: 0.95, lanes, expected, flags=lambda *_: 0.02) == []
@@ -221,7 +221,7 @@ def test_short_lanes_without_a_fault_are_silent(lanes: int, expected: Expected) 
 @pytest.mark.parametrize(("alike", "steps"), [(True, 80), (False, 120)])
 def test_a_cache_is_seen_by_ballots_that_are_not_contested(*, alike: bool, steps: int) -> None:
     """At p = 0.9 all answers of a step are one: of 30 runs all alarm; with a first vote of its own somewhat later."""
-    expected = Expected(p=0.88, differing=0.07, first_alike=alike)
+    expected = Baseline(p=0.88, differing=0.07, first_alike=alike)
     for seed in range(30):
         [alarm] = in_lanes(seed, lambda *_: 0.9, 10, expected, steps=150, repeats=1.0)
         assert alarm["what"] == "uncontested"
@@ -236,7 +236,7 @@ def test_steps_that_differ_are_seen_by_the_depth_of_contests(lanes: int) -> None
         return np.where(steps % 20 == 0, 0.6, 0.99)
 
     seen = sum(
-        any(alarm["what"] == "uneven" for alarm in in_lanes(seed, p, lanes, Expected(p=0.96))) for seed in range(20)
+        any(alarm["what"] == "uneven" for alarm in in_lanes(seed, p, lanes, Baseline(p=0.96))) for seed in range(20)
     )
     assert seen >= 15
 
@@ -244,7 +244,7 @@ def test_steps_that_differ_are_seen_by_the_depth_of_contests(lanes: int) -> None
 def audited(p: float, second: float, repeated: float, steps: int = 1500) -> list[Alarm]:
     """Each step is audited at k = 3; on a share `repeated` of the steps the first way repeats a wrong answer."""
     random = np.random.default_rng(15)
-    alarms, found = Alarms(begun(K, steps), Expected(p=p, audit_k=K)), []
+    alarms, found = Alarms(begun(K, steps), Baseline(p=p, audit_k=K)), []
     votes = voted(random, p, K, (steps,))
     again = voted(random, second, K, (steps,))
     wrong = (random.random(steps) < repeated) | (random.random(steps) > theory.p_correct(p, K))

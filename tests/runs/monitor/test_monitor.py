@@ -15,11 +15,11 @@ from scripted import Counting, Scripted, right
 
 from langgraph_maker import Progress, Run, asolve, create_maker, journal, solve, theory
 from langgraph_maker.core.events import Alarm
-from langgraph_maker.core.margin import Raised
+from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.core.state import Request, never_waits
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.models.prices import Price
-from langgraph_maker.runs.monitor.baseline import Expected
+from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.runs.monitor.monitor import Monitor
 from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
@@ -94,12 +94,12 @@ def test_a_raised_k_is_kept_when_the_run_goes_on() -> None:
 
 
 def test_alarms_on_the_stream_of_a_graph() -> None:
-    k = Raised(4)
-    monitor = Monitor(Expected(raise_k=True), k=k)
+    k = RaisableMargin(4)
+    monitor = Monitor(Baseline(raise_k=True), k=k)
     maker = create_maker(TowersOfHanoi(9), turning(1), k=k, max_total_samples=SOON, observer=monitor)
     graph = maker.compile(store=InMemoryStore())
     events: list[Any] = list(graph.stream({"run_id": "r"}, {"recursion_limit": 100_000}, stream_mode="custom"))
-    raised = [event["k"] for event in events if event["event"] == "maker.alarm" and "k" in event]
+    raised = [event["k"] for event in events if event["event"] == "alarm.raised" and "k" in event]
     assert raised
     assert k.to == max(raised)
 
@@ -218,7 +218,7 @@ def test_what_is_kept_for_alarms_need_not_be_right() -> None:
         {"seen": []},
     ]
     for kept in several:
-        store.batch([run_data.put_kept("r", kept)])
+        store.batch([run_data.put_observer_state("r", kept)])
         assert solve(TowersOfHanoi(4), "sim:error=0.01", store=store, run_id="r", max_total_samples=9).steps > 0
 
 
@@ -328,4 +328,4 @@ class TestNoFalseAlarms:
 def test_an_observer_need_not_answer() -> None:
     seen: list[Any] = []
     assert solve(TowersOfHanoi(3), "sim:error=0.01", observer=seen.append).status == "solved"
-    assert seen[-1]["event"] == "maker.done"
+    assert seen[-1]["event"] == "run.ended"

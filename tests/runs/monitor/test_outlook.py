@@ -18,7 +18,7 @@ from langgraph.store.memory import InMemoryStore
 
 from benchmarks.guarantee import SETTINGS, Setting, Steps, drawn
 from langgraph_maker import Run, calibrate, journal, solve, theory
-from langgraph_maker.core.events import Alarm, Open, Totals
+from langgraph_maker.core.events import Alarm, OpenBallots, Totals
 from langgraph_maker.core.state import Request
 from langgraph_maker.journal import records
 from langgraph_maker.nodes.totals import nothing
@@ -32,7 +32,7 @@ from langgraph_maker.theory.mixture import shape
 RUNS = 200
 
 
-def looked_at(votes: Any, k: int, begun: int, rounds: int) -> tuple[Totals, Open]:
+def looked_at(votes: Any, k: int, begun: int, rounds: int) -> tuple[Totals, OpenBallots]:
     """A run of as many ballots side by side, looked at when each has had so many rounds of what it lacked, in part."""
     random = np.random.default_rng(begun)
     lead, cast, right = (np.zeros(begun, int) for _ in range(3))
@@ -120,7 +120,7 @@ def test_a_lower_bound_rests_on_truth_from_without() -> None:
     assert outlook({**totals, "timeouts": 1}, planned=31, calibration=found).so_far_low is None
     voted_on = replace(found, reference="vote")
     assert outlook(totals, planned=31, calibration=voted_on).so_far_low is None
-    alarm: Alarm = {"event": "maker.alarm", "run_id": "r", "what": "p", "finding": "", "remedy": "", "steps": 9}
+    alarm: Alarm = {"event": "alarm.raised", "run_id": "r", "what": "p", "finding": "", "remedy": "", "steps": 9}
     assert outlook(totals, planned=31, calibration=found, alarms=[alarm]).so_far_low is None
 
 

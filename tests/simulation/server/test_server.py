@@ -31,7 +31,7 @@ from scripted import Counting
 
 from langgraph_maker.simulation.chat_model import SimulatedChatModel
 from langgraph_maker.simulation.profiles import Profile
-from langgraph_maker.simulation.server import Provider, Stats, serve
+from langgraph_maker.simulation.server import SimulatedServer, Stats, serve
 from langgraph_maker.simulation.server.faults import KINDS, Faults
 from langgraph_maker.tasks import TowersOfHanoi
 
@@ -70,14 +70,14 @@ def ask(url: str, body: Any = BODY, path: str = "/chat/completions", key: str | 
 
 
 @contextmanager
-def client(provider: Provider, **options: Any) -> Iterator[Any]:
+def client(provider: SimulatedServer, **options: Any) -> Iterator[Any]:
     """`create` of OpenAI's own client, which makes each request once."""
     with provider.running() as url, OpenAI(base_url=url, api_key="sk-1", max_retries=0, **options) as made:
         yield lambda **more: made.chat.completions.create(**BODY, **more)
 
 
 @asynccontextmanager
-async def chat(provider: Provider, patience: float = 30, **options: Any) -> AsyncIterator[ChatOpenAI]:
+async def chat(provider: SimulatedServer, patience: float = 30, **options: Any) -> AsyncIterator[ChatOpenAI]:
     """A `ChatOpenAI` that makes each request once and leaves no connection behind."""
     with provider.running() as url:
         async with AsyncOpenAI(base_url=url, api_key="sk-1", max_retries=0, timeout=patience) as made:
@@ -86,7 +86,7 @@ async def chat(provider: Provider, patience: float = 30, **options: Any) -> Asyn
             yield ChatOpenAI(model="any", base_url=url, api_key=key, max_retries=0, async_client=completions, **options)
 
 
-def seen(provider: Provider, enough: Callable[[Stats], bool]) -> Stats:
+def seen(provider: SimulatedServer, enough: Callable[[Stats], bool]) -> Stats:
     """The provider's counts as soon as there are enough."""
     deadline = time.monotonic() + 20
     while not enough(stats := provider.stats):
@@ -99,13 +99,13 @@ class TestAnswers:
     def test_they_are_the_simulated_model_s_own(self, temperature: float | None) -> None:
         model = SimulatedChatModel(task=TASK, model=NOISY, seed=3, temperature=temperature)
         expected = [generation.text for generation in model.generate([PROMPT], n=5).generations[0]]
-        with client(Provider(TASK, NOISY, seed=3)) as create:
+        with client(SimulatedServer(TASK, NOISY, seed=3)) as create:
             answers = [create(n=3, temperature=temperature), create(n=2, temperature=temperature)]
         assert [choice.message.content for answer in answers for choice in answer.choices] == expected
         assert len(set(expected)) > 1 or temperature == 0
 
     def test_an_answer_has_what_clients_read(self) -> None:
-        with client(Provider(TASK, Profile(flag=1), seed=1)) as create:
+        with client(SimulatedServer(TASK, Profile(flag=1), seed=1)) as create:
             answer = create(n=2, max_tokens=9)
         assert (answer.object, answer.model, answer.system_fingerprint) == ("chat.completion", "any", "simulated")
         assert [(choice.index, choice.finish_reason) for choice in answer.choices] == [(0, "length"), (1, "length")]
@@ -117,11 +117,11 @@ class TestAnswers:
         }
 
     def test_without_a_limit_they_stop_by_themselves(self) -> None:
-        with client(Provider(TASK, Profile())) as create:
+        with client(SimulatedServer(TASK, Profile())) as create:
             assert create().choices[0].finish_reason == "stop"
 
     def test_a_prompt_cache_holds_from_the_second_answer_on(self) -> None:
-        provider = Provider(TASK, Profile(), cached_tokens=512)
+        provider = SimulatedServer(TASK, Profile(), cached_tokens=512)
         with client(provider) as create:
             cached = [create().usage.prompt_tokens_details.cached_tokens for _ in range(3)]
         assert cached == [0, 512, 512]
@@ -130,7 +130,7 @@ class TestAnswers:
     def test_a_global_cache_of_this_process_is_the_client_s_business(self) -> None:
         set_llm_cache(InMemoryCache())
         try:
-            with client(Provider(TASK, Profile(error=0.5))) as create:
+            with client(SimulatedServer(TASK, Profile(error=0.5))) as create:
                 assert len({create().choices[0].message.content for _ in range(20)}) > 1
         finally:
             set_llm_cache(None)
@@ -146,19 +146,21 @@ class TestAnswers:
             def render(self, vote: Any) -> str:
                 return str(vote["next_state"])
 
-        with Provider(Checked(), Profile()).running() as url:
+        with SimulatedServer(Checked(), Profile()).running() as url:
             said = ask(url, {"model": "x", "messages": [{"role": "user", "content": [{"type": "text", "text": "41"}]}]})
         assert said.json["choices"][0]["message"]["content"] == "42"
 
     def test_the_models_list_has_the_profile(self) -> None:
-        with Provider(TASK, "sim:haiku-4.5,error=0.1").running() as url:
+        with SimulatedServer(TASK, "sim:haiku-4.5,error=0.1").running() as url:
             assert [model["id"] for model in ask(url, None, "/models").json["data"]] == ["haiku-4.5"]
 
 
 class TestUsage:
     @pytest.mark.parametrize("n", [1, 3])
     async def test_a_client_s_sum_is_the_server_s_count_whatever_fails(self, n: int) -> None:
-        provider = Provider(TASK, NOISY, faults="429=0.1,500=0.1,truncated=0.1,cut=0.1,empty=0.1,null=0.1", seed=1)
+        provider = SimulatedServer(
+            TASK, NOISY, faults="429=0.1,500=0.1,truncated=0.1,cut=0.1,empty=0.1,null=0.1", seed=1
+        )
         read: Counter[str] = Counter()
         async with chat(provider) as model:
             results = await asyncio.gather(*(model.agenerate([PROMPT], n=n) for _ in range(60)), return_exceptions=True)
@@ -179,7 +181,7 @@ class TestUsage:
         assert len(stats.faults) == 6
 
     def test_the_counts_are_served_too(self) -> None:
-        provider = Provider(TASK, NOISY, faults="500@2")
+        provider = SimulatedServer(TASK, NOISY, faults="500@2")
         with provider.running() as url:
             statuses = [ask(url).status, ask(url).status, ask(url, {}).status]
             served = ask(url.removesuffix("/v1"), None, "/stats").json
@@ -190,11 +192,11 @@ class TestUsage:
 
 class TestKeys:
     def test_without_keys_all_are_let_in(self) -> None:
-        with Provider(TASK).running() as url:
+        with SimulatedServer(TASK).running() as url:
             assert [ask(url, key=key).status for key in (None, "sk-1")] == [200, 200]
 
     def test_a_revoked_key_is_refused_from_then_on(self) -> None:
-        provider = Provider(TASK, keys={"sk-1", "sk-2"})
+        provider = SimulatedServer(TASK, keys={"sk-1", "sk-2"})
         assert provider.keys is not None
         with provider.running() as url:
             before = ask(url, key="sk-1").status
@@ -213,14 +215,14 @@ class TestKeys:
         assert provider.stats.refused == {"401": 1}
 
     def test_a_missing_key_is_refused(self) -> None:
-        with Provider(TASK, keys={"sk-1"}).running() as url:
+        with SimulatedServer(TASK, keys={"sk-1"}).running() as url:
             refused = ask(url)
         assert (refused.status, refused.json["error"]["message"]) == (401, "You didn't provide an API key.")
 
 
 class TestRateLimit:
     def test_one_too_many_is_told_how_long_to_wait(self) -> None:
-        provider = Provider(TASK, rate_limit=0.001)
+        provider = SimulatedServer(TASK, rate_limit=0.001)
         with provider.running() as url:
             first, second = ask(url), ask(url)
         assert (first.status, second.status) == (200, 429)
@@ -230,7 +232,7 @@ class TestRateLimit:
         assert provider.stats.refused == {"429": 1}
 
     def test_a_client_that_waits_as_told_gets_through(self) -> None:
-        provider = Provider(TASK, rate_limit=40)
+        provider = SimulatedServer(TASK, rate_limit=40)
         with provider.running() as url, OpenAI(base_url=url, api_key="sk-1", max_retries=9) as made:
             for _ in range(50):
                 made.chat.completions.create(**BODY)
@@ -239,7 +241,7 @@ class TestRateLimit:
 
 class TestLatency:
     def test_it_is_log_normal_around_its_median(self) -> None:  # 99.9 % intervals
-        provider, draws = Provider(TASK, latency=0.8, spread=0.6, seed=5), 5000
+        provider, draws = SimulatedServer(TASK, latency=0.8, spread=0.6, seed=5), 5000
         logs = np.log([provider._arrive(0.0)[2] for _ in range(draws)])
         assert abs(logs.mean() - math.log(0.8)) <= 3.29 * 0.6 / math.sqrt(draws)
         assert abs(logs.std() - 0.6) <= 3.29 * 0.6 / math.sqrt(2 * draws)
@@ -249,20 +251,20 @@ class TestLatency:
 
     def test_it_comes_back_with_the_seed_whatever_the_faults(self) -> None:
         def delays(**options: Any) -> list[float]:
-            provider = Provider(TASK, latency=1, **options)
+            provider = SimulatedServer(TASK, latency=1, **options)
             return [provider._arrive(0.0)[2] for _ in range(20)]
 
         assert delays(seed=1) == delays(seed=1, faults="500=0.5,429@3") != delays(seed=2)
 
     def test_it_passes_before_the_answer_and_a_client_that_leaves_is_not_billed(self) -> None:
-        provider = Provider(TASK, latency=3600, spread=0)
+        provider = SimulatedServer(TASK, latency=3600, spread=0)
         with client(provider, timeout=0.2) as create:
             with pytest.raises(openai.APITimeoutError):
                 create()
             assert seen(provider, lambda stats: stats.abandoned == 1).answered == 0
 
     def test_a_refusal_does_not_wait(self) -> None:
-        with Provider(TASK, latency=3600, spread=0, faults="429@1,503@2").running() as url:
+        with SimulatedServer(TASK, latency=3600, spread=0, faults="429@1,503@2").running() as url:
             assert [ask(url).status, ask(url).status, ask(url, {}).status] == [429, 503, 400]
 
 
@@ -281,7 +283,7 @@ class TestFaults:
         ],
     )
     async def test_statuses(self, kind: str, raised: type[openai.APIStatusError], code: str | None) -> None:
-        async with chat(Provider(TASK, faults=f"{kind}=1,retry_after=2.5")) as model:
+        async with chat(SimulatedServer(TASK, faults=f"{kind}=1,retry_after=2.5")) as model:
             with pytest.raises(raised) as failure:
                 await model.agenerate([PROMPT], n=3)
         assert (failure.value.status_code, failure.value.code) == (int(kind), code)
@@ -300,19 +302,19 @@ class TestFaults:
         ],
     )
     async def test_answers_that_are_none(self, kind: str, raised: type[Exception], message: str) -> None:
-        provider = Provider(TASK, faults=f"{kind}=1")
+        provider = SimulatedServer(TASK, faults=f"{kind}=1")
         async with chat(provider, patience=0.2) as model:
             with pytest.raises(raised, match=message):
                 await model.agenerate([PROMPT], n=3)
         assert provider.stats == Stats(requests=1, faults={kind: 1})
 
     async def test_empty_choices(self) -> None:
-        async with chat(Provider(TASK, faults="empty=1")) as model:
+        async with chat(SimulatedServer(TASK, faults="empty=1")) as model:
             assert (await model.agenerate([PROMPT], n=3)).generations == [[]]
 
     def test_every_kind_fails_a_client(self) -> None:
         for kind in KINDS:
-            with client(Provider(TASK, faults=f"{kind}=1"), timeout=0.2) as create:
+            with client(SimulatedServer(TASK, faults=f"{kind}=1"), timeout=0.2) as create:
                 try:
                     answer = create()
                 except (openai.APIError, json.JSONDecodeError):
@@ -320,13 +322,17 @@ class TestFaults:
                 assert isinstance(answer, str) or not answer.choices, kind
 
     def test_a_reset_is_one_of_tcp(self) -> None:
-        running = Provider(TASK, faults="reset=1").running()
+        running = SimulatedServer(TASK, faults="reset=1").running()
         with running as url, by_hand(url) as sock, pytest.raises(ConnectionResetError):
             sock.recv(1)
 
     @pytest.mark.parametrize(("kind", "all_of_it"), [("truncated", True), ("cut", False)])
     def test_a_body_that_ends_too_soon(self, kind: str, all_of_it: bool) -> None:
-        with Provider(TASK, faults=f"{kind}=1").running() as url, by_hand(url) as sock, sock.makefile("rb") as stream:
+        with (
+            SimulatedServer(TASK, faults=f"{kind}=1").running() as url,
+            by_hand(url) as sock,
+            sock.makefile("rb") as stream,
+        ):
             head, _, body = stream.read().partition(b"\r\n\r\n")
         [announced] = [int(line.split()[1]) for line in head.lower().splitlines() if line.startswith(b"content-length")]
         assert head.startswith(b"HTTP/1.1 200 OK")
@@ -336,7 +342,7 @@ class TestFaults:
             json.loads(body)
 
     def test_an_outage_goes_before_keys_and_prompts(self) -> None:
-        provider = Provider(TASK, keys=set(), faults="outage@0+3600")
+        provider = SimulatedServer(TASK, keys=set(), faults="outage@0+3600")
         with provider.running() as url:
             assert ask(url, b"{").status == 503
             with pytest.raises(ConnectionResetError):
@@ -344,7 +350,7 @@ class TestFaults:
         assert provider.stats.faults == {"503": 1, "reset": 1}
 
     def test_they_may_begin_and_end_while_it_runs(self) -> None:
-        provider = Provider(TASK)
+        provider = SimulatedServer(TASK)
         with provider.running() as url:
             before = ask(url).status
             provider.faults = Faults.parse("503=1")
@@ -354,7 +360,7 @@ class TestFaults:
 
     def test_they_come_back_with_the_seed_at_their_rate(self) -> None:  # 99.9 % interval
         def kinds(seed: int) -> list[str | None]:
-            provider = Provider(TASK, faults="429=0.1,reset=0.03", seed=seed)
+            provider = SimulatedServer(TASK, faults="429=0.1,reset=0.03", seed=seed)
             return [provider._arrive(0.0)[1] for _ in range(5000)]
 
         assert kinds(1) == kinds(1) != kinds(2)
@@ -377,20 +383,20 @@ def raw(body: bytes = json.dumps(BODY).encode(), *, close: bool = False) -> byte
 
 class TestRefusals:
     async def test_a_model_that_refuses_temperature(self) -> None:
-        async with chat(Provider(TASK, refuses={"temperature"})) as model:
+        async with chat(SimulatedServer(TASK, refuses={"temperature"})) as model:
             with pytest.raises(openai.BadRequestError, match="Unsupported value: 'temperature'") as refused:
                 await model.agenerate([PROMPT], temperature=0.1)
             assert (refused.value.param, refused.value.code) == ("temperature", "unsupported_value")
             assert (await model.agenerate([PROMPT])).generations[0]
 
     async def test_a_server_that_ignores_n(self) -> None:
-        provider = Provider(TASK, ignores={"n"})
+        provider = SimulatedServer(TASK, ignores={"n"})
         async with chat(provider) as model:
             assert len((await model.agenerate([PROMPT], n=3)).generations[0]) == 1
         assert provider.stats.samples == 1
 
     def test_a_prompt_of_another_task_is_refused_with_the_reason(self) -> None:
-        with Provider(TASK).running() as url:
+        with SimulatedServer(TASK).running() as url:
             refused = ask(url, {"model": "x", "messages": [{"role": "user", "content": "Hello"}]})
         assert refused.status == 400
         assert "not a prompt of TowersOfHanoi" in refused.json["error"]["message"]
@@ -407,7 +413,7 @@ class TestRefusals:
         ],
     )
     def test_every_error_has_openai_s_shape(self, body: Any, path: str, status: int) -> None:
-        with Provider(TASK).running() as url:
+        with SimulatedServer(TASK).running() as url:
             refused = ask(url, body, path)
         assert refused.status == status
         assert set(refused.json["error"]) == {"message", "type", "param", "code"}
@@ -419,7 +425,7 @@ class TestRefusals:
                     return super().read_state(messages)
                 raise KeyError("secret of the task")
 
-        provider = Provider(Broken(4))
+        provider = SimulatedServer(Broken(4))
         with provider.running() as url:
             failed, fine = ask(url, {**BODY, "messages": MESSAGES[1:]}), ask(url)
         assert (failed.status, failed.json["error"]["type"], fine.status) == (500, "server_error", 200)
@@ -443,20 +449,20 @@ class TestRefusals:
     )
     def test_bad_settings(self, options: dict[str, Any], why: str) -> None:
         with pytest.raises(ValueError, match=why):
-            Provider(TASK, **options)
+            SimulatedServer(TASK, **options)
 
     def test_one_key_alone_is_no_set_and_is_not_shown(self) -> None:
         with pytest.raises(ValueError, match="keys is a set of strings") as refused:
-            Provider(TASK, keys="sk-1")
+            SimulatedServer(TASK, keys="sk-1")
         assert "sk-1" not in str(refused.value)
 
     def test_a_task_without_truth_has_no_answers(self) -> None:
         with pytest.raises(TypeError, match="cannot be simulated"):
-            Provider(Counting())
+            SimulatedServer(Counting())
 
 
 async def test_two_thousand_connections_at_once() -> None:
-    provider = Provider(TASK, Profile())
+    provider = SimulatedServer(TASK, Profile())
     with provider.running() as url:
         host, port = url.removeprefix("http://").removesuffix("/v1").split(":")
         streams = await asyncio.gather(*(asyncio.open_connection(host, int(port)) for _ in range(2000)))
@@ -481,7 +487,7 @@ class TestStopping:
     def test_it_leaves_no_thread_socket_or_task_even_with_requests_waiting(self) -> None:
         gc.collect()
         threads, files = set(threading.enumerate()), open_files()
-        provider = Provider(TASK, latency=3600, spread=0, faults="timeout@2")
+        provider = SimulatedServer(TASK, latency=3600, spread=0, faults="timeout@2")
         with provider.running() as url, by_hand(url) as waiting, by_hand(url):
             seen(provider, lambda stats: stats.requests == 2)
             address = waiting.getpeername()
@@ -492,7 +498,7 @@ class TestStopping:
             socket.create_connection(address, timeout=30).close()
 
     def test_waiting_clients_are_told_by_the_end_of_their_connection(self) -> None:
-        provider = Provider(TASK, faults="timeout=1")
+        provider = SimulatedServer(TASK, faults="timeout=1")
         with socket.socket() as sock:
             with provider.running() as url:
                 host, port = url.removeprefix("http://").removesuffix("/v1").split(":")
@@ -503,7 +509,7 @@ class TestStopping:
             assert sock.recv(1) == b""
 
     def test_it_may_run_again_and_counts_on(self) -> None:
-        provider = Provider(TASK)
+        provider = SimulatedServer(TASK)
         with provider.running() as url:
             ask(url)
             port = int(url.removesuffix("/v1").rpartition(":")[2])
@@ -513,28 +519,28 @@ class TestStopping:
         assert provider.stats.answered == 2
 
     async def test_it_runs_beside_a_loop(self) -> None:
-        async with chat(Provider(TASK, Profile())) as model:
+        async with chat(SimulatedServer(TASK, Profile())) as model:
             [answer] = (await model.agenerate([PROMPT])).generations[0]
         assert TASK.parse(answer.text) == TASK.oracle(TASK.initial_state())
 
     def test_an_error_in_the_block_stops_it(self) -> None:
         before = set(threading.enumerate())
-        with pytest.raises(KeyError), Provider(TASK).running():
+        with pytest.raises(KeyError), SimulatedServer(TASK).running():
             raise KeyError
         assert set(threading.enumerate()) == before
 
     @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", None), ("no such host", 0), ("x" * 70, 0)])
     def test_where_it_cannot_listen_it_says_so(self, host: str, port: int | None) -> None:
         before = set(threading.enumerate())
-        with Provider(TASK).running() as url:
+        with SimulatedServer(TASK).running() as url:
             taken = int(url.removesuffix("/v1").rpartition(":")[2])
-            second = Provider(TASK).running(taken if port is None else port, host)
+            second = SimulatedServer(TASK).running(taken if port is None else port, host)
             with pytest.raises(OSError, match=f"cannot listen on {host}, port .*; give another port or host"), second:
                 pass
         assert set(threading.enumerate()) == before
 
     def test_ports_have_a_range(self) -> None:
-        running = Provider(TASK).running(65_536)
+        running = SimulatedServer(TASK).running(65_536)
         with pytest.raises(ValueError, match="port is a number from 0 to 65535, not 65536"), running:
             pass
 
@@ -547,27 +553,27 @@ class TestServe:
             urls.append(ask(url).status)
             stop.set()
 
-        serve(Provider(TASK), port=0, stop=stop, on_ready=ready)
+        serve(SimulatedServer(TASK), port=0, stop=stop, on_ready=ready)
         assert urls == [200]
 
     def test_until_interrupted(self) -> None:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is born ignoring it
         threads = set(threading.enumerate())
         try:
-            serve(Provider(TASK), port=0, on_ready=lambda _: signal.raise_signal(signal.SIGINT))
+            serve(SimulatedServer(TASK), port=0, on_ready=lambda _: signal.raise_signal(signal.SIGINT))
         finally:
             signal.signal(signal.SIGINT, before)
         assert set(threading.enumerate()) == threads
 
     def test_ipv6(self) -> None:
-        with Provider(TASK).running(host="::1") as url:
+        with SimulatedServer(TASK).running(host="::1") as url:
             assert url.startswith("http://[::1]:")
             assert ask(url).status == 200
 
 
 async def test_a_voter_s_usual_round() -> None:
     """One call for all later votes of a ballot: n samples, the prompt billed once, usage as the message has it."""
-    provider = Provider(TASK, Profile(output_tokens=100, length_spread=0))
+    provider = SimulatedServer(TASK, Profile(output_tokens=100, length_spread=0))
     async with chat(provider, temperature=0.1, max_completion_tokens=850) as model:
         one = await model.ainvoke(PROMPT)
         two = await model.agenerate([PROMPT], n=2)
