@@ -1,7 +1,7 @@
 """The 20-disk run: `python -m benchmarks.million [--disks 20] [--lanes 1024] [--kills 10]`.
 
 The command line solves 1,048,575 steps with a simulated model and an SQLite journal, once undisturbed, then once more
-with SIGKILLs at random moments, each time going on under the same run id. Printed are time, peak memory, size of the
+with SIGKILLs at random moments, each time continuing under the same run id. Printed are time, peak memory, size of the
 journal, and whether both runs decided alike.
 """
 
@@ -25,7 +25,7 @@ from langgraph_maker.journal.databases import open_store
 
 
 def command(db: Path, run_id: str, options: argparse.Namespace) -> list[str]:
-    """The command that begins a run and goes on with it."""
+    """The command that begins a run and resumes it."""
     asked = ["--disks", str(options.disks), "--lanes", str(options.lanes), "--model", options.model, "--k", "3"]
     return [
         sys.executable,

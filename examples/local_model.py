@@ -104,7 +104,7 @@ def serve(weights: Path, listening: socket.socket) -> None:
             os._exit(0)
 
     def plain(messages: Sequence[Any], **_: Any) -> Any:
-        """A base model goes on from a text and knows of no turns, so this adds nothing."""
+        """A base model continues from a text and knows of no turns, so this adds nothing."""
         return ChatFormatterResponse(prompt="".join(message["content"] for message in messages))
 
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,6 +1,6 @@
 """A run that asks a human for LangGraph Studio: 4 disks, 15 voted steps, a simulated model that is at a loss on some.
 
-A step whose answers run level after ten samples is put to a human: pick a candidate by its number, once it is clear
+A step whose votes are tied after ten samples is put to a human: pick a candidate by its number, once it is clear
 what each would do (`{"pick": NUMBER}`; the first may be wrong), give another answer as a model would word it
 (`{"answer": "…"}`), let the vote begin again (`{"retry": true}`) or give the step up (`{"abort": true}`).
 """

@@ -62,15 +62,15 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and made again.
-        outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
+        call_timeout: Seconds after which a model call is given up and retried.
+        outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
-        events: What goes on the agent's custom stream, see `create_voting_node`.
+        events: What continues the agent's custom stream, see `create_voting_node`.
         on_unresolved: "raise" an `UnresolvedError`, or "end" the agent with a message that says it is unresolved.
 
     Raises:
         ValueError: For an option out of range.
-        TypeError: For a `key` that is none; while running, for a model that cannot call the agent's tools.
+        TypeError: For an invalid `key`; while running, for a model that cannot call the agent's tools.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
 
@@ -154,7 +154,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
             return self._unresolved(error)
 
     def _voting(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """The same request of a model that votes: the agent binds and reads it as it would the model itself."""
+        """Return the same request of a model that votes: the agent binds and reads it as it would the model itself."""
         model = VotingModel(
             voting=self.voting,
             base=request.model,
@@ -171,7 +171,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
 
 
 def _checks_of_answers(form: Any) -> dict[str, Check]:
-    """What structured answers must pass, by the names of their types; the agent knows which tools or JSON they are."""
+    """Return what structured answers must pass, by the names of their types; the agent knows which they are."""
     schema = form.schema if isinstance(form, (AutoStrategy, ToolStrategy, ProviderStrategy)) else form
     if schema is None:
         return {}

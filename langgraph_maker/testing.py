@@ -58,7 +58,7 @@ class Scripted:
 
 
 def script(*answers: Answer) -> Scripted:
-    """The same answers for every ballot, by the number of the sample; the last one for all later samples."""
+    """Return the same answers for every ballot, by the number of the sample; the last one for all later samples."""
     if not answers:
         raise ValueError("a script has at least one answer")
     return Scripted(lambda request: answers[min(request.number, len(answers) - 1)])
@@ -113,7 +113,7 @@ class ScriptedChatModel(BaseChatModel):
 
 
 def tool_call(name: str, /, **args: Any) -> AIMessage:
-    """A message that calls one tool, under an id of its own, as models have it.
+    """Return a message that calls one tool, under an id of its own, as models have it.
 
     Example:
         >>> tool_call("add", a=2, b=2).tool_calls[0]["name"]

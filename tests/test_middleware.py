@@ -251,7 +251,7 @@ class TestRedFlags:
 
 @wrap_model_call
 def renamed(request: Any, handler: Callable[[Any], Any]) -> Any:
-    """What earlier middleware sees of a vote that did not settle."""
+    """What earlier middleware sees of a vote that did not converge."""
     try:
         return handler(request)
     except UnresolvedError as error:

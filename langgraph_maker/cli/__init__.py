@@ -32,7 +32,7 @@ def main() -> None:
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Show on a terminal that a command is being loaded; Ctrl-C ends it at once, as nothing has begun."""
+    """Show on a terminal that a command is being loaded; Ctrl-C ends it at once, as nothing has started."""
     shows = sys.argv[1:2] and not sys.argv[1].startswith("-") and sys.stderr and sys.stderr.isatty()
     before = signal.getsignal(signal.SIGINT)
     try:
@@ -48,7 +48,7 @@ def _loading() -> Iterator[None]:
 
 
 def _end(*_: object) -> None:
-    """An exception would be raised in the middle of some import, which may make another of it."""
+    """Return an exception would be raised in the middle of some import, which may make another of it."""
     os.write(2, b"interrupted while loading: nothing was started\n")
     os._exit(_STOPPED)
 

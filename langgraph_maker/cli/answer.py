@@ -75,7 +75,7 @@ def asked_in_words(question: Question, db: str, run_id: str) -> str:
 
 
 def _would_do(vote: Any) -> str:
-    """What a vote would have the run do, and the state that would follow."""
+    """Return what a vote would have the run do, and the state that would follow."""
     if isinstance(vote, dict) and {"action", "next_state"} <= vote.keys():
         return f"do {_shortened(vote['action'])}, then the state is {_shortened(vote['next_state'])}"
     return _shortened(vote)
@@ -87,10 +87,10 @@ def _shortened(value: Any) -> str:
 
 
 def read_tiers(name: Literal["none", "default", "human"], tiers: list[str]) -> LadderLike:
-    """The ladder that `--ladder` and `--tier` ask for.
+    """Return the ladder that `--ladder` and `--tier` ask for.
 
     Raises:
-        ValueError: For a tier that is none, or both kinds of ladder.
+        ValueError: For an invalid tier, or both kinds of ladder.
 
     Example:
         >>> read_tiers("none", ["samples=30", "variants=0+1,temperature=0.8", "split", "human"])[1:]

@@ -161,7 +161,7 @@ def _steps(task: Task, for_disks: int | None, for_steps: int | None) -> int | No
 
 
 def prices_of(given: list[str]) -> dict[str, Price]:
-    """What `--price NAME=IN,OUT` says of each model."""
+    """Return what `--price NAME=IN,OUT` says of each model."""
     found = {}
     for one in given:
         name, equals, numbers = one.rpartition("=")
@@ -213,7 +213,7 @@ def _row(row: ComparisonRow) -> list[str]:
 
 
 def _others(found: Calibration) -> list[list[str]]:
-    """Limits that would be cheaper, and that of the paper's calibration if it makes a difference."""
+    """Return limits that would be cheaper, and that of the paper's calibration if it makes a difference."""
     return [
         [
             found.model,

@@ -93,7 +93,7 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
 ) -> None:
     """Find the steps that a model gets wrong as often as right, however they are asked: no vote gets past them.
 
-    What is lost in all ways is tried in finer steps, where the task knows them, and with M steps in one response. Exit
+    What is lost in all ways is tried in sub-steps, where the task knows them, and with M steps in one response. Exit
     status 0 where no step that was sampled blocks the task as it is, 3 where one does or may.
     """
     run_id = uuid4().hex[:12] if run_id is None else run_id
@@ -220,7 +220,7 @@ def _evidence(found: Diagnosis) -> list[str]:
 
 _HOW = (
     ": --steps-per-subtask of a run, whose other steps were not sampled so",
-    ": as steps of the task itself, for Split() in a ladder is for what does not settle, and a wrong answer may win",
+    ": as steps of the task itself, for Split() in a ladder is for what does not converge, and a wrong answer may win",
 )
 
 
@@ -240,4 +240,4 @@ def _way(one: Remedy) -> str:
 
 
 def _at(m: int) -> str:
-    return "finer steps" if m == FINER else f"{m} steps in one response"
+    return "sub-steps" if m == FINER else f"{m} steps in one response"

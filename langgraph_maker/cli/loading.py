@@ -71,10 +71,10 @@ def load_model(name: str, task: Task, base_url: str | None, seed: int) -> Model:
 
 
 def arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:
-    """What `--disks` and `--set KEY=VALUE` give to a task's factory.
+    """Return what `--disks` and `--set KEY=VALUE` give to a task's factory.
 
     Raises:
-        ValueError: For a setting that is none, or given twice.
+        ValueError: For an invalid setting, or given twice.
     """
     given: dict[str, Any] = {} if disks is None else {"disks": disks}
     for setting in settings:
@@ -105,7 +105,7 @@ def margin(text: str) -> int | Literal["auto"]:
 
 
 def red_flags(token_limit: int) -> AnyOf:
-    """The red flags of a run, with a token limit of its own.
+    """Return the red flags of a run, with a token limit of its own.
 
     Raises:
         ValueError: When it is no whole number of at least 1.

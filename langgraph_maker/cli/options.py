@@ -79,10 +79,10 @@ MaxConcurrency: TypeAlias = Annotated[
     int | None, typer.Option("--max-concurrency", help="model calls at a time; default: 256 to a chat model")
 ]
 CallTimeout: TypeAlias = Annotated[
-    str, typer.Option("--call-timeout", metavar="TIME", help="after which a call is made again")
+    str, typer.Option("--call-timeout", metavar="TIME", help="after which a call is retried")
 ]
 OutageLimit: TypeAlias = Annotated[
-    str, typer.Option("--outage-limit", metavar="TIME", help="for which a failing call is made again before it stops")
+    str, typer.Option("--outage-limit", metavar="TIME", help="for which a failing call is retried before it stops")
 ]
 MaxSteps: TypeAlias = Annotated[int | None, typer.Option("--max-steps", help="for a task of unknown length")]
 Db: TypeAlias = Annotated[

@@ -84,7 +84,7 @@ def plan(  # noqa: PLR0917 - typer reads the options from the signature
 
 
 def _cost(given: float | None, tokens: str | None, price: str | None) -> float | None:
-    """Dollars a sample."""
+    """Return dollars a sample."""
     if (tokens is None) != (price is None):
         raise ValueError("--tokens and --price go together")
     if tokens is None or price is None:
@@ -103,7 +103,7 @@ def _cost(given: float | None, tokens: str | None, price: str | None) -> float |
 def _seconds(
     planned: RunPlan, pace: tuple[float | None, ...], latency: float, spread: float, lanes: int
 ) -> float | None:
-    """How long the run takes where calls set the pace."""
+    """Return how long the run takes where calls set the pace."""
     p, valid_rate, p_first = pace
     if p is None or valid_rate is None:
         return None
@@ -119,7 +119,7 @@ def _time(seconds: float) -> str:
 
 
 def _chosen(file: Path, model: str | None) -> Calibration:
-    """The calibration of `model` in a file, or the first."""
+    """Return the calibration of `model` in a file, or the first."""
     try:
         found: Any = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:

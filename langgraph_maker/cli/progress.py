@@ -1,4 +1,4 @@
-"""How a run looks while it goes on: a bar on a terminal, plain lines elsewhere. Needs the extra `cli`."""
+"""How a run looks while it continues: a bar on a terminal, plain lines elsewhere. Needs the extra `cli`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Figures:
 
 
 def _filled(figures: Iterable[str], width: int) -> list[str]:
-    """Lines of as many figures as fit.
+    """Return lines of as many figures as fit.
 
     Example:
         >>> _filled(["12 votes", "1 flag", "0 undecided"], 18)
@@ -149,7 +149,7 @@ def alarmed(alarm: Alarm) -> str:
 
 
 def _left(now: Progress) -> str:
-    """How much there is to do, and how long that takes at the speed so far."""
+    """Return how much there is to do, and how long that takes at the speed so far."""
     rate = _rate(now)
     if not now.total_steps or not rate:
         return ""
@@ -163,7 +163,7 @@ def _spent(now: Progress) -> str:
 
 
 def _estimates(now: Progress) -> list[str]:
-    """What the ballots say of the run."""
+    """Return what the ballots say of the run."""
     found = now.outlook
     if found is None or found.p.value is None:
         return []

@@ -1,4 +1,4 @@
-"""`langgraph-maker run`: solve a task, and go on with it."""
+"""`langgraph-maker run`: solve a task, and continue with it."""
 
 from __future__ import annotations
 
@@ -96,13 +96,13 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     ] = 1,
     ladder: Annotated[
         Literal["none", "default", "human"],
-        typer.Option(help="for steps that do not settle: default tries other ways, human asks one on top of these"),
+        typer.Option(help="for steps that do not converge: default tries other ways, human asks one on top of these"),
     ] = "none",
     tier: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE,…",
-            help='a tier of a ladder of your own; "split" does a subtask in finer steps, as of --steps-per-subtask; the'
+            help='a tier of a ladder of your own; "split" does a subtask in sub-steps, as of --steps-per-subtask; the'
             ' last may be "human" (repeatable)',
         ),
     ] = None,
@@ -215,5 +215,5 @@ def _warning(on_progress: Callable[[Progress], None]) -> Callable[[Progress], No
 
 
 def _as_json(result: Run) -> dict[str, Any]:
-    """The fields of `Run`; `actions` up to 4,096 steps."""
+    """Return the fields of `Run`; `actions` up to 4,096 steps."""
     return asdict(result) | {"actions": list(result.actions()) if result.steps <= _MOST_ACTIONS else None}

@@ -54,7 +54,7 @@ def runs(context: typer.Context, db: Db = None, as_json: AsJson = False) -> None
 
 
 def _row(store: BaseStore, header: journal.Header) -> dict[str, Any]:
-    """What is said of a run; `steps` of a recursive one are stages."""
+    """Return what is said of a run; `steps` of a recursive one are stages."""
     try:
         steps = journal.steps(store, header["run_id"])
     except JournalError:
@@ -162,7 +162,7 @@ def export(
 
 @contextmanager
 def _opened(context: typer.Context, db: str | None) -> Iterator[BaseStore]:
-    """The store of a database that is there."""
+    """Return the store of a database that is there."""
     with told(USAGE):
         db = database(context.obj if db is None else db)
         check_there(db)

@@ -45,7 +45,7 @@ def serve(  # noqa: PLR0917 - typer reads the options from the signature
     ignores: Annotated[list[str] | None, typer.Option(help="a parameter ignored, such as n (repeatable)")] = None,
     cached_tokens: Annotated[int, typer.Option(help="prompt tokens reported as cached")] = 0,
 ) -> None:
-    """Serve a simulated model as an OpenAI-compatible API, with latency, rate limits and faults as told.
+    """Serve a simulated model as an OpenAI-compatible API, with latency, rate limits and faults as asked.
 
     At its end it prints what it counted, as one JSON object.
     """

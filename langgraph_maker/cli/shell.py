@@ -187,7 +187,7 @@ def told(code: int, command: str = "") -> Iterator[None]:
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """What cannot be written is said here: left to the interpreter's end, it would fail with a traceback."""
+    """Write to standard output, and say here what cannot be written, not in a traceback at the interpreter's end."""
     try:
         yield
         if sys.stdout:  # there is none when it was closed
@@ -198,7 +198,7 @@ def to_stdout() -> Iterator[None]:
 
 
 def _notes(error: BaseException) -> str:
-    """What was spent, which `solve` notes on whatever ends it."""
+    """Return what was spent, which `solve` notes on whatever ends it."""
     return "".join(f" ({note})" for note in getattr(error, "__notes__", ()) if note.startswith("at step"))
 
 
@@ -222,7 +222,7 @@ _WORD, _SUBJECT = re.compile(r"\W"), re.compile(r" (is|are|must|takes|goes)\b|,|
 
 
 def same_command(db: str, run_id: str) -> str:
-    """The command line as given, with what makes it resume; left out are a URL's password and its query's values."""
+    """Return the command line as given, with what makes it resume; left out are a URL's password and its query's values."""
     arguments = list(sys.argv[1:])
     if "--run-id" not in arguments and not any(argument.startswith("--run-id=") for argument in arguments):
         arguments += ["--run-id", run_id]

@@ -53,9 +53,9 @@ def summary(
 
 
 def _others(result: Run) -> str:
-    """How many steps no vote on the step itself decided, before what is said of the others."""
+    """Return how many steps no vote on the step itself decided, before what is said of the others."""
     human, split = (result.outlook.by_human, result.outlook.by_split) if result.outlook else (0, 0)
-    ways = [f"{human:,} of them by a human"] * (human > 0) + [f"{split:,} of them in finer steps"] * (split > 0)
+    ways = [f"{human:,} of them by a human"] * (human > 0) + [f"{split:,} of them in sub-steps"] * (split > 0)
     return ", ".join([*ways, "each other" if ways else "each"])
 
 

@@ -24,7 +24,7 @@ class Relation(Protocol):
     """Which votes are equal, where that is found by comparing them: see `matchers.Pairwise`."""
 
     def classes(self, known: dict[str, str]) -> Callable[[Any], str]:
-        """The key function of the ballot that has seen the votes in `known`."""
+        """Return the key function of the ballot that has seen the votes in `known`."""
         ...
 
 
@@ -43,13 +43,13 @@ def check_key(key: object) -> None:
 
 
 def key_function(key: Key, known: dict[str, str]) -> Callable[[Any], str]:
-    """The key function of one ballot; a relation remembers in `known` which votes it has seen."""
+    """Return the key function of one ballot; a relation remembers in `known` which votes it has seen."""
     classes = getattr(key, "classes", None)  # isinstance of a protocol takes longer than a vote
     return cast("Relation", key).classes(known) if classes is not None else cast("Callable[[Any], str]", key)
 
 
 def key_of(vote: Any, key: Callable[[Any], str]) -> str:
-    """The text under which a key function puts a vote.
+    """Return the text under which a key function puts a vote.
 
     Raises:
         NotTextError: When it returns something else, as one without a `return` does: all votes would be equal.
@@ -58,7 +58,7 @@ def key_of(vote: Any, key: Callable[[Any], str]) -> str:
 
 
 def called_key(vote: Any, key: Callable[[Any], Any]) -> Any:
-    """What a key function returns of a vote; what it raises says on which."""
+    """Return what a key function returns of a vote; what it raises says on which."""
     try:
         return key(vote)
     except RedFlag:
@@ -69,7 +69,7 @@ def called_key(vote: Any, key: Callable[[Any], Any]) -> Any:
 
 
 def key_text(found: object, vote: Any) -> str:
-    """What a key function found, if it is a text.
+    """Return what a key function found, if it is a text.
 
     Raises:
         NotTextError: When it is not.
@@ -110,7 +110,7 @@ class Ballot:
 
     @classmethod
     def resume(cls, k: int, counts: Mapping[str, int], votes: Mapping[str, Any]) -> Self:
-        """The ballot with these `counts` per key, and the vote first cast for each key.
+        """Return the ballot with these `counts` per key, and the vote first cast for each key.
 
         Example:
             >>> Ballot.resume(3, {'"A"': 2}, {'"A"': "A"}).deficit

@@ -18,7 +18,7 @@ __all__ = ["canonical", "canonical_bytes", "check_one_reading", "mark", "plain"]
 
 
 def canonical(value: Any) -> str:
-    r"""The canonical JSON text of a value: equal texts are equal votes.
+    r"""Return the canonical JSON text of a value: equal texts are equal votes.
 
     Key order does not matter, strings compare in Unicode normal form C, 1 and 1.0 are one number, and True is
     no number.
@@ -58,7 +58,7 @@ _TO_NORMALISE: Final = re.compile(rb"\.|e[-+0-9]|\x7f")
 
 
 def plain(value: Any) -> Any:
-    """The value in builtin types, as any store or checkpoint gives it back; a copy.
+    """Return the value in builtin types, as any store or checkpoint gives it back; a copy.
 
     Raises:
         ValueError: For what databases and checkpoints cannot hold: integers beyond 64 bits, lone surrogates, nesting
@@ -116,7 +116,7 @@ def _normal_dict(value: dict[Any, Any]) -> dict[str, Any]:
 
 
 def mark(state: Any) -> str:
-    """A short fingerprint of a state, which is `plain`."""
+    """Return a short fingerprint of a state, which is `plain`."""
     return blake2b(canonical_bytes(state), digest_size=6).hexdigest()
 
 
@@ -146,7 +146,7 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _finite(text: str) -> None:

@@ -96,5 +96,5 @@ def _blocked(feedback: Any) -> str:
 
 
 def _once(ending: str) -> str:
-    """The ending of a response whose parts all said it, as joined from a stream: "STOPSTOP" is "STOP"."""
+    """Return the ending of a response whose parts all said it, as joined from a stream: "STOPSTOP" is "STOP"."""
     return repeated.group(1) if (repeated := re.fullmatch(r"(.+?)\1*", ending)) else ending

@@ -3,9 +3,9 @@
     MakerError
     ├── SamplingError     a model call failed for good: the model failed, the votes did not
     ├── CalibrationError  what was measured recommends no k
-    ├── UnresolvedError   a voting node was told to raise when its vote does not settle
+    ├── UnresolvedError   a voting node raises it when its vote does not converge
     ├── ImpureTaskError   a task's function changed the state that it was given
-    ├── UnsolvedError     a maker node was told to raise when its run does not end as solved
+    ├── UnsolvedError     a maker node raises it when its run does not end as solved
     ├── JournalError      a store does not hold what a run needs, or cannot be written
     └── RunBusyError      another live process is writing this run
 
@@ -37,7 +37,7 @@ __all__ = [
 class MakerError(RuntimeError):
     """Base of the package's own exceptions.
 
-    As `RuntimeError`s they are none that LangGraph's default retry policy tries again: model calls were made again
+    As `RuntimeError`s they are none that LangGraph's default retry policy tries again: model calls were retried
     already, and a vote is not to be held until it comes out.
     """
 
@@ -71,7 +71,7 @@ class RunBusyError(MakerError):
 
 
 class UnresolvedError(MakerError):
-    """A vote did not settle within its samples.
+    """A vote did not converge within its samples.
 
     `decision` holds the ballot as it stood, and `instead` names the option that takes it otherwise.
     """

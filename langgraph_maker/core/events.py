@@ -1,7 +1,7 @@
-"""What a maker graph tells while it runs: the events on LangGraph's custom stream, all plain JSON values.
+"""What a maker graph emits while it runs: the events on LangGraph's custom stream, all plain JSON values.
 
 Each event is a dict whose "event" names its kind. They come from the nodes of a graph that `create_maker` made,
-under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=True`. Voting graphs and nodes tell
+under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=True`. Voting graphs and nodes emit
 `VotesCounted`.
 
     >>> from langgraph_maker import create_maker
@@ -11,10 +11,10 @@ under `stream_mode="custom"`; inside a graph of yours they come with `subgraphs=
     ['run.started', 'round.ended', 'round.ended', 'round.ended', 'run.ended']
 
 There is one `RoundEnded` a round of voting, however many lanes it has, so that a million steps can be listened to. With
-`detail="ballots"` there is one `StepDecided` a step as well, from which its ballot can be rebuilt, and one `SubStepDecided` for
-each finer step of one that is done in such. Counts are of steps that are in the journal, and so are the same however
-often a run was interrupted; what open ballots have counted stands beside them. Events are to be read, not changed:
-`totals` is the graph's own.
+`detail="ballots"` there is one `StepDecided` a step as well, from which its ballot can be rebuilt, and one
+`SubStepDecided` for each sub-step of one that is done in such. Counts are of steps that are in the journal, and so are
+the same however often a run was interrupted; what open ballots have counted stands beside them. Events are to be read,
+not changed: `totals` is the graph's own.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from langgraph_maker.core.state import Usage, VoteCount
 
 __all__ = [
     "Alarm",
-    "QuestionAsked",
-    "RunStarted",
-    "StepEscalated",
+    "BallotStatus",
     "Detail",
-    "RunEnded",
     "Event",
-    "SubStepDecided",
-    "StatefulObserver",
     "Observer",
     "OpenBallots",
-    "SamplesFlagged",
+    "QuestionAsked",
     "RoundEnded",
-    "BallotStatus",
+    "RunEnded",
+    "RunStarted",
+    "SamplesFlagged",
+    "StatefulObserver",
     "StepDecided",
-    "Totals",
+    "StepEscalated",
     "StepUnresolved",
+    "SubStepDecided",
+    "Totals",
     "VotesCounted",
     "check_detail",
 ]
 
 Detail: TypeAlias = Literal["round", "ballots"]
-"""How much is told: what a round amounts to, or each of its ballots too."""
+"""How much is emitted: what a round amounts to, or each of its ballots too."""
 
 
 class Totals(TypedDict):
@@ -64,12 +64,12 @@ class Totals(TypedDict):
         usage: Tokens and dollars.
         digest: A fingerprint of what was decided.
         votes: Valid votes cast, of which `lost` were for another answer than the winner.
-        climbed: Steps decided above the first tier of the ladder.
+        escalated: Steps decided above the first tier of the ladder.
         by_human: Steps decided by a human; their votes are not among the votes here, nor their margins.
-        by_split: Steps decided in finer steps (`ladder.Split`); neither are the votes on these, nor their margins.
+        by_split: Steps decided in sub-steps (`ladder.Split`); neither are the votes on these, nor their margins.
         audits: Second votes made, of which `disagreed` did not confirm the first.
         drifted: Steps with a vote for the winner's action and another next state.
-        flagged_steps: Steps with a flagged sample, but for those decided in finer steps.
+        flagged_steps: Steps with a flagged sample, but for those decided in sub-steps.
         alike: Steps whose second and third answers were the same text, and another than the first one's.
         unlike: Steps whose first and second answers were the same text, and another than the third one's.
         votes_per_step: Histogram of votes.
@@ -79,7 +79,7 @@ class Totals(TypedDict):
         shapes: How many ballots of the first tier have a shape, see `mixture.Shapes`.
         above: The same of the ballots decided in a higher tier.
         given_up: The same of the ballots that these steps left behind, as they were then.
-        timeouts: Calls for these steps that timed out and were made again, on `timed_out` steps, of which
+        timeouts: Calls for these steps that timed out and were retried, on `timed_out` steps, of which
             `timed_out_contested` had a lost vote.
         last_lost: Steps of whose first votes, but for the very first, the one that arrived last was lost, and not the
             one that arrived first.
@@ -143,12 +143,12 @@ class OpenBallots(TypedDict):
 
 
 class RunStarted(TypedDict):
-    """A process begins work on a run, or goes on with it: `totals` and `open` are what the journal holds.
+    """A process begins work on a run, or resumes it: `totals` and `open` are what the journal holds.
 
     `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did. `kept` is what
-    the observer last had kept in the journal, see `StatefulObserver`. `settings` are those of this process, and `in_flight_lost`
-    is how many samples may have been in flight, and lost, where processes before it broke off; `alarms` are those
-    raised before.
+    the observer last had kept in the journal, see `StatefulObserver`. `settings` are those of this process, and
+    `in_flight_lost` is how many samples may have been in flight, and lost, where processes before it broke off;
+    `alarms` are those raised before.
     """
 
     event: Literal["run.started"]
@@ -191,7 +191,7 @@ class StepDecided(TypedDict):
     """One decided step, with `detail="ballots"`: `counts` are its ballot's, in the order in which answers came up.
 
     They are empty for a step that the journal held already. Of one that was done in `finer` steps they are what did not
-    settle it before, and `margin` is the least of these steps': see `SubStepDecided`.
+    converge it before, and `margin` is the least of these steps': see `SubStepDecided`.
     """
 
     event: Literal["step.decided"]
@@ -207,10 +207,10 @@ class StepDecided(TypedDict):
 
 
 class SubStepDecided(TypedDict):
-    """One decided finer step of a step (`ladder.Split`), number `finer` from 0, with `detail="ballots"`.
+    """One decided sub-step of a step (`ladder.Split`), number `finer` from 0, with `detail="ballots"`.
 
-    It comes when it is decided, before the `StepDecided` that all of them make. Of those with one number the last holds: a
-    raised k, a changed task or an interruption can have it decided again.
+    It comes when it is decided, before the `StepDecided` that all of them make. Of those with one number the last
+    holds: a raised k, a changed task or an interruption can have it decided again.
     """
 
     event: Literal["substep.decided"]
@@ -260,7 +260,7 @@ class StepUnresolved(TypedDict):
 
 
 class StepEscalated(TypedDict):
-    """A ballot goes on in another tier of the ladder, or afresh after an `audit` that disagreed, for the reason `why`.
+    """A ballot continues in another tier of the ladder, or afresh after an `audit` that disagreed, for the reason `why`.
 
     After an audit on top of the ladder it goes nowhere: what follows is a question, or that it is undecided.
     """
@@ -274,7 +274,7 @@ class StepEscalated(TypedDict):
 
 
 class QuestionAsked(TypedDict):
-    """A step waits for a human; other lanes go on. It comes again when the answer was none."""
+    """A step waits for a human; other lanes continue. It comes again when the answer was none."""
 
     event: Literal["question.asked"]
     run_id: str
@@ -319,7 +319,7 @@ Event: TypeAlias = (
     | Alarm
     | RunEnded
 )
-"""Anything that is told; `event` says which."""
+"""Anything that is emitted; `event` says which."""
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm] | None]
 """Is given each event as it happens; the alarms that it returns, if it does, go out after it. See `StatefulObserver` too."""
@@ -330,7 +330,7 @@ class StatefulObserver(Protocol):
     """An observer that a run's interruptions are not to begin anew."""
 
     def state_dict(self) -> dict[str, Any] | None:
-        """What the journal is to keep, as JSON values, or None for what it has; the next `RunStarted` brings it back.
+        """Return what the journal is to keep, as JSON values, or None for what it has; `RunStarted` brings it back.
 
         Asked for before each round of voting is journalled, so that it is of the events up to the round before; and
         again after a round that brought alarms.
@@ -339,7 +339,7 @@ class StatefulObserver(Protocol):
 
 
 def check_detail(detail: object) -> bool:
-    """Whether ballots are told one by one.
+    """Return whether ballots are reported one by one.
 
     Raises:
         ValueError: When it is none of `Detail`.

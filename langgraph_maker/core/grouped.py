@@ -21,12 +21,12 @@ class Grouped(Task):
 
     A sample is right when all of its steps are: with probability p^m, and voting on it costs more the larger m is, by
     Eq 17 as p^-m. The vote's action and next state are lists with an item for each step. The last subtask may have
-    fewer steps than m. It is `Splittable`: with the tier `ladder.Split` the chain goes on step by step where
-    the steps of one response do not settle.
+    fewer steps than m. It is `Splittable`: with the tier `ladder.Split` the chain continues step by step where
+    the steps of one response do not converge.
 
     It takes tasks whose prompt shows all that the steps to come need, such as TowersOfHanoi. A microagent that is shown
     no more than its own step needs cannot do two. Of a `HasOracle` task that is seen here and refused; of
-    another it cannot be told, and steps from the second on would be guesses. Its `variants` and `step_type` are kept.
+    another it cannot be known, and steps from the second on would be guesses. Its `variants` and `step_type` are kept.
 
     A response is up to m times as long as one to a single step: give a token limit of m times as much.
 
@@ -81,7 +81,7 @@ class Grouped(Task):
         return self.task.initial_state()
 
     def is_done(self, state: State) -> bool:
-        """Whether the chain is."""
+        """Return whether the chain is."""
         return self.task.is_done(state)
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
@@ -132,13 +132,13 @@ class Grouped(Task):
         return None
 
     def advance(self, state: State, vote: Vote) -> State:
-        """What the chain makes of one step after another."""
+        """Return what the chain makes of one step after another."""
         for one in _each(vote):
             state = self.task.advance(state, one)
         return state
 
     def split(self, state: State) -> Task:
-        """The next m steps of the chain, one by one."""
+        """Return the next m steps of the chain, one by one."""
         return _Stretch(self.task, state, self.m)
 
     def join(self, state: State, votes: Sequence[Vote]) -> Vote:  # noqa: ARG002 - the votes say it all
@@ -146,7 +146,7 @@ class Grouped(Task):
         return _joined(votes)
 
     def _oracle(self, state: State) -> Vote:
-        """The right answers to the next m steps."""
+        """Return the right answers to the next m steps."""
         votes = list[Vote]()
         while len(votes) < self.m and not self.task.is_done(state):
             votes.append(self._truth(state))
@@ -194,12 +194,12 @@ class _Stretch(Task):
         return self._truth(state["state"])
 
     def _in(self, messages: Sequence[BaseMessage]) -> State:
-        """A prompt does not say how many steps are left, and no answer depends on it."""
+        """Return a prompt does not say how many steps are left, and no answer depends on it."""
         return {"left": self.steps, "state": self._read(messages)}
 
 
 def headed(answers: Sequence[str]) -> str:
-    """The answers to steps 1, 2, … below headings, as the prompt asks for them."""
+    """Return the answers to steps 1, 2, … below headings, as the prompt asks for them."""
     return "\n\n".join(f"Step {number}:\n{answer}" for number, answer in enumerate(answers, 1))
 
 

@@ -96,7 +96,7 @@ def _form(value: Any, hide: Hide | None) -> Any:
 
 def _hidden(secret: Any, hide: Hide | None) -> Any:
     if hide is None:
-        raise NotJSONError("a secret is no vote that could be kept: give a schema, whose secrets are hashed")
+        raise NotJSONError("a secret is not a vote that could be kept: give a schema, whose secrets are hashed")
     return hide(secret)
 
 
@@ -132,7 +132,7 @@ def _of_mapping(value: Mapping[Any, Any], hide: Hide | None) -> dict[str, Any]:
 
 
 def _of_model(model: BaseModel, hide: Hide | None) -> Any:
-    """The input that a model can be made of again, by the names that its fields are read under."""
+    """Return the input that a model can be made of again, by the names that its fields are read under."""
     kind, form = type(model), dict[str, Any]()
     if kind.__pydantic_root_model__:
         return _form(model.root, hide)  # type: ignore[attr-defined]
@@ -144,7 +144,7 @@ def _of_model(model: BaseModel, hide: Hide | None) -> Any:
 
 
 def _path(kind: type[BaseModel], name: str, alias: str | AliasPath | AliasChoices | None) -> list[int | str]:
-    """Where a field is read from."""
+    """Return where a field is read from."""
     config = kind.model_config
     if alias is None or config.get("populate_by_name") or config.get("validate_by_name"):
         return [name]

@@ -11,16 +11,16 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from langgraph_maker.core.ballot import check_margin
 
 __all__ = [
-    "ByState",
     "LARGEST_MARGIN",
+    "ByState",
     "Margin",
-    "SubtaskTerms",
     "RaisableMargin",
-    "margin_asked",
+    "SubtaskTerms",
     "check_budget",
     "check_least",
-    "unresolved_reason",
+    "margin_asked",
     "margin_terms",
+    "unresolved_reason",
 ]
 
 
@@ -44,12 +44,12 @@ class RaisableMargin:
         self.to = max(self.to, k)
 
     def __call__(self, step: int) -> int:
-        """The k of a step."""
+        """Return the k of a step."""
         return max(self.base(step) if callable(self.base) else self.base, self.to)
 
 
 Margin: TypeAlias = int | Callable[[str], int] | RaisableMargin
-"""The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run goes on."""
+"""The margin k, or from a subtask's id to the k of its own, or a k that may rise while the run continues."""
 
 M = TypeVar("M", int, "Callable[[int], int]", "int | Callable[[int], int]", Margin)
 
@@ -200,7 +200,7 @@ def check_budget(max_samples_per_step: int | None, k: int) -> int:
 
 
 def unresolved_reason(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
-    """Why a ballot with these counts did not settle."""
+    """Why a ballot with these counts did not converge."""
     said = f"no answer led by the margin after {samples} samples"
     if flagged := sum(flags.values()):
         most = max(flags, key=flags.__getitem__)

@@ -55,7 +55,7 @@ class Pairwise:
     relation: Callable[[Any, Any], bool]
 
     def classes(self, known: dict[str, str]) -> Callable[[Any], str]:
-        """The key function of one ballot, which enters in `known` each vote's text with the text of its class.
+        """Return the key function of one ballot, which enters in `known` each vote's text with the text of its class.
 
         Example:
             >>> known: dict[str, str] = {}
@@ -97,7 +97,7 @@ class Pairwise:
 
 
 def alike(key: Key, one: Any, other: Any) -> bool:
-    """Whether a matcher takes two votes for equal.
+    """Return whether a matcher takes two votes for equal.
 
     Example:
         >>> alike(text, "Yes", " yes"), alike(within(1), 1, 3)
@@ -109,7 +109,7 @@ def alike(key: Key, one: Any, other: Any) -> bool:
 
 
 def exact(vote: Any) -> str:
-    """Votes are equal when they are written alike: 1 is not 1.0, the order of keys counts, and so do Unicode forms.
+    """Take votes for equal that are written alike: 1 is not 1.0, the order of keys counts, and so do Unicode forms.
 
     Example:
         >>> alike(exact, 1, 1.0), alike(canonical, 1, 1.0)
@@ -119,10 +119,10 @@ def exact(vote: Any) -> str:
 
 
 def text(vote: Any) -> str:
-    r"""Texts are equal but for case, white space and Unicode's compatible forms; 10² is not 102, nor is ① 1.
+    r"""Take texts for equal but for case, white space and Unicode's compatible forms; 10² is not 102, nor is ① 1.
 
     Raises:
-        RedFlag: For a vote that is no text.
+        RedFlag: For a vote that is not a text.
 
     Example:
         >>> alike(text, "The  Answer", "the answer\n"), alike(text, "no", "no.")
@@ -139,7 +139,7 @@ def text(vote: Any) -> str:
 
 
 def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
-    """Numbers are equal that differ by at most `absolute`, or by at most the share `relative` of the larger one.
+    """Take numbers for equal that differ by at most `absolute`, or by the share `relative` of the larger one.
 
     So are lists and objects with such numbers in the same places; all else is compared as by `canonical`. Numbers are
     taken as they are written: 1.1 differs from 1 by 0.1 and no more.
@@ -174,7 +174,7 @@ def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
 
 
 def fields(*names: str, **matchers: Key) -> Key:
-    """Objects are equal when the chosen fields are: those in `names` by `canonical`, the others by their matchers.
+    """Take objects for equal when the chosen fields are: `names` by `canonical`, the others by their matchers.
 
     Raises:
         ValueError: When no field is chosen.
@@ -206,7 +206,7 @@ def fields(*names: str, **matchers: Key) -> Key:
 
 
 def sets(of: Key = canonical) -> Key:
-    """Lists are equal as sets: whatever the order, however often an item is named.
+    """Take lists for equal as sets: whatever the order, however often an item is named.
 
     Args:
         of: Which items are equal; a key function.

@@ -46,7 +46,7 @@ def pure(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _written(value: Any) -> bytes | None:
-    """What tells whether a value was changed; None for one that cannot be changed, or not be written."""
+    """Return what tells whether a value was changed; None for one that cannot be changed, or not be written."""
     if value is None or isinstance(value, (str, int, float)):
         return None
     try:

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import BallotState, VoteCount
 
-__all__ = ["Form", "Question", "question_of", "check_form"]
+__all__ = ["Form", "Question", "check_form", "question_of"]
 
 
 class Form(TypedDict, total=False):
@@ -32,7 +32,7 @@ class Form(TypedDict, total=False):
 class Question(TypedDict):
     """What is asked: which of the `candidates` is right for `state`, or what else is.
 
-    `why` is the reason why votes did not settle, `problem` what was wrong with the last answer, if there was one.
+    `why` is the reason why votes did not converge, `problem` what was wrong with the last answer, if there was one.
     Answer with a `Form`, of which `form` is the JSON schema.
     """
 
@@ -46,7 +46,7 @@ class Question(TypedDict):
 
 
 def question_of(ballot: BallotState) -> Question:
-    """The question about a ballot, its candidates with the most frequent first."""
+    """Return the question about a ballot, its candidates with the most frequent first."""
     ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
     climb = ballot.get("climb")
     question: Question = {
@@ -82,7 +82,7 @@ def _no_candidate(pick: object, candidates: int) -> str:
 
 
 def _read_form(answer: Any) -> Form | str:
-    """The form in an answer, or what is wrong with it."""
+    """Return the form in an answer, or what is wrong with it."""
     form = answer
     if isinstance(answer, str):  # forms of some clients send JSON as text
         try:
@@ -106,7 +106,7 @@ def _no_form(answer: Any) -> str:
 
 
 def _form(candidates: int) -> dict[str, Any]:
-    """The JSON schema of a `Form` with so many candidates."""
+    """Return the JSON schema of a `Form` with so many candidates."""
     pick = {"type": "integer", "minimum": 0, "maximum": candidates - 1, "title": "Pick", "description": "a candidate"}
     return {
         "title": "Answer",

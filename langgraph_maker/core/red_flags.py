@@ -108,13 +108,13 @@ def check_rule(rule: object) -> None:
             f"flag rules are combined with |, as TokenLimit(750) | Truncated(), not in a {type(rule).__name__}"
         )
     if isinstance(rule, int) and not isinstance(rule, bool):
-        raise TypeError(f"a flag rule is no number: give TokenLimit({excerpt(rule)}), if that is the limit you mean")
+        raise TypeError(f"a flag rule is not a number: give TokenLimit({excerpt(rule)}), if that is the limit you mean")
     if not callable(rule):
         raise TypeError(f"a red flag rule is a callable (response) -> RedFlag | None, not {excerpt(rule)}")
 
 
 def each_rule(rule: RuleLike | None) -> list[RuleLike]:
-    """The single rules in a combination of them.
+    """Return the single rules in a combination of them.
 
     Example:
         >>> each_rule(TokenLimit(750) | Truncated()), each_rule(None)
@@ -228,5 +228,5 @@ def output_tokens(response: AIMessage) -> int:
 
 
 def _count(value: object) -> int:
-    """A number of tokens; 0 for what is none."""
+    """Return a number of tokens; 0 for what is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -9,16 +9,16 @@ from langchain_core.messages import AIMessage, BaseMessage
 from typing_extensions import TypedDict
 
 __all__ = [
+    "START",
     "BallotState",
-    "LadderState",
     "Decision",
-    "SubSteps",
     "Flag",
     "HeldVotes",
+    "LadderState",
     "Merged",
     "Request",
-    "START",
     "Sampler",
+    "SubSteps",
     "Subtask",
     "Usage",
     "Verdict",
@@ -54,7 +54,7 @@ def no_usage() -> Usage:
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
-    """The sum of `usages`, dollars to a billionth of a cent, so that their order makes no difference.
+    """Return the sum of `usages`, dollars to a billionth of a cent, so that their order makes no difference.
 
     Example:
         >>> part: Usage = {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 2, "cost": 0.1}
@@ -81,7 +81,7 @@ class Flag(TypedDict):
 class Verdict(TypedDict, total=False):
     """What the guard made of one response: a vote under its key, a flag, or neither where it came too late.
 
-    That is one that was asked for before its ballot climbed. So are all that a finer chain fails to judge.
+    That is one that was asked for before its ballot escalated. So are all that a chain of sub-steps fails to judge.
     """
 
     key: str
@@ -101,7 +101,7 @@ class LadderState(TypedDict):
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
     `audits` were made, of which `disagreed` did not confirm, and `contested` had a lost vote; `left` says why the vote
-    before did not settle, `why` this one does not; `problem` is what was wrong with a human's answer. `given_up` has
+    before did not converge, `why` this one does not; `problem` is what was wrong with a human's answer. `given_up` has
     the shapes of the ballots that it left behind (`mixture.shape`). Samples before `base` do not count against what
     the step may use.
     """
@@ -122,7 +122,7 @@ class LadderState(TypedDict):
 
 
 class SubSteps(TypedDict):
-    """How far the finer chain of a subtask is, see `ladder.Split`: its next step starts from `state`.
+    """How far the chain of sub-steps of a subtask is, see `ladder.Split`: its next step starts from `state`.
 
     `winners` are the votes that won its steps so far, by a lead of at least `margin`, with `votes` cast for them and
     others; `held` is what the subtask's own votes came to. `chain` is the fingerprint of its name and parameters.
@@ -138,7 +138,7 @@ class SubSteps(TypedDict):
 
 
 class Merged(TypedDict):
-    """The vote that a finer chain of so many `steps` was joined to; the figures are those of `SubSteps`."""
+    """The vote that a chain of sub-steps of so many `steps` was joined to; the figures are those of `SubSteps`."""
 
     key: str
     vote: Any
@@ -159,7 +159,7 @@ class BallotState(TypedDict):
     votes are compared in pairs; `timeouts` counts calls that timed out; `order` has the keys of those that
     arrived first and last, of the first votes but for the very first. `responses` and `verdicts` hold what
     arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
-    rounds. `k` is the margin that the ballot was begun with, where no journal keeps it. `climb` is there once it left
+    rounds. `k` is the margin that the ballot was started with, where no journal keeps it. `climb` is there once it left
     the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
     "asking" waits for that; where it is `refuted`, it was decided that an answer is wrong, which a human may overrule.
     While it has a `finer` chain, its votes are of a step of that; `joined` is there once that has decided it.
@@ -246,7 +246,7 @@ Sampler: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[AIMessage 
 
 It is called with the samples of one ballot at a time, so that a slow answer delays its own ballot only, and with one
 sample at a time where hedges are asked for; one marked `never_waits` with all samples of a round. An exception in
-place of a response is a call that failed: it is no vote and no flag, and is drawn again."""
+place of a response is a call that failed: it is neither a vote nor a flag, and is drawn again."""
 
 
 def never_waits(sampler: Sampler) -> Sampler:

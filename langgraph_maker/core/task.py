@@ -15,14 +15,14 @@ from langgraph_maker.core.red_flags import RedFlag
 
 __all__ = [
     "JSON",
-    "HasOracle",
-    "Partitionable",
-    "Segment",
     "Decomposable",
-    "State",
-    "Task",
+    "HasOracle",
     "HasStepType",
     "HasVariants",
+    "Partitionable",
+    "Segment",
+    "State",
+    "Task",
     "Vote",
     "check_task",
 ]
@@ -79,11 +79,11 @@ class Task(ABC):
 
     @abstractmethod
     def initial_state(self) -> State:
-        """The state that the first microagent starts from."""
+        """Return the state that the first microagent starts from."""
 
     @abstractmethod
     def is_done(self, state: State) -> bool:
-        """Whether `state` ends the task."""
+        """Return whether `state` ends the task."""
 
     @abstractmethod
     def prompt(self, state: State) -> list[BaseMessage]:
@@ -99,14 +99,14 @@ class Task(ABC):
 
     @abstractmethod
     def advance(self, state: State, vote: Vote) -> State:
-        """What the next microagent starts from, as the winning vote has it. Must be pure."""
+        """Return what the next microagent starts from, as the winning vote has it. Must be pure."""
 
     def parameters(self) -> dict[str, JSON]:
-        """What tells this task from others of its name: a run goes on only under the parameters it began with."""
+        """Return what tells this task from others of its name: it is resumed only under the parameters it began with."""
         return {"steps": self.steps, "start": self.initial_state()}
 
     def vote_key(self, vote: Vote) -> str:
-        """Which votes are equal: those with equal keys. The default is the pair's canonical JSON."""
+        """Return the key of a vote: those with equal keys are equal. The default is the pair's canonical JSON."""
         return canonical(vote)
 
     def validate(self, state: State, vote: Vote) -> RedFlag | None:  # noqa: ARG002 - a hook
@@ -115,7 +115,7 @@ class Task(ABC):
 
 
 def check_task(task: object) -> None:
-    """Refuse what is no task.
+    """Refuse what is not a task.
 
     Raises:
         TypeError: With what to give instead.
@@ -136,8 +136,8 @@ def check_task(task: object) -> None:
 class Partitionable(Protocol):
     """A task whose intermediate states are known beforehand, so that lanes of it advance side by side.
 
-    What is known is where each lane starts. Each of its steps is voted on all the same, and the seams are checked:
-    a lane has to end in the state that the next one started from.
+    What is known is where each lane starts. Each of its steps is voted on all the same, and the segment boundaries are
+    checked: a lane has to end in the state that the next one started from.
     """
 
     def segments(self, lanes: int) -> Sequence[Segment]:
@@ -167,28 +167,28 @@ class HasOracle(Protocol):
     """A task whose truth is computable: for simulation and calibration only, never consulted by a run."""
 
     def oracle(self, state: State) -> Vote:
-        """The one right answer to `state`."""
+        """Return the one right answer to `state`."""
         ...
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
-        """The state that a prompt was written for, read back from its text."""
+        """Return the state that a prompt was written for, read back from its text."""
         ...
 
 
 @runtime_checkable
 class Decomposable(Protocol):
-    """A task whose subtasks can be done in finer steps, for the tier `ladder.Split` and for a diagnosis."""
+    """A task whose subtasks can be done in sub-steps, for the tier `ladder.Split` and for a diagnosis."""
 
     def split(self, state: State) -> Task:
-        """A chain of up to 256 steps that does what the one subtask that starts from `state` does.
+        """Return a chain of up to 256 steps that does what the one subtask that starts from `state` does.
 
         Equal states give equal chains: one that comes with another name or other parameters than it began with begins
-        afresh. A `RedFlag` or a `ValueError` says that this subtask has no finer steps.
+        afresh. A `RedFlag` or a `ValueError` says that this subtask has no sub-steps.
         """
         ...
 
     def join(self, state: State, votes: Sequence[Vote]) -> Vote:
-        """The vote of the subtask that starts from `state`, made of the votes that won the finer steps, in order.
+        """Return the vote of the subtask that starts from `state`, made of the votes that won its sub-steps, in order.
 
         It is judged as an answer is, by `Task.validate` and `Task.advance`. Must be pure.
         """
@@ -200,5 +200,5 @@ class HasStepType(Protocol):
     """A task that tells kinds of steps apart, for a diagnosis of which of them a model fails at."""
 
     def step_type(self, state: State) -> str:
-        """What kind of step starts from `state`, in a few words; by what the microagent sees, not by its answer."""
+        """Return what kind of step starts from `state`, in a few words; by what the microagent sees, not its answer."""
         ...

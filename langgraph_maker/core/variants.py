@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def pick(templates: Sequence[T], variant: int) -> T:
-    """The template of one variant: `templates[variant]`, where a number that none has is an error.
+    """Return the template of one variant: `templates[variant]`, where a number that none has is an error.
 
     Raises:
         ValueError: When `variant` is not a whole number from 0 to len(templates) - 1.
@@ -57,7 +57,7 @@ def pick(templates: Sequence[T], variant: int) -> T:
 
 
 def examples(pool: Sequence[T], count: int, variant: int) -> list[T]:
-    """The examples that one variant shows: `count` of the `pool`, others in another order for each variant.
+    """Return the examples that one variant shows: `count` of the `pool`, others in another order for each variant.
 
     Variant 0 shows the first `count` as they stand, the next those that follow, and so on round the pool: others, as
     long as there are any. No two variants show the same in the same order. With the whole pool as `count` it shuffles.

@@ -67,12 +67,12 @@ class Experiment(ABC):
         return TowersOfHanoi(self.settings.disks[-1])
 
     def points(self) -> list[Line]:
-        """What is measured, a line each, told apart by these keys; one for each model where not said otherwise."""
+        """Return what is measured, a line each, with its keys; one for each model where not said otherwise."""
         return [{"model": name} for name in self.settings.models]
 
     @abstractmethod
     def least(self, point: Line) -> int:
-        """Samples that a point takes at least."""
+        """Return samples that a point takes at least."""
 
     @abstractmethod
     def measure(self, bench: Bench, point: Line) -> Line:
@@ -84,7 +84,7 @@ class Experiment(ABC):
 
     @abstractmethod
     def sentences(self, lines: list[Line]) -> list[str]:
-        """What the points say."""
+        """Return what the points say."""
 
     @abstractmethod
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
@@ -92,5 +92,5 @@ class Experiment(ABC):
 
 
 def is_simulated(model: str) -> bool:
-    """Whether this is the name of a simulated model."""
+    """Return whether this is the name of a simulated model."""
     return model.startswith(("sim:", "Simulated"))

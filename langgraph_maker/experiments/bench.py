@@ -50,7 +50,7 @@ class Bench:
         max_cost: Dollars, likewise.
         max_concurrency: Model calls at a time.
         stop: Asked before each batch; True, or why, ends the experiment.
-        on_progress: Told which model was asked, and how many samples were drawn so far.
+        on_progress: Called with which model was asked, and how many samples were drawn so far.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class Bench:
         self.on_progress(model, self.drawn + drawn)
 
     def _dollars(self) -> float | None:
-        """What is left of the budget."""
+        """Return what is left of the budget."""
         return None if self.max_cost is None else max(1e-9, self.max_cost - self.spent)
 
     def _id(self, task: Any, model: str, label: str = "") -> str:
@@ -217,7 +217,7 @@ class Bench:
 
 
 async def draw_all(trials: Trials, draws: Sequence[tuple[Draw, State]]) -> list[TrialAnswer]:
-    """The answers to any number of draws.
+    """Return the answers to any number of draws.
 
     Raises:
         Ended: As `Trials.draw`.

@@ -46,7 +46,7 @@ class ErrorRates(Experiment):
         return [{"model": name, "disks": disks} for name in self.settings.models for disks in self.settings.disks]
 
     def least(self, point: Line) -> int:
-        """One sample a step; second ones come on top."""
+        """Return one sample a step; second ones come on top."""
         return min(self.settings.size, int(2 ** point["disks"]) - 1)
 
     def measure(self, bench: Bench, point: Line) -> Line:
@@ -62,7 +62,7 @@ class ErrorRates(Experiment):
         return {"calibration": asdict(found)}
 
     def sentences(self, lines: list[Line]) -> list[str]:
-        """The table for the largest number of disks, the cheapest model first."""
+        """Return the table for the largest number of disks, the cheapest model first."""
         table = ranked(self._largest(lines))
         said = []
         for row in table.rows:
@@ -91,7 +91,7 @@ class ErrorRates(Experiment):
             self._costs(right, ranked(self._largest(lines)).calibrations)
 
     def _largest(self, lines: list[Line]) -> list[Calibration]:
-        """The calibrations at the largest number of disks that there is of each model."""
+        """Return the calibrations at the largest number of disks that there is of each model."""
         last = {line["model"]: line for line in sorted(lines, key=lambda line: line["disks"])}
         return [Calibration.from_json(json.dumps(line["calibration"])) for line in last.values()]
 

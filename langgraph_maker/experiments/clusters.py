@@ -40,7 +40,7 @@ class Law:
     weights: list[float]
 
     def undecided(self, samples: int) -> list[float]:
-        """The share of steps undecided after 0, 1, … `samples` samples, flagged ones included."""
+        """Return the share of steps undecided after 0, 1, … `samples` samples, flagged ones included."""
         laws = np.array([_undecided(rate, self.wrong, self.k, samples) for rate in self.rates])
         return [float(share) for share in np.array(self.weights) @ laws]
 
@@ -52,12 +52,12 @@ class Law:
         return float(np.dot(self.weights, lost))
 
     def above(self, rate: float) -> float:
-        """The share of steps that fail more often than that."""
+        """Return the share of steps that fail more often than that."""
         return sum(weight for one, weight in zip(self.rates, self.weights, strict=True) if one > rate)
 
 
 def fit(undecided_after: Sequence[int], k: int, wrong: float) -> Law:
-    """The spread of rates under which what was seen is most likely, by expectation maximisation.
+    """Return the spread of rates under which what was seen is most likely, by expectation maximisation.
 
     Nothing is assumed of its form but a grid of rates; the likelihood has one maximum.
 
@@ -86,7 +86,7 @@ def fit(undecided_after: Sequence[int], k: int, wrong: float) -> Law:
 
 
 def _rates(rate: float, wrong: float) -> tuple[float, float]:
-    """The p and v of a step whose samples fail at that rate."""
+    """Return the p and v of a step whose samples fail at that rate."""
     valid = 1 - rate * (1 - wrong)
     return (1 - rate) / valid, valid
 

@@ -30,7 +30,7 @@ class Convergence(Experiment):
     disks: ClassVar[tuple[int, ...]] = (17,)
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
-        """As many votes a step as the margin."""
+        """Return as many votes a step as the margin."""
         return _K * (self.task.steps or 0)
 
     def measure(self, bench: Bench, point: Line) -> Line:
@@ -39,7 +39,7 @@ class Convergence(Experiment):
         return course(run, _K)
 
     def sentences(self, lines: list[Line]) -> list[str]:
-        """How it ended, how much slower than i.i.d. errors, which steps were hardest."""
+        """Return how it ended, how much slower than i.i.d. errors, which steps were hardest."""
         said = []
         for line in lines:
             how = "solved" if line["status"] == "solved" else f"{line['status']} ({line['reason']})"
@@ -65,7 +65,7 @@ class Convergence(Experiment):
         return said
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
-        """A figure a model: what is undecided, and the hardest steps."""
+        """Draw a figure a model: what is undecided, and the hardest steps."""
         for place, line in enumerate(lines):
             name = self.name if not place else f"{self.name}-{place + 1}"
             with pictures.new(
@@ -76,7 +76,7 @@ class Convergence(Experiment):
 
 
 def course(run: Run, k: int) -> Line:
-    """How a run went, as JSON values."""
+    """Return how a run went, as JSON values."""
     found: Line = {"status": run.status, "reason": run.reason, "k": k, "steps": run.steps, "samples": run.samples}
     found |= {"flagged": run.flagged, "digest": run.digest, "undecided": run.undecided_after}
     outlook = run.outlook
@@ -95,7 +95,7 @@ def course(run: Run, k: int) -> Line:
 
 
 def law_of(line: Line) -> Law | None:
-    """The clustered law that fits a run, None of one that decided nothing."""
+    """Return the clustered law that fits a run, None of one that decided nothing."""
     undecided = line["undecided"]
     if not line["iid"] or undecided[0] == undecided[-1]:
         return None
@@ -103,7 +103,7 @@ def law_of(line: Line) -> Law | None:
 
 
 def convergence_panel(axes: Axes, line: Line, to: int | None = None) -> None:
-    """The share of steps undecided after j samples, seen and by both laws; the clustered one goes on to `to`."""
+    """Return the share of steps undecided after j samples, seen and by both laws; the clustered one goes on to `to`."""
     undecided: list[int] = line["undecided"]
     law = law_of(line)
     if law is None:

@@ -45,7 +45,7 @@ class _Worded(TowersOfHanoi):
         self.wording = wording
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:  # noqa: ARG002 - it has its own
-        """The prompt in this wording."""
+        """Return the prompt in this wording."""
         task: Any = super()
         found: list[BaseMessage] = task.prompt(state, variant=self.wording) if self.wording else task.prompt(state)
         return found
@@ -72,7 +72,7 @@ class Decorrelation(Experiment):
         ]
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
-        """All samples: their number is fixed."""
+        """Return the number of all samples, which is fixed."""
         return _EACH * min(self.settings.size, self.task.steps or 1)
 
     def measure(self, bench: Bench, point: Line) -> Line:
@@ -100,7 +100,7 @@ class Decorrelation(Experiment):
         return {"steps": len(wrong), "each": _EACH, "mean": mean, "spread": spread, "wrong": failing}
 
     def sentences(self, lines: list[Line]) -> list[str]:
-        """How much more often than independent errors two samples of a step fail together, by what sets them apart."""
+        """Say how much more often than independent errors two samples of a step fail together, by what differs."""
         said = [
             f"{_name(line)}: {line['mean']:.2%} wrong, from step to step ± {line['spread']:.2%} (standard deviation"
             " beyond chance)"
@@ -117,7 +117,7 @@ class Decorrelation(Experiment):
         return said
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
-        """The spread over steps, and who fails together with whom."""
+        """Draw the spread over steps, and who fails together with whom."""
         with pictures.new("decorrelation", "Decorrelation: do errors fall on the same steps?", 2, width=5.4) as (
             left,
             right,
@@ -127,7 +127,7 @@ class Decorrelation(Experiment):
 
 
 def joint(counts: NDArray[np.float64], each: int = _EACH) -> NDArray[np.float64]:
-    """How many times as often two samples of a step are both wrong as if errors were independent of the step.
+    """Return how many times as often two samples of a step are both wrong as if errors were independent of the step.
 
     Args:
         counts: Wrong samples, by kind and step.
@@ -157,7 +157,7 @@ def _name(line: Line) -> str:
 
 
 def _kinds(lines: list[Line]) -> dict[str, list[tuple[int, int]]]:
-    """Pairs of lines by the one thing that sets them apart."""
+    """Return pairs of lines by the one thing that sets them apart."""
     kinds: dict[str, list[tuple[int, int]]] = {"in the same way": [(place, place) for place in range(len(lines))]}
     for (a, one), (b, two) in combinations(enumerate(lines), 2):
         apart = [what for what in ("temperature", "variant", "model") if one[what] != two[what]]
@@ -174,7 +174,7 @@ def _kinds(lines: list[Line]) -> dict[str, list[tuple[int, int]]]:
 def _resampled(
     counts: NDArray[np.float64], pairs: list[tuple[int, int]], seed: int
 ) -> tuple[float, float | None, float]:
-    """The mean ratio over these pairs, with bounds of 95 % from resampled steps."""
+    """Return the mean ratio over these pairs, with bounds of 95 % from resampled steps."""
     random = np.random.default_rng(seed)
 
     def mean(of: NDArray[np.float64]) -> float:

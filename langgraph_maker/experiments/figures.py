@@ -51,17 +51,17 @@ _STYLE: Final[dict[str, Any]] = {
 
 
 def can_draw() -> bool:
-    """Whether the extra `plots` is installed."""
+    """Return whether the extra `plots` is installed."""
     return find_spec("matplotlib") is not None
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, always the same for the same place."""
+    """Return a colour for each name, always the same for the same place."""
     return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
 
 
 def markers(names: Sequence[str]) -> dict[str, str]:
-    """A mark for each name, so that none is told by its colour alone."""
+    """Return a mark for each name, so that none is told by its colour alone."""
     return {name: _MARKERS[place % len(_MARKERS)] for place, name in enumerate(names)}
 
 

@@ -21,7 +21,7 @@ class Lines:
         head: The first line: the experiment and its settings.
 
     Raises:
-        ValueError: When the file was begun with other settings; the message names them.
+        ValueError: When the file was started with other settings; the message names them.
         JournalError: When it cannot be read.
 
     Example:
@@ -32,7 +32,7 @@ class Lines:
         [{'model': 'a', 'p': 0.9}]
         >>> Lines(path, {"settings": {"seed": 1}})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: ...a.jsonl was begun with seed=0, and not seed=1: give the same, or another folder
+        ValueError: ...a.jsonl was started with seed=0, and not seed=1: give the same, or another folder
     """
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def _check(path: Path, begun: dict[str, Any], given: dict[str, Any]) -> None:
     other = [name for name in given if canonical(begun.get(name)) != canonical(given[name])]
     if other:
         was, now = (", ".join(f"{name}={_short(found.get(name))}" for name in other) for found in (begun, given))
-        raise ValueError(f"{path} was begun with {was}, and not {now}: give the same, or another folder")
+        raise ValueError(f"{path} was started with {was}, and not {now}: give the same, or another folder")
 
 
 def _short(value: Any) -> str:

@@ -38,7 +38,7 @@ class ModelSize(Experiment):
     sampled: ClassVar[str] = "steps sampled of each model"
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
-        """One sample a step; second ones come on top."""
+        """Return one sample a step; second ones come on top."""
         return min(self.settings.size, self.task.steps or 1)
 
     def measure(self, bench: Bench, point: Line) -> Line:
@@ -99,7 +99,7 @@ class ModelSize(Experiment):
 
 
 def _published(model: str) -> Line | None:
-    """The paper's row as a line of data, None of a model that cannot be used or is not in the table."""
+    """Return the paper's row as a line of data, None of a model that cannot be used or is not in the table."""
     row = published(model)
     if row is None or row.error >= _HALF or row.cost_per_sample is None:
         return None
@@ -107,7 +107,7 @@ def _published(model: str) -> Line | None:
 
 
 def _cost(line: Line, steps: int) -> float | None:
-    """Dollars a step of a task of so many, at the least k by the estimate of p."""
+    """Return dollars a step of a task of so many, at the least k by the estimate of p."""
     p, v, cost = line["p"], line["valid_rate"], line["cost_per_sample"]
     if p is None or p <= _HALF or not v or cost is None:
         return None
@@ -115,7 +115,7 @@ def _cost(line: Line, steps: int) -> float | None:
 
 
 def _cheapest(lines: list[Line]) -> str:
-    """Which model is the cheapest at which length."""
+    """Return which model is the cheapest at which length."""
     stretches: list[tuple[str, int]] = []
     for steps in _LENGTHS:
         costs = [(each, line["model"]) for line in lines if (each := _cost(line, steps)) is not None]

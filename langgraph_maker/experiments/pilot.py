@@ -1,6 +1,6 @@
 """A pilot: a shorter run with calibrated k, before the full one is paid for (MAKER, section 4.3).
 
-It says whether the full run may be begun, and why.
+It says whether the full run may be started, and why.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pilot(Experiment):
     sampled: ClassVar[str] = "steps sampled to calibrate"
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
-        """The calibration, and a vote a step."""
+        """Return the calibration, and a vote a step."""
         return min(self.settings.size, self.task.steps or 1) + (self.task.steps or 0)
 
     def measure(self, bench: Bench, point: Line) -> Line:
@@ -46,7 +46,7 @@ class Pilot(Experiment):
         return line | course(run, found.k_min)
 
     def sentences(self, lines: list[Line]) -> list[str]:
-        """The verdict on each model, with its reasons."""
+        """Say the verdict on each model, with its reasons."""
         said = []
         for line in lines:
             allowed, reasons = verdict(line)
@@ -57,7 +57,7 @@ class Pilot(Experiment):
         return said
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
-        """What is undecided, followed to the full run; and what that would take."""
+        """Draw what is undecided, followed to the full run; and what that would take."""
         for place, line in enumerate(line for line in lines if "undecided" in line):
             name = self.name if not place else f"{self.name}-{place + 1}"
             with pictures.new(name, f"Pilot: {line['model']}, {line['steps']:,} steps, k = {line['k']}", width=6) as (
@@ -76,7 +76,7 @@ class Pilot(Experiment):
 
 
 def verdict(line: Line) -> tuple[bool, list[str]]:
-    """Whether the full run may begin, and the reasons for or against it."""
+    """Return whether the full run may begin, and the reasons for or against it."""
     if line["k"] is None:
         return False, [f"no k reaches {line['target']:.0%}: {line['problem']}"]
     if line["status"] != "solved" or (law := law_of(line)) is None:

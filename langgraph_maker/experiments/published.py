@@ -45,7 +45,7 @@ UNDECIDED: Final[dict[int, float]] = {3: 81_959 / 1_048_575, 4: 18_461 / 1_048_5
 
 
 def published(model: str) -> PublishedRow | None:
-    """The row of a model under any of its names.
+    """Return the row of a model under any of its names.
 
     Example:
         >>> published("sim:haiku-4.5").k, published("sim:error=0.1")

@@ -38,7 +38,7 @@ class _Read(NamedTuple):
     tokens: int
 
     def vote(self, parser: str, limit: int) -> bool | None:
-        """What it is worth under a rule, None if it is flagged."""
+        """Return what it is worth under a rule, None if it is flagged."""
         right = self.flagging if parser == "flagging" else self.repairing
         return right if self.tokens <= limit else None
 
@@ -84,7 +84,7 @@ class RedFlags(Experiment):
         return {"steps": len(states), "rules": rules, "lengths": _by_length(drawn)}
 
     def sentences(self, lines: list[Line]) -> list[str]:
-        """What the flags do, and the recommended limit."""
+        """Return what the flags do, and the recommended limit."""
         said = []
         for line in lines:
             loose, best = line["rules"][-1], recommended(line)
@@ -112,7 +112,7 @@ class RedFlags(Experiment):
         return said
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
-        """A figure a model."""
+        """Draw a figure a model."""
         for place, line in enumerate(lines):
             name = self.name if not place else f"{self.name}-{place + 1}"
             with pictures.new(
@@ -125,7 +125,7 @@ class RedFlags(Experiment):
 
 
 def recommended(line: Line) -> Line | None:
-    """The rule of the flagging parser under which errors do not cluster and the fewest right answers are lost.
+    """Return the rule of the flagging parser under which errors do not cluster and the fewest right answers are lost.
 
     Where they cluster under all of them, that with the fewest collisions; none where no step got two valid answers.
 
@@ -148,7 +148,7 @@ def _read(answer: TrialAnswer, truth: str) -> _Read:
 
 
 def _valid(reads: Sequence[_Read]) -> int:
-    """Votes under the strictest of the rules."""
+    """Return votes under the strictest of the rules."""
     return sum(one.vote("flagging", LIMITS[0]) is not None for one in reads)
 
 

@@ -93,7 +93,7 @@ def experiment(
 ) -> Outcome:
     """Repeat an experiment of the paper: NAME.jsonl, its figures, and NAME.sqlite with every answer, all in `out`.
 
-    Called again with the same settings it goes on where it broke off and buys nothing twice. Points are measured one
+    Called again with the same settings it resumes where it stopped and buys nothing twice. Points are measured one
     after another, their calls side by side. Without the extra `plots` the data are written, and no figures.
 
     Args:
@@ -109,12 +109,12 @@ def experiment(
             its output alone.
         max_concurrency: Model calls at a time; None for 256 to a chat model.
         stop: Asked before each batch; True, or why, ends it.
-        on_progress: Told which model was asked, and how many samples were drawn so far.
+        on_progress: Called with which model was asked, and how many samples were drawn so far.
 
     Raises:
-        ValueError: For what is no experiment or no setting of it, a folder that was begun with other settings, and a
+        ValueError: For what is no experiment or no setting of it, a folder that was started with other settings, and a
             budget that does not pay for the first point, before anything is bought.
-        SamplingError: When calls go on failing. What was drawn is kept.
+        SamplingError: When calls continue failing. What was drawn is kept.
         RunBusyError: When a live process is at work on this folder's experiment.
 
     Example:
@@ -178,7 +178,7 @@ def experiment(
 
 @contextmanager
 def _kept(folder: Path, name: str) -> Iterator[BaseStore]:
-    """The store of all answers."""
+    """Return the store of all answers."""
     try:
         import langgraph.store.sqlite  # noqa: F401, PLC0415 - an extra
 
@@ -293,7 +293,7 @@ def _price_of_output(name: str) -> Price | None:
 
 
 def _least_cost(asked: Experiment, price: Price | None, name: str) -> float:
-    """Dollars of a sample: of a simulated model on average, of a real one for its prompt alone."""
+    """Return dollars of a sample: of a simulated model on average, of a real one for its prompt alone."""
     if price is None:
         return 0.0
     if name.startswith("sim:"):

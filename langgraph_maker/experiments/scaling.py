@@ -49,7 +49,7 @@ class Scaling(Experiment):
     sampled: ClassVar[str] = "times that the small task is voted through"
 
     def points(self) -> list[Line]:
-        """One for each model."""
+        """Return one point for each model."""
         if self.settings.size > _MOST_TIMES:
             raise ValueError(f"samples is at most {_MOST_TIMES} here: {self.sampled}, not {self.settings.size}")
         return super().points()
@@ -88,7 +88,7 @@ class Scaling(Experiment):
         return found | {"by_m": list(_by_size(pools, right, p, self.settings.seed))}
 
     def sentences(self, lines: list[Line]) -> list[str]:
-        """How often theory lies within the bounds of what was seen."""
+        """Return how often theory lies within the bounds of what was seen."""
         seen = [(line, one) for line in lines if line["p"] > _SURE for one in line["by_k"]]
         within = sum(
             one["low"] <= theory.p_full(line["p"], one["k"], line["steps"]) <= one["high"] for line, one in seen
@@ -131,7 +131,7 @@ class Scaling(Experiment):
 
 
 async def _vote(trials: Trials, states: list[Any], times: int) -> list[tuple[int, list[str | None]]]:
-    """The keys that were cast on each step, None for a flagged sample, until one leads by the largest margin."""
+    """Return the keys that were cast on each step, None for a flagged sample, until one leads by the largest margin."""
     ballots = {(turn, step): Ballot(_LARGEST_K) for turn in range(times) for step in range(len(states))}
     cast: dict[tuple[int, int], list[str | None]] = {place: [] for place in ballots}
     while wanted := [
@@ -171,7 +171,7 @@ def _at_margin(votes: list[tuple[int, list[str | None]]], truths: list[str], k: 
 
 
 def _by_size(pools: list[list[str]], right: list[str], p: float, seed: int) -> Iterator[Line]:
-    """Votes that a subtask of m steps takes: its answers are put together from the single answers drawn."""
+    """Return votes that a subtask of m steps takes: its answers are put together from the single answers drawn."""
     random = Random(seed)  # noqa: S311 - no secret
     for m in _SIZES:
         if p <= _SURE or m > len(pools):

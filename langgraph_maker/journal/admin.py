@@ -23,7 +23,7 @@ _BATCH = 1024
 
 
 def opened(run_id: str) -> StoreOps[Header | None]:
-    """The header of a run that is to be written, once what was being done to the run as a whole is done.
+    """Return the header of a run that is to be written, once what was being done to the run as a whole is done.
 
     Raises:
         JournalError: When that cannot be finished, or the header is damaged.
@@ -82,7 +82,7 @@ def removed(run_id: str, header: Header | None) -> StoreOps[int]:
 
 
 def keys_in(where: tuple[str, ...]) -> StoreOps[list[str]]:
-    """The keys right below `where`; databases take wildcards in it, so look again."""
+    """Return the keys right below `where`; databases take wildcards in it, so look again."""
     keys: list[str] = []
     offset = 0
     while found := cast("list[Any]", (yield [SearchOp(where, limit=_BATCH, offset=offset, refresh_ttl=False)])[0]):

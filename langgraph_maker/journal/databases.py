@@ -43,7 +43,7 @@ def database(db: str | None) -> str:
 
 
 def is_postgres(db: str) -> bool:
-    """Whether `db` is a Postgres URL rather than a path."""
+    """Return whether `db` is a Postgres URL rather than a path."""
     return db.startswith(("postgresql://", "postgres://"))
 
 
@@ -75,7 +75,7 @@ def shown(db: str) -> str:
 
 @contextmanager
 def open_store(db: str) -> Iterator[BaseStore]:
-    """The store in `db`, a path or a Postgres URL, ready to be written.
+    """Return the store in `db`, a path or a Postgres URL, ready to be written.
 
     Raises:
         ValueError: When `db` cannot be opened, is no database or not one of LangGraph's, or may not be written.
@@ -191,7 +191,7 @@ def _postgres(url: str) -> Iterator[BaseStore]:
 
 
 def _without_password(error: Exception, url: str) -> str:
-    """What the database said; nothing of it where it took a part of the password for the host or the database."""
+    """Return what the database said; nothing of it where it took a part of the password for the host or the database."""
     address = url.partition("://")[2]
     password = address.rpartition("@")[0].partition(":")[2]
     if re.search(r"[/?#@]", password):

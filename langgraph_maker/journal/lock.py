@@ -53,7 +53,7 @@ _HOLDER = """
 
 _POOLED = (
     "run %r is locked through a pooler, where a lock holds for a transaction: it keeps one of the pooler's server"
-    " connections until the run ends. Connect to the server itself where many runs go on at once"
+    " connections until the run ends. Connect to the server itself where many runs continue at once"
 )
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _process_lock(owner: object, run_id: str) -> Iterator[None]:
 
 @contextmanager
 def _file_lock(database: str, run_id: str) -> Iterator[None]:
-    """The holder is named in a second file, since where locks are mandatory the locked one cannot be read."""
+    """Return the holder is named in a second file, since where locks are mandatory the locked one cannot be read."""
     path = f"{os.path.realpath(database)}-{_digest(run_id).hex()}"
     lock_path, holder_path = Path(f"{path}.lock"), Path(f"{path}.holder")
     try:
@@ -159,7 +159,7 @@ def _read_holder(path: Path) -> tuple[int | None, str | None, datetime | None]:
 
 
 def _database(conn: Any) -> str:
-    """The path of the database's file; empty when it is in memory."""
+    """Return the path of the database's file; empty when it is in memory."""
 
     async def ask() -> Any:
         cursor = await conn.cursor()
@@ -209,7 +209,7 @@ def _claim(own: Any, run_id: str, function: str) -> None:
 
 
 def _conninfo(conn: Any) -> str:
-    """How the store's connection or pool was made, password included."""
+    """Return how the store's connection or pool was made, password included."""
     from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
 
     if hasattr(conn, "info"):
@@ -222,7 +222,7 @@ def _conninfo(conn: Any) -> str:
 
 
 def _settled(value: Any) -> Any:
-    """The value, awaited if need be: on a loop in another thread, for the caller may be on one itself."""
+    """Return the value, awaited if need be: on a loop in another thread, for the caller may be on one itself."""
 
     async def settle() -> Any:
         return await value
@@ -234,7 +234,7 @@ def _settled(value: Any) -> Any:
 
 
 def _drop_sockets() -> None:
-    """A forked child would keep the session of its dead parent open, or end that of its live one."""
+    """Return a forked child would keep the session of its dead parent open, or end that of its live one."""
     null = os.open(os.devnull, os.O_RDWR)
     for handle in _sockets:
         os.dup2(null, handle)

@@ -49,7 +49,7 @@ _handed: WeakKeyDictionary[BaseStore, dict[str, Position]] = WeakKeyDictionary()
 
 
 def known(store: BaseStore, run_id: str) -> Position | None:
-    """Where this process last saw the journal of a run end."""
+    """Return where this process last saw the journal of a run end."""
     return _known.get(store, {}).get(run_id)
 
 
@@ -69,5 +69,5 @@ def hand_over(store: BaseStore, run_id: str, position: Position) -> None:
 
 
 def handed_over(store: BaseStore, run_id: str) -> Position | None:
-    """What was handed over, once."""
+    """Return what was handed over, once."""
     return _handed.get(store, {}).pop(run_id, None)

@@ -91,7 +91,7 @@ def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
 
 
 def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
-    """The ballots that were under way when the run was last written, one a lane at most, by step; or one a node.
+    """Return the ballots that were under way when the run was last written, one a lane at most, by step; or one a node.
 
     Raises:
         JournalError: When there is no such run, or a ballot cannot be read.
@@ -105,7 +105,7 @@ def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
 
 
 def alarms(store: BaseStore, run_id: str) -> list[Alarm]:
-    """The alarms that were raised while the run went on, in that order; those of each process that worked on it.
+    """Return the alarms that were raised while the run continued, in that order; those of each process that worked on it.
 
     Raises:
         JournalError: When they cannot be read.
@@ -145,7 +145,7 @@ def _unreadable(run_id: str) -> Header:
 
 
 def steps(store: BaseStore, run_id: str) -> int:
-    """How many steps the run has, found by halving: a few dozen look-ups a lane, however many steps there are.
+    """Return how many steps the run has, found by halving: a few dozen look-ups a lane, however many steps there are.
 
     Of a recursive run, how many stages of its nodes were decided.
 
@@ -178,7 +178,7 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
 
 
 def questions(store: BaseStore, run_id: str) -> list[Question]:
-    """What the run waits to have answered by a human.
+    """Return what the run waits to have answered by a human.
 
     Raises:
         JournalError: When there is no such run.
@@ -187,7 +187,7 @@ def questions(store: BaseStore, run_id: str) -> list[Question]:
 
 
 def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
-    """Keep a human's answer for when the run goes on: the next `solve` of it takes the answer, and asks for no other.
+    """Keep a human's answer for when the run continues: the next `solve` of it takes the answer, and asks for no other.
 
     Raises:
         JournalError: When there is no such run.
@@ -223,7 +223,7 @@ def delete(store: BaseStore, run_id: str) -> None:
 
 
 def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
-    """Begin run `new_id` with the first `step` steps of `run_id`, and the k it was raised to, to go on from there.
+    """Begin run `new_id` with the first `step` steps of `run_id`, and the k it was raised to, to continue from there.
 
     It says so in the new run's header first: where it breaks off, the next call finishes it, as does resuming the run.
 
@@ -268,7 +268,7 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
 
 
 def _search(store: BaseStore, where: tuple[str, ...]) -> Iterator[Item]:
-    """The items right below `where`, the last written first; databases take wildcards in it, so look again."""
+    """Return the items right below `where`, the last written first; databases take wildcards in it, so look again."""
     offset = 0
     while found := store_ops.batch(store, [SearchOp(where, limit=64, offset=offset, refresh_ttl=False)])[0]:
         yield from (item for item in found if item.namespace == where)

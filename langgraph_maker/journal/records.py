@@ -80,13 +80,13 @@ class Entry(TypedDict):
     text and another than the first one's, -1 where the first two were and the third was another; where two votes were
     counted first, and differed, it is of votes, and -1 where the third was equal to the first. `tier` is where on the
     ladder it was decided; where `human`, a human said what the vote is, and `margin` is 0. `finer` is the number of
-    finer steps that it was done in (`ladder.Split`), 0 if it was voted on as a whole; `votes` and `winner_votes` are
+    sub-steps that it was done in (`ladder.Split`), 0 if it was voted on as a whole; `votes` and `winner_votes` are
     then sums over them, and `margin` is the least of theirs. Of its `audits` so many `disagreed`.
     `start` and `end` are marks of the states before and after, so that each entry can be seen to follow the last.
     `revision` counts the rounds of the run that committed something, so that entries of two processes which wrote at
     the same time can be told; 0 where an older version wrote it.
     `given_up` has the shapes (`mixture.shape`) of ballots on it that were given up. `timeouts` counts calls that timed
-    out and were made again. `late` is 1 where, of its first votes but for the very first, the one that arrived last was
+    out and were retried. `late` is 1 where, of its first votes but for the very first, the one that arrived last was
     lost and the one that arrived first was not, -1 the other way round.
     """
 
@@ -181,7 +181,7 @@ def check_id(run_id: object) -> str:
     """Return `run_id`.
 
     Raises:
-        ValueError: When it is no text, or an empty one.
+        ValueError: When it is not a text, or an empty one.
     """
     if not isinstance(run_id, str) or not run_id:
         raise ValueError(f"a run id is a text that is not empty, not {run_id!r}")
@@ -189,24 +189,24 @@ def check_id(run_id: object) -> str:
 
 
 def get_header(run_id: str) -> GetOp:
-    """Asks for a run's header."""
+    """Ask for a run's header."""
     return GetOp(HEADERS, _label(run_id), refresh_ttl=False)
 
 
 def put_header(header: Header) -> PutOp:
-    """Writes a run's header."""
+    """Write a run's header."""
     run_id, written = header["run_id"], header["format"]
     kept = {**header, "format": FORMAT if written in READABLE else written}
     return put_record(HEADERS, run_id, _label(run_id), "header", kept)
 
 
 def drop_header(run_id: str) -> PutOp:
-    """Removes a run's header."""
+    """Remove a run's header."""
     return PutOp(HEADERS, _label(run_id), None)
 
 
 def read_header(item: Item | None, run_id: str) -> Header | None:
-    """The header in what the store returned.
+    """Return the header in what the store returned.
 
     Raises:
         JournalError: When it is no header of ours.
@@ -254,13 +254,13 @@ def _check_header(header: Header) -> None:
 
 
 def put_record(where: tuple[str, ...], run_id: str, key: str, name: str, value: Any) -> PutOp:
-    """Writes a record of a run, its text under `name`, with a checksum over the text, its key and the run."""
+    """Write a record of a run, its text under `name`, with a checksum over the text, its key and the run."""
     text = json.dumps(value)
     return PutOp(where, key, {name: text, "check": check(run_id, f"{key}\n{text}")}, index=False)
 
 
 def read_record(item: Item, run_id: str, key: str, name: str, what: str, remedy: str) -> Any:  # noqa: PLR0917
-    """The value of a record in what the store returned; `what` it is and the `remedy` are for messages.
+    """Return the value of a record in what the store returned; `what` it is and the `remedy` are for messages.
 
     Format 7 had no checksums: what reads a record must look at all of its fields.
 
@@ -294,12 +294,12 @@ def read_marked(item: Item, run_id: str, key: str, what: str, remedy: str) -> An
 
 
 def damaged(run_id: str, what: str, why: str, remedy: str) -> JournalError:
-    """The error that says that a record of a run cannot be used, why, and what to do."""
+    """Return the error that says that a record of a run cannot be used, why, and what to do."""
     return JournalError(f"the {what} of run {repr(run_id)[:200]} {why}; {remedy}")
 
 
 def _reason(error: Exception) -> str:
-    """What a parser or a validator says, in a few words."""
+    """Return what a parser or a validator says, in a few words."""
     return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
@@ -311,12 +311,12 @@ _NO_HEADER: Final = (
 
 
 def get_node(run_id: str, key: str) -> GetOp:
-    """Asks for a record of a recursive run: its head, or a node."""
+    """Ask for a record of a recursive run: its head, or a node."""
     return GetOp(tree(run_id), key, refresh_ttl=False)
 
 
 def get_entries(run_id: str, steps: Sequence[int], stride: int = ONE_LANE) -> list[Op]:
-    """Asks for the entries of `steps`."""
+    """Ask for the entries of `steps`."""
     where = namespace(run_id)
     return [GetOp(where, _entry_key(step, stride), refresh_ttl=False) for step in steps]
 
@@ -326,7 +326,7 @@ def _entry_key(step: int, stride: int) -> str:
 
 
 def put_entry(run_id: str, entry: Entry, stride: int = ONE_LANE) -> PutOp:
-    """Writes one entry, its fields in the order of the type, with a checksum over all of it and its run."""
+    """Write one entry, its fields in the order of the type, with a checksum over all of it and its run."""
     values = _values(entry)
     try:
         text = orjson.dumps(values).decode()
@@ -337,12 +337,12 @@ def put_entry(run_id: str, entry: Entry, stride: int = ONE_LANE) -> PutOp:
 
 
 def drop_entry(run_id: str, step: int, stride: int = ONE_LANE) -> PutOp:
-    """Removes an entry."""
+    """Remove an entry."""
     return PutOp(namespace(run_id), _entry_key(step, stride), None)
 
 
 def read_entry(item: Item | None, run_id: str, step: int) -> Entry | None:
-    """The entry in what the store returned.
+    """Return the entry in what the store returned.
 
     Raises:
         JournalError: When it is not the entry of this step of this run as it was written, or none that any run writes.
@@ -380,7 +380,7 @@ def _check_entry(entry: Entry, step: int) -> None:
 
 
 def known_usage(usage: Usage) -> Usage:
-    """The usage, itself if it can be: finite and not negative. Else what cannot is not known, nor is what it cost.
+    """Return the usage, itself if it can be: finite and not negative. Else what cannot is not known, nor is what it cost.
 
     Example:
         >>> known_usage({"input_tokens": None, "cached_input_tokens": 0, "output_tokens": 7, "cost": float("nan")})
@@ -404,7 +404,7 @@ _WIDE: Final = " "
 
 
 def writer() -> str:
-    """This process's token, in every entry that it writes."""
+    """Return this process's token, in every entry that it writes."""
     return _token(os.getpid())
 
 
@@ -415,23 +415,23 @@ def _token(pid: int) -> str:
 
 @lru_cache(maxsize=64)
 def namespace(run_id: str) -> tuple[str, ...]:
-    """Where a run's entries and open ballots are."""
+    """Return where a run's entries and open ballots are."""
     return (ROOT, "runs", _label(run_id))
 
 
 def calibration(run_id: str) -> tuple[str, ...]:
-    """Where the answers of a calibration are, and what was found."""
+    """Return where the answers of a calibration are, and what was found."""
     return (ROOT, "calibrations", _label(run_id))
 
 
 def tree(run_id: str) -> tuple[str, ...]:
-    """Where the tree of a recursive run is."""
+    """Return where the tree of a recursive run is."""
     return (ROOT, "trees", _label(run_id))
 
 
 @lru_cache(maxsize=64)
 def _label(run_id: str) -> str:
-    """The run id as stores can hold it: no dots, bounded length, no two ids alike, none the beginning of another."""
+    """Return the run id as stores can hold it: no dots, bounded length, no two alike, none the beginning of another."""
     label = quote(run_id.encode("utf-8", "surrogatepass"), safe="").replace(".", "%2E").replace("~", "%7E")
     if len(label) > 200:  # noqa: PLR2004 - Postgres bounds the length of a key
         label = f"~{blake2b(label.encode(), digest_size=16).hexdigest()}"
@@ -439,7 +439,7 @@ def _label(run_id: str) -> str:
 
 
 def name_of(item: Item) -> str:
-    """The id of the run whose header this is: from its key, or where the key is too short for it, from the header."""
+    """Return the id of the run whose header this is: from its key, or where the key is too short for it, from the header."""
     if not item.key.startswith("~"):
         return unquote(item.key.removesuffix("~"), errors="surrogatepass")
     with suppress(TypeError, KeyError, ValueError, AttributeError, RecursionError):
@@ -450,5 +450,5 @@ def name_of(item: Item) -> str:
 
 
 def check(run_id: str, text: str) -> str:
-    """A checksum over what is written, and the run it belongs to."""
+    """Return a checksum over what is written, and the run it belongs to."""
     return blake2b(f"{_label(run_id)}\n{text}".encode(), digest_size=6).hexdigest()

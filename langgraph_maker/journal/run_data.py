@@ -40,17 +40,17 @@ ALARMS: Final = "alarms"
 
 
 def get_open(run_id: str, step: int) -> GetOp:
-    """Asks for the ballot that is still open at `step`."""
+    """Ask for the ballot that is still open at `step`."""
     return GetOp(namespace(run_id), _open_key(step), refresh_ttl=False)
 
 
 def put_open(run_id: str, step: int, ballot: BallotState | None) -> PutOp:
-    """Writes the ballot that is still open at `step`, or removes it."""
+    """Write the ballot that is still open at `step`, or removes it."""
     return _put(run_id, _open_key(step), "ballot", ballot)
 
 
 def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
-    """The open ballot in what the store returned.
+    """Return the open ballot in what the store returned.
 
     Raises:
         JournalError: When it is not as it was written, or none that any run writes.
@@ -66,7 +66,7 @@ def read_open(item: Item | None, run_id: str, step: int) -> BallotState | None:
 
 
 def checked_ballot(ballot: Any, name: str) -> BallotState:
-    """The ballot on subtask `name`, its usage known or said not to be.
+    """Return the ballot on subtask `name`, its usage known or said not to be.
 
     Raises:
         ValueError: When no run writes such a ballot.
@@ -86,7 +86,7 @@ def checked_ballot(ballot: Any, name: str) -> BallotState:
     if min([found["rounds"], *counts.values(), *flags.values()]) < 0 or min(counts.values(), default=1) < 1:
         raise ValueError("it has a count below 1")
     if "finer" in found and "climb" not in found:
-        raise ValueError("it has finer steps, and never climbed to them")
+        raise ValueError("it has sub-steps, and never escalated to them")
     votes, flagged, samples = sum(counts.values()), sum(flags.values()), found["samples"]
     if not votes + flagged <= samples <= found["asked"]:
         raise ValueError(f"it has {votes} votes and {flagged} flags of {samples} samples, {found['asked']} issued")
@@ -99,17 +99,17 @@ def _ballots() -> TypeAdapter[BallotState]:
 
 
 def get_raised(run_id: str) -> GetOp:
-    """Asks for the k that an alarm raised the margin to."""
+    """Ask for the k that an alarm raised the margin to."""
     return GetOp(namespace(run_id), RAISED, refresh_ttl=False)
 
 
 def put_raised(run_id: str, k: int | None) -> PutOp:
-    """Writes the k that an alarm raises the margin of all undecided steps to, or removes it."""
+    """Write the k that an alarm raises the margin of all undecided steps to, or removes it."""
     return _put(run_id, RAISED, "k", k)
 
 
 def read_raised(item: Item | None, run_id: str) -> int:
-    """The k in what the store returned; 0 where there is none.
+    """Return the k in what the store returned; 0 where there is none.
 
     Raises:
         JournalError: When it is not as it was written.
@@ -124,17 +124,17 @@ def read_raised(item: Item | None, run_id: str) -> int:
 
 
 def get_answer(run_id: str, question_id: str) -> GetOp:
-    """Asks for a human's answer to a question, which is named by its step."""
+    """Ask for a human's answer to a question, which is named by its step."""
     return GetOp(namespace(run_id), _answer_key(question_id), refresh_ttl=False)
 
 
 def put_answer(run_id: str, question_id: str, form: Any) -> PutOp:
-    """Keeps a human's answer until the run goes on, or removes it."""
+    """Keep a human's answer until the run continues, or removes it."""
     return _put(run_id, _answer_key(question_id), "form", form)
 
 
 def read_answer(item: Item | None, run_id: str, question_id: str) -> Any:
-    """The form in what the store returned, None where there is none.
+    """Return the form in what the store returned, None where there is none.
 
     Raises:
         JournalError: When it is not as it was written.
@@ -146,12 +146,12 @@ def read_answer(item: Item | None, run_id: str, question_id: str) -> Any:
 
 
 def get_observer_state(run_id: str) -> GetOp:
-    """Asks for what an observer had kept."""
+    """Ask for what an observer had kept."""
     return GetOp(namespace(run_id), KEPT, refresh_ttl=False)
 
 
 def put_observer_state(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
-    """Writes what an observer wants kept, or removes it."""
+    """Write what an observer wants kept, or removes it."""
     if kept is None:
         return PutOp(namespace(run_id), KEPT, None, index=False)
     text = json.dumps(kept)
@@ -159,7 +159,7 @@ def put_observer_state(run_id: str, kept: Mapping[str, Any] | None) -> PutOp:
 
 
 def read_observer_state(item: Item | None, run_id: str) -> dict[str, Any] | None:
-    """What the store returned; None where it is not as it was written, so that the observer begins anew."""
+    """Return what the store returned; None where it is not as it was written, so that the observer begins anew."""
     if item is None:
         return None
     try:
@@ -171,18 +171,18 @@ def read_observer_state(item: Item | None, run_id: str) -> dict[str, Any] | None
 
 
 def get_alarms(run_id: str) -> GetOp:
-    """Asks for the alarms of a run."""
+    """Ask for the alarms of a run."""
     return GetOp(namespace(run_id), ALARMS, refresh_ttl=False)
 
 
 def put_alarms(run_id: str, alarms: Sequence[Alarm] | None) -> PutOp:
-    """Writes all alarms of a run, or removes them."""
+    """Write all alarms of a run, or removes them."""
     plain = None if alarms is None else json.loads(json.dumps(alarms, default=str))  # a caller's own may hold anything
     return _put(run_id, ALARMS, "alarms", plain)
 
 
 def read_alarms(item: Item | None, run_id: str) -> list[Alarm]:
-    """The alarms in what the store returned, in the order in which they were raised.
+    """Return the alarms in what the store returned, in the order in which they were raised.
 
     Raises:
         JournalError: When they are not as they were written.

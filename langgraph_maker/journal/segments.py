@@ -17,7 +17,7 @@ _BATCH = 1024
 
 
 def header(store: BaseStore, run_id: str) -> Header:
-    """What the run is: its task, parameters and k, who worked on it, how it stood when it last ended.
+    """Return what the run is: its task, parameters and k, who worked on it, how it stood when it last ended.
 
     Raises:
         JournalError: When there is no such run.
@@ -36,13 +36,13 @@ def header(store: BaseStore, run_id: str) -> Header:
 
 
 def found_header(store: BaseStore, run_id: str) -> Header | None:
-    """The header of a run, whatever is being done to it, None where there is none."""
+    """Return the header of a run, whatever is being done to it, None where there is none."""
     [item] = store_ops.batch(store, [records.get_header(run_id)])
     return records.read_header(item, run_id)
 
 
 def chain(store: BaseStore, run_id: str) -> Header:
-    """The header of a run that is a chain of steps.
+    """Return the header of a run that is a chain of steps.
 
     Raises:
         JournalError: When there is no such run, or it is a recursive one.
@@ -51,7 +51,7 @@ def chain(store: BaseStore, run_id: str) -> Header:
 
 
 def checked(found: Header) -> Header:
-    """The header, if it is that of a chain.
+    """Return the header, if it is that of a chain.
 
     Raises:
         JournalError: When it is that of a recursive run.
@@ -65,14 +65,14 @@ def checked(found: Header) -> Header:
 
 
 def items_at(store: BaseStore, run_id: str, stride: int, wanted: range) -> Iterator[tuple[int, Item | None]]:
-    """What the store has at each of these steps, 1,024 at a time."""
+    """Return what the store has at each of these steps, 1,024 at a time."""
     for start in range(wanted.start, wanted.stop, _BATCH):
         batch = range(start, min(start + _BATCH, wanted.stop))
         yield from zip(batch, store_ops.batch(store, records.get_entries(run_id, batch, stride)), strict=True)
 
 
 def ends_of(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
-    """The run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
+    """Return the run's cells, from cut to cut of all its lanes, each with the step that its entries end before."""
     return store_ops.drive(ends(run_id, chain(store, run_id)), store)
 
 
@@ -95,7 +95,7 @@ def ends(run_id: str, head: Header) -> StoreOps[list[tuple[tuple[int, int], int]
 
 
 def gapless(store: BaseStore, run_id: str) -> int:
-    """How many steps there are without a gap."""
+    """Return how many steps there are without a gap."""
     done = 0
     for (_, end), ends in ends_of(store, run_id):
         done = ends
@@ -105,7 +105,7 @@ def gapless(store: BaseStore, run_id: str) -> int:
 
 
 def last_of(store: BaseStore, run_id: str, stride: int, ends: int, end: int) -> int:
-    """The last entry of a cell, one that lies up to 1,024 steps beyond a gap included."""
+    """Return the last entry of a cell, one that lies up to 1,024 steps beyond a gap included."""
     last = ends - 1
     for step, item in items_at(store, run_id, stride, range(ends, end)):
         if item is not None:

@@ -1,4 +1,4 @@
-"""A tree in a store that has ended, or goes on elsewhere: what is wrong with it, and how it is copied out."""
+"""A tree in a store that has ended, or continues elsewhere: what is wrong with it, and how it is copied out."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _ATTEMPTS: Final = 100
 
 
 def inspect(store: BaseStore, run_id: str) -> list[tuple[str, str, str]]:
-    """What is wrong with the records of a tree: at which node, of what kind (see `journal.Problem`), and in words.
+    """Return what is wrong with the records of a tree: the node, the kind (see `journal.Problem`), and in words.
 
-    Of a run that goes on it is looked at again until it has stood still.
+    Of a run that continues it is looked at again until it has stood still.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -62,7 +62,7 @@ def _problems(store: BaseStore, run_id: str, begun: Head) -> list[tuple[str, str
 
 
 def _found(run_id: str, begun: Head) -> StoreOps[tuple[Tree, list[tuple[str, str, str]]]]:
-    """The nodes that can be read, from the root down, and what is wrong with the others."""
+    """Return the nodes that can be read, from the root down, and what is wrong with the others."""
     tree: Tree = {}
     problems: list[tuple[str, str, str]] = []
     ahead = [ROOT]

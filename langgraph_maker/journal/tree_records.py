@@ -27,16 +27,16 @@ from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
 
 __all__ = [
-    "TreeCounts",
     "Head",
+    "TreeCounts",
     "TreeRun",
     "check_single_writer",
     "checked",
     "commit",
     "counted",
+    "existing_head",
     "fetch",
     "head",
-    "existing_head",
     "listed",
     "node_of",
     "offspring",
@@ -90,13 +90,13 @@ class TreeRun(TypedDict):
 
 
 def counted(counts: TreeCounts, ballots: Iterable[BallotState]) -> TreeCounts:
-    """The counts with those of `ballots`."""
+    """Return the counts with those of `ballots`."""
     samples, flags, usage = sums(counts, ballots)
     return {"rounds": counts["rounds"], "samples": samples, "flags": flags, "usage": usage}
 
 
 def sums(counts: TreeCounts, ballots: Iterable[BallotState]) -> tuple[dict[str, int], dict[str, int], Any]:
-    """Samples by stage, flags by reason, and usage, with those of `ballots`."""
+    """Return samples by stage, flags by reason, and usage, with those of `ballots`."""
     ballots = [*ballots]
     samples, flags = Counter(counts["samples"]), Counter(counts["flags"])
     for ballot in ballots:
@@ -106,7 +106,7 @@ def sums(counts: TreeCounts, ballots: Iterable[BallotState]) -> tuple[dict[str, 
 
 
 def head(run_id: str) -> StoreOps[Head | None]:
-    """What the run is, as its store has it, and None where it was never begun.
+    """Return what the run is, as its store has it, and None where it was never started.
 
     Raises:
         JournalError: When it is not as it was written, or of another format.
@@ -117,7 +117,7 @@ def head(run_id: str) -> StoreOps[Head | None]:
     found = _read(item, run_id, _HEAD)
     if found.get("format") not in (2, FORMAT):
         raise JournalError(
-            f"the tree of run {run_id!r} was written by another version of this package: go on with that version, or"
+            f"the tree of run {run_id!r} was written by another version of this package: continue with that version, or"
             " give another run id"
         )
     begun: Head = {"revision": 0, "changes": {}, "answered": [], **found}  # type: ignore[typeddict-item]
@@ -132,7 +132,7 @@ def head(run_id: str) -> StoreOps[Head | None]:
 
 
 def existing_head(store: BaseStore, run_id: str) -> Head:
-    """The same, of a run that there is.
+    """Return the same, of a run that there is.
 
     Raises:
         JournalError: When there is none, too.
@@ -145,7 +145,7 @@ def existing_head(store: BaseStore, run_id: str) -> Head:
 def listed(
     run_id: str, fixed: Mapping[str, Any], settings: Mapping[str, Any], outcome: Mapping[str, Any] | None = None
 ) -> StoreOps[None]:
-    """List the run among those of its store, with this process's work on it, which goes on, or with how it ended.
+    """List the run among those of its store, with this process's work on it, which continues, or with how it ended.
 
     Raises:
         JournalError: When the store has a run of another kind under this id.
@@ -173,7 +173,7 @@ def listed(
         header["outcome"] = {**outcome, "ended": header["outcome"]["ended"] if solved_again else now}
         if last is not None and last["writer"] != (me := records.writer()):
             header["mixed"] = [*header.get("mixed", []), me]
-    elif header["outcome"].get("status") != "solved":  # of a run that goes on nobody knows how it ends
+    elif header["outcome"].get("status") != "solved":  # of a run that continues nobody knows how it ends
         header["outcome"] = {}
     if last is None or (outcome is None and (last["writer"], last["settings"]) != (records.writer(), settings)):
         session: Session = {
@@ -188,7 +188,7 @@ def listed(
 
 
 def snapshot(run_id: str) -> StoreOps[tuple[Head, TreeRun]]:
-    """A run that may go on meanwhile, as it was at one of its rounds.
+    """Return a run that may continue meanwhile, as it was at one of its rounds.
 
     Raises:
         JournalError: When there is no such run, or a record is not as it was written.
@@ -207,7 +207,7 @@ def snapshot(run_id: str) -> StoreOps[tuple[Head, TreeRun]]:
 
 
 def fetch(run_id: str, begun: Head) -> StoreOps[TreeRun]:
-    """The run with this head, node by node from the root.
+    """Return the run with this head, node by node from the root.
 
     Raises:
         JournalError: When a record is not as it was written, or not of this tree.
@@ -253,12 +253,12 @@ def check_single_writer(run_id: str, begun: Head | None, rounds: int, tree: Tree
         there = "is gone" if begun is None else f"is at round {begun['counts']['rounds']} of {begun['writer']}"
         raise JournalError(
             f"the journal of run {run_id!r} {there}, where process {records.writer()} was at round {rounds}: another"
-            " process writes this run too, and one at a time can; once it has ended, the same run id goes on"
+            " process writes this run too, and one at a time can; once it has ended, the same run id continues"
         )
 
 
 def read_tree(store: BaseStore, run_id: str) -> Tree:
-    """The tree of a run as its journal has it: needs no model. In asynchronous code run it in a thread.
+    """Return the tree of a run as its journal has it: needs no model. In asynchronous code run it in a thread.
 
     Raises:
         JournalError: When there is no such run, or a record is not as it was written.
@@ -267,12 +267,12 @@ def read_tree(store: BaseStore, run_id: str) -> Tree:
 
 
 def node_of(run_id: str, node_id: str) -> GetOp:
-    """Asks for the record of a node."""
+    """Ask for the record of a node."""
     return records.get_node(run_id, f"node-{node_id}")
 
 
 def read_node(item: Item | None, run_id: str, node_id: str) -> dict[str, Any]:
-    """The node and its open ballot, or None, in what the store returned.
+    """Return the node and its open ballot, or None, in what the store returned.
 
     Raises:
         JournalError: When it is not there, or not as it was written.
@@ -281,7 +281,7 @@ def read_node(item: Item | None, run_id: str, node_id: str) -> dict[str, Any]:
 
 
 def checked(record: Any, run_id: str, node_id: str) -> dict[str, Any]:
-    """A node's record, if a run could have written it."""
+    """Return a node's record, if a run could have written it."""
     try:
         node, ballot = record["node"], record["ballot"]
         _NODES.validate_python(node, strict=True)
@@ -295,7 +295,7 @@ def checked(record: Any, run_id: str, node_id: str) -> dict[str, Any]:
 
 
 def offspring(node: TreeNode) -> list[str]:
-    """All children of a node, those of refuted ways included."""
+    """Return all children of a node, those of refuted ways included."""
     return [*node["children"], *(child for tried in node["refuted"] for child in tried["children"])]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
-__all__ = ["DecidedStage", "TreeNode", "Stage", "Tree", "RefutedWay"]
+__all__ = ["DecidedStage", "RefutedWay", "Stage", "Tree", "TreeNode"]
 
 
 Stage: TypeAlias = Literal["atomic", "solve", "propose", "choose", "compose", "check"]

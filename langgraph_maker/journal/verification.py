@@ -33,7 +33,7 @@ class Problem:
 
 
 def verified(store: BaseStore, run_id: str) -> list[Problem]:
-    """What is wrong with a chain of steps; looked at again where a process took the run up in the meantime."""
+    """Return what is wrong with a chain of steps; looked at again where a process took the run up in the meantime."""
     for _ in range(_ATTEMPTS):
         head = chain(store, run_id)
         problems = [*_Walk(head).problems_of(store), *_beside(store, head)]
@@ -50,7 +50,7 @@ class _Walk:
     written: Counter[str] = field(default_factory=Counter)
 
     def problems_of(self, store: BaseStore) -> list[Problem]:
-        """What is wrong with the entries, by step."""
+        """Return what is wrong with the entries, by step."""
         run_id, stride = self.head["run_id"], self.head["stride"]
         cells = ends_of(store, run_id)
         problems: list[Problem] = []
@@ -100,7 +100,7 @@ class _Walk:
                 yield Problem(step, "mixed writers", f"{writer} wrote it after {order[session]} had taken over")
 
     def _mixed(self, steps: int) -> Iterator[Problem]:
-        """Where a process has fewer steps than it found and left, another wrote over them."""
+        """Return where a process has fewer steps than it found and left, another wrote over them."""
         for writer in self.head.get("mixed", []):
             yield Problem("header", "mixed writers", f"{writer} found at its end that another had taken the run over")
         found = self.head.get("found", {})
@@ -116,7 +116,7 @@ class _Walk:
 
 
 def _beside(store: BaseStore, head: Header) -> Iterator[Problem]:
-    """What cannot be read of the records beside the entries."""
+    """Return what cannot be read of the records beside the entries."""
     run_id = head["run_id"]
     steps = [ends for (_, end), ends in ends_of(store, run_id) if ends < end]
     read: Mapping[str, Callable[[Any], Any]] = {

@@ -79,7 +79,7 @@ class _Reaching:
 
 
 def _wants_a_stream(error: BaseException) -> bool:
-    """Whether a model has no other way to answer, or its provider says that it takes nothing but streams."""
+    """Return whether a model has no other way to answer, or its provider says that it takes nothing but streams."""
     if isinstance(error, NotImplementedError):
         return True
     status = getattr(error, "status_code", None)

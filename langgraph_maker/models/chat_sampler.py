@@ -46,7 +46,7 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
 
     Raises:
         ValueError: For a string that names no model, or a model without its key.
-        TypeError: For an object that is no model.
+        TypeError: For an object that is not a model.
 
     Example:
         >>> import asyncio
@@ -113,7 +113,7 @@ class ModelSampler:
             self.settings.left_out.add("n")
 
     def _at(self, temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
-        """The model at a temperature, without what is left out, with the connections of this event loop."""
+        """Return the model at a temperature, without what is left out, with the connections of this event loop."""
         here = self._here()
         if (model := here.models.get((temperature, left_out))) is None:
             lose = {word for name in left_out for word in NAMES[name]}
@@ -130,7 +130,7 @@ class ModelSampler:
         return sorted(f"{self.settings.model}: {name}" for name in self.settings.refused)
 
     def _here(self) -> Connections:
-        """The connections of this event loop; those of loops that have ended are forgotten."""
+        """Return the connections of this event loop; those of loops that have ended are forgotten."""
         loop = asyncio.get_running_loop()
         if (here := self._connections.get(loop)) is None:
             with self._lock:
@@ -156,7 +156,7 @@ class ModelSampler:
                 asyncio.run_coroutine_threadsafe(here.aclose(), loop)
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """The samples that go into one call together: those of one ballot that are asked alike."""
+        """Return the samples that go into one call together: those of one ballot that are asked alike."""
         if "n" in self.settings.left_out:
             return [[request] for request in requests]
         together = groupby(requests, key=lambda one: (one.subtask_id, one.temperature, one.variant))
@@ -236,7 +236,7 @@ class ModelSampler:
         raise refused
 
     def _carried(self, group: Sequence[Request], left_out: AbstractSet[str]) -> set[str]:
-        """Which of our settings a call carries."""
+        """Return which of our settings a call carries."""
         carried = {"n"} if len(group) > 1 else set()
         if group[0].temperature is not None:
             carried.add("temperature")
@@ -246,7 +246,7 @@ class ModelSampler:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """One at a time, though nobody waits for long: a first call may hang."""
+        """Return one at a time, though nobody waits for long: a first call may hang."""
         gate = self._here().gate
         try:
             await asyncio.wait_for(gate.acquire(), _TURN)
@@ -331,7 +331,7 @@ class _ConfigurableSampler:
 
 
 def _config(request: Request) -> RunnableConfig:
-    """Where the sample belongs, for tracers."""
+    """Return where the sample belongs, for tracers."""
     metadata = {
         "run": request.run_id,
         "step": request.subtask_id,

@@ -60,7 +60,7 @@ class Limiter:
                 turn.set_result(None)
 
     def went_well(self, seconds: float) -> None:
-        """A call was answered after so many seconds."""
+        """Note a call that was answered after so many seconds."""
         self.latency += (seconds - self.latency) / 16 if self.latency else seconds
         self.busy -= self.busy / _RECENT
         if self.limit is not None and self.shrunk >= 0:
@@ -69,7 +69,7 @@ class Limiter:
             self.let_in()
 
     def went_wrong(self, problem: Failure, began: float, longest: float) -> None:
-        """A call that began then, by the event loop's clock, has failed.
+        """Note a call that began then, by the event loop's clock, and failed.
 
         What the provider asks to wait holds other calls back too, where it is at most `longest` seconds; where it is
         more, nobody waits that long, and whether the provider is well again is seen by the next call.

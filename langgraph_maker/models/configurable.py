@@ -63,7 +63,7 @@ def frozen(value: Any) -> Hashable:
 
 
 def _parts(model: Runnable[Any, Any]) -> list[Any]:
-    """The configurable parts of a model, in order."""
+    """Return the configurable parts of a model, in order."""
     found: list[Any] = []
 
     def note(part: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
@@ -77,7 +77,7 @@ def _parts(model: Runnable[Any, Any]) -> list[Any]:
 
 
 def _said(part: Any, config: RunnableConfig, prefix: str = "") -> dict[str, Any]:
-    """What the config says of a part, without the graph's own settings."""
+    """Return what the config says of a part, without the graph's own settings."""
     if _is_init_model(part):
         said = part._model_params(config)  # noqa: SLF001 - there is no other way
         return {f"{prefix}{name}": value for name, value in said.items() if not name.startswith(_OF_THE_GRAPH)}
@@ -86,7 +86,7 @@ def _said(part: Any, config: RunnableConfig, prefix: str = "") -> dict[str, Any]
 
 
 def _is_init_model(part: object) -> bool:
-    """Whether this is what `init_chat_model` returns for configurable fields."""
+    """Return whether this is what `init_chat_model` returns for configurable fields."""
     return hasattr(part, "_default_config") and hasattr(part, "_model_params")
 
 

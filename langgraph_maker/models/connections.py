@@ -123,7 +123,7 @@ def fresh(model: BaseChatModel) -> BaseChatModel:
 
 
 def _with_clients(model: BaseChatModel, change: Callable[[Any], Any], takes: Callable[[str], bool]) -> BaseChatModel:
-    """A copy of `model` with changed clients, in fields, in resources of clients and where they are made on demand."""
+    """Return a copy of `model` with changed clients, in fields, in resources of clients and where they are made on demand."""
     changed: dict[int, Any] = {}
     update: dict[str, Any] = {}
     kind = type(model)
@@ -149,18 +149,18 @@ def _is_client(value: Any) -> bool:
 
 
 def _root(value: Any) -> Any:
-    """The client that a resource, such as `client.chat.completions`, is one of."""
+    """Return the client that a resource, such as `client.chat.completions`, is one of."""
     return getattr(value, "_client", None)
 
 
 def _resource(value: Any, root: Any, own: Any) -> Any:
-    """The same resource of another client."""
+    """Return the same resource of another client."""
     chat = getattr(root, "chat", None)
     return own.chat.completions if type(value) is type(getattr(chat, "completions", None)) else type(value)(own)
 
 
 def _is_session(value: Any) -> bool:
-    """Whether this is an HTTP client of an event loop's: httpx's or aiohttp's."""
+    """Return whether this is an HTTP client of an event loop's: httpx's or aiohttp's."""
     return any(
         kind.__name__ in {"AsyncClient", "ClientSession"}
         and kind.__module__.partition(".")[0] in {"httpx", "httpx2", "aiohttp"}

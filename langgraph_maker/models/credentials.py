@@ -63,7 +63,7 @@ def credentials_of_url(url: str) -> list[str]:
 
 
 def _held(value: Any, *, named: bool, depth: int) -> Iterator[str]:
-    """The secrets in a value, all of its texts where it is `named` as what holds some."""
+    """Return the secrets in a value, all of its texts where it is `named` as what holds some."""
     if isinstance(value, (SecretStr, SecretBytes)):
         yield from _forms(value.get_secret_value())
     elif isinstance(value, (str, bytes)) and named:
@@ -77,7 +77,7 @@ def _held(value: Any, *, named: bool, depth: int) -> Iterator[str]:
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
-    """What a value is made of, by name: a mapping, a list, a client as Stainless makes them, or a resource of one."""
+    """Return what a value is made of, by name: a mapping, a list, a client as Stainless makes them, or a resource of one."""
     if isinstance(value, Mapping):
         return [(str(name).lower(), inner) for name, inner in value.items()]
     if isinstance(value, (list, tuple)):
@@ -87,7 +87,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
 
 
 def _forms(secret: str | bytes) -> Iterator[str]:
-    """A secret as it is, without its scheme, and as it stands in an address."""
+    """Return a secret as it is, without its scheme, and as it stands in an address."""
     text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else secret
     scheme, _, rest = text.partition(" ")
     yield text

@@ -34,7 +34,7 @@ def run_sync(awaitable: Awaitable[T]) -> T:
 
 
 def run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never waits, without an event loop.
+    """Return the result of a coroutine that never waits, without an event loop.
 
     Raises:
         RuntimeError: When it does wait.

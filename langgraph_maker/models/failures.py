@@ -228,7 +228,7 @@ def _own_words(cause: BaseException) -> list[str]:
 
 
 def _text_of(response: Any) -> str | None:
-    """The body of an HTTP response that has been read."""
+    """Return the body of an HTTP response that has been read."""
     try:
         text = getattr(response, "text", None)
     except Exception:  # noqa: BLE001 - each library has its own for "not read yet"
@@ -246,7 +246,7 @@ def _json_in(text: str | bytes) -> Any:
 
 
 def _retry_after(headers: Any) -> float:
-    """Seconds that the provider asks to wait, 0 where it does not say."""
+    """Return seconds that the provider asks to wait, 0 where it does not say."""
     try:
         if (milliseconds := (headers or {}).get("retry-after-ms")) is not None:
             return _seconds(milliseconds) / 1000
@@ -265,7 +265,7 @@ def _seconds(said: str) -> float:
 
 
 def _in_a_client(error: BaseException) -> bool:
-    """Whether it was raised while a chat model was called, and not by what a user has around it."""
+    """Return whether it was raised while a chat model was called, and not by what a user has around it."""
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame

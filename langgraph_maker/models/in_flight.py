@@ -24,7 +24,7 @@ class InFlight:
         self.tasks: dict[asyncio.Task[None], Sequence[Request]] = {}
         self.paid: set[Any] = set()  # tasks whose call is with the provider
         self.issued: dict[str, set[int]] = {}
-        self.timeouts: dict[str, int] = {}  # by ballot, of calls that are made again
+        self.timeouts: dict[str, int] = {}  # by ballot, of calls that are retried
         self.arrived: dict[str, list[Arrival]] = {}
         self.needed: dict[str, int] = {}
         self.ripe: set[str] = set()
@@ -44,7 +44,7 @@ class InFlight:
         task.add_done_callback(self.done)
 
     def done(self, task: asyncio.Task[None]) -> None:
-        """A call has ended; one that ended by a bug fails all."""
+        """Note the end of a call; one that ended by a bug fails all."""
         self.tasks.pop(task, None)
         self.paid.discard(task)
         if not task.cancelled() and (bug := task.exception()) is not None and isinstance(bug, Exception):
@@ -53,12 +53,12 @@ class InFlight:
             self.changed.set()
 
     def arrive(self, request: Request, response: AIMessage) -> None:
-        """Keep a response until its ballot is ripe."""
+        """Keep a response until its ballot is ready."""
         self.arrived.setdefault(request.subtask_id, []).append((request, response))
         self.ripen(request.subtask_id)
 
     def need(self, arrivals: Mapping[str, int]) -> None:
-        """Say for ballots how many arrivals make them ripe."""
+        """Say for ballots how many arrivals make them ready."""
         self.needed.update(arrivals)
         for subtask_id in arrivals.keys() & self.arrived.keys():
             self.ripen(subtask_id)
@@ -72,12 +72,12 @@ class InFlight:
                 self.changed.set()
 
     def fail(self, error: Exception) -> None:
-        """A call has failed for good."""
+        """Note a call that has failed for good."""
         self.failed = self.failed or error
         self.changed.set()
 
     async def news(self, enough: int, stop: Callable[[], bool | str], lull: float) -> None:
-        """Wait until `enough` ballots are ripe, or some are and `lull` seconds have passed."""
+        """Wait until `enough` ballots are ready, or some are and `lull` seconds have passed."""
         self.enough = enough
         first: float | None = None
         while self.tasks:
@@ -105,11 +105,11 @@ class InFlight:
                 task.cancel()
 
     def emptied(self) -> bool:
-        """Whether nothing can come of it any more: it was given up, or drained to nothing."""
+        """Return whether nothing can come of it any more: it was given up, or drained to nothing."""
         return self.landed or (self.draining and not (self.tasks or self.arrived or self.failed))
 
     def take(self) -> list[Arrival]:
-        """What has arrived for ripe ballots; all of it, where no more is to come."""
+        """Return what has arrived for ready ballots; all of it, where no more is to come."""
         ripe = self.ripe if self.tasks and not self.draining else {*self.arrived}
         taken = [arrival for subtask_id in ripe for arrival in self.arrived.pop(subtask_id)]
         self.ripe = set()

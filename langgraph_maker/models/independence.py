@@ -18,11 +18,11 @@ from langgraph_maker.models.credentials import credentials_in, credentials_of_en
 from langgraph_maker.models.resolve import each_chat_model
 from langgraph_maker.models.retry import redact
 
-__all__ = ["without_keys", "at_temperature", "independent", "secrets_of", "takes_n", "unbound"]
+__all__ = ["at_temperature", "independent", "secrets_of", "takes_n", "unbound", "without_keys"]
 
 
 def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
-    """A copy of `model` whose calls have nothing in common, and ask for `max_tokens` where it leaves that open."""
+    """Return a copy of `model` whose calls share nothing, and ask for `max_tokens` where it leaves that open."""
     update: dict[str, Any] = {"disable_streaming": True, "cache": False}
     if max_tokens and getattr(model, "max_tokens", 0) is None:
         update["max_tokens"] = max_tokens
@@ -56,7 +56,7 @@ def at_temperature(
 
 
 def without_keys(model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False) -> BaseChatModel:
-    """`model`, its errors without keys, and no answer an error: callbacks are told of both before we could be."""
+    """`model`, its errors without keys, and no answer an error: callbacks see both before we could be."""
     ask = reaching(model, connected=connected)
 
     async def discreetly(*args: Any, **kwargs: Any) -> ChatResult:
@@ -75,7 +75,7 @@ def without_keys(model: BaseChatModel, secrets: Sequence[str], *, connected: boo
 
 
 def unbound(model: Runnable[Any, Any]) -> tuple[Runnable[Any, Any], dict[str, Any], RunnableConfig]:
-    """What plain bindings bind, their arguments, and their config."""
+    """Return what plain bindings bind, their arguments, and their config."""
     kwargs: dict[str, Any] = {}
     config: RunnableConfig = {}
     while isinstance(model, RunnableBinding) and not model.config_factories:
@@ -85,12 +85,12 @@ def unbound(model: Runnable[Any, Any]) -> tuple[Runnable[Any, Any], dict[str, An
 
 
 def takes_n(model: BaseChatModel) -> bool:
-    """Whether one call of `model` may give several answers."""
+    """Return whether one call of `model` may give several answers."""
     return "n" in type(model).model_fields or "n" in signature(model._generate).parameters  # noqa: SLF001
 
 
 def secrets_of(model: Runnable[Any, Any]) -> list[str]:
-    """The keys that errors of `model` must not show."""
+    """Return the keys that errors of `model` must not show."""
     found = [*credentials_of_environment(), *credentials_in(unbound(model)[1])]
 
     def look(one: BaseChatModel) -> BaseChatModel:

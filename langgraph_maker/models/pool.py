@@ -39,11 +39,11 @@ class Pool:
         sampler: Whom to call.
         max_concurrency: Calls at a time, over all owners; None for no bound. Fewer while the provider says that
             there are too many.
-        call_timeout: Seconds after which a call is given up and made again.
-        outage_limit: Seconds for which a failing call is made again.
+        call_timeout: Seconds after which a call is given up and retried.
+        outage_limit: Seconds for which a failing call is retried.
 
     Raises:
-        ValueError: For a bound or a time that is none.
+        ValueError: For an invalid bound or a time.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class Pool:
         self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, Limiter] = WeakKeyDictionary()
 
     def issued(self, owner: str, subtask_id: str) -> frozenset[int]:
-        """The samples of a ballot that are in flight, or have arrived and were not collected."""
+        """Return the samples of a ballot that are in flight, or have arrived and were not collected."""
         flight = self._flights.get(owner)
         return frozenset(flight.issued.get(subtask_id, ())) if flight else frozenset()
 
     def waiting(self, owner: str) -> AbstractSet[str]:
-        """The ballots that wait for more to arrive before they are worth a count."""
+        """Return the ballots that wait for more to arrive before they are worth a count."""
         return self._flights[owner].needed.keys() if owner in self._flights else frozenset()
 
     def __contains__(self, owner: str) -> bool:
-        """Whether `owner` has calls in flight, or may have arrivals to collect."""
+        """Return whether `owner` has calls in flight, or may have arrivals to collect."""
         return owner in self._flights
 
     def in_flight(self, owner: str) -> int:
-        """How many calls of `owner` are in flight."""
+        """Return how many calls of `owner` are in flight."""
         return len(flight.tasks) if (flight := self._flights.get(owner)) else 0
 
     def take_timeouts(self, owner: str, subtask_id: str) -> int:
@@ -105,7 +105,7 @@ class Pool:
         draining: bool = False,
         stop: Callable[[], bool | str] = lambda: False,
     ) -> list[Arrival]:
-        """Issue calls, one a group, and return what has arrived for ballots as soon as `enough` of them are ripe.
+        """Issue calls, one a group, and return what has arrived for ballots as soon as `enough` of them are ready.
 
         It returns earlier when a pause comes in their stream, and when nothing is in flight any more. When
         `draining`, once `stop` says True, or after a call has failed for good, nothing is issued, calls that wait for
@@ -114,9 +114,9 @@ class Pool:
         Args:
             owner: Whose calls these are.
             groups: The samples to issue, those that go into one call together.
-            wanted: The ballots whose calls go on; those of others are cancelled.
-            needed: For ballots that were counted since, how many arrivals make them ripe: worth a count.
-            enough: How many ballots must be ripe.
+            wanted: The ballots whose calls continue; those of others are cancelled.
+            needed: For ballots that were counted since, how many arrivals make them ready: worth a count.
+            enough: How many ballots must be ready.
             draining: See above.
             stop: Asked several times a second while nothing comes.
 
@@ -151,7 +151,7 @@ class Pool:
         """Issue all of these and wait for them; samples of one ballot that stand side by side may share a call.
 
         Returns:
-            What arrived, and what made a call fail for good, if one did. Once `stop` says True nothing is made again.
+            What arrived, and what made a call fail for good, if one did. Once `stop` says True nothing is retried.
         """
         owner, wanted = uuid4().hex, {request.subtask_id for request in requests}
         split = getattr(self.sampler, "split", lambda group: [group])
@@ -262,7 +262,7 @@ class Pool:
         self._unsaid += 1
         if monotonic() > self._quiet_until:
             logger.warning(
-                "%d model call%s failed and %s made again, the last in %.1f s: %s",
+                "%d model call%s failed and %s retried, the last in %.1f s: %s",
                 self._unsaid,
                 *(("", "is") if self._unsaid == 1 else ("s", "are")),
                 pause,
@@ -310,7 +310,7 @@ def timed_out(error: Exception) -> bool:
 
 
 def misuse(requests: Sequence[Request], responses: Any) -> str | None:
-    """What is wrong with the responses that a sampler gave, if anything is."""
+    """Return what is wrong with the responses that a sampler gave, if anything is."""
     if not isinstance(responses, Sequence) or isinstance(responses, str):
         return f"the sampler gave {type(responses).__name__}, where a list of responses was due"
     if len(responses) != len(requests):
@@ -340,7 +340,7 @@ _BUGS: Final = (TypeError, AttributeError, NameError, LookupError, AssertionErro
 
 
 class _MisuseError(Exception):
-    """A sampler that is none."""
+    """An invalid sampler."""
 
 
 def _awaitable(drawing: Awaitable[Sequence[AIMessage | Exception]]) -> Awaitable[Sequence[AIMessage | Exception]]:

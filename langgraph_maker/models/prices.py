@@ -38,7 +38,7 @@ class Price:
         cached_input: For input tokens that the provider had cached; None: as other input.
 
     Raises:
-        ValueError: For what is no number of at least 0.
+        ValueError: For what is not a number of at least 0.
 
     Example:
         >>> Price(0.4, 1.6, cached_input=0.1)
@@ -58,7 +58,7 @@ class Price:
                 raise ValueError(f"a price is dollars per million {field.name} tokens, at least 0, not {value!r}")
 
     def cost(self, usage: Mapping[str, Any]) -> float:
-        """Dollars for `input_tokens`, of them `cached_input_tokens`, and `output_tokens`."""
+        """Return dollars for `input_tokens`, of them `cached_input_tokens`, and `output_tokens`."""
         cached: int = usage["cached_input_tokens"]
         fresh: int = usage["input_tokens"] - cached
         for_cached = self.input if self.cached_input is None else self.cached_input
@@ -88,7 +88,7 @@ TABLE: Final[dict[str, Price]] = {
 
 @lru_cache(maxsize=256)
 def of(model: str) -> Price | None:
-    """The list price of a model under any of its names, None where it is not known.
+    """Return the list price of a model under any of its names, None where it is not known.
 
     Example:
         >>> of("sim:gpt-4.1,seed=3") == of("gpt-4.1-2025-04-14") == of("gpt-4.1-latest") == of("gpt-4.1")

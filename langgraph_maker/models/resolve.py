@@ -100,7 +100,7 @@ def check_model(model: object) -> None:
 
 
 def model_name(model: Model) -> str:
-    """What to call a model in a record: never its settings, which may hold a key."""
+    """Return what to call a model in a record: never its settings, which may hold a key."""
     if isinstance(model, str):
         return model
     inner: Any = model

@@ -17,7 +17,7 @@ __all__ = ["flagged", "message_in", "messages_in"]
 
 
 def messages_in(result: LLMResult) -> list[AIMessage]:
-    """The responses of one call, what it used shared out so that it adds up."""
+    """Return the responses of one call, what it used shared out so that it adds up."""
     said = [message_in(getattr(generation, "message", generation.text)) for generation in result.generations[0]]
     if len(said) == 1:
         return said
@@ -88,7 +88,7 @@ def flagged(flag: RedFlag, error: BaseException) -> AIMessage:
 
 
 def message_in(response: object) -> AIMessage:
-    """The message in what a model returned.
+    """Return the message in what a model returned.
 
     Raises:
         TypeError: When there is none.

@@ -1,4 +1,4 @@
-"""Calls that fail: when one is made again, and what their errors may show."""
+"""Calls that fail: when one is retried, and what their errors may show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RetryState:
         self.failures = self.unknown = 0
 
     def pause(self, problem: Failure) -> float | None:
-        """Seconds until the next attempt after `problem`; None where there is to be none."""
+        """Return seconds until the next attempt after `problem`; None where there is to be none."""
         now = monotonic()
         self.began = now if self.began is None else self.began
         self.failures += 1

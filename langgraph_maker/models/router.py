@@ -16,11 +16,11 @@ __all__ = ["sampler_of"]
 
 
 def sampler_of(models: Sequence[Model], *, task: Task | None = None, max_tokens: int | None = None) -> Sampler:
-    """The sampler that draws from all of these, or from the one there is (see `as_sampler`).
+    """Return the sampler that draws from all of these, or from the one there is (see `as_sampler`).
 
     Raises:
         ValueError: For a string that names no model, or a model without its key.
-        TypeError: For an object that is no model.
+        TypeError: For an object that is not a model.
     """
     for model in models:
         check_model(model)
@@ -36,7 +36,7 @@ class _Several:
         self.max_concurrency = min((bound for bound in bounds if bound is not None), default=None)
 
     def split(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """The samples that go into one call together: as the model has it that they name."""
+        """Return the samples that go into one call together: as the model has it that they name."""
         calls: list[list[Request]] = []
         for model, group in groupby(requests, key=lambda one: one.model):
             split = getattr(self.samplers[model], "split", lambda few: [[one] for one in few])

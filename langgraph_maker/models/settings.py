@@ -91,13 +91,13 @@ class Settings:
 
 
 def _named(name: str, error: Exception, said: Reading) -> bool:
-    """Whether an error names a setting."""
+    """Return whether an error names a setting."""
     params = [param for cause in causes(error) if isinstance(param := getattr(cause, "param", None), str)]
     return any(param in NAMES[name] for param in params) if params else _WORDS[name].search(said.text) is not None
 
 
 def _plain(said: Reading) -> str:
-    """What an error says, without the numbers and ids of this call."""
+    """Return what an error says, without the numbers and ids of this call."""
     return re.sub(r"\b\w*\d\w*\b", "", " ".join(said.messages) or said.text)[:500]
 
 

@@ -15,7 +15,7 @@ from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.nodes.emit import ask_human
 from langgraph_maker.nodes.node import Node
 
-__all__ = ["ask_node", "check_answers", "check_can_ask", "stored_answers", "pending_answers", "open_questions"]
+__all__ = ["ask_node", "check_answers", "check_can_ask", "open_questions", "pending_answers", "stored_answers"]
 
 
 def ask_node() -> Node:
@@ -28,7 +28,7 @@ def ask_node() -> Node:
 
 
 def open_questions(ballots: Sequence[BallotState]) -> list[Question]:
-    """The questions that ballots wait to have answered."""
+    """Return the questions that ballots wait to have answered."""
     return [question_of(ballot) for ballot in ballots if ballot["status"] == "asking"]
 
 
@@ -46,7 +46,7 @@ def check_can_ask(config: RunnableConfig) -> None:
 
 
 def stored_answers(run_id: str, ballots: Sequence[BallotState]) -> StoreOps[dict[str, Any]]:
-    """The answers that were given since the run last waited; they are kept until what follows of them is journalled."""
+    """Return the answers given since the run last waited; they are kept until what follows of them is journalled."""
     asking = [ballot["id"] for ballot in ballots if ballot["status"] == "asking"]
     if not asking:
         return {}
@@ -56,7 +56,7 @@ def stored_answers(run_id: str, ballots: Sequence[BallotState]) -> StoreOps[dict
 
 
 def pending_answers(state: Mapping[str, Any], run_id: str, ballots: Sequence[BallotState]) -> dict[str, Any]:
-    """The answers that this run, where no store has it, was given and has not used; to what is still asked."""
+    """Return the answers that this run, where no store has it, was given and has not used; to what is still asked."""
     unused = state.get("unused") if state.get("begun") == run_id else None
     asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
     return {name: form for name, form in (unused or {}).items() if name in asking}

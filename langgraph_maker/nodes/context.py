@@ -36,7 +36,7 @@ class MakerContext(BaseModel):
 
     Attributes:
         k: The margin, for every step that the code does not give a larger one. It lowers none, unless the code allows
-            it (`min_k=`). A run that goes on is held to the one that it was begun with.
+            it (`min_k=`). A run that continues is held to the one that it was started with.
         first_temperature: Of each ballot's first sample, at most 2.
         temperature: Of all later samples, at most 2.
         max_samples_per_step: Samples a ballot may use, at least k.
@@ -97,7 +97,7 @@ def overrides() -> Given:
 
 
 def _ours(context: Any) -> MakerContext | None:
-    """What of a host's context is meant for this package."""
+    """Return what of a host's context is meant for this package."""
     if context is None or isinstance(context, MakerContext):
         return context
     held = None

@@ -57,9 +57,9 @@ def decompose_node(
     observer: Observer | None = None,
     left_out: Callable[[], Sequence[str]] = tuple,
 ) -> Node:
-    """Give the next step of each lane to a ballot, begin the run where it has not begun, end it where it is done.
+    """Give the next step of each lane to a ballot, begin the run where it has not started, end it where it is done.
 
-    An unresolved or stopped run that is entered again goes on, open ballots and all; a solved one stays solved.
+    An unresolved or stopped run that is entered again continues, open ballots and all; a solved one stays solved.
     With a store the journal is the truth: a run is moved on to where its journal ends. Where a lane ends, its state
     must be the one that the next lane began from, or the run is unresolved.
 
@@ -76,13 +76,13 @@ def decompose_node(
         max_total_samples: Samples after which the run ends as "stopped".
         max_cost: Dollars after which it does.
         stop: Asked before each round; when it says True, or why, the run ends as "stopped" with all that was counted.
-        observer: Whom to tell how a run begins and ends, beside the custom stream.
+        observer: Called with events how a run begins and ends, beside the custom stream.
         left_out: The settings that models refused, to be recorded in the journal when the run ends.
 
     Raises:
         ValueError: When neither the task nor `max_steps` says how many steps there may be, or the task is one chain
             and `lanes` more than 1; while running, when a run of more than 4,096 steps has no store to be journalled
-            in, or a run id is no text.
+            in, or a run id is not a text.
         JournalError: While running, when the journal or thread is of another task or k, has a step that was decided by
             less than its k, was altered, or ends before the checkpoint.
     """
@@ -144,7 +144,7 @@ class _Decompose:
         return await store_ops.adrive(role.journalled(state, run_id, store), store)
 
     def asked(self) -> _Decompose:
-        """As the runtime context has it."""
+        """Return what the runtime context asks for."""
         given = overrides()
         return replace(self, terms=self.terms_under(given)) if given else self
 
@@ -160,7 +160,7 @@ class _Decompose:
             here, acted = begin(self.task, self.terms), []
             self.tell([self.begin(run_id, here, 0, None)])
         elif acted is None:
-            raise JournalError(f"run {run_id!r} was begun with a store: compile the graph with that store")
+            raise JournalError(f"run {run_id!r} was started with a store: compile the graph with that store")
         actions = [action for _, action in sorted(acted, key=itemgetter(0))]
         left = pending_answers(state, run_id, here["ballots"]) if self.asks else {}
         answers = {**left, **(state.get("answers") or {})}
@@ -226,7 +226,7 @@ class _Decompose:
         }
 
     def here(self, state: MakerState, run_id: str) -> Position | None:
-        """Where the graph's own state has the run."""
+        """Return where the graph's own state has the run."""
         if state.get("begun") != run_id:
             return None
         check_fixed(f"thread of run {run_id!r}", state["fixed"], self.terms["fixed"])
@@ -271,7 +271,7 @@ class _Decompose:
         }
 
     def active(self, lanes: list[Lane], ballots: list[BallotState], *, draining: bool) -> list[Lane]:
-        """The lanes to go on with: all with an open ballot, and others up to the number that was asked for."""
+        """Return the lanes to continue with: all with an open ballot, and others up to the number that was asked for."""
         begun = {ballot["id"] for ballot in ballots}
         ahead = [lane for lane in lanes if lane["step"] < lane["end"]]  # one at its end stands at the next one's step
         if draining:
@@ -299,14 +299,14 @@ class _Decompose:
             number = sum(ballot["status"] == "asking" for ballot in ballots)
             return "waiting", f"{'a step waits' if number == 1 else f'{number} steps wait'} for a human's answer"
         if why := self.limited(position, state):
-            return "stopped", f"{why}; run it again under the same id to go on"
+            return "stopped", f"{why}; run it again under the same id to continue"
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
             return "stopped", SEGMENT_ENDED
         return "running", ""
 
     def waits(self, position: Position) -> bool:
-        """Whether nothing can go on before a human has answered."""
+        """Return whether nothing can continue before a human has answered."""
         asking = {ballot["id"] for ballot in position["ballots"] if ballot["status"] == "asking"}
         if not asking:
             return False
@@ -329,7 +329,7 @@ class _Decompose:
 
 
 def _outcome(update: Mapping[str, Any], before: Mapping[str, Any], left_out: Sequence[str]) -> dict[str, Any]:
-    """What the journal keeps of a run that ends; of a solved one also when, however often it is entered again."""
+    """Return what the journal keeps of a run that ends; of a solved one also when, however often it is resumed."""
     ended = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
     if refused := sorted({*before.get("left_out", ()), *left_out}):
         ended["left_out"] = refused
@@ -338,11 +338,11 @@ def _outcome(update: Mapping[str, Any], before: Mapping[str, Any], left_out: Seq
 
 
 def _open_seam(lanes: list[Lane]) -> str:
-    """Where a lane ended in another state than the next one began from."""
+    """Return where a lane ended in another state than the next one began from."""
     for lane in lanes[:-1]:
         if lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
             return (
-                f"seam: the lane that ends before step {lane['end']} ended in another state than the one that step"
+                f"segment boundary: the lane that ends before step {lane['end']} ended in another state than the one that step"
                 f" {lane['end']} began from"
             )
     return ""

@@ -14,7 +14,7 @@ from langgraph.types import interrupt
 __all__ = ["Events", "Host", "ask_human", "emit"]
 
 Events: TypeAlias = bool | Callable[[Any], Any]
-"""What goes on the host's custom stream: all events (True), none (False), or what a function makes of each (None for
+"""What continues the host's custom stream: all events (True), none (False), or what a function makes of each (None for
 nothing)."""
 
 
@@ -23,7 +23,7 @@ class Host:
     """What a host asked for of a graph inside its own.
 
     Args:
-        events: What goes on the custom stream; True leaves it as it is further out.
+        events: What continues the custom stream; True leaves it as it is further out.
         ask: From a question to what `interrupt` hands to the host; None for the question itself.
 
     Raises:

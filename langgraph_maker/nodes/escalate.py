@@ -1,4 +1,4 @@
-"""`escalate`: what to do about ballots that did not settle, or that are to be audited."""
+"""`escalate`: what to do about ballots that did not converge, or that are to be audited."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def escalate_node(
 ) -> Node:
     """Send each ballot that is not done with up the ladder, into an audit or to a human, or leave it unresolved.
 
-    An unresolved ballot is kept, so that a larger budget can go on from it, and the run names its step. A human's
-    answer is taken here too; it buys no vote, and one that is none is asked for again.
+    An unresolved ballot is kept, so that a larger budget can continue from it, and the run names its step. A human's
+    answer is taken here too; it buys no vote, and an invalid one is asked for again.
 
     Args:
         ladder: See `ladder.read_ladder`; None for none.
         read: From a human's answer and a state to a vote or a flag, see `guard.reader`.
-        observer: Whom to tell, beside the custom stream.
-        detail: "ballots" tells of each finer step too.
+        observer: Called with events, beside the custom stream.
+        detail: "ballots" emits each sub-step too.
         decisions: Whether to write them when nothing more is to be done; a maker graph reads the ballots themselves.
     """
     role = _Escalate(ladder or _NO_LADDER, read or _no_answers, emitter(observer), check_detail(detail), decisions)
@@ -106,7 +106,7 @@ class _Escalate:
 def escalated(
     ballots: Sequence[BallotState], answers: Mapping[str, Any], ladder: Ladder, read: Read
 ) -> list[BallotState]:
-    """The ballots after a human's answers, each that is not done with sent to where it goes next."""
+    """Return the ballots after a human's answers, each that is not done with sent to where it goes next."""
     given = [
         answered(ballot, answers[ballot["id"]], read)
         if ballot["status"] == "asking" and ballot["id"] in answers
@@ -117,7 +117,7 @@ def escalated(
 
 
 def in_full(ballot: BallotState) -> str:
-    """Why a ballot did not settle, over all tiers."""
+    """Why a ballot did not converge, over all tiers."""
     if (human := ballot.get("human")) is not None:
         return human["flag"]["detail"]
     climb = ballot.get("climb")

@@ -34,7 +34,7 @@ from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 
-__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "verdict_reader", "validating"]
+__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "validating", "verdict_reader"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ DEFAULT_RED_FLAGS = TokenLimit(750) | Truncated()
 
 
 def default_red_flags(steps: int) -> Rule:
-    """`DEFAULT_RED_FLAGS` of a response with so many steps: it may be so many times as long."""
+    """Return `DEFAULT_RED_FLAGS` of a response with so many steps: it may be so many times as long."""
     return TokenLimit(750 * steps) | Truncated()
 
 
@@ -79,7 +79,7 @@ def guard_node(
         price: What the tokens cost; None for the list price of the model that a response names.
         compares: Whether to note which of a ballot's first answers are the same text (or, where the first two votes
             differ, which of them the third is equal to), as an alarm asks: only where one prompt asks for all.
-        splitting: Knows the tasks of finer chains, which their steps' responses are judged by.
+        splitting: Knows the tasks of chains of sub-steps, which their steps' responses are judged by.
         finer_red_flags: The rules for these, where they are others than `red_flags`.
         strict_parse: Whether exceptions other than `RedFlag`, `ValueError` and `RecursionError` surface.
 
@@ -117,7 +117,7 @@ def verdict_reader(
 ) -> Callable[[Any, Any], Verdict]:
     """From a human's answer and a subtask's state to a vote or a flag, by the same way as a response.
 
-    An answer that is no text is worded by `render` first. Whatever fails is a flag here, so that it is asked again.
+    An answer that is not a text is worded by `render` first. Whatever fails is a flag here, so that it is asked again.
     """
     rules = red_flags if red_flags is not None else AnyOf()
     guard = _Guard(parse=parse, whole=_takes_message(parse), key=key, validate=validate, rules=rules)
@@ -136,7 +136,7 @@ def verdict_reader(
 
 
 def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
-    """What `task.validate` says of a vote; one that the task cannot be moved on by is flagged before it is counted."""
+    """Return what `task.validate` says of a vote; one by which the task cannot advance is flagged before it counts."""
     judge, advance = pure("validate", task.validate), pure("advance", task.advance)
 
     def validate(state: Any, vote: Any) -> RedFlag | None:
@@ -183,7 +183,7 @@ class _Guard:
         return {"ballots": ballots}
 
     def judged(self, ballot: BallotState) -> BallotState:
-        """As `judge` has it: by the finer chain of the ballot, while it has one. It is given up where that fails."""
+        """Judge by the chain of sub-steps of the ballot, while it has one. It is given up where that fails."""
         if "finer" not in ballot or self.splitting is None:
             return self.judge(ballot)
         try:
@@ -270,7 +270,7 @@ class _Guard:
             return _flagged(flag)
 
     def ask(self, name: str, function: Callable[..., Any], *given: Any) -> Any:
-        """What a function of the user's makes of a response; what it raises flags that, unless it is to surface."""
+        """Return what a function of the user's makes of a response; what it raises flags that, unless it is to surface."""
         try:
             return function(*given)
         except (RedFlag, MakerError, NotTextError):
@@ -310,7 +310,7 @@ class _Guard:
 
 
 def _as_counted(ballot: BallotState) -> BallotState:
-    """The ballot with its verdicts counted, as far as `hopeless` goes by it."""
+    """Return the ballot with its verdicts counted, as far as `hopeless` goes by it."""
     verdicts = [*ballot["verdicts"], *(one for _, one in ballot["waiting"])]
     flags = Counter(ballot["flags"])
     flags.update(one["flag"]["reason"] for one in verdicts if "flag" in one)
@@ -319,7 +319,7 @@ def _as_counted(ballot: BallotState) -> BallotState:
 
 
 def _late(ballot: BallotState) -> set[int]:
-    """The places of responses that were asked for before the ballot climbed or went on to another finer step."""
+    """Return the places of responses that were asked for before the ballot escalated or continued to another sub-step."""
     first = ballot["climb"]["first"] if "climb" in ballot else 0
     return {at for at, number in enumerate(ballot["numbers"]) if number < first} if first else set()
 
@@ -328,7 +328,7 @@ _COMPARED = 3
 
 
 def _alike(ballot: BallotState) -> int:
-    """Which two of the first three answers are the same text, see `records.Entry`."""
+    """Return which two of the first three answers are the same text, see `records.Entry`."""
     texts = dict(zip(ballot["numbers"], ballot["responses"], strict=True))
     if not texts.keys() >= {0, 1, 2}:
         return 0
@@ -337,7 +337,7 @@ def _alike(ballot: BallotState) -> int:
 
 
 def _third(ballot: BallotState, verdict: Verdict) -> int:
-    """Which of two votes that differ the third is equal to, the second (1) or the first (-1): as likely, if by chance.
+    """Return which of two votes that differ the third is equal to, the second (1) or the first (-1): as likely, if by chance.
 
     Where k is 2 that is all there is to see of answers that repeat.
     """
@@ -346,7 +346,7 @@ def _third(ballot: BallotState, verdict: Verdict) -> int:
 
 
 def _takes_message(parse: Parse) -> bool:
-    """Whether the first argument is annotated as a message."""
+    """Return whether the first argument is annotated as a message."""
     try:
         parameters: list[Parameter] = [*signature(parse).parameters.values()]
     except (TypeError, ValueError):  # such as int, or a method of a builtin
@@ -373,7 +373,7 @@ def _flagged(flag: RedFlag) -> Verdict:
 
 
 def _kept(vote: Any) -> Any:
-    """The vote as it is kept.
+    """Return the vote as it is kept.
 
     Raises:
         TypeError: For one that JSON has no form for.
@@ -385,7 +385,7 @@ def _kept(vote: Any) -> Any:
         except NotJSONError:
             return plain(json_form(vote))
     except NotJSONError as error:
-        raise TypeError(f"parse returned what is no vote: {error}") from error
+        raise TypeError(f"parse returned what is not a vote: {error}") from error
     except (ValueError, RecursionError) as error:
         raise RedFlag("malformed", error_text(error)) from error
 

@@ -37,7 +37,7 @@ def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[st
 
 
 def _flagged_alike(ballot: BallotState) -> int:
-    """How many samples a ballot has had in its tier, if all of them were flagged for one reason; else 0."""
+    """Return how many samples a ballot has had in its tier, if all of them were flagged for one reason; else 0."""
     climb, flags = ballot.get("climb"), ballot["flags"]
     if len(flags) != 1 or ballot["counts"]:
         return 0
@@ -46,7 +46,7 @@ def _flagged_alike(ballot: BallotState) -> int:
 
 
 def _before(state: Mapping[str, Any]) -> tuple[int, int, int]:
-    """The steps that a run has done, the samples that they took, and how many of these were flagged."""
+    """Return the steps that a run has done, the samples that they took, and how many of these were flagged."""
     if (totals := state.get("totals")) is not None:
         return totals["steps"], totals["samples"], totals["flagged"]
     if (counts := state.get("counts")) is not None:  # of a recursive run

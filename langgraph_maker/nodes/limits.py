@@ -13,11 +13,11 @@ from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import Usage, total_usage
 from langgraph_maker.journal import records
 
-__all__ = ["overspent", "run_id_of", "checked_count"]
+__all__ = ["checked_count", "overspent", "run_id_of"]
 
 
 def run_id_of(state: Mapping[str, Any], config: RunnableConfig) -> str:
-    """The run's id: as given, else the thread's, and inside a host this visit of the node there; else a fresh one."""
+    """Return the run's id: as given, else the thread's, in a host this visit of the node there; else a fresh one."""
     run_id = state.get("run_id")
     if run_id is None:
         run_id = config.get("configurable", {}).get("thread_id") or uuid4().hex
@@ -29,7 +29,7 @@ def run_id_of(state: Mapping[str, Any], config: RunnableConfig) -> str:
 def overspent(
     samples: int, usages: Iterable[Usage], *, max_total_samples: int | None = None, max_cost: float | None = None
 ) -> str:
-    """Which limit of a run is reached, in words; "" where none is."""
+    """Return which limit of a run is reached, in words; "" where none is."""
     if max_total_samples is not None and samples >= max_total_samples:
         return f"{samples:,} samples were drawn, and the limit is {max_total_samples:,}: raise it"
     if max_cost is not None:

@@ -40,7 +40,7 @@ def each_prompt(prompt: Prompt | Sequence[Prompt]) -> list[Callable[[Any], Any]]
 
 
 def _filled(prompt: Any) -> Any:
-    """A template as a function, whose mistakes are said in words; any function as it is."""
+    """Return a template as a function, whose mistakes are said in words; any function as it is."""
     template = prompt.invoke if isinstance(prompt, BasePromptTemplate) else prompt
     if template is prompt and not isinstance(getattr(prompt, "__self__", None), str):  # such as "{}?".format
         return prompt

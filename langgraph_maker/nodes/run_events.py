@@ -1,4 +1,4 @@
-"""How nodes tell what happened: on LangGraph's custom stream, and to an observer."""
+"""How nodes emit events: on LangGraph's custom stream, and to an observer."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from langgraph_maker.theory.mixture import shape
 
 __all__ = [
     "Emit",
+    "ballots_under_way",
     "drifted",
+    "emitter",
     "given_up",
-    "substep_event",
     "round_event",
     "step_event",
+    "substep_event",
     "votes_event",
-    "ballots_under_way",
-    "emitter",
 ]
 
 Emit: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
@@ -41,7 +41,7 @@ Emit: TypeAlias = Callable[[Iterable[Event]], list[Alarm]]
 
 
 def emitter(observer: Observer | None) -> Emit:
-    """What sends events to the stream of the running graph, which drops them if nobody reads it, and to `observer`."""
+    """Return what emits events to the running graph's stream, read or not, and to `observer`."""
 
     def tell(events: Iterable[Event]) -> list[Alarm]:
         alarms: list[Alarm] = []
@@ -66,7 +66,7 @@ def round_event(
     *,
     decided: Sequence[BallotState] = (),
 ) -> RoundEnded:
-    """What lies between two totals."""
+    """Return what lies between two totals."""
     audited = [ballot["climb"] for ballot in decided if "climb" in ballot and ballot["climb"]["audits"]]
     votes = after["votes"] - before["votes"]
     return {
@@ -85,7 +85,7 @@ def round_event(
 
 
 def step_event(run_id: str, entry: Entry, ballot: BallotState | None) -> StepDecided:
-    """One committed step, with its ballot unless the journal held it already."""
+    """Return one committed step, with its ballot unless the journal held it already."""
     return {
         "event": "step.decided",
         "run_id": run_id,
@@ -101,7 +101,7 @@ def step_event(run_id: str, entry: Entry, ballot: BallotState | None) -> StepDec
 
 
 def substep_event(run_id: str, ballot: BallotState) -> SubStepDecided:
-    """The finer step that a ballot has decided."""
+    """Return the sub-step that a ballot has decided."""
     counts = ballot["counts"]
     return {
         "event": "substep.decided",
@@ -115,7 +115,7 @@ def substep_event(run_id: str, ballot: BallotState) -> SubStepDecided:
 
 
 def votes_event(ballots: Sequence[BallotState]) -> VotesCounted:
-    """How ballots stand that a round has moved."""
+    """Return how ballots stand that a round has moved."""
     standing: list[BallotStatus] = [
         {
             "subtask_id": ballot["id"],
@@ -134,7 +134,7 @@ def _counts(ballot: BallotState) -> list[VoteCount]:
 
 
 def ballots_under_way(ballots: Sequence[BallotState]) -> OpenBallots:
-    """What open ballots amount to."""
+    """Return what open ballots amount to."""
     return {
         "ballots": len(ballots),
         "samples": sum(ballot["samples"] for ballot in ballots),
@@ -180,7 +180,7 @@ def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]
 
 
 def drifted(ballot: BallotState, winner: str) -> int:
-    """Votes for the winner's action with another next state."""
+    """Return votes for the winner's action with another next state."""
     action = ballot["votes"][winner]["action"]
     return sum(
         count for key, count in ballot["counts"].items() if key != winner and ballot["votes"][key]["action"] == action

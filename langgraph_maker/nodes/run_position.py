@@ -55,7 +55,7 @@ class RunTerms(TypedDict):
 
 
 def begin(task: Task, terms: RunTerms) -> Position:
-    """The start of a run."""
+    """Return the start of a run."""
     segments = _segments(task, terms["lanes"], terms["limit"])
     lanes = [_lane(task, segment) for segment in segments]
     for lane, following in pairwise(lanes):
@@ -65,7 +65,7 @@ def begin(task: Task, terms: RunTerms) -> Position:
 
 
 def _stride(limit: int, lanes: int) -> int:
-    """How far apart the lanes of a run begin, see `records.ONE_LANE`."""
+    """Return how far apart the lanes of a run begin, see `records.ONE_LANE`."""
     return -(-limit // lanes) if lanes > 1 else records.ONE_LANE
 
 
@@ -96,13 +96,13 @@ def _state(task: Task, state: Any) -> Any:
 
 
 def move(task: Task, lane: Lane, vote: Any) -> Lane:
-    """The lane one step on, by the winning vote."""
+    """Return the lane one step on, by the winning vote."""
     state = _state(task, task.advance(lane["state"], vote))
     return {**lane, "step": lane["step"] + 1, "state": state, "mark": mark(state)}
 
 
 def take(task: Task, lane: Lane, entry: Entry) -> Lane:
-    """The lane one step on, as the journal has it.
+    """Return the lane one step on, as the journal has it.
 
     Raises:
         JournalError: When the entry does not start from the lane's state.
@@ -180,7 +180,7 @@ def _lost_in_flight(header: Header, position: Position, terms: RunTerms) -> int:
 
 
 def _joined(header: Header, session: Session, others: int) -> Header:
-    """The header with this process's work on the run, where others have done so many steps."""
+    """Return the header with this process's work on the run, where others have done so many steps."""
     sessions, me = header["sessions"], session["writer"]
     if not sessions or {**session, "began": sessions[-1]["began"]} != sessions[-1]:
         sessions = [*sessions, session]
@@ -188,7 +188,7 @@ def _joined(header: Header, session: Session, others: int) -> Header:
 
 
 def own_header(run_id: str) -> StoreOps[Header | None]:
-    """The header of a run that this process has written; where another took it over meanwhile, it says so."""
+    """Return the header of a run that this process has written; where another took it over meanwhile, it says so."""
     header: Header | None = None
     for _ in range(2):  # a store may answer from the past
         header = records.read_header((yield [records.get_header(run_id)])[0], run_id)
@@ -198,7 +198,7 @@ def own_header(run_id: str) -> StoreOps[Header | None]:
 
 
 def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
-    """The lanes of all sessions so far laid over each other: what any of them did is the beginning of a cell."""
+    """Return the lanes of all sessions so far laid over each other: what any of them did is the beginning of a cell."""
     starts = {segment["step"]: segment for segment in segments}
     for begun in {tuple(session["starts"]) for session in header["sessions"]}:
         again = {segment["step"]: segment for segment in _segments(task, len(begun), limit)}
@@ -235,7 +235,11 @@ def _replay(
                     break
                 _check_undercut(run_id, entry, margin(step))
                 if step == cell["step"] and came_from and entry["start"] == came_from["mark"]:
-                    lane = {**cell, "state": came_from["state"], "mark": came_from["mark"]}  # no seam was here then
+                    lane = {
+                        **cell,
+                        "state": came_from["state"],
+                        "mark": came_from["mark"],
+                    }  # no segment boundary was here then
                 lane = take(task, lane, entry)
                 committed.append((entry, task.vote_key(entry["vote"])))
                 wrote[entry["writer"]] += 1
@@ -259,7 +263,7 @@ def _replay(
 
 
 def was_open(entry: Entry) -> bool:
-    """Whether the ballot of a step was open after some round, and so has a record of its own."""
+    """Return whether the ballot of a step was open after some round, and so has a record of its own."""
     return entry["rounds"] > 1 or entry["tier"] > 0 or entry["human"]
 
 
@@ -276,7 +280,7 @@ def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> St
 
 
 def reopened(ballots: list[BallotState]) -> list[BallotState]:
-    """The ballots of a run that is entered again: what was given up is tried again, if the budget now allows."""
+    """Return the ballots of a run that is entered again: what was given up is tried again, if the budget now allows."""
     return [restarted(ballot) if ballot["status"] == "unresolved" else ballot for ballot in ballots]
 
 
@@ -294,7 +298,7 @@ def _header(run_id: str, fixed: Mapping[str, Any], stride: int) -> Header:
 
 
 def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
-    """Refuse another task, other parameters or another k than a run was begun with.
+    """Refuse another task, other parameters or another k than a run was started with.
 
     Raises:
         JournalError: With the difference named.
@@ -302,21 +306,21 @@ def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) ->
     for name, value in fixed.items():
         if held[name] != value:
             raise JournalError(
-                f"{what} was begun with {name} {held[name]!r}, not {value!r}: go on with that, or give another run id"
+                f"{what} was started with {name} {held[name]!r}, not {value!r}: continue with that, or give another run id"
             )
 
 
 def _check_undercut(run_id: str, entry: Entry, k: int) -> None:
-    """What was decided by a smaller margin than is asked for now does not stand in silence."""
+    """Return what was decided by a smaller margin than is asked for now does not stand in silence."""
     if entry["margin"] < k and not entry["human"]:
         raise JournalError(
             f"step {entry['step']} of run {run_id!r} was decided by a margin of {entry['margin']}, and k now asks for"
-            f" {k} there: go on with a k that asks no more of the steps that are done, or give another run id"
+            f" {k} there: continue with a k that asks no more of the steps that are done, or give another run id"
         )
 
 
 def _check_ahead(run_id: str, here: Position | None, journalled: int) -> None:
-    """A checkpoint may lag behind the journal, and never the other way round."""
+    """Return a checkpoint may lag behind the journal, and never the other way round."""
     if here is None or (step := here["totals"]["steps"]) <= journalled:
         return
     why = f"which has {journalled}" if journalled else "the store holds no such run"

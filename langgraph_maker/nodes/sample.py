@@ -74,7 +74,7 @@ def sample_node(
     Raises:
         ValueError: For a bad `k`, `max_samples_per_step`, `hedge` or temperature; while running, for subtasks with
             equal ids.
-        TypeError: For a `prompt` that is none.
+        TypeError: For an invalid `prompt`.
         SamplingError: While running, see `on_failure`. What arrived in the same round was returned before.
     """
     check_temperatures(first_temperature, temperature)
@@ -151,7 +151,7 @@ class _Sample:
             check_can_ask(config)
 
     def asked(self) -> _Sample:
-        """As the runtime context has it."""
+        """Return what the runtime context asks for."""
         if not (given := overrides()):
             return self
         return replace(
@@ -163,7 +163,7 @@ class _Sample:
         )
 
     def plan(self, state: VotingState) -> _Round:
-        """What to issue: the samples that were lost, and those that each open ballot lacks."""
+        """Return what to issue: the samples that were lost, and those that each open ballot lacks."""
         ballots, begun = _ballots(state)
         ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "finer" in ballot else 0) for ballot in ballots]
         if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
@@ -209,7 +209,7 @@ class _Sample:
         return issued
 
     def requests(self, ballot: BallotState, due: Sequence[int], first: int, owner: str) -> list[Request]:
-        """The samples that are due, each with the prompt, model and temperature of its turn."""
+        """Return the samples that are due, each with the prompt, model and temperature of its turn."""
         rung = self.ladder.rung(ballot)
         messages: dict[int, Any] = {}
         requests = []
@@ -226,7 +226,7 @@ class _Sample:
         return requests
 
     def messages(self, variant: int, ballot: BallotState) -> Any:
-        """What the prompt says, or what is to be awaited for it."""
+        """Return what the prompt says, or what is to be awaited for it."""
         if "finer" in ballot and self.ladder.splitting is not None:
             margin_asked = self.ladder.splitting.prompt(ballot, variant)
             return as_messages(margin_asked)
@@ -310,7 +310,7 @@ class _Round:
         self.arrived: list[Arrival] = []
 
     def issue(self, requests: list[Request], hedges: int) -> None:
-        """The samples of one ballot; hedges are calls of their own."""
+        """Return the samples of one ballot; hedges are calls of their own."""
         self.wanted.add(requests[0].subtask_id)
         needed = len(requests) - hedges
         self.groups += [requests[:needed]] if needed > 0 else []
@@ -332,11 +332,11 @@ class _Round:
 
 
 _SHARE = 8
-"""One in so many open ballots must be ripe, or a pause come in their stream, before what arrived is counted."""
+"""One in so many open ballots must be ready, or a pause come in their stream, before what arrived is counted."""
 
 
 def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:
-    """The ballots of the subtasks, and which of them begin. After a vote that has ended, all begin."""
+    """Return the ballots of the subtasks, and which of them begin. After a vote that has ended, all begin."""
     kept = {} if state.get("decisions") else {ballot["id"]: ballot for ballot in state.get("ballots", [])}
     subtasks = state.get("subtasks")
     if subtasks is None or not all("id" in subtask and "state" in subtask for subtask in subtasks):
@@ -355,7 +355,7 @@ def _ballots(state: VotingState) -> tuple[list[BallotState], set[str]]:
 
 
 def new_ballot(subtask: Subtask) -> BallotState:
-    """A ballot in which nothing was asked yet."""
+    """Return a ballot in which nothing was asked yet."""
     return {
         "id": subtask["id"],
         "state": subtask["state"],

@@ -134,8 +134,8 @@ class MakerOutput(TypedDict, total=False):
 class MakerState(MakerOutput, total=False):
     """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps.
 
-    `asked` are the questions that came up in this round, which are told once they are in the journal, `answered` those
-    whose answers were used, and `unused`, with no store, those that were not yet.
+    `asked` are the questions that came up in this round, which are emitted once they are in the journal, `answered`
+    those whose answers were used, and `unused`, with no store, those that were not yet.
     """
 
     begun: str

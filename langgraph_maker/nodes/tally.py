@@ -21,7 +21,7 @@ from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import votes_event
 from langgraph_maker.nodes.state import VotingState
 
-__all__ = ["Terms", "decision", "deficit", "reopened_below", "converged", "tally_node", "terms", "unanswered"]
+__all__ = ["Terms", "converged", "decision", "deficit", "reopened_below", "tally_node", "terms", "unanswered"]
 
 Terms: TypeAlias = Callable[[BallotState], tuple[int, int]]
 """From a ballot to the margin it takes, and how many samples it may have used when it is decided."""
@@ -41,7 +41,7 @@ def tally_node(
     A vote that arrives before one that was issued earlier waits for it, so that no answer gains by being fast. With
     hedges votes count as they arrive. A ballot whose remaining samples could not decide it any more is unresolved; no
     plurality ever wins. One whose first samples are all flagged for one reason is unresolved before (see `hopeless`).
-    Where there is a tier to climb to, one that a sequential test finds hard is given up before
+    Where there is a tier to escalate to, one that a sequential test finds hard is given up before
     (see `climbing`). When no ballot is open, the decisions are written, one a subtask.
 
     Args:
@@ -50,8 +50,8 @@ def tally_node(
         hedge: As given to `sample_node`.
         ladder: The same.
         min_k: The same.
-        decisions: Whether to write them, and to tell of votes (`events.Votes`); a maker graph reads the ballots
-            themselves, and tells of rounds.
+        decisions: Whether to write them, and to emit votes (`events.Votes`); a maker graph reads the ballots
+            themselves, and emits rounds.
 
     Raises:
         ValueError: For a bad `k` or `max_samples_per_step`; while running, for those of a subtask.
@@ -91,13 +91,13 @@ def tally_node(
 
 
 def _unresolved(ballot: BallotState, hedge: int) -> BallotState:
-    """A ballot that is given up, unless it waits for samples that were paid for."""
+    """Return a ballot that is given up, unless it waits for samples that were paid for."""
     over = ballot["status"] == "open" and (hedge or not unanswered(ballot))
     return {**ballot, "status": "unresolved"} if over else ballot
 
 
 def converged(ballots: Sequence[BallotState], ladder: Ladder | None) -> bool:
-    """Whether nothing more is to be done about any of these ballots."""
+    """Return whether nothing more is to be done about any of these ballots."""
     return all(
         ballot["status"] in {"decided", "unresolved"} and not (ladder and ladder.concerns(ballot)) for ballot in ballots
     )
@@ -110,12 +110,12 @@ def terms(
     given: Given = MappingProxyType({}),
     min_k: int | None = None,
 ) -> Terms:
-    """What each ballot takes: the same for all, of its subtask, or of its tier.
+    """Return what each ballot takes: the same for all, of its subtask, or of its tier.
 
     What is `given` takes the place of the others, but lowers k no further than to `min_k`, see `margin_terms.asked`.
 
     Raises:
-        ValueError: See `margin_terms`; while running, for less than the k that a ballot was begun with.
+        ValueError: See `margin_terms`; while running, for less than the k that a ballot was started with.
     """
     budget = given.get("max_samples_per_step", max_samples_per_step)
     own = margin_terms(margin_asked(k, given, min_k), budget)
@@ -124,7 +124,7 @@ def terms(
         margin, most = own(ballot["id"], ballot["state"])
         if margin < ballot.get("k", 0):
             raise ValueError(
-                f"the vote {ballot['id']!r} was begun with k = {ballot['k']} and cannot go on with less, {margin}:"
+                f"the vote {ballot['id']!r} was started with k = {ballot['k']} and cannot continue with less, {margin}:"
                 " leave k as it was, or begin another vote, as on another thread"
             )
         return (margin, most) if ladder is None or ladder.plain else ladder.terms(ballot, margin, budget)
@@ -137,7 +137,7 @@ def _tell(ballots: Sequence[BallotState]) -> None:
 
 
 def decision(ballot: BallotState) -> Decision:
-    """The closed ballot as its `Decision`."""
+    """Return the closed ballot as its `Decision`."""
     ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
     decided, human = ballot["status"] == "decided", ballot.get("human")
     won = human["vote"] if human and decided else ballot["votes"][ranking[0][0]] if decided else None
@@ -159,7 +159,7 @@ def decision(ballot: BallotState) -> Decision:
 
 
 def deficit(ballot: BallotState, k: int) -> int:
-    """The least number of votes, beside all that have arrived, that could decide a ballot."""
+    """Return the least number of votes, beside all that have arrived, that could decide a ballot."""
     counted = Ballot.resume(k, ballot["counts"], ballot["votes"])
     for _, verdict in ballot["waiting"]:
         if "key" in verdict and counted.deficit:
@@ -175,12 +175,12 @@ def reopened_below(ballot: BallotState, k: int) -> BallotState:
 
 
 def unanswered(ballot: BallotState) -> int:
-    """How many samples that were issued have still to be counted in their turn, and have not arrived."""
+    """Return how many samples that were issued have still to be counted in their turn, and have not arrived."""
     return ballot["asked"] - ballot["following"] - len(ballot["waiting"])
 
 
 def _to_count(ballot: BallotState, hedge: int) -> bool:
-    """Whether something arrived, or nothing is out and the budget may have changed."""
+    """Return whether something arrived, or nothing is out and the budget may have changed."""
     return bool(ballot["verdicts"]) or (ballot["status"] == "open" and bool(hedge or not unanswered(ballot)))
 
 
@@ -188,7 +188,7 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     ballot = Ballot.resume(k, state["counts"], state["votes"])
     flags, last_flag = state["flags"], state["last_flag"]
     due, waiting = (_arrived(state), []) if hedge else _due(state)
-    late = 0  # what was asked before the ballot climbed is drawn, and counts for nothing here
+    late = 0  # what was asked before the ballot escalated is drawn, and counts for nothing here
     for _, verdict in due:
         if "flag" in verdict:
             reason, last_flag = verdict["flag"]["reason"], str(RedFlag(**verdict["flag"]))
@@ -224,7 +224,7 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
 
 
 def _refused(ballot: BallotState, k: int) -> bool:
-    """Whether a ballot's samples are refusals, so that more of them would be no more to the point."""
+    """Return whether a ballot's samples are refusals, so that more of them would be no more to the point."""
     flagged = sum(ballot["flags"].values()) - (ballot["climb"]["flagged"] if "climb" in ballot else 0)
     refusals = min(ballot["flags"].get("refusal", 0), flagged)
     return refusals >= max(k, _REFUSALS) * (1 + sum(ballot["counts"].values()))
@@ -252,7 +252,7 @@ def _arrived(state: BallotState) -> list[tuple[int, Verdict]]:
 
 
 def _due(state: BallotState) -> tuple[list[tuple[int, Verdict]], list[tuple[int, Verdict]]]:
-    """The verdicts that are next in the order of issue, and those that wait for an earlier one."""
+    """Return the verdicts that are next in the order of issue, and those that wait for an earlier one."""
     arrived = sorted(_arrived(state), key=itemgetter(0))
     due = [one for place, one in enumerate(arrived) if one[0] == state["following"] + place]
     return due, arrived[len(due) :]

@@ -16,7 +16,7 @@ _HARDEST = 10
 
 
 def nothing() -> Totals:
-    """The totals of no step."""
+    """Return the totals of no step."""
     return {
         "steps": 0,
         "samples": 0,
@@ -54,7 +54,7 @@ def nothing() -> Totals:
 
 
 def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
-    """The totals with entries more, each given with the key of its vote.
+    """Return the totals with entries more, each given with the key of its vote.
 
     The digest is a sum over steps, so the order in which they were decided is no matter.
     """
@@ -155,7 +155,7 @@ def _more(counts: dict[str, int], shapes: Iterable[str]) -> dict[str, int]:
 
 
 def _bar(hardest: list[list[int]]) -> tuple[int, int]:
-    """The samples and the step of the last among the hardest, which a step must pass to be one of them."""
+    """Return the samples and the step of the last among the hardest, which a step must pass to be one of them."""
     return (hardest[-1][0], hardest[-1][1]) if len(hardest) == _HARDEST else (0, 0)
 
 

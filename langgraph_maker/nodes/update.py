@@ -46,14 +46,14 @@ def update_node(
     With a store, a step is journalled before it counts as done, and so is what a ballot that stays open has counted;
     a step that the journal holds already stands as it is there. Without a store, actions are kept in state.
 
-    What happened is then told, see `events`.
+    What happened is then emitted, see `events`.
 
     Args:
         task: The task.
         k: The margin below which no ballot is committed, whatever the state says of it: it is open again.
         min_k: See `sample_node`.
-        detail: "ballots" tells of each step too.
-        observer: Whom to tell, beside the custom stream.
+        detail: "ballots" emits each step too.
+        observer: Called with events, beside the custom stream.
 
     Raises:
         ValueError: For another `detail`; while running, when the task's next state cannot be kept (see `ballot.plain`).
@@ -142,7 +142,7 @@ class _Update:
         yield told
 
     def commit(self, state: MakerState, held: Mapping[int, Entry]) -> tuple[Position, list[Entry]]:
-        """The position after all that is decided, with what was committed, in the order of steps."""
+        """Return the position after all that is decided, with what was committed, in the order of steps."""
         decided = {int(ballot["id"]): ballot for ballot in state["ballots"] if ballot["status"] == "decided"}
         lanes: list[Lane] = []
         entries: list[Entry] = []
@@ -188,7 +188,7 @@ class _Update:
 
 
 def _nothing() -> None:
-    """What is kept for an observer that is no `StatefulObserver`."""
+    """Return what is kept for an observer that is no `StatefulObserver`."""
 
 
 def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> StoreOps[None]:
@@ -202,12 +202,12 @@ def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) 
 
 
 def _stand(ballot: BallotState) -> tuple[int, str, Any]:
-    """What makes a ballot worth writing again."""
+    """Return what makes a ballot worth writing again."""
     return ballot["samples"], ballot["status"], ballot.get("climb")
 
 
 def _won(ballot: BallotState) -> Verdict:
-    """The key and the vote that a decided ballot was won by."""
+    """Return the key and the vote that a decided ballot was won by."""
     if (human := ballot.get("human")) is not None:
         return human
     if (joined := ballot.get("joined")) is not None:

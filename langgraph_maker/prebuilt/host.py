@@ -40,7 +40,7 @@ Again: TypeAlias = Callable[[Any], tuple[dict[str, Any], str] | None]
 
 
 def read_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any:
-    """What `read`, an argument of that `name`, finds in the host's state.
+    """Return what `read`, an argument of that `name`, finds in the host's state.
 
     Raises:
         ValueError: When it asks for a key, an attribute or an item that is not there, with the keys that are.
@@ -69,7 +69,7 @@ def _misread(state: Any, name: str, error: Exception) -> ValueError:
 
 
 def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config: RunnableConfig) -> Any:
-    """The host's update, as `write` makes it of the outcome.
+    """Return the host's update, as `write` makes it of the outcome.
 
     Raises:
         TypeError: When that is none, with the node's name and what was returned.
@@ -96,12 +96,12 @@ def _checked(state: Any, update: Any, config: RunnableConfig) -> Any:
 
 
 def saves_at_exit(config: RunnableConfig) -> bool:
-    """Whether the host's durability is "exit", which loses what a subgraph did that ended well in a node that fails."""
+    """Return whether the host's durability is "exit", which loses what a subgraph did in a node that then fails."""
     return bool(config.get("configurable", {}).get("__pregel_durability") == "exit")
 
 
 def reopen(graph: Compiled, config: RunnableConfig, again: Again) -> None:
-    """Have a graph inside a host go on where it ended, if it can: LangGraph takes what has ended for done."""
+    """Have a graph inside a host resume where it ended, if it can: LangGraph takes what has ended for done."""
     try:
         snapshot = graph.get_state(config)
     except ValueError:  # the host has no checkpointer

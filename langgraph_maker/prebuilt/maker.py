@@ -81,7 +81,7 @@ def create_maker(
     observer: Observer | None = None,
     **_unknown: Never,
 ) -> StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]:
-    """The graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
+    """Return the graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
 
     Compile it with a checkpointer and a store of your own. Input `{}` or `{"run_id": …}`; an unfinished run goes
     on when the same thread is invoked again, a solved one returns its result.
@@ -90,7 +90,7 @@ def create_maker(
         task: What to solve.
         model: What to ask, see `models.Model`; "sim:…" simulates answers and needs no key.
         k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. A run that
-            goes on is held to it, where it has a store: no step that is done was decided by less than k asks for.
+            continues is held to it, where it has a store: no step that is done was decided by less than k asks for.
         lanes: Stretches of the chain that advance side by side, where the task knows where they begin (`Cuttable`).
         steps_per_subtask: Steps that a microagent does in one response, as `Grouped` has it; the default token limit
             is so many times as large, but for those that `Split` does one by one.
@@ -101,30 +101,30 @@ def create_maker(
         temperature: Of all later samples.
         max_samples_per_step: Samples a step may use, flagged ones included, before the run ends as unresolved; default
             10 k², and at least 100, in each tier. A limit is for all tiers of a ladder together, but for audits; a
-            finer step (`Split`) has as many again.
+            sub-step (`Split`) has as many again.
         min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         max_steps: For a task of unknown length: steps after which it must be done.
-        ladder: What to do about a step that does not settle: `Tier`s to climb, `Split` to do it in finer
+        ladder: What to do about a step that does not converge: `Tier`s to escalate, `Split` to do it in finer
             steps, a human to ask on top, see `ladder`; "default" needs no settings. None reports it unresolved.
-        decorrelate: "variants" lets the votes of a step take the prompt variants of the task in turns (`HasVariants`), so
-            that an answer must win across prompts: what one of them repeats is outvoted.
+        decorrelate: "variants" lets the votes of a step take the prompt variants of the task in turns (`HasVariants`),
+            so that an answer must win across prompts: what one of them repeats is outvoted.
         audit: An `Audit`, or a share of the steps that get a second vote in another way before they count as done.
         hedge: Samples in flight a step beyond those that could be needed, see `sample_node`.
         max_concurrency: Model calls at a time; None for 256 where they go to a chat model, for no bound elsewhere.
-        call_timeout: Seconds after which a model call is given up and made again.
-        outage_limit: Seconds for which a failing model call is made again before the run ends as "stopped".
+        call_timeout: Seconds after which a model call is given up and retried.
+        outage_limit: Seconds for which a failing model call is retried before the run ends as "stopped".
         max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
         max_cost: Dollars after which it does.
         price: What tokens cost; None for the list price (`prices.TABLE`) of the model that a response names.
         stop: Asked before each round and while it waits, such as `threading.Event().is_set`; True ends the run as
             "stopped", with all that was paid for counted.
-        detail: What the custom stream tells, see `events`: what each "round" amounts to, or all its "ballots" too.
-        observer: Called with each of these events as well; the alarms that it returns are told after it.
+        detail: What the custom stream carries, see `events`: what each "round" amounts to, or all its "ballots" too.
+        observer: Called with each of these events as well; the alarms that it returns are emitted after it.
 
     Raises:
         ValueError: For an option out of range, an unknown model, a `max_cost` without a price, or a ladder that makes
             no sense, with what to give instead; while running, for an answer to a question that is not open.
-        TypeError: For a model that is none, a `task.vote_key` that compares votes in pairs, or a ladder with `Split`
+        TypeError: For an invalid model, a `task.vote_key` that compares votes in pairs, or a ladder with `Split`
             for a task that is not `Splittable`.
 
     Example:
@@ -259,7 +259,7 @@ def create_maker(
 
 
 def _described(rule: RuleLike) -> str:
-    """A red flag for the record; a function by its name, as its repr is another in each process."""
+    """Return a red flag for the record; a function by its name, as its repr is another in each process."""
     return str(getattr(rule, "__name__", None) or repr(rule)[:200])
 
 
@@ -270,7 +270,7 @@ def _finer_red_flags(task: Task, red_flags: RuleLike | None) -> RuleLike | None:
 
 
 def _prompts(task: Task) -> list[Prompt]:
-    """The prompt, and its variants where the task has them."""
+    """Return the prompt, and its variants where the task has them."""
     if not isinstance(task, HasVariants):
         return [task.prompt]
     if not isinstance(task.variants, int) or isinstance(task.variants, bool) or task.variants < 1:
@@ -279,7 +279,7 @@ def _prompts(task: Task) -> list[Prompt]:
 
 
 def _reading(task: Task, red_flags: RuleLike | None) -> Callable[[Any, Any], Verdict]:
-    """What reads a human's answer: as a response, and only what the task can go on from."""
+    """Return what reads a human's answer: as a response, and only what the task can continue from."""
 
     def validate(state: Any, vote: Any) -> RedFlag | None:
         if not isinstance(vote, dict) or not vote.keys() >= Vote.__annotations__.keys():
@@ -294,12 +294,12 @@ def _reading(task: Task, red_flags: RuleLike | None) -> Callable[[Any, Any], Ver
 
 
 def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
-    """The margin of a subtask, which a maker graph names by its step."""
+    """Return the margin of a subtask, which a maker graph names by its step."""
     return lambda subtask_id: k(int(subtask_id))
 
 
 def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
-    """Refuse a limit in dollars that is none, or that nothing could be held against.
+    """Refuse an invalid limit in dollars, or that nothing could be held against.
 
     Raises:
         ValueError: With what to give instead.

@@ -50,9 +50,9 @@ def create_maker_node(
     ask: Callable[[Any], Any] | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
 ) -> Runnable[Any, Any]:
-    """A node for any graph that solves a task in it, and touches no key of the host's but those that `write` gives.
+    """Return a node for any graph that solves a task, and touches no key of the host's but those that `write` gives.
 
-    It uses the host's checkpointer and store. A run that broke off or stopped goes on, with all that was paid for,
+    It uses the host's checkpointer and store. A run that broke off or stopped continues, with all that was paid for,
     when the host's thread does (`invoke(None, config)`). Each visit of the node is a run of its own, under the
     host's thread and the visit, so that loops, `Send`, other nodes and other hosts on the same store do not mix.
 
@@ -63,13 +63,13 @@ def create_maker_node(
             `actions` are there with a store too, up to 4,096 steps; of a longer run `journal.read` has them.
         read: From the host's state to the run's input, such as `{"run_id": …}` to name the run yourself: visits with
             one run id are one run.
-        events: What goes on the host's custom stream (`langgraph_maker.events`), see `create_voting_node`.
+        events: What continues the host's custom stream (`langgraph_maker.events`), see `create_voting_node`.
         ask: How the host words a human's question, see `create_voting_node`.
         on_unresolved: "raise" an `UnsolvedError` unless the run ends as solved, or "write" how it stands, whose
             status then says "unresolved" or "stopped".
 
     Raises:
-        TypeError: For a `maker` that is none; while running, when `read` returns no input or `write` no update.
+        TypeError: For an invalid `maker`; while running, when `read` returns no input or `write` no update.
         ValueError: For another `on_unresolved`; while running, when `read` asks for a key that the host does not have.
         UnsolvedError: While running, see `on_unresolved`.
 
@@ -129,7 +129,7 @@ def _store() -> BaseStore | None:
 
 
 def _with_actions(output: dict[str, Any], store: BaseStore | None) -> dict[str, Any]:
-    """The output with the actions that the journal has, where the graph's own state has none."""
+    """Return the output with the actions that the journal has, where the graph's own state has none."""
     if store is None or output.get("actions") is not None or "steps" not in output:  # a recursive run has none
         return output
     few = output["steps"] <= MOST_ACTIONS
@@ -149,7 +149,7 @@ def _compiled(maker: object) -> Compiled:
 
 
 def _inside(config: RunnableConfig) -> RunnableConfig:
-    """The host's config, but for what would cut a run short, or lose one that stopped and has no journal."""
+    """Return the host's config, but for what would cut a run short, or lose one that stopped and has no journal."""
     if saves_at_exit(config) and get_store() is None:
         config = default_durability(config)
     return patch_config(config, recursion_limit=NO_LIMIT)

@@ -73,7 +73,7 @@ class Schema:
         return model
 
     def _as_text(self, response: Any) -> Any:
-        """The arguments of the tool call stand in for the text."""
+        """Return the arguments of the tool call stand in for the text."""
         if not isinstance(response, AIMessage):
             return response
         if self.has_secrets:
@@ -109,7 +109,7 @@ class Schema:
         return self._vote(made)
 
     def _vote(self, made: Any) -> Any:
-        """The JSON that the object can be made of again: by its fields, or as its serializers write it."""
+        """Return the JSON that the object can be made of again: by its fields, or as its serializers write it."""
         form = json_form(made, self._hidden)
         if self.has_secrets or self._makes(form, made):
             return form
@@ -128,7 +128,7 @@ class Schema:
         return False
 
     def _misfit(self, error: ValidationError) -> str:
-        """What does not fit, without what might be a secret."""
+        """Return what does not fit, without what might be a secret."""
         told = "type" if self.has_secrets else "msg"
         wrong = error.errors(include_input=False, include_url=False)
         said = [f"{'.'.join(map(str, one['loc'])) or 'the answer'}: {one[told]}" for one in wrong[:_TOLD]]  # type: ignore[literal-required]
@@ -144,7 +144,7 @@ class Schema:
         return token
 
     def _sealed(self, response: AIMessage) -> AIMessage:
-        """The response with nothing in it but its vote, before any state holds it."""
+        """Return the response with nothing in it but its vote, before any state holds it."""
         try:
             if flag := self.flag(response):
                 raise ValueError(flag.reason)  # noqa: TRY301 - whatever it says
@@ -223,7 +223,7 @@ def _adapter(given: Any) -> TypeAdapter[Any] | None:
 
 
 def _bare(hint: Any) -> Any:
-    """A field's type without whether it is required."""
+    """Return a field's type without whether it is required."""
     marks = (Required, typing_extensions.NotRequired)
     return hint.__args__[0] if getattr(hint, "__origin__", None) in marks else hint
 
@@ -233,7 +233,7 @@ def _is_data(given: Any) -> bool:
 
 
 def _described(given: Any, adapter: TypeAdapter[Any] | None) -> tuple[dict[str, Any], bool]:
-    """The tool that answers are calls of, and whether a model's client makes the same of what was given."""
+    """Return the tool that answers are calls of, and whether a model's client makes the same of what was given."""
     if isinstance(given, Mapping):
         named = {"title", "name", "function"} & given.keys()
         return convert_to_openai_tool(dict(given) if named else {"title": "answer", **given})["function"], False

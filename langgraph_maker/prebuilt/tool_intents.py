@@ -32,7 +32,7 @@ Check: TypeAlias = Callable[[Any], None]
 
 
 def intent_of(response: AIMessage, answer: Check | None = None) -> dict[str, Any]:
-    """The calls of a message, in order and without their ids, or its answer where it has none.
+    """Return the calls of a message, in order and without their ids, or its answer where it has none.
 
     Args:
         response: What the model said.
@@ -64,7 +64,7 @@ def intents_by(answers: Key, arguments: Mapping[str, Key] = MappingProxyType({})
         arguments: By the names of tools, which arguments are equal; those of other tools by `canonical`.
 
     Raises:
-        TypeError: For a matcher that is none.
+        TypeError: For an invalid matcher.
     """
     for key in (answers, *arguments.values()):
         check_key(key)
@@ -123,7 +123,7 @@ class OneOfTools(Rule):
 
 
 def checks_of(tools: Sequence[Any]) -> dict[str, Check]:
-    """The names of tools, as they are bound to a model, with what their arguments must pass.
+    """Return the names of tools, as they are bound to a model, with what their arguments must pass.
 
     Raises:
         ImportError: For a tool described by a JSON schema, where the extra `agents` is missing.
@@ -156,7 +156,7 @@ def _check_of(tool: Any) -> tuple[str, Check]:
 
 
 def _tolerant_check(name: str, schema: Any) -> Check:
-    """What a tool's JSON schema says; nothing, where the validator cannot take it."""
+    """Return what a tool's JSON schema says; nothing, where the validator cannot take it."""
     try:
         return json_check(schema)
     except ImportError:
@@ -172,7 +172,7 @@ def _tell_unchecked(name: str, why: str) -> None:
 
 
 def _model_check(schema: type[BaseModel], injected: set[str]) -> Check:
-    """The tool's own model, whose validators a schema does not tell; what the agent adds is not the model's to give."""
+    """Return the tool's own model, whose validators no schema shows; what the agent adds is not the model's to give."""
 
     def check(args: Any) -> None:
         try:
@@ -186,7 +186,7 @@ def _model_check(schema: type[BaseModel], injected: set[str]) -> Check:
 
 
 def json_check(schema: Mapping[str, Any]) -> Check:
-    """What a JSON schema says; one that refers to other documents is refused."""
+    """Return what a JSON schema says; one that refers to other documents is refused."""
     if not schema:
         return lambda _: None
     try:
@@ -204,7 +204,7 @@ def json_check(schema: Mapping[str, Any]) -> Check:
 
 
 def type_check(kind: Any) -> Check:
-    """What a type says: a pydantic model, a dataclass, a TypedDict."""
+    """Return what a type says: a pydantic model, a dataclass, a TypedDict."""
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     def check(value: Any) -> None:

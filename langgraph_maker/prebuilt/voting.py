@@ -65,7 +65,7 @@ def create_voting_graph(
     price: Price | None = None,
     **_unknown: Never,
 ) -> StateGraph[VotingState, MakerContext, VotingInput, VotingOutput]:
-    """The graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
+    """Return the graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
 
     Input `{"subtasks": [{"id": …, "state": …}]}`, output `{"decisions": [Decision]}` in the same order. Votes are
     any JSON values.
@@ -90,13 +90,13 @@ def create_voting_graph(
         audit: The same.
         hedge: Samples in flight a ballot beyond those that could be needed, see `sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and made again.
-        outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
+        call_timeout: Seconds after which a model call is given up and retried.
+        outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
 
     Raises:
         ValueError: For an option out of range or an unknown model.
-        TypeError: For a model that is none, and for a `prompt`, `parse` or `key` that is none.
+        TypeError: For an invalid model, and For an invalid `prompt`, `parse` or `key`.
 
     Example:
         >>> from langchain_core.language_models import FakeListChatModel
@@ -168,21 +168,21 @@ def _goes_on(state: VotingState) -> str:
 
 
 def _after_escalate(state: VotingState) -> Any:
-    """Ballots that are open go on first; a human is asked once none is."""
+    """Return ballots that are open continue first; a human is asked once none is."""
     if _goes_on(state) == "sample" or not (questions := open_questions(state["ballots"])):
         return _goes_on(state)
     return [Send("ask", question) for question in questions]
 
 
 def vote_again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
-    """What was given up is tried again with what it counted, if the budget now allows."""
+    """Reopen what was given up with what it counted, if the budget now allows."""
     if all(ballot["status"] == "decided" for ballot in ended["ballots"]):
         return None
     return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
 
 
 def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
-    """The graph as a node without checkpoints of its own, one namespace a call would pile up; drawn all the same."""
+    """Return the graph as a node without checkpoints of its own, whose namespaces would pile up; drawn all the same."""
     graph = builder.compile(checkpointer=False, name=name)
 
     def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def voting_round(
     guard: Runnable[VotingState, dict[str, Any]],
     tally: Runnable[VotingState, dict[str, Any]],
 ) -> StateGraph[VotingState, MakerContext, Any, Any]:
-    """One round of voting; what follows `tally` is the caller's."""
+    """Assemble one round of voting; what follows `tally` is the caller's."""
     return (
         graph.add_node("sample", sample)
         .add_node("guard", guard)

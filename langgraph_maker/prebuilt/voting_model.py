@@ -65,7 +65,7 @@ class Voting:
         self.graph(_nobody, list, OneOfTools({}), None)  # says at once which option is out of range
 
     def sampler(self, base: Any, bound: Any, arguments: Mapping[str, Any]) -> Sampler:
-        """The sampler of `bound`, and the same one for the same arguments: it has learned what its provider refuses."""
+        """Return the sampler of `bound`, the same one for the same arguments: it learned what its provider refuses."""
         for other, with_arguments, sampler in self.samplers:
             if other is base and with_arguments == arguments:
                 return sampler
@@ -74,7 +74,7 @@ class Voting:
         return sampler
 
     def graph(self, sampler: Sampler, prompt: Prompt, rule: OneOfTools, answer: Check | None) -> Any:
-        """The graph of one vote."""
+        """Return the graph of one vote."""
 
         def parse(response: AIMessage) -> Any:
             return {"intent": intent_of(response, answer), "message": _kept(response)}
@@ -92,7 +92,7 @@ class Voting:
 class VotingModel(BaseChatModel):
     """Asks `bound` until one intent leads, and answers with the first message that had it.
 
-    A vote is no model call and is told of as none: usage and traces have its samples only.
+    A vote is not a model call and is reported as none: usage and traces have its samples only.
 
     Args:
         voting: How.
@@ -102,7 +102,7 @@ class VotingModel(BaseChatModel):
 
     Raises:
         TypeError: When tools are bound to a model that calls none.
-        UnresolvedError: While running, when the vote does not settle.
+        UnresolvedError: While running, when the vote does not converge.
     """
 
     voting: Any
@@ -122,7 +122,7 @@ class VotingModel(BaseChatModel):
         return "voting"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
-        """The model that votes on calls of `tools`."""
+        """Return the model that votes on calls of `tools`."""
         try:
             bound = self.base.bind_tools(tools, **kwargs)
         except NotImplementedError as error:
@@ -131,7 +131,7 @@ class VotingModel(BaseChatModel):
         return self.model_copy(update={"bound": bound, "tools": tools, "arguments": kwargs})
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
-        """The message that won."""
+        """Return the message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
         with self.voting.host.inside():
             try:
@@ -141,7 +141,7 @@ class VotingModel(BaseChatModel):
                 return _winner(graph.invoke(subtasks, self._config(config)))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
-        """The message that won."""
+        """Return the message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
         with self.voting.host.inside():
             try:
@@ -185,7 +185,7 @@ class VotingModel(BaseChatModel):
         return graph, {"subtasks": [{"id": "vote", "state": question}]}
 
     def _check_of_answer(self, form: Any) -> Check | None:
-        """What an answer must pass where the provider was asked for JSON."""
+        """Return what an answer must pass where the provider was asked for JSON."""
         if not isinstance(form, Mapping):
             return None
         described = form.get("json_schema") or {}
@@ -199,7 +199,7 @@ class VotingModel(BaseChatModel):
 
 
 def _kept(response: AIMessage) -> str:
-    """The message as JSON, without what of its metadata is none, such as a client's own objects."""
+    """Return the message as JSON, without what of its metadata is none, such as a client's own objects."""
     with suppress(ValueError):
         return _json(response)
     return _json(response.model_copy(update={"response_metadata": {}, "additional_kwargs": {}}))
@@ -215,7 +215,7 @@ class _OtherQuestionError(Exception):
 
 
 def summary(decision: Decision) -> dict[str, Any]:
-    """What a vote took, without the messages that it was about."""
+    """Return what a vote took, without the messages that it was about."""
     counts = [{"intent": count["vote"]["intent"], "count": count["count"]} for count in decision["counts"]]
     rest = ("status", "samples", "flagged", "flags", "rounds", "usage")
     return {"counts": counts, **{name: decision[name] for name in rest}}  # type: ignore[literal-required]
@@ -233,7 +233,7 @@ def _winner(output: Mapping[str, Any]) -> AIMessage:
 
 
 def _forced(choice: Any) -> bool:
-    """Whether a choice of tools leaves no answer in words."""
+    """Return whether a choice of tools leaves no answer in words."""
     kind = choice.get("type") if isinstance(choice, Mapping) else choice
     return kind not in {None, False, "auto", "none"}
 

@@ -76,11 +76,11 @@ def create_voting_node(
     on_unresolved: Literal["raise", "write"] = "raise",
     **_unknown: Never,
 ) -> Runnable[Any, Any]:
-    """A node for any graph: reads the host's state, votes on one question, writes the decision back.
+    """Return a node for any graph: reads the host's state, votes on one question, writes the decision back.
 
-    A vote that broke off or stayed unresolved goes on with what it counted when the host's thread does. A
+    A vote that broke off or stayed unresolved resumes what it counted when the host's thread does. A
     `RetryPolicy` of the node takes every attempt for another vote, which begins afresh and buys its samples again; the
-    default one leaves `UnresolvedError` and `SamplingError` alone, and what retries them is better told not to.
+    default one leaves `UnresolvedError` and `SamplingError` alone, and what retries them is better set not to.
 
     The vote is checkpointed with the host's own checkpointer, if it has one: a run that broke off in mid-vote goes
     on without buying the counted votes again, and so does one whose vote was unresolved, under a larger
@@ -108,16 +108,16 @@ def create_voting_node(
         temperature: Of all later samples.
         max_samples_per_step: Samples before the vote is unresolved; default 10 k², and at least 100.
         min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
-        ladder: What to do about a vote that does not settle, see `create_maker`. A human is asked by an interrupt; the
-            vote is saved before, by the host's checkpointer, and the answer buys no sample.
+        ladder: What to do about a vote that does not converge, see `create_maker`. A human is asked by an interrupt;
+            the vote is saved before, by the host's checkpointer, and the answer buys no sample.
         decorrelate: See `create_maker`.
         audit: The same.
         hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and made again.
-        outage_limit: Seconds for which a failing model call is made again before it raises `SamplingError`.
+        call_timeout: Seconds after which a model call is given up and retried.
+        outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
-        events: What goes on the host's custom stream (`events.Votes`): True, False for nothing, or a function of each
+        events: What continues the host's custom stream (`events.Votes`): True, False for nothing, or a function of each
             event, of which what it returns is sent in its place, unless it is None.
         ask: From a `ladder.Question` to what `interrupt` hands to the host, in the form that its users know; None for
             the question itself. The answer is a `ladder.Form` either way.
@@ -126,7 +126,7 @@ def create_voting_node(
     Raises:
         ValueError: For an option out of range, or not exactly one of `parse` and `schema`; while running, when
             `read` asks for a key that the host's state does not have, or the runtime context has a bad setting.
-        TypeError: For a `schema` that is none, or a model or function that is none; while running, when `write` returns
+        TypeError: For an invalid `schema`, or an invalid model or function; while running, when `write` returns
             no update.
         SamplingError: While running, when the model refused or was out of reach for too long.
         UnresolvedError: While running, see `on_unresolved`.
@@ -214,21 +214,21 @@ def create_voting_node(
 
 
 def _restored(form: Schema, decision: Decision) -> Decision:
-    """The decision with the secrets themselves."""
+    """Return the decision with the secrets themselves."""
     form.check_restored(vote := form.restored(decision["vote"]))
     counts: list[VoteCount] = [{**one, "vote": form.restored(one["vote"])} for one in decision["counts"]]
     return {**decision, "vote": vote, "counts": counts}
 
 
 def _knowing(form: Schema, validate: Validate | None) -> Validate | None:
-    """What sees the secrets of a vote."""
+    """Return what sees the secrets of a vote."""
     if validate is None or not form.has_secrets:
         return validate
     return lambda state, vote: validate(state, form.restored(vote))
 
 
 def _tiers_asked(ladder: LadderLike, schema: Schema) -> LadderLike:
-    """The ladder whose models are asked for the same form."""
+    """Return the ladder whose models are asked for the same form."""
     if ladder is None or isinstance(ladder, str):
         return ladder
 

@@ -13,7 +13,7 @@ _BARS = 24
 
 
 def bars(rows: Sequence[tuple[str, int]], *, of: int, logarithmic: bool = False, named: bool = False) -> Html:
-    """A table of counts, each with its share `of` so many and a bar; `named` gives their labels more room."""
+    """Return a table of counts, each with its share `of` so many and a bar; `named` gives their labels more room."""
     longest = max((_length(count, logarithmic=logarithmic) for _, count in rows), default=0) or 1
     return h(
         "table",
@@ -32,13 +32,13 @@ def bars(rows: Sequence[tuple[str, int]], *, of: int, logarithmic: bool = False,
 
 
 def stacked(parts: Sequence[tuple[str, int]]) -> Html:
-    """One bar of several counts, each in the colour of its class."""
+    """Return one bar of several counts, each in the colour of its class."""
     total = sum(count for _, count in parts) or 1
     return _bar([(colour, count / total) for colour, count in parts if count])
 
 
 def span(value: float | None, low: float, high: float, ends: tuple[float, float]) -> Html:
-    """An estimate within its bounds, on a scale from end to end."""
+    """Return an estimate within its bounds, on a scale from end to end."""
     wide = (ends[1] - ends[0]) or 1.0
     at, begin, end = (100 * (one - ends[0]) / wide for one in (low if value is None else value, low, high))
     return h(
@@ -66,7 +66,7 @@ def _length(count: int, *, logarithmic: bool) -> float:
 
 
 def percent(part: float, of: float) -> str:
-    """A share in per cent, with as many digits as tell it from none and all.
+    """Return a share in per cent, with as many digits as tell it from none and all.
 
     Example:
         >>> percent(1, 3), percent(1, 1_048_575), percent(1_048_574, 1_048_575), percent(0, 0)
@@ -89,7 +89,7 @@ _LEAST = 0.001
 
 
 def binned(histogram: Sequence[int]) -> list[tuple[str, int]]:
-    """A histogram as at most 24 rows from its first count to its last, each a value or a range of them.
+    """Return a histogram as at most 24 rows from its first count to its last, each a value or a range of them.
 
     Example:
         >>> binned([0, 0, 5, 0, 1])
@@ -104,7 +104,7 @@ def binned(histogram: Sequence[int]) -> list[tuple[str, int]]:
 
 
 def _short(power: int) -> str:
-    """A power of ten.
+    """Return a power of ten.
 
     Example:
         >>> [_short(power) for power in (0, 2, 4, 6)]
@@ -117,7 +117,7 @@ _WIDTH, _HEIGHT, _LEFT, _BELOW, _TOP = 400, 220, 44, 34, 8
 
 
 def curve(counts: Sequence[int], law: Sequence[float], below: str) -> Html:
-    """Counts by index as dots and what was to be expected as a line, on a logarithmic scale from 1 up; `below` it."""
+    """Count by index as dots and what was to be expected as a line, on a logarithmic scale from 1 up; `below` it."""
     top = max(1, ceil(log10(max([1, *counts]))))
     end = max(1, len(counts) - 1)
 
@@ -191,7 +191,7 @@ EDGES: Mapping[tuple[str, str], str] = {
 
 
 def drawn_graph(said: Mapping[str, str]) -> Html:
-    """The maker graph, with a line of text in each node."""
+    """Return the maker graph, with a line of text in each node."""
 
     def node(name: str) -> Child:
         x, y = NODES[name]

@@ -1,4 +1,4 @@
-"""What the page says of steps that one vote did not settle: what a human is asked, who climbed, what audits found."""
+"""What the page says of steps that one vote did not converge: what a human is asked, who escalated, what audits found."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ROWS = 20
 
 
 def questions(found: Numbers) -> Child:
-    """What the run waits for: why, the candidates, and the command that answers."""
+    """Return what the run waits for: why, the candidates, and the command that answers."""
     return asked_of(found["run_id"], found["questions"])
 
 
 def asked_of(run_id: str, asked: list[Question]) -> Child:
-    """The same of a run's questions."""
+    """Return the same of a run's questions."""
     if not asked:
         return ""
     return (
@@ -48,7 +48,7 @@ def asked_of(run_id: str, asked: list[Question]) -> Child:
         note(f"The first {_ROWS} of {len(asked):,}.") if len(asked) > _ROWS else "",
         note(
             "Each command with the --db of the run; instead also --answer TEXT, --retry or --abort. Once answered, what"
-            " began the run goes on with it."
+            " began the run resumes it."
         ),
     )
 
@@ -59,14 +59,14 @@ def _answer(step: str, run_id: str, *, picks: bool) -> str:
 
 
 def ladder(found: Numbers) -> Child:
-    """How many steps were not decided by their first vote alone."""
+    """Return how many steps were not decided by their first vote alone."""
     totals = found["totals"]
     if not (totals["climbed"] or totals["audits"] or totals["by_human"]):
         return ""
     return (
         figures(
             ("decided above the first tier", f"{totals['climbed']:,}"),
-            ("decided in finer steps", f"{totals['by_split']:,}"),
+            ("decided in sub-steps", f"{totals['by_split']:,}"),
             ("decided by a human", f"{totals['by_human']:,}"),
             ("audited, asked again in another way", f"{totals['audits']:,}"),
             ("of these did not agree", f"{totals['disagreed']:,}"),

@@ -52,14 +52,14 @@ def _outcome(found: Numbers) -> str:
     if status == "waiting":
         return f"The run is unfinished: {steps} decided{led}. {reason}"
     return (
-        f"The run is unfinished: so far {steps} decided{led}. It goes on as this is written, or broke off without a"
-        " word; the command that began it goes on with it."
+        f"The run is unfinished: so far {steps} decided{led}. It continues as this is written, or broke off without a"
+        " word; the command that began it resumes it."
     )
 
 
 def _led(found: Numbers) -> str:
     lead, totals = found["least_margin"], found["totals"]
-    ways = [(totals["by_human"], "by a human"), (totals["by_split"], "in finer steps")]
+    ways = [(totals["by_human"], "by a human"), (totals["by_split"], "in sub-steps")]
     other = [f"{steps:,} {way}" for steps, way in ways if steps]
     if lead is None:
         return f", {' and '.join(other)}" if other else ""
@@ -102,7 +102,7 @@ def _guarantee(found: Numbers) -> Html:
         else ""
     )
     human = ", but for those that a human decided" if found["totals"]["by_human"] else ""
-    split = " Where a step was done in finer steps, each of these was." if found["totals"]["by_split"] else ""
+    split = " Where a step was done in sub-steps, each of these was." if found["totals"]["by_split"] else ""
     return note(
         f"{asked}{raised} over every other answer decides a step; no step is decided by less{human}.{split} Flagged"
         " responses never vote. No known solution was consulted. Errors that repeat are not corrected: where a model"

@@ -24,7 +24,7 @@ Child: TypeAlias = "str | Iterable[Child]"
 
 
 def h(name: str, /, *children: Child, **attributes: object) -> Html:
-    """An element; `class_` and `for_` lose their underscore, others within a name become hyphens.
+    """Return an element; `class_` and `for_` lose their underscore, others within a name become hyphens.
 
     Example:
         >>> print(h("p", "1 < 2 ", h("b", "& so on"), class_="note"))
@@ -66,7 +66,7 @@ _CONTROL = re.compile(
 
 
 def data(value: Any, name: str) -> Html:
-    r"""A JSON value for a script to read, in an element with the id `name`; no text in it can end the element.
+    r"""Return a JSON value for a script to read, in an element with the id `name`; no text in it can end the element.
 
     Example:
         >>> print(data(["</script>"], "moves"))
@@ -77,12 +77,12 @@ def data(value: Any, name: str) -> Html:
 
 
 def digest(text: str) -> str:
-    """What a content security policy calls a script or a style by."""
+    """Return what a content security policy calls a script or a style by."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def shown(value: Any, most: int = 300) -> str:
-    """A JSON value as text of at most so many characters.
+    """Return a JSON value as text of at most so many characters.
 
     Example:
         >>> shown({"a": "b" * 20}, most=10)

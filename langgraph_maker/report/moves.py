@@ -21,12 +21,12 @@ class Moves(Protocol):
         ...
 
     def found(self) -> dict[str, Any] | None:
-        """What there is to draw, as plain data; None when the entries are not those that were expected."""
+        """Return what there is to draw, as plain data; None when the entries are not those that were expected."""
         ...
 
 
 def hanoi(parameters: Mapping[str, Any], steps: int) -> Moves | None:
-    """The positions of a Towers of Hanoi; None when `parameters` are not those of one."""
+    """Return the positions of a Towers of Hanoi; None when `parameters` are not those of one."""
     disks = parameters.get("disks")
     return _Pegs(disks, steps) if isinstance(disks, int) and 1 <= disks <= _MOST_DISKS and steps else None
 
@@ -69,7 +69,7 @@ class _Pegs:
         return {"kind": "hanoi", "disks": self.disks, "every": self.every, "steps": steps, "pegs": pegs}
 
     def holds(self, position: Any) -> bool:
-        """Whether it is three lists that hold each disk once: a task of another make may have the same name."""
+        """Return whether it is three lists that hold each disk once: a task of another make may have the same name."""
         return (
             isinstance(position, list)
             and [type(peg) for peg in position] == [list] * 3

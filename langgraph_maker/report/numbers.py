@@ -39,7 +39,7 @@ _MOVES: Mapping[str, Callable[[Mapping[str, Any], int], Moves | None]] = {"hanoi
 class OpenBallot(TypedDict):
     """A step that is not decided: what its ballot has counted so far, the most frequent vote first.
 
-    Where it is done in finer steps, these are votes on the one of them that `finer` is the number of, from 0.
+    Where it is done in sub-steps, these are votes on the one of them that `finer` is the number of, from 0.
     """
 
     step: int
@@ -53,7 +53,7 @@ class OpenBallot(TypedDict):
 
 
 class Work(TypedDict):
-    """One process's work on the run: when it began, in how many lanes, and what it was told."""
+    """One process's work on the run: when it began, in how many lanes, and its settings."""
 
     began: str
     lanes: int
@@ -76,7 +76,7 @@ class Numbers(TypedDict):
         run_id: The run's name in the journal.
         task: The task's name.
         parameters: Its parameters.
-        status: "solved", "unresolved", "stopped" or "waiting", or "unfinished" for a run that goes on, or broke off
+        status: "solved", "unresolved", "stopped" or "waiting", or "unfinished" for a run that continues, or broke off
             unsaid.
         reason: Why, where it is not solved.
         planned: Steps of the task, or as many as it may have; None where that is not known.
@@ -87,8 +87,8 @@ class Numbers(TypedDict):
         undercut: Decided steps whose margin is less than k: 0 unless the journal was altered.
         least_margin: The least margin of a decided step; None before the first.
         lanes: The most that advanced side by side.
-        begun: How many processes worked on the run.
-        sessions: What they were told, the last ones.
+        started: How many processes worked on the run.
+        sessions: Their settings, the last ones.
         steps: Steps decided.
         samples: Responses drawn, those of open ballots included, as in all figures up to `usage`.
         flagged: Of these, how many were discarded for a red flag.
@@ -216,7 +216,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
 
 
 def _totals(store: BaseStore, run_id: str, moves: Moves | None) -> Totals:
-    """The totals of all decided steps, a batch at a time; votes go by no key here, so the digest means nothing."""
+    """Return the totals of all decided steps, a batch at a time; votes have no key here, so the digest is void."""
     totals, entries = nothing(), journal.entries(store, run_id)
     while batch := list(islice(entries, _BATCH)):
         totals = add(totals, ((entry, "") for entry in batch))
@@ -226,7 +226,7 @@ def _totals(store: BaseStore, run_id: str, moves: Moves | None) -> Totals:
 
 
 def _current(head: Header, totals: Totals, ballots: list[BallotState]) -> str:
-    """How the run stands: as it last ended, unless it went on since then.
+    """Return how the run stands: as it last ended, unless it continued since then.
 
     Raises:
         JournalError: When there are fewer steps than when it ended.
@@ -247,7 +247,7 @@ def _current(head: Header, totals: Totals, ballots: list[BallotState]) -> str:
 
 
 def _planned(head: Header) -> int | None:
-    """The steps of the whole task; unknown to tasks that do not say, whose limit is none to be expected."""
+    """Return the steps of the whole task; unknown to tasks that do not say, whose limit is none to be expected."""
     known = head["parameters"].get("steps", 0) is not None
     return head["sessions"][-1]["end"] if head["sessions"] and known else None
 
@@ -305,7 +305,7 @@ def _time(head: Header, outcome: Mapping[str, Any]) -> Time:
 
 
 def _seconds(began: Sequence[str], ended: str) -> float | None:
-    """How long it took from the first session to the end; None where the clock was set back, or wrong at first."""
+    """Return how long it took from the first session to the end; None where the clock was set back, or wrong at first."""
     (first, *later), end = map(datetime.fromisoformat, began), datetime.fromisoformat(ended)
     in_order = first <= end and all(one <= other for one, other in pairwise([first, *later]))
     return (end - first).total_seconds() if in_order and first.year >= _FIRST_YEAR else None

@@ -72,7 +72,7 @@ _SECTIONS: list[tuple[str, str, Callable[[Numbers], Child]]] = [
 
 
 def page(found: Numbers) -> str:
-    """What a run did, how sure it is and what it cost, to open in a browser.
+    """Return what a run did, how sure it is and what it cost, to open in a browser.
 
     All that models and tasks said is escaped; a content security policy bars what is not part of the page.
 
@@ -96,7 +96,7 @@ def page(found: Numbers) -> str:
 
 
 def document(title: str, head: Html, sections: Iterable[tuple[str, str, Child]], read: str, script: str = "") -> str:
-    """A page with this head, and below it sections: the title of each, its width and what it shows."""
+    """Return a page with this head, and below it sections: the title of each, its width and what it shows."""
     style = _file("page.css")
     allowed = f"default-src 'none'; style-src {markup.digest(style)}"
     if script:

@@ -30,7 +30,7 @@ _ROWS = 20
 
 
 def alarms(found: Numbers) -> Child:
-    """Assumptions that no longer held, the last first."""
+    """Return assumptions that no longer held, the last first."""
     raised = found["alarms"]
     if not raised:
         return note("None is in the journal.")
@@ -51,13 +51,13 @@ def alarms(found: Numbers) -> Child:
 
 
 def under_way(found: Numbers) -> Child:
-    """Ballots that are not decided, with all that they have counted."""
+    """Return ballots that are not decided, with all that they have counted."""
     ballots, still = found["open_ballots"], found["open"]
     if not ballots:
         return ""
     rows: list[list[Child]] = [
         [
-            f"{ballot['step']:,}" + ("" if ballot["finer"] is None else f", finer step {ballot['finer']:,}"),
+            f"{ballot['step']:,}" + ("" if ballot["finer"] is None else f", sub-step {ballot['finer']:,}"),
             f"{ballot['samples']:,}",
             [
                 h("div", h("b", f"{cast['count']:,} × "), h("code", markup.shown(cast["vote"])))
@@ -77,7 +77,7 @@ def under_way(found: Numbers) -> Child:
 
 
 def graph(found: Numbers) -> Child:
-    """The nodes, with what passed through them."""
+    """Return the nodes, with what passed through them."""
     return drawn_graph(
         {
             "decompose": counted(found["steps"] + found["open"]["ballots"], "step"),
@@ -94,7 +94,7 @@ def _escalated(found: Numbers) -> str:
     totals = found["totals"]
     if found["status"] == "unresolved" or not (totals["climbed"] or totals["audits"]):
         return f"{int(found['status'] == 'unresolved')} unresolved"
-    return f"{totals['climbed']:,} climbed" if totals["climbed"] else f"{totals['audits']:,} audited"
+    return f"{totals['climbed']:,} escalated" if totals["climbed"] else f"{totals['audits']:,} audited"
 
 
 def rates(found: Numbers) -> Child:
@@ -127,7 +127,7 @@ class _Row(NamedTuple):
 
 
 def _estimates(rows: list[_Row]) -> Child:
-    """Estimates one below the other, drawn to one scale."""
+    """Return estimates one below the other, drawn to one scale."""
     ends = (min(row.low for row in rows), max(row.high for row in rows))
     return h(
         "table",
@@ -148,7 +148,7 @@ def _estimates(rows: list[_Row]) -> Child:
 
 
 def votes(found: Numbers) -> Child:
-    """How many votes decided a step."""
+    """Return how many votes decided a step."""
     totals = found["totals"]
     if not totals["steps"]:
         return ""
@@ -167,7 +167,7 @@ def votes(found: Numbers) -> Child:
 
 
 def undecided(found: Numbers) -> Child:
-    """How many steps took more than j samples, and how many that should have been."""
+    """Return how many steps took more than j samples, and how many that should have been."""
     counts, law = found["outlook"]["undecided"], found["outlook"]["undecided_law"]
     if not found["steps"]:
         return ""
@@ -176,7 +176,7 @@ def undecided(found: Numbers) -> Child:
     )
     totals = found["totals"]
     several = (
-        " Steps that climbed the ladder, were audited, split or decided by a human count with the samples of all their"
+        " Steps that escalated, were audited, split or decided by a human count with the samples of all their"
         " votes,"
         " of which the line knows but one."
         if law and (totals["climbed"] or totals["audits"] or totals["by_human"])
@@ -189,7 +189,7 @@ def undecided(found: Numbers) -> Child:
 
 
 def hardest(found: Numbers) -> Child:
-    """The steps that took most samples, with their ballots as the journal has them."""
+    """Return the steps that took most samples, with their ballots as the journal has them."""
     if not found["hardest"]:
         return ""
     climbs = any(entry["tier"] or entry["audits"] or entry["human"] for entry in found["hardest"])
@@ -246,7 +246,7 @@ def _flagged(flags: dict[str, int]) -> str:
 
 
 def flags(found: Numbers) -> Child:
-    """Responses that were discarded, by reason."""
+    """Return responses that were discarded, by reason."""
     reasons = list(found["flags"].items())
     if not reasons:
         return note("No sample was flagged.")
@@ -255,7 +255,7 @@ def flags(found: Numbers) -> Child:
         rows.append((f"{len(reasons) - _ROWS:,} other reasons", sum(count for _, count in reasons[_ROWS:])))
     share = percent(found["flagged"], found["samples"])
     hit = counted(found["totals"]["flagged_steps"] + found["open"]["flagged_steps"], "step")
-    hit += " and those done in finer steps" if found["totals"]["by_split"] else ""
+    hit += " and those done in sub-steps" if found["totals"]["by_split"] else ""
     return (
         bars(rows, of=found["flagged"], named=True),
         note(f"{counted(found['flagged'], 'sample')}, {share} of all, in {hit}."),
@@ -263,7 +263,7 @@ def flags(found: Numbers) -> Child:
 
 
 def money(found: Numbers) -> Child:
-    """What all samples used, and what the whole task takes at that rate."""
+    """Return what all samples used, and what the whole task takes at that rate."""
     usage, seen, steps = found["usage"], found["outlook"], found["steps"]
     each = None if usage["cost"] is None or not steps else usage["cost"] / steps
     pairs: list[tuple[str, Child]] = [
@@ -305,7 +305,7 @@ def times(found: Numbers) -> Child:
 
 
 def settings(found: Numbers) -> Child:
-    """What the run was begun with, and what each process was told."""
+    """Return what the run was started with, and the settings of each process."""
     names = list(dict.fromkeys(name for work in found["sessions"] for name in work["settings"]))
     rows: list[list[Child]] = [
         [
@@ -322,7 +322,7 @@ def settings(found: Numbers) -> Child:
             ("raised to", str(found["raised"] or "–")),
             *((markup.shown(name, 60), markup.shown(value, 120)) for name, value in found["parameters"].items()),
         ),
-        table(["process begun", "lanes", *(_LABELS.get(name, name.replace("_", " ")) for name in names)], rows),
+        table(["process started", "lanes", *(_LABELS.get(name, name.replace("_", " ")) for name in names)], rows),
         note(f"The last {len(rows)} of {found['begun']:,} processes.") if left_out else "",
         note(f"Fingerprint of what was decided: {found['digest']}") if found["digest"] else "",
     )

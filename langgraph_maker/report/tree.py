@@ -41,7 +41,7 @@ class OpenStage(TypedDict):
 class TreeNumbers(TypedDict):
     """All that a report says of a recursive run.
 
-    `status` is "unfinished" for a run that goes on, or broke off unsaid; `decided` counts stages, `samples` are by
+    `status` is "unfinished" for a run that continues, or broke off unsaid; `decided` counts stages, `samples` are by
     stage, `flags` by reason, and both include those of the `open` ballots, as `usage` does. `least_margin` is None
     before the first vote is decided; `by_human` counts the stages that none decided.
     """
@@ -133,7 +133,7 @@ def _open(ballot: BallotState) -> OpenStage:
 
 
 def tree_page(found: TreeNumbers) -> str:
-    """What a recursive run did and what it cost, to open in a browser; all that models said is escaped.
+    """Return what a recursive run did and what it cost, to open in a browser; all that models said is escaped.
 
     Args:
         found: The run's numbers.
@@ -197,7 +197,7 @@ def _outcome(found: TreeNumbers) -> Child:
         led = "" if lead is None else f" Each vote was won by a lead of at least {counted(lead, 'vote')}."
         return "The answer is ", h("code", markup.shown(found["answer"], 1000)), f".{led}"
     if found["status"] == "unfinished":
-        return "It goes on as this is written, or broke off without a word; under the same run id it goes on."
+        return "It continues as this is written, or broke off without a word; under the same run id it continues."
     nothing = "Nothing was guessed: " if found["status"] == "unresolved" else ""
     return f"{nothing}{sentence(markup.shown(found['reason']))}"
 
@@ -304,4 +304,4 @@ def _settings(found: TreeNumbers) -> Child:
     rows: list[list[Child]] = [
         [utc(one["began"]), h("code", markup.shown(one["settings"], 1000))] for one in found["sessions"]
     ]
-    return table(["process begun", "as it was told"], rows)
+    return table(["process started", "settings"], rows)

@@ -8,12 +8,12 @@ __all__ = ["counted", "dollars", "estimate", "figures", "note", "sentence", "tab
 
 
 def figures(*pairs: tuple[str, Child]) -> Html:
-    """Names and their figures, side by side."""
+    """Return names and their figures, side by side."""
     return h("dl", [h("div", h("dt", name), h("dd", value)) for name, value in pairs], class_="figures")
 
 
 def table(titles: list[str], rows: list[list[Child]]) -> Html:
-    """A table that scrolls sideways where it is too wide."""
+    """Return a table that scrolls sideways where it is too wide."""
     return h(
         "div",
         h(
@@ -27,12 +27,12 @@ def table(titles: list[str], rows: list[list[Child]]) -> Html:
 
 
 def note(text: Child) -> Html:
-    """What is to be known of the figures above."""
+    """Return what is to be known of the figures above."""
     return h("p", text, class_="dim")
 
 
 def counted(count: int, what: str) -> str:
-    """So many of what has an s in the plural.
+    """Return so many of what has an s in the plural.
 
     Example:
         >>> counted(1, "step"), counted(1023, "step")
@@ -42,12 +42,12 @@ def counted(count: int, what: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """What ends in a full stop, or was cut."""
+    """Return what ends in a full stop, or was cut."""
     return text if text.endswith((".", "…")) else f"{text}."
 
 
 def estimate(value: float | None, low: float, high: float) -> str:
-    """An estimate with its bounds, with digits enough to tell it from 1.
+    """Return an estimate with its bounds, with digits enough to tell it from 1.
 
     Example:
         >>> estimate(0.99887, 0.99884, 0.9989), estimate(None, 0.5, 1)
@@ -60,7 +60,7 @@ def estimate(value: float | None, low: float, high: float) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """An amount in dollars; small ones with more digits.
+    """Return an amount in dollars; small ones with more digits.
 
     Example:
         >>> [dollars(amount) for amount in (3596.1, 0.0123, 0, None)]
@@ -72,7 +72,7 @@ def dollars(amount: float | None) -> str:
 
 
 def took(seconds: float) -> str:
-    """A time in its largest units.
+    """Return a time in its largest units.
 
     Example:
         >>> [took(seconds) for seconds in (0, 98, 3700, 200_000)]
@@ -87,5 +87,5 @@ def took(seconds: float) -> str:
 
 
 def utc(moment: str | None) -> str:
-    """A moment of the journal's, without the T."""
+    """Return a moment of the journal's, without the T."""
     return "not known" if moment is None else moment.replace("T", " ").replace("+00:00", " UTC")

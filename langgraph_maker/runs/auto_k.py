@@ -50,9 +50,9 @@ async def acalibrated(
     rule: Rule = "average",
     on_progress: Callable[[str, int], None],
 ) -> Calibration | None:
-    """The calibration that a run goes by: that which is stored with it, else a new one, which is then stored.
+    """Return the calibration that a run goes by: that which is stored with it, else a new one, which is then stored.
 
-    Answers are stored as they come, so that what broke off goes on without buying them again.
+    Answers are stored as they come, so that what broke off continues without buying them again.
 
     Args:
         task: The run's.
@@ -71,7 +71,7 @@ async def acalibrated(
     Raises:
         CalibrationError: When no k can be recommended, it is above `max_samples_per_step`, or errors come again on the
             same steps while votes do not take several prompts in turns; the message says why.
-        JournalError: When the run was begun with a k of its own.
+        JournalError: When the run was started with a k of its own.
         ValueError: As `calibrate`; also when the run was calibrated for another target.
     """
     kept, header = await store_ops.adrive(_look(run_id), store)
@@ -79,7 +79,7 @@ async def acalibrated(
         return _checked(Calibration.from_json(kept), target)
     if header is not None:
         raise JournalError(
-            f"run {run_id!r} was begun with k {header['k']!r}, and not by a calibration: go on with that k, or give"
+            f"run {run_id!r} was started with k {header['k']!r}, and not by a calibration: continue with that k, or give"
             " another run id"
         )
     max_cost = options.get("max_cost")
@@ -133,7 +133,7 @@ def _repeating(task: Task, found: Calibration, options: Mapping[str, Any]) -> st
 
 
 def _beyond(found: Calibration, max_samples_per_step: int | None) -> str:
-    """Whether a step may draw fewer samples than k; answers are kept, so that a larger limit goes on with them."""
+    """Return whether a step may draw fewer samples than k; answers are kept, so that a larger limit resumes."""
     if found.steps is None or max_samples_per_step is None:
         return ""
     most = max(ks(found))
@@ -160,7 +160,7 @@ def ks(found: Calibration) -> list[int]:
 
 
 def stored(store: BaseStore, run_id: str) -> Calibration | None:
-    """The calibration that a run goes by, None where it has a k of its own.
+    """Return the calibration that a run goes by, None where it has a k of its own.
 
     Raises:
         JournalError: When it cannot be read.
@@ -228,7 +228,7 @@ _CALIBRATION_KEY = "found"
 def _checked(found: Calibration, target: float) -> Calibration:
     if found.target != target:
         raise ValueError(
-            f"run {found.run_id!r} was calibrated for a target of {found.target}, not {target}: go on with that, or"
+            f"run {found.run_id!r} was calibrated for a target of {found.target}, not {target}: continue with that, or"
             " give another run id"
         )
     return found

@@ -1,4 +1,4 @@
-"""What a run amounts to: while it goes on, and when it has ended."""
+"""What a run amounts to: while it continues, and when it has ended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Run:
         undecided_after: Index j counts the steps still undecided after j samples, flagged ones included.
         calibration: That which k="auto" goes by. Its samples and dollars are not among those of the run.
         outlook: How sure the result is, by the ballots, and the alarms that were raised.
-        questions: Of a run that waits; `solve(…, run_id=…, answers={id: …})` goes on with a `ladder.Form` for each.
+        questions: Of a run that waits; `solve(…, run_id=…, answers={id: …})` resumes a `ladder.Form` for each.
     """
 
     status: Literal["solved", "unresolved", "stopped", "waiting"]
@@ -71,7 +71,7 @@ class Run:
         return f"{wrong}{self.outlook.besides}" if wrong else self.outlook.guarantee
 
     def actions(self) -> Iterator[Any]:
-        """The voted action of each decided step, in order, read from the journal.
+        """Return the voted action of each decided step, in order, read from the journal.
 
         Of a run with lanes that has not ended, these are the steps before the first that is not decided.
 

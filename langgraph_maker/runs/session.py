@@ -55,14 +55,14 @@ class Session:
         error.add_note(spent)
 
     def given(self, run_id: str) -> MakerInput:
-        """The input of a segment; the first has the answers."""
+        """Return the input of a segment; the first has the answers."""
         if not self.answers:
             return {"run_id": run_id}
         answers, self.answers = dict(self.answers), None
         return {"run_id": run_id, "answers": answers}
 
     def goes_on(self, store: BaseStore, run_id: str) -> bool:
-        """Whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
+        """Return whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
         if not self.state:
             return True
         if self.state["status"] != "stopped" or self.state["reason"] != SEGMENT_ENDED:
@@ -83,7 +83,7 @@ class Session:
                 self.on_progress(self.progress())
 
     def progress(self) -> Progress:
-        """How the run stands now."""
+        """Return how the run stands now."""
         totals, ballots = self.state["totals"], self.state["ballots"]
         now = Progress(
             run_id=self.state["run_id"],
@@ -101,7 +101,7 @@ class Session:
         return now
 
     def run(self, store: BaseStore, found: Calibration | None) -> Run:
-        """The run, once no segment is due."""
+        """Return the run, once no segment is due."""
         state, totals = self.state, self.state["totals"]
         begun = totals["steps"] + len(state["ballots"])
         run = Run(
@@ -144,7 +144,7 @@ class CalibrationProgress:
         target: float,
         rule: auto_k.Rule = "average",
     ) -> Calibration | None:
-        """What was found; None when it was stopped before that was there."""
+        """Return what was found; None when it was stopped before that was there."""
         found = await auto_k.acalibrated(
             self.task,
             model,
@@ -169,14 +169,14 @@ class CalibrationProgress:
 
     @staticmethod
     def left(found: Calibration, max_cost: float | None) -> float | None:
-        """What the calibration leaves of the run's dollars."""
+        """Return what the calibration leaves of the run's dollars."""
         return None if max_cost is None else max(1e-9, max_cost - (found.spent or 0.0))
 
     def stopped(self, store: BaseStore) -> Run:
-        """A run that did not begin."""
+        """Return a run that did not begin."""
         run = Run(
             status="stopped",
-            reason="stopped while calibrating; run it again under the same id to go on",
+            reason="stopped while calibrating; run it again under the same id to continue",
             run_id=self.run_id,
             steps=0,
             samples=0,

@@ -89,7 +89,7 @@ def solve(
 ) -> Run:
     """Solve `task` by voting on every step (MAKER, Algorithm 1). Works inside a running event loop too.
 
-    A run whose id is given again goes on where its journal ends; a solved one returns its result.
+    A run whose id is given again resumes where its journal ends; a solved one returns its result.
 
     Args:
         task: What to solve.
@@ -98,19 +98,20 @@ def solve(
             calibrates first, stores what was found with the run, and takes the least k that reaches `target`, see
             `k_rule`; of each type of steps its own where the task tells types apart (`task.Typed`) and they differ. It
             refuses where errors come again on the same steps, unless votes take prompts in turns (`decorrelate`). A run
-            that goes on keeps it, also with another model, which was not calibrated: `Run.calibration.model` says which
-            was.
+            that continues keeps it, also with another model, which was not calibrated: `Run.calibration.model` says
+            which was.
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
             the run has the rest; `max_total_samples` is for the run alone.
         k_rule: Of "auto": "average" for a k that reaches the target on average over what the calibration leaves open
             of p; "mixed" for that k on a share of the steps and one less on the rest; "lower bound" for one that
-            reaches it even at the lower bound of p, which costs up to twice as much. A run that goes on keeps its own.
+            reaches it even at the lower bound of p, which costs up to twice as much. A run that continues keeps its
+            own.
         raise_k: Whether k rises, for all steps to come, when p is found to have fallen; by as much as `target` then
             takes. It is journalled, and never lowered.
         store: Where the run is journalled; None keeps the journal in memory, for as long as the `Run` lives.
         checkpointer: Where LangGraph keeps the state of thread `run_id`, if it is wanted there too. The journal alone
-            suffices to go on.
+            suffices to continue.
         run_id: The run's name in the store; None makes a fresh one.
         answers: To the questions of a run that waits: from a question's id to a `ladder.Form`. They buy no vote.
         deadline: Seconds from now after which the run ends as "stopped".
@@ -120,10 +121,10 @@ def solve(
     Raises:
         ValueError: For an option out of range, an unknown model, or an answer to a question that is not open, with
             what to give instead.
-        TypeError: For an unknown option, or a model that is none.
+        TypeError: For an unknown option, or an invalid model.
         CalibrationError: When k is "auto" and none can be recommended, with the reason.
         SamplingError: When the model never answered. One that fails later ends the run as "stopped". Either way it
-            goes on under the same id.
+            continues under the same id.
         JournalError: When the store failed for too long, or holds another task or k under this id, or a step that was
             decided by less than its k.
         RunBusyError: When a live process is writing this run.
@@ -222,7 +223,7 @@ async def asolve(
 
 
 class _Begun(NamedTuple):
-    """A run that is ready to go on: its graph, what follows it, and the calibration that its k comes from."""
+    """A run that is ready to continue: its graph, what follows it, and the calibration that its k comes from."""
 
     run_id: str
     store: BaseStore
@@ -248,7 +249,7 @@ async def _prepared(
     deadline: float | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> _Begun | Run:
-    """What both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
+    """Return what both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
     if not isinstance(target, (int, float)) or isinstance(target, bool) or not 0 < target < 1:
         raise ValueError(f"target, the wanted probability of zero errors, is above 0 and below 1, not {target!r}")
     check_task(task)
@@ -309,7 +310,7 @@ def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Ca
 
 
 def _config(run_id: str) -> RunnableConfig:
-    """One segment of a long run: bounded, so that a trace of it stays readable."""
+    """Return one segment of a long run: bounded, so that a trace of it stays readable."""
     return {"recursion_limit": _SEGMENT, "configurable": {"thread_id": run_id}, "run_name": f"maker {run_id}"}
 
 
@@ -322,7 +323,7 @@ def _monitor(
     *,
     raise_k: bool,
 ) -> Monitor:
-    """What watches the run, and raises its k; set as the graph's observer, before the one that the caller gave."""
+    """Return what watches the run and raises its k; set as the graph's observer, before the caller's own."""
     audit = options.get("audit")
     expected = Baseline.of(
         found,

@@ -1,17 +1,17 @@
-"""Simulated models and a simulated server: they answer any task whose truth is computable, and err as often as told."""
+"""Simulated models and a simulated server: they answer any task whose truth is computable, and err as often as asked."""
 
 from langgraph_maker.simulation.answers import CanErr, CanWrite, SimulatedAnswer, SimulatedQuestion, Simulation
 from langgraph_maker.simulation.chat_model import SimulatedChatModel, simulated_sampler
 from langgraph_maker.simulation.profiles import PROFILES, Profile, read_spec
 
 __all__ = [
-    "SimulatedAnswer",
+    "PROFILES",
     "CanErr",
     "CanWrite",
-    "PROFILES",
     "Profile",
-    "SimulatedQuestion",
+    "SimulatedAnswer",
     "SimulatedChatModel",
+    "SimulatedQuestion",
     "Simulation",
     "read_spec",
     "simulated_sampler",

@@ -25,10 +25,10 @@ from langgraph_maker.simulation.profiles import Profile
 
 __all__ = [
     "LONG",
-    "SimulatedAnswer",
     "CanErr",
     "CanWrite",
     "GroupedQuestion",
+    "SimulatedAnswer",
     "SimulatedQuestion",
     "Simulation",
     "SplitSimulation",
@@ -44,7 +44,7 @@ class CanWrite(Protocol):
     """A task that says how a model words its answers. Without it they are the vote's JSON text."""
 
     def render(self, vote: Vote) -> str:
-        """A response that parses to `vote`; malformed ones lack its last bracket, or else its last word."""
+        """Return a response that parses to `vote`; malformed ones lack its last bracket, or else its last word."""
         ...
 
 
@@ -102,7 +102,7 @@ class Simulation:
 
     @lru_cache(maxsize=16)  # noqa: B019 - a simulation lives as long as its run
     def begun(self, text: str) -> blake2b:
-        """A digest that has read `text`, the beginning that prompts of one task share."""
+        """Return a digest that has read `text`, the beginning that prompts of one task share."""
         return blake2b(text.encode("utf-8", "surrogatepass"), key=self.key, digest_size=32)
 
     def ask(self, messages: Sequence[BaseMessage]) -> SimulatedQuestion | GroupedQuestion:
@@ -166,7 +166,7 @@ class SimulatedQuestion:
             self._wrong = [_AT_A_LOSS]
 
     def draw(self, number: int, temperature: float | None) -> SimulatedAnswer:
-        """The answer to call `number` of this prompt, counted from 0; at temperature 0 the same to all of them."""
+        """Return the answer to call `number` of this prompt, from 0; at temperature 0 the same for all of them."""
         simulation, profile, confusion = self._simulation, self._simulation.profile, self._confusion
         call = b"" if temperature == 0 else simulation.seed + number.to_bytes(8, "little")
         form, content, length, _ = _uniforms(blake2b(self.digest + call, digest_size=32).digest())
@@ -187,7 +187,7 @@ class SimulatedQuestion:
         return SimulatedAnswer(_RAMBLE * (tokens // _RAMBLE_TOKENS) + text, tokens)
 
     def _err(self, choice: float) -> str:
-        """The wrong answer at `choice`, from 0 to below 1, of those that this prompt has."""
+        """Return the wrong answer at `choice`, from 0 to below 1, of those that this prompt has."""
         if not self._wrong:
             votes = self._simulation.wrong_votes(self._state)
             first = int(self._turn * len(votes))
@@ -197,7 +197,7 @@ class SimulatedQuestion:
 
 
 def _identity(profile: Profile) -> str:
-    """What tells the draws of one model from those of another: its name and rates, and no prices."""
+    """Return what tells the draws of one model from those of another: its name and rates, and no prices."""
     said = repr(replace(profile, input_price=None, output_price=None))
     return said if profile.repeats else said.replace(f", repeats={profile.repeats!r}", "")  # as it drew without the key
 
@@ -216,7 +216,7 @@ class GroupedQuestion:
         self.digest = SimulatedQuestion(simulation, messages).digest
 
     def draw(self, number: int, temperature: float | None) -> SimulatedAnswer:
-        """The answers of call `number`, up to the first that cannot be read."""
+        """Return the answers of call `number`, up to the first that cannot be read."""
         simulation, task, state = self._simulation, self._simulation.task, self._state
         texts, tokens = list[str](), 0
         while len(texts) < self._steps and not task.is_done(state):
@@ -231,7 +231,7 @@ class GroupedQuestion:
 
 
 class SplitSimulation:
-    """The answers to a task's own prompts, and to those of its subtasks' finer steps (`task.Decomposable`)."""
+    """The answers to a task's own prompts, and to those of its subtasks' sub-steps (`task.Decomposable`)."""
 
     def __init__(self, task: Task, finer: Task, profile: Profile, seed: int = 0) -> None:
         self.task: Any = task
@@ -239,7 +239,7 @@ class SplitSimulation:
         self.finer = Simulation(finer.task if isinstance(finer, Grouped) else finer, profile, seed)
 
     def ask(self, messages: Sequence[BaseMessage]) -> SimulatedQuestion | GroupedQuestion:
-        """Read a prompt, which is a finer step's unless it is word for word one of the task's."""
+        """Read a prompt, which is a sub-step's unless it is word for word one of the task's."""
         try:
             state = self.task.read_state(messages)
             ways = [self.task.prompt(state)]
@@ -250,19 +250,19 @@ class SplitSimulation:
 
 
 def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulation | SplitSimulation:
-    """The answer function of a task, see `Simulation`."""
+    """Return the answer function of a task, see `Simulation`."""
     if isinstance(task, Grouped):
         return Simulation(task.task, profile, seed)
     if isinstance(task, Decomposable):
         try:
             return SplitSimulation(task, task.split(task.initial_state()), profile, seed)
-        except (RedFlag, ValueError, TypeError):  # the first subtask has no finer steps, or none that can be simulated
+        except (RedFlag, ValueError, TypeError):  # the first subtask has no sub-steps, or none that can be simulated
             pass
     return Simulation(task, profile, seed)
 
 
 def _lengths(profile: Profile) -> list[int]:
-    """The quantiles of the log-normal length of an ordinary answer, which is much faster to draw from."""
+    """Return the quantiles of the log-normal length of an ordinary answer, which is much faster to draw from."""
     spread, quantiles, standard = profile.length_spread, 1024, NormalDist()
     median = profile.output_tokens * exp(-(spread**2) / 2)
     exponents = (spread * standard.inv_cdf((rank + 0.5) / quantiles) for rank in range(quantiles))
@@ -274,7 +274,7 @@ def _uniforms(digest: bytes) -> list[float]:
 
 
 def _without_end(text: str) -> str:
-    """The text without its last bracket or quote, or else without its last word: what parsers flag."""
+    """Return the text without its last bracket or quote, or else without its last word: what parsers flag."""
     text = text.rstrip()
     return text[:-1] if text[-1:] in _CLOSERS else text[: -len(text.split()[-1])] if text else text
 

@@ -1,4 +1,4 @@
-"""Simulated models: they answer any task whose truth is computable, and err as often as told. No key, no network.
+"""Simulated models: they answer any task whose truth is computable, and err as often as asked. No key, no network.
 
 The state is read out of the prompt's text, nothing else: a prompt that leaves something out is answered as it reads.
 Every draw is a hash. At temperature 0 an answer depends on the prompt alone; above it on the seed, the prompt and how
@@ -44,12 +44,12 @@ from langgraph_maker.simulation.profiles import PROFILES, Profile, read_spec
 
 __all__ = [
     "PROFILES",
-    "SimulatedAnswer",
     "CanErr",
     "CanWrite",
     "Profile",
-    "SimulatedQuestion",
+    "SimulatedAnswer",
     "SimulatedChatModel",
+    "SimulatedQuestion",
     "Simulation",
     "read_spec",
     "simulated_sampler",
@@ -173,7 +173,7 @@ class SimulatedChatModel(BaseChatModel):
         return {"token_usage": dict(usage), "model_name": self._simulation.profile.name}
 
     def _count(self, digest: bytes, n: int) -> int:
-        """How often the prompt was asked before, now counting `n` more."""
+        """Return how often the prompt was asked before, now counting `n` more."""
         with self._lock:
             first = self._calls.pop(digest, 0)
             self._calls[digest] = first + n

@@ -32,7 +32,7 @@ class Profile:
         confusion: Probability that a sample on a hard step is confused, given that it is not repeated: half long
             (over 750 tokens), a quarter malformed, a quarter both, and beneath that always the same wrong answer.
         repeats: Probability that a sample on a hard step repeats that wrong answer without a flaw, so that no red
-            flag tells: above 1/2 voting confirms it.
+            flag shows it: above 1/2 voting confirms it.
         alternatives: How many different wrong answers a step has, at most: 1 is the worst case, that of Eq 9.
         output_tokens: Mean length of an ordinary answer, in tokens.
         length_spread: Standard deviation of the logarithm of that length.
@@ -175,7 +175,7 @@ def read_spec(spec: str) -> tuple[Profile, int | None]:
     are the arguments of `Profile` other than `name`, and `seed`, a whole number.
 
     Raises:
-        ValueError: For an unknown name or key, a key given twice, or a value that is no number or out of its range.
+        ValueError: For an unknown name or key, a key given twice, or a value that is not a number or out of its range.
 
     Example:
         >>> read_spec("sim:error=0.01,flag=0.02,hard=0.001")[0].hard

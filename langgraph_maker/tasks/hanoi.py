@@ -73,11 +73,11 @@ class TowersOfHanoi(Task):
         return f"TowersOfHanoi(disks={self.disks}, repairing={self.repairing})"
 
     def initial_state(self) -> State:
-        """All disks on peg 0, and no move before."""
+        """Return all disks on peg 0, and no move before."""
         return {"previous": None, "pegs": [self._ascending[::-1], [], []]}
 
     def is_done(self, state: State) -> bool:
-        """Whether all disks lie on peg 2, in order."""
+        """Return whether all disks lie on peg 2, in order."""
         return bool(state["pegs"] == self._goal)
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
@@ -121,15 +121,15 @@ class TowersOfHanoi(Task):
         return parse_flagging(text, self._ascending)
 
     def advance(self, state: State, vote: Vote) -> State:  # noqa: ARG002 - the vote holds all that follows
-        """The state that the model wrote and the vote chose, not one computed from the move."""
+        """Return the state that the model wrote and the vote chose, not one computed from the move."""
         return {"previous": vote["action"], "pegs": vote["next_state"]}
 
     def step_type(self, state: State) -> str:
-        """Which of the strategy's two rules applies."""
+        """Return which of the strategy's two rules applies."""
         return "another disk" if state["previous"] and state["previous"][0] == 1 else "disk 1"
 
     def oracle(self, state: State) -> Vote:
-        """The one answer that follows the strategy: disk 1 one peg on, or the only legal move without disk 1.
+        """Return the one answer that follows the strategy: disk 1 one peg on, or the only legal move without disk 1.
 
         It answers any legal position, also one off the shortest path.
 
@@ -146,7 +146,7 @@ class TowersOfHanoi(Task):
         return strategy(state["previous"], pegs, self._turn)
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
-        """The state that a prompt of this task was written for, read from the last human message.
+        """Return the state that a prompt of this task was written for, read from the last human message.
 
         Raises:
             ValueError: When that message does not show a previous move and a current state as `prompt` does.
@@ -155,7 +155,7 @@ class TowersOfHanoi(Task):
         return shown_state(text)
 
     def render(self, vote: Vote) -> str:
-        """How a model words `vote`, for simulation: a sentence, then the two lines that the prompt asks for."""
+        """Return how a model words `vote`, for simulation: a sentence, then the two lines that the prompt asks for."""
         disk, start, end = vote["action"]
         return (
             f"Disk {disk} is on top of peg {start} and goes to peg {end}.\n"
@@ -178,7 +178,7 @@ class TowersOfHanoi(Task):
         ]
 
     def parameters(self) -> dict[str, Any]:
-        """The number of disks; how responses are read may change from one session of a run to the next."""
+        """Return the number of disks; how responses are read may change from one session of a run to the next."""
         return {"disks": self.disks}
 
     def wrong_votes(self, state: State) -> list[Vote]:

@@ -12,7 +12,7 @@ Pegs: TypeAlias = list[list[int]]
 
 
 def strategy(previous: list[int] | None, pegs: Pegs, turn: int) -> Vote:
-    """The one answer: disk 1 goes to the peg `turn` further on, or stays and the only other legal move is made."""
+    """Return the one answer: disk 1 moves `turn` pegs on, or stays and the only other legal move is made."""
     here = next(peg for peg in range(3) if pegs[peg][-1:] == [1])
     if previous is None or previous[:1] != [1]:
         start, end = here, (here + turn) % 3
@@ -26,14 +26,14 @@ def strategy(previous: list[int] | None, pegs: Pegs, turn: int) -> Vote:
 
 
 def moved(pegs: Pegs, start: int, end: int) -> Pegs:
-    """The pegs once the top disk of `start` lies on `end`."""
+    """Return the pegs once the top disk of `start` lies on `end`."""
     after = [[*peg] for peg in pegs]
     after[end].append(after[start].pop())
     return after
 
 
 def state_after(moves: int, disks: int, turn: int) -> State:
-    """The state after so many moves of the strategy, in closed form.
+    """Return the state after so many moves of the strategy, in closed form.
 
     After t moves disk d has moved ⌊t / 2^d + 1/2⌋ times, always the same way round, odd disks like disk 1 and even
     ones the other way.

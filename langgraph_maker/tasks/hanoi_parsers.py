@@ -16,7 +16,7 @@ __all__ = ["parse_flagging", "parse_repairing", "shown_state"]
 
 
 def parse_flagging(text: str, disks: list[int]) -> Vote:
-    """The vote in the last `move = ` and the last `next_state = `; a red flag unless both are in the asked form."""
+    """Return the vote in the last `move = ` and the last `next_state = `; flag it unless both are in the asked form."""
     move = _last("move", _MOVE_HEAD, _MOVE, text)
     pegs = _last("state", _STATE_HEAD, _STATE, text)
     if sorted(pegs[0] + pegs[1] + pegs[2]) != disks:
@@ -37,7 +37,7 @@ def _last(half: str, head: re.Pattern[str], value: re.Pattern[str], text: str) -
 
 
 def parse_repairing(text: str) -> Vote:
-    """The vote in the last occurrences from which anything can be read; nothing is checked."""
+    """Return the vote in the last occurrences from which anything can be read; nothing is checked."""
     move = next((lists[0][:3] for lists in _salvage(_MOVE_NAME, text) if lists[0]), None)
     if move is None:
         raise RedFlag("no_move", f"the text ends {text[-80:]!r}")
@@ -48,7 +48,7 @@ def parse_repairing(text: str) -> Vote:
 
 
 def shown_state(text: str) -> State:
-    """The state that a prompt shows.
+    """Return the state that a prompt shows.
 
     Raises:
         ValueError: When it shows no previous move and current state.
@@ -65,7 +65,7 @@ def shown_state(text: str) -> State:
 
 
 def _salvage(name: re.Pattern[str], text: str) -> Iterator[Pegs]:
-    """What can be read as lists of integers after each occurrence of `name`, the last occurrence first."""
+    """Return what can be read as lists of integers after each occurrence of `name`, the last occurrence first."""
     for piece in reversed(name.split(text)[1:]):
         parts = _FOREIGN.split(piece, maxsplit=1)[0].lstrip(_BEFORE_FIRST).split("[")
         yield [[int(number) for number in _INTEGER.findall(part.partition("]")[0])] for part in parts]

@@ -13,7 +13,7 @@ __all__ = ["instructions"]
 
 
 def instructions(disks: int, turn: int) -> list[str]:
-    """The instructions of each variant, the same at every step of a puzzle in which disk 1 goes round by `turn`."""
+    """Return the instructions of each variant, the same at every step of a puzzle whose disk 1 turns by `turn`."""
     way_round = "clockwise: 0 > 1 > 2 > 0" if turn > 0 else "counter-clockwise: 0 > 2 > 1 > 0"
     texts = []
     for wording, moves, order in _VARIANTS:
@@ -24,7 +24,7 @@ def instructions(disks: int, turn: int) -> list[str]:
 
 
 def _example(moves: int, turn: int) -> str:
-    """The step after so many moves of a small puzzle in which disk 1 goes the same way round, with its answer."""
+    """Return the step after so many moves of a small puzzle whose disk 1 turns the same way, with its answer."""
     height = 4 if turn > 0 else 5
     state = state_after(moves, height, turn)
     (disk, _, here), pegs = state["previous"], state["pegs"]

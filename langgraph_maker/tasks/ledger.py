@@ -73,7 +73,7 @@ class Ledger(Task):
 
     @classmethod
     def random(cls, count: int = 100, accounts: int = 20, *, seed: int = 0) -> Self:
-        """So many random transactions among so many accounts; about one in twenty has to be declined.
+        """Return so many random transactions among so many accounts; about one in twenty has to be declined.
 
         Raises:
             ValueError: When there are less than 1 transaction or 2 accounts.
@@ -89,7 +89,7 @@ class Ledger(Task):
         return f"Ledger of {len(self.accounts):,} accounts and {len(self.transactions):,} transactions"
 
     def parameters(self) -> dict[str, Any]:
-        """How many accounts and transactions, and a digest of them."""
+        """Return how many accounts and transactions, and a digest of them."""
         return {
             "accounts": len(self.accounts),
             "transactions": len(self.transactions),
@@ -101,7 +101,7 @@ class Ledger(Task):
         return self._at(0, self.accounts)
 
     def is_done(self, state: State) -> bool:
-        """Whether no transaction is left."""
+        """Return whether no transaction is left."""
         return state["transaction"] is None
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
@@ -136,7 +136,7 @@ class Ledger(Task):
         return None
 
     def advance(self, state: State, vote: Vote) -> State:
-        """The balances that the vote chose among the others, and the next transaction."""
+        """Return the balances that the vote chose among the others, and the next transaction."""
         return self._at(state["applied"] + 1, {**state["balances"], **vote["next_state"]})
 
     def _at(self, applied: int, balances: Mapping[str, int]) -> State:
@@ -145,18 +145,18 @@ class Ledger(Task):
         return {"transaction": transaction, "balances": dict(balances), "applied": applied}
 
     def step_type(self, state: State) -> str:
-        """The kind of the transaction."""
+        """Return the kind of the transaction."""
         return str(state["transaction"]["kind"])
 
     def oracle(self, state: State) -> Vote:
-        """The one right decision and the balances after it."""
+        """Return the one right decision and the balances after it."""
         transaction, balances = state["transaction"], state["balances"]
         before = {name: balances[name] for name in _named(transaction)}
         after = self._applied(transaction, before, self._fee(transaction))
         return self._declined(before) if self._beyond(transaction, after) else _vote("applied", after)
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
-        """What a prompt of this task shows: a transaction, and the balances that it needs.
+        """Return what a prompt of this task shows: a transaction, and the balances that it needs.
 
         Raises:
             ValueError: When the last human message does not show them.
@@ -177,7 +177,7 @@ class Ledger(Task):
         return [vote for place, vote in enumerate(votes) if vote != right and vote not in votes[:place]]
 
     def render(self, vote: Vote) -> str:
-        """How a model words `vote`, for simulation."""
+        """Return how a model words `vote`, for simulation."""
         return f"By the rules it is {vote['action']}.\n{written(decision=vote['action'], balances=vote['next_state'])}"
 
     def _fee(self, transaction: Mapping[str, Any]) -> int:
@@ -234,7 +234,7 @@ def _whole(value: object, least: int, most: int = _LARGEST) -> bool:
 
 
 def _named(transaction: Mapping[str, Any]) -> list[str]:
-    """The accounts that a transaction changes."""
+    """Return the accounts that a transaction changes."""
     return [transaction[role] for role in ("account", "to") if role in transaction]
 
 

@@ -79,15 +79,15 @@ class Multiplication(Task):
         return f"Multiplication of {len(self._upper)} by {len(self._lower)} digits"
 
     def parameters(self) -> dict[str, Any]:
-        """The factors as text: they may have more than 64 bits."""
+        """Return the factors as text: they may have more than 64 bits."""
         return {"a": _text(self._upper), "b": _text(self._lower)}
 
     def initial_state(self) -> State:
-        """The last digits, and only zeros in the product."""
+        """Return the last digits, and only zeros in the product."""
         return self._at(0, 0, "0" * (len(self._upper) + len(self._lower)))
 
     def is_done(self, state: State) -> bool:
-        """Whether all digits have met."""
+        """Return whether all digits have met."""
         return bool(state["step"] == self.steps)
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
@@ -108,7 +108,7 @@ class Multiplication(Task):
         return {"action": digit, "next_state": carry}
 
     def advance(self, state: State, vote: Vote) -> State:
-        """The digit written down, and the next four digits with the carry that the vote chose."""
+        """Return the digit written down, and the next four digits with the carry that the vote chose."""
         row, column = divmod(state["step"], len(self._upper))
         place, digits, carry = row + column, state["digits"], vote["next_state"]
         said_so = str(vote["action"])
@@ -130,21 +130,21 @@ class Multiplication(Task):
         }
 
     def product(self, state: State) -> int:
-        """The number that a state's digits are: of a run's final state, the product."""
+        """Return the number that a state's digits are: of a run's final state, the product."""
         return _value(state["digits"][::-1])
 
     def step_type(self, state: State) -> str:
-        """Whether there is something to carry or to add to the product of the two digits."""
+        """Return whether there is something to carry or to add to the product of the two digits."""
         added = state["carry"] or state["standing"]
         return "product and sum" if added else "product alone"
 
     def oracle(self, state: State) -> Vote:
-        """The one right digit and carry."""
+        """Return the one right digit and carry."""
         carry, digit = divmod(state["upper"] * state["lower"] + state["standing"] + state["carry"], 10)
         return {"action": digit, "next_state": carry}
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
-        """What a prompt of this task shows: the digits that a microagent needs, not the place where they stand.
+        """Return what a prompt of this task shows: the digits that a microagent needs, not the place where they stand.
 
         Raises:
             ValueError: When the last human message does not show four digits.
@@ -165,7 +165,7 @@ class Multiplication(Task):
         return [vote for place, vote in enumerate(votes) if vote != right and vote not in votes[:place]]
 
     def render(self, vote: Vote) -> str:
-        """How a model words `vote`, for simulation."""
+        """Return how a model words `vote`, for simulation."""
         digit, carry = vote["action"], vote["next_state"]
         return f"In all {carry}{digit}.\n{written(digit=digit, carry=carry)}"
 
@@ -196,7 +196,7 @@ def _value(text: str) -> int:
 
 
 def _digits(number: int) -> list[int]:
-    """Its digits, lowest first."""
+    """Return its digits, lowest first."""
     digits: list[int] = []
     while number or not digits:
         number, digit = divmod(number, 10)

@@ -62,7 +62,7 @@ class Sorting(Task):
 
     @classmethod
     def random(cls, count: int = 100, *, seed: int = 0) -> Self:
-        """So many random numbers, some of them negative, some equal.
+        """Return so many random numbers, some of them negative, some equal.
 
         Raises:
             ValueError: When `count` is no whole number of at least 2.
@@ -76,15 +76,15 @@ class Sorting(Task):
         return f"Sorting of {len(self.numbers):,} numbers"
 
     def parameters(self) -> dict[str, Any]:
-        """How many numbers, and a digest of them."""
+        """Return how many numbers, and a digest of them."""
         return {"count": len(self.numbers), "numbers": fingerprint(self.numbers)}
 
     def initial_state(self) -> State:
-        """One run of each number."""
+        """Return one run of each number."""
         return {"runs": [[number] for number in self.numbers], "merged": []}
 
     def is_done(self, state: State) -> bool:
-        """Whether one run is left."""
+        """Return whether one run is left."""
         return len(state["runs"]) == 1
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
@@ -113,7 +113,7 @@ class Sorting(Task):
         return RedFlag("contradiction", f"{vote['next_state']} is not the number on the {vote['action']}")
 
     def advance(self, state: State, vote: Vote) -> State:
-        """The run that the vote took from is shorter, and the number that it wrote is merged."""
+        """Shorten the run that the vote took from, and merge the number that it wrote."""
         left, right, *rest = state["runs"]
         merged = [*state["merged"], vote["next_state"]]
         left, right = (left[1:], right) if vote["action"] == "left" else (left, right[1:])
@@ -133,12 +133,12 @@ class Sorting(Task):
         return "equal length" if len(str(left)) == len(str(right)) else "different length"
 
     def oracle(self, state: State) -> Vote:
-        """The smaller number; the left one of two that are equal."""
+        """Return the smaller number; the left one of two that are equal."""
         [left, *_], [right, *_], *_ = state["runs"]
         return _taken("left", left) if left <= right else _taken("right", right)
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
-        """What a prompt of this task shows: two runs, as far as a microagent sees them.
+        """Return what a prompt of this task shows: two runs, as far as a microagent sees them.
 
         Raises:
             ValueError: When the last human message does not show two numbers.
@@ -157,7 +157,7 @@ class Sorting(Task):
         return [vote for place, vote in enumerate(votes) if vote not in votes[:place]]
 
     def render(self, vote: Vote) -> str:
-        """How a model words `vote`, for simulation."""
+        """Return how a model words `vote`, for simulation."""
         return f"The next number is {vote['next_state']}.\n{written(take=vote['action'], number=vote['next_state'])}"
 
 

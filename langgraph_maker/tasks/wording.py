@@ -26,13 +26,13 @@ _MARKS: Final = " \t*`"
 
 
 def asked(instructions: str, values: Mapping[str, Any], *, reverse: bool = False) -> list[BaseMessage]:
-    """A prompt: instructions, the same for every step so that a provider can cache them, then lines `name: JSON`."""
+    """Return a prompt: instructions, the same for every step so that providers cache them, and lines `name: JSON`."""
     lines = [f"{name}: {json.dumps(value)}" for name, value in values.items()]
     return [SystemMessage(instructions), HumanMessage("\n".join(reversed(lines) if reverse else lines))]
 
 
 def shown(messages: Sequence[BaseMessage], *names: str) -> list[Any]:
-    """The values of the lines `name: JSON` in the last human message.
+    """Return the values of the lines `name: JSON` in the last human message.
 
     Raises:
         ValueError: When one of them is missing, or is no JSON.
@@ -53,7 +53,7 @@ def shown(messages: Sequence[BaseMessage], *names: str) -> list[Any]:
 
 
 def written(**values: Any) -> str:
-    """The lines that a prompt asks for.
+    """Return the lines that a prompt asks for.
 
     Example:
         >>> print(written(digit=7, carry=5))
@@ -64,7 +64,7 @@ def written(**values: Any) -> str:
 
 
 def said(text: str, *names: str) -> list[Any]:
-    r"""The values of the last line `name = JSON` of each name, in any letter case, with markdown marks around.
+    r"""Return the values of the last line `name = JSON` of each name, in any letter case, with markdown marks around.
 
     A malformed last line is not made good by an earlier one.
 
@@ -96,5 +96,5 @@ def _line(name: str) -> re.Pattern[str]:
 
 
 def fingerprint(value: Any) -> str:
-    """A short digest of a long parameter, by which a run knows that it goes on with the same."""
+    """Return a short digest of a long parameter, by which a run knows that it goes on with the same."""
     return blake2b(canonical(value).encode(), digest_size=8).hexdigest()

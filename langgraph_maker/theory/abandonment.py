@@ -20,7 +20,7 @@ An easy step is given up with probability `ALPHA_LEVEL` + `ALPHA_FLAGS` < 1 % at
 have to do with each other. What the test cannot do: on a step with two equally likely answers the lead is a random walk
 that reaches k by itself after k^2 votes, and half of these decisions are wrong. Before that, k = 3 and `error` = 0.001
 give up 22 % of such ballots, 0.00001 gives up 52 %. So give the `error` that the task can afford, and spread votes over
-prompt variants: a step that most votes get wrong does not run level at all.
+prompt variants: a step that most votes get wrong does not tie at all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from langgraph_maker.core.ballot import check_margin
 __all__ = ["ALPHA_FLAGS", "ALPHA_LEVEL", "LEAST_VALID", "gives_up"]
 
 ALPHA_LEVEL: Final = 0.007
-"""The most that an easy step is given up for answers that run level."""
+"""The most that an easy step is given up for answers that tie."""
 
 ALPHA_FLAGS: Final = 0.002
 """The most that an easy step is given up for its flags."""
@@ -49,7 +49,7 @@ _VALID: Final = log(_HARDLY_VALID / LEAST_VALID)
 
 
 def gives_up(counts: Sequence[int], flagged: int, k: int, error: float = 0.001) -> str:
-    """Why a ballot should be given up in its tier, in words; "" while it should go on.
+    """Why a ballot should be given up in its tier, in words; "" while it should continue.
 
     Args:
         counts: Votes of each answer, of a ballot that is not decided.
@@ -63,16 +63,16 @@ def gives_up(counts: Sequence[int], flagged: int, k: int, error: float = 0.001) 
 
     Example:
         >>> gives_up([5, 5], flagged=0, k=3)
-        'answers run level: the leading one has 5 of 10 votes'
+        'votes are tied: the leading answer has 5 of 10 votes'
         >>> gives_up([5, 3], flagged=2, k=3), gives_up([3, 3], flagged=0, k=3, error=0.00001)
-        ('', 'answers run level: the leading one has 3 of 6 votes')
+        ('', 'votes are tied: the leading answer has 3 of 6 votes')
         >>> gives_up([1], flagged=20, k=3)
         'flags exceed votes: 20 of 21 samples were flagged'
     """
     half, growth = _odds(k, error)
     votes, leading = sum(counts), max(counts, default=0)
     if votes * growth - half * (2 * leading - votes) >= -log(ALPHA_LEVEL):
-        return f"answers run level: the leading one has {leading} of {votes} votes"
+        return f"votes are tied: the leading answer has {leading} of {votes} votes"
     if flagged * _FLAG + votes * _VALID >= -log(ALPHA_FLAGS):
         return f"flags exceed votes: {flagged} of {flagged + votes} samples were flagged"
     return ""

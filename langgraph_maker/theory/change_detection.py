@@ -12,11 +12,11 @@ __all__ = ["Rising", "above"]
 class Rising:
     """Tests whether events have become more frequent than `null` at some time during a run (e-detector).
 
-    For each of a few larger rates and each time at which it may have begun, a bettor stakes a share of one unit and
+    For each of a few larger rates and each time at which it may have started, a bettor stakes a share of one unit and
     multiplies it by the likelihood ratio of what comes. The shares add up to 1, so as long as the rate is at most
     `null` their sum reaches 1/alpha with a probability of at most alpha (Ville), however often one looks.
 
-    Trials that had begun before a bettor did, and end after, are no sample of all: `see` is told of them, and each
+    Trials that had started before a bettor did, and end after, are no sample of all: `see` is told of them, and each
     bettor pays for them first.
 
     Args:
@@ -43,7 +43,7 @@ class Rising:
         self.since = [(0, 0)] * len(odds)
 
     def see(self, trials: int, events: int, null: float, *, waiting: int = 0, owed: int = 0) -> bool:
-        """Count a round, and return whether the alarm is due. A `null` of 0 or 1 tells nothing.
+        """Count a round, and return whether the alarm is due. A `null` of 0 or 1 says nothing.
 
         Args:
             trials: Those of the round.
@@ -53,7 +53,7 @@ class Rising:
             owed: Trials that are likelier to do so: those who begin now pay for each as if it did.
         """
         before, some = self.under_way, trials or events
-        if some or self.rounds or not 0 < null < 1:  # what was begun before all others is theirs too
+        if some or self.rounds or not 0 < null < 1:  # what was started before all others is theirs too
             self.under_way = waiting, owed
         if not some or not 0 < null < 1:
             return False
@@ -76,7 +76,7 @@ class Rising:
         return total >= -log(self.alpha)
 
     def state_dict(self) -> dict[str, Any]:
-        """How the test stands, as plain values."""
+        """Return how the test stands, as plain values."""
         return {
             "rounds": self.rounds,
             "stakes": self.stakes,
@@ -113,7 +113,7 @@ def _log_sum(one: float, other: float) -> float:
 
 
 def above(total: float, variance: float, alpha: float, scale: float) -> bool:
-    """Whether a sum of deviations, of mean 0 or less, has left the bounds that hold at all times at once.
+    """Return whether a sum of deviations, of mean 0 or less, has left the bounds that hold at all times at once.
 
     The normal mixture of Robbins: sqrt((V + s) ln((V + s) / (s alpha^2))), narrowest, relative to its size, where the
     `variance` V of the sum is about the `scale` s.

@@ -1,7 +1,7 @@
 """What the ballots of a run say about p, with no truth at hand, and what a calibration, which has truth, adds.
 
 The votes of a ballot's winner are not all right and the others not all wrong: the winner may be wrong. So p is the one
-that makes the ballots likeliest (`mixture.equal`), all of those that were begun:
+that makes the ballots likeliest (`mixture.equal`), all of those that were started:
 
     >>> from langgraph_maker.theory.mixture import equal
     >>> round(equal({"2:2:2": 68, "4:3:2": 22, "6:4:2": 7, "8:5:2": 3}), 2)
@@ -51,7 +51,7 @@ class Estimate:
 
 
 def p_from_ballots(totals: Totals, still: OpenBallots | None = None, *, first_apart: bool = False) -> Estimate:
-    """Return p, pooled over all steps begun: the share of right answers among valid votes, if steps are equally hard.
+    """Return p, pooled over all steps started: the share of right answers among valid votes, if steps are equally hard.
 
     Open ballots count as they are, and those that were given up as they were: those that are decided are the easy ones.
     The interval takes a ballot, not a vote, for the unit that is independent. Its bounds are those of a count of such a
@@ -86,7 +86,7 @@ def valid_rate(totals: Totals) -> Estimate:
 
 
 def rate_interval(events: float, trials: int, dispersion: float = 1.0) -> Interval:
-    """Bounds of 95 % on a rate, from a count whose variance is `dispersion` times its mean.
+    """Return bounds of 95 % on a rate, from a count whose variance is `dispersion` times its mean.
 
     Those of Garwood for a Poisson count, of events / dispersion, by the quantiles of Wilson and Hilferty.
 
@@ -106,7 +106,7 @@ def _half_chi_squared(degrees: float, normal: float) -> float:
 
 
 def undecided(p: float, k: int, samples: int, valid_rate: float = 1.0) -> Iterator[float]:
-    """The probability that a ballot is undecided after 0, 1, … `samples` samples, flagged ones included.
+    """Return the probability that a ballot is undecided after 0, 1, … `samples` samples, flagged ones included.
 
     A Markov chain over the lead, exact with one wrong answer.
 
@@ -124,7 +124,7 @@ def undecided(p: float, k: int, samples: int, valid_rate: float = 1.0) -> Iterat
 
 
 def undecided_steps(p: float, margins: Sequence[int], samples: int, valid_rate: float = 1.0) -> list[float]:
-    """How many of so many steps by margin are expected to be undecided after 0, 1, … `samples` samples.
+    """Return how many of so many steps by margin are expected to be undecided after 0, 1, … `samples` samples.
 
     What lies well above this is more than independent errors of one p for all steps explain: hard steps.
 
@@ -140,7 +140,7 @@ def undecided_steps(p: float, margins: Sequence[int], samples: int, valid_rate: 
 
 
 def log_all_right(p: float, margins: Sequence[int]) -> float:
-    """The logarithm of the probability that no ballot of these was decided wrongly (Eq 13, margin by margin)."""
+    """Return the logarithm of the probability that no ballot of these was decided wrongly (Eq 13, margin by margin)."""
     if p >= 1:
         return 0.0
     odds = log(p) - log1p(-p)

@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def exact_interval(successes: int, samples: int, confidence: float = 0.95) -> Interval:
-    """The interval of Clopper and Pearson for a probability, from a number of samples fixed beforehand.
+    """Return the interval of Clopper and Pearson for a probability, from a number of samples fixed beforehand.
 
     It holds the truth with at least `confidence`, and misses it on either side with at most half the rest. Where all
     samples succeed the lower bound is below 1: 1 - 3.69 / samples or so, at 95 %.
@@ -50,7 +50,7 @@ def exact_interval(successes: int, samples: int, confidence: float = 0.95) -> In
 
 
 def upper_bound(seen: int, samples: int, confidence: float = 0.95) -> float:
-    """The one-sided upper bound on a share of which `seen` were found in `samples`: about 3 / samples when none was.
+    """Return the one-sided upper bound on a share of which `seen` were found in `samples`: about 3 / samples for none.
 
     Raises:
         ValueError: As `exact_interval`.
@@ -65,7 +65,7 @@ def upper_bound(seen: int, samples: int, confidence: float = 0.95) -> float:
 
 @lru_cache(maxsize=4096)
 def confidence_sequence(successes: int, samples: int, confidence: float = 0.95) -> Interval:
-    """Bounds on a probability that hold at all numbers of samples at once, so that one may stop at any of them.
+    """Return bounds on a probability that hold at all numbers of samples at once, so that one may stop at any of them.
 
     A bettor who mixes all rates by the arcsine law multiplies his stake by B(x + 1/2, n - x + 1/2) / (pi p^x
     (1 - p)^(n - x)) if p is true, and ever reaches 1 / (1 - confidence) with at most the probability 1 - confidence
@@ -102,7 +102,7 @@ def expected_collisions(pairs: int, wrong: int) -> float:
 
 
 def collision_test(pairs: int, wrong: int, both: int) -> float:
-    """The probability that chance alone pairs `wrong` wrong samples so that `both` or more pairs are wrong twice.
+    """Return the probability that chance alone pairs `wrong` wrong samples so that `both` or more pairs are all wrong.
 
     Exact, given the number of wrong samples: where errors do not depend on the step, each way to spread them over the
     pairs is equally likely. Below 0.05, say, errors cluster: some steps have a p of their own.
@@ -142,7 +142,7 @@ def _check(successes: int, samples: int, confidence: float) -> None:
 
 
 def _least_p(successes: int, samples: int, miss: float) -> float:
-    """The p at which `successes` or more are as unlikely as `miss`."""
+    """Return the p at which `successes` or more are as unlikely as `miss`."""
     if successes == 0:
         return 0.0
     hits = np.arange(successes, samples + 1)
@@ -156,13 +156,13 @@ def _least_p(successes: int, samples: int, miss: float) -> float:
 
 @lru_cache(maxsize=8)
 def _ways(samples: int) -> NDArray[np.float64]:
-    """The logarithms of the binomial coefficients."""
+    """Return the logarithms of the binomial coefficients."""
     drawn = np.arange(1, samples + 1)
     return np.concatenate([[0.0], np.cumsum(np.log((samples - drawn + 1) / drawn))])
 
 
 def _crossing(high: float, beyond: Callable[[float], bool]) -> float:
-    """Where `beyond` turns true on the way from 0 to `high`, from below."""
+    """Return where `beyond` turns true on the way from 0 to `high`, from below."""
     low = 0.0
     while low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if beyond(middle) else (middle, high)

@@ -183,7 +183,7 @@ class Spread:
         return float(count @ np.log1p(-np.minimum((weight * lost).sum(axis=1) / weight.sum(axis=1), 1 - 1e-15)))
 
     def to_come(self, k: int) -> float:
-        """Return the probability that a step not yet begun is decided wrongly by a lead of k."""
+        """Return the probability that a step not yet started is decided wrongly by a lead of k."""
         odds = np.log(self.p) - np.log1p(-self.p)
         return float(self.share @ (1 / (1 + np.exp(k * odds))))
 
@@ -238,7 +238,7 @@ def most_contested(decided: Shapes, still: Shapes, given_up: int) -> int | None:
     Args:
         decided: Shapes of the decided ballots.
         still: Shapes of those under way.
-        given_up: How many more ballots did not settle.
+        given_up: How many more ballots did not converge.
     """
     n, x, m, count = _read(decided)
     total = int(count.sum())

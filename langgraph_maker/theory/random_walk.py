@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "between_0_and_1",
+    "checked_integers",
     "duration",
     "first_right",
     "least_margin",
@@ -28,12 +29,11 @@ __all__ = [
     "refuse",
     "scalar",
     "subtasks",
-    "checked_integers",
 ]
 
 
 def log_correct(log_odds: Floats, k: Floats, first: Floats | None) -> Floats:
-    """The logarithm of the probability that the winner is right; `first` is that of the first vote (None: as all).
+    """Return the log probability that the winner is right; `first` is that of the first vote (None: as all).
 
     With r = p_alt/p the right answer loses from lead x with probability r^(k+x) (1 - r^(k-x)) / (1 - r^(2k)), and a
     first vote leads to x = 1 or to x = -1.
@@ -73,7 +73,7 @@ def _powers(log_odds: Floats, k: Floats) -> tuple[Floats, Floats, Floats]:
 def least_margin(
     log_odds: Floats, budget: Floats, first: Floats | None, enough: Callable[[Floats], NDArray[np.bool_]]
 ) -> NDArray[np.int64]:
-    """The least k of which the logarithm of p_correct is `enough`: at least -budget, but for rounding."""
+    """Return the least k of which the logarithm of p_correct is `enough`: at least -budget, but for rounding."""
 
     def at(k: Floats, own: Floats | None = None) -> NDArray[np.bool_]:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -170,6 +170,6 @@ def refuse(bad: NDArray[np.bool_] | np.bool_, message: str, *values: Floats) -> 
 
 
 def scalar(values: Any) -> Any:
-    """A Python number where there is one, else the array."""
+    """Return a Python number where there is one, else the array."""
     array = np.asarray(values)
     return array if array.ndim else array.item()

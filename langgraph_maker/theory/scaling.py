@@ -162,7 +162,7 @@ def k_min(
     p_alt: ArrayLike | None = None,
     p_first: ArrayLike | None = None,
 ) -> Any:
-    """The least margin whose p_full reaches the target (Eq 14): ceil(ln(t^(-m/s) - 1) / ln(p_alt/p)).
+    """Return the least margin whose p_full reaches the target (Eq 14): ceil(ln(t^(-m/s) - 1) / ln(p_alt/p)).
 
     Where p_full at some k equals the target to the last bit, that k counts as reaching it.
 

@@ -42,7 +42,7 @@ def k_at_step(
     p_alt: ArrayLike | None = None,
     p_first: ArrayLike | None = None,
 ) -> Any:
-    """The margin of each step of a task whose length is not known, so that all of it reaches the target.
+    """Return the margin of each step of a task whose length is not known, so that all of it reaches the target.
 
     Step i, from 0, may spend the share 1 / ln(i + e) - 1 / ln(i + e + 1) of ln(target). These shares add up to 1 over
     infinitely many steps, and fall hardly faster than 1/i: k exceeds the k_min of as many steps by little.

@@ -41,7 +41,7 @@ def p_correct_varied(ps: ArrayLike, k: int, *, hard: float = 0.0, repeats: float
         shared: How far hard steps are the same for all variants, from 0 (each has its own) to 1 (all have the same).
 
     Returns:
-        A probability. A vote that never settles, such as of [1, 0] at k = 2, is not right.
+        A probability. A vote that never converges, such as of [1, 0] at k = 2, is not right.
 
     Raises:
         ValueError: When an argument is NaN or outside its range, or for more than 12 variants with `hard`.

@@ -149,7 +149,7 @@ def test_prices_are_known_or_given() -> None:
     assert "the price is not known" in unknown
 
 
-# going on
+# continuing
 
 
 def test_a_budget_ends_it_and_the_same_command_goes_on(tmp_path: Path) -> None:

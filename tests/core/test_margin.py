@@ -1,4 +1,4 @@
-"""A k of each step's own, and a k that a calibration chose: what is kept of it, and what a run that goes on may do."""
+"""A k of each step's own, and a k that a calibration chose: what is kept of it, and what a run that continues may do."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_another_function_that_asks_no_more_of_what_is_done()
     assert done.status == "solved"
     assert margins(store, "a") == [2, 2, 2, 5, 5, 5, 5, 5]
     others: list[tuple[Any, str]] = [
-        (2, "was begun with k 'by step', not 2"),
+        (2, "was started with k 'by step', not 2"),
         (lambda _: 3, "a margin of 2, and k now asks for 3"),
     ]
     for other, why in others:
@@ -203,7 +203,7 @@ def test_a_run_that_was_begun_with_a_k_is_not_calibrated_afterwards() -> None:
     store = InMemoryStore()
     solve(Known(60), Scripted(right), k=2, store=store, run_id="a", max_total_samples=20)
     model = Scripted(right)
-    with pytest.raises(JournalError, match="run 'a' was begun with k 2, and not by a calibration"):
+    with pytest.raises(JournalError, match="run 'a' was started with k 2, and not by a calibration"):
         auto(model, store)
     assert model.drawn == 0
 

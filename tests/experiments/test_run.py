@@ -1,4 +1,4 @@
-"""The paper's experiments: what they find on models whose rates are known, how they go on, what they refuse."""
+"""The paper's experiments: what they find on models whose rates are known, how they continue, what they refuse."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_variants_are_points_where_the_task_has_them(tmp_path: Path) -> None:
     assert any(said.startswith("in another wording") for said in outcome.sentences)
 
 
-# going on
+# continuing
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -278,9 +278,9 @@ def test_a_line_cut_by_a_kill_is_measured_again_from_what_is_kept(found: dict[st
 
 def test_other_settings_are_refused_by_name(found: dict[str, Any]) -> None:
     folder = found["convergence"].data.parent
-    with pytest.raises(ValueError, match=r"was begun with disks=7, seed=0, and not disks=8, seed=5: give the same"):
+    with pytest.raises(ValueError, match=r"was started with disks=7, seed=0, and not disks=8, seed=5: give the same"):
         experiment("convergence", disks=[8], seed=5, out=folder)
-    with pytest.raises(ValueError, match="was begun with models=sim:gpt-4.1-mini, and not models=sim:error=0.1"):
+    with pytest.raises(ValueError, match="was started with models=sim:gpt-4.1-mini, and not models=sim:error=0.1"):
         experiment("convergence", disks=[7], models=["sim:error=0.1"], out=folder)
 
 
@@ -289,7 +289,7 @@ def test_so_are_they_where_the_first_point_was_interrupted(tmp_path: Path) -> No
     models = ["sim:error=0.1"]
     first = experiment("convergence", models=models, disks=[8], out=tmp_path, max_total_samples=766)
     assert (first.stopped != "", first.lines) == (True, [])
-    with pytest.raises(ValueError, match="was begun with seed=0, and not seed=1"):
+    with pytest.raises(ValueError, match="was started with seed=0, and not seed=1"):
         experiment("convergence", models=models, disks=[8], out=tmp_path, seed=1)
 
 
@@ -411,6 +411,6 @@ def test_the_command_says_what_was_found_and_how_to_go_on(tmp_path: Path) -> Non
     assert max(map(len, whole.stdout.replace(str(tmp_path), "").splitlines())) <= 100
     other = CliRunner().invoke(app, [*arguments, "--seed", "2"])
     assert (other.exit_code, other.stdout) == (2, "")
-    assert "was begun with seed=0, and not seed=2" in other.stderr
+    assert "was started with seed=0, and not seed=2" in other.stderr
     found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert (found["drawn"], found["stopped"]) == (600, "")

@@ -56,7 +56,7 @@ def test_it_is_read_as_it_was_written(store: BaseStore, run_id: str) -> None:
 
 
 def check_end(store: BaseStore, run_id: str) -> None:
-    """It goes on, with what its ballots had counted, to the end that 0.1.0 brought it to."""
+    """It continues, with what its ballots had counted, to the end that 0.1.0 brought it to."""
     result = to_the_end(store, run_id)
     names = EXPECTED[run_id]["end"]
     ended = {name: result[name] if run_id in TREES else getattr(result, name) for name in names}

@@ -1,4 +1,4 @@
-"""Records as text: their fields in order, what was added, odd usage, two writers, and readers of a run that goes on."""
+"""Records as text: their fields in order, what was added, odd usage, two writers, and readers of a run that continues."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_odd_usage_is_not_known_and_poisons_nothing(odd: Any, where: str) -> Non
 
 
 class Moving(InMemoryStore):
-    """What a reader reads from, while the run goes on before its N-th operation."""
+    """What a reader reads from, while the run continues before its N-th operation."""
 
     def __init__(self, inner: BaseStore, at: int, go_on: Callable[[], None]) -> None:
         super().__init__()

@@ -113,7 +113,7 @@ class TestAmongTheRuns:
         with pytest.raises(JournalError, match="run 'chain' of this store is one of counting"):
             ran(store, model, run_id="chain")
         assert model.drawn == 0
-        with pytest.raises(JournalError, match="run 'r' was begun with task 'recursive'"):
+        with pytest.raises(JournalError, match="run 'r' was started with task 'recursive'"):
             create_maker(Counting(3), Scripted(right)).compile(store=store).invoke({"run_id": "r"})
         assert (journal.verify(store, "chain"), journal.verify(store, "r")) == ([], [])
 

@@ -1,4 +1,4 @@
-"""When a call that failed is made again, and that no key shows."""
+"""When a call that failed is retried, and that no key shows."""
 
 from __future__ import annotations
 

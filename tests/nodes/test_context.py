@@ -264,7 +264,7 @@ class TestWhatARunWasBegunWith:
         )
         begun = graph.invoke({"run_id": "r"}, THREAD, context={"k": 5})
         assert (begun["status"], begun["steps"], begun["samples"]) == ("stopped", 2, 10)
-        with pytest.raises(JournalError, match="was begun with k 5, not"):
+        with pytest.raises(JournalError, match="was started with k 5, not"):
             graph.invoke({"run_id": "r"}, THREAD, context=later)
         assert model.drawn == 10
 
@@ -361,7 +361,9 @@ def test_a_vote_under_way_takes_no_smaller_k(at: str) -> None:
     else:
         graph.invoke(asked, THREAD, interrupt_after=[at])
     failing[0] = False
-    with pytest.raises(ValueError, match="the vote 'a' was begun with k = 3 and cannot go on with less, 1: leave k"):
+    with pytest.raises(
+        ValueError, match="the vote 'a' was started with k = 3 and cannot continue with less, 1: leave k"
+    ):
         graph.invoke(None, THREAD, context={"k": 1})
     graph.invoke(asked, {"configurable": {"thread_id": "another"}}, context={"k": 1})
 
@@ -418,6 +420,6 @@ class TestNothingElseLowersK:
         graph: Any = create_maker(Counting(3), Scripted(right), k=3, min_k=1).compile(checkpointer=InMemorySaver())
         graph.invoke({"run_id": "r"}, THREAD)
         earlier = [one for one in graph.get_state_history(THREAD) if one.next == ("decompose",)][-2]
-        with pytest.raises(JournalError, match="was begun with k 3, not 1"):
+        with pytest.raises(JournalError, match="was started with k 3, not 1"):
             graph.invoke(None, earlier.config, context={"k": 1})
         assert graph.invoke(None, earlier.config)["samples"] == 9

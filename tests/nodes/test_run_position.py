@@ -1,4 +1,4 @@
-"""Lanes: stretches of one chain side by side, and the seams between them."""
+"""Lanes: stretches of one chain side by side, and the segment boundaries between them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class TestSeams:
         run = solve(Cut(20), model, lanes=4, store=store, run_id="r")
         assert run.status == "unresolved"
         assert run.reason == (
-            "seam: the lane that ends before step 5 ended in another state than the one that step 5 began from"
+            "segment boundary: the lane that ends before step 5 ended in another state than the one that step 5 began from"
         )
         drawn = model.drawn
         again = solve(Cut(20), model, lanes=4, store=store, run_id="r")
@@ -131,7 +131,7 @@ class TestSeams:
         for lanes in (4, 1, 16):
             run = solve(Cut(20), model, lanes=lanes, store=store, run_id="r")
             assert (run.status, run.steps) == ("unresolved", 12)
-            assert run.reason.startswith("seam: the lane that ends before step 5")
+            assert run.reason.startswith("segment boundary: the lane that ends before step 5")
             assert journal.verify(store, "r") == []
 
     def test_the_last_lane_must_end_done(self) -> None:

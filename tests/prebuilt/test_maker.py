@@ -176,7 +176,7 @@ class TestReentry:
         builder = create_maker(Counting(9), model)
         result = builder.compile(checkpointer=saver, store=InMemoryStore()).invoke({}, THREAD | {"recursion_limit": 14})
         assert "actions" not in result
-        with pytest.raises(JournalError, match="begun with a store"):
+        with pytest.raises(JournalError, match="started with a store"):
             builder.compile(checkpointer=saver).invoke({}, THREAD)
         other: Any = {"configurable": {"thread_id": "u"}}
         builder.compile(checkpointer=saver).invoke({}, other | {"recursion_limit": 14})

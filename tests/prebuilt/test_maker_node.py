@@ -152,7 +152,7 @@ class TestRunsDoNotMix:
 
 
 class TestGoingOn:
-    """What a host's thread goes on with, it has not to buy again."""
+    """What a host's thread resumes, it has not to buy again."""
 
     @pytest.mark.parametrize("store", [None, "memory"])
     @pytest.mark.parametrize("way", ["sync", "async"])

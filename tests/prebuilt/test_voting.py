@@ -152,7 +152,7 @@ class TestGuard:
     )
     def test_a_vote_of_a_type_that_is_not_json_is_a_bug(self, vote_of: Any) -> None:
         model = script("4")
-        with pytest.raises(TypeError, match=r"parse returned what is no vote: .* is not JSON"):
+        with pytest.raises(TypeError, match=r"parse returned what is not a vote: .* is not JSON"):
             vote(model, parse=vote_of)
         assert model.drawn == 3
 

@@ -205,7 +205,9 @@ class TestHowItStands:
         assert numbers(store, "s")["guarantee"] == longer.guarantee
 
     def test_a_seam_that_is_open_is_a_step_that_is_wrong(self) -> None:
-        assert refuted("seam: the lane that ends before step 5 ended in another state", 9).startswith("at least one")
+        assert refuted("segment boundary: the lane that ends before step 5 ended in another state", 9).startswith(
+            "at least one"
+        )
 
     def test_steps_that_a_human_decided_are_said(self) -> None:
         def answer(request: Any) -> str:

@@ -16,7 +16,7 @@ from langgraph_maker.runs.monitor.outlook import NONE_OPEN
 Floats = NDArray[np.float64]
 
 P = Callable[[NDArray[np.int64], float], Floats | float]
-"""From steps, and the share of the run's steps that are begun, to the p of a vote."""
+"""From steps, and the share of the run's steps that are started, to the p of a vote."""
 
 
 def arriving(

@@ -1,4 +1,4 @@
-"""The runs in `assets/journal_7`, which version 0.1.0 wrote in format 7: how each was begun, and how it goes on.
+"""The runs in `assets/journal_7`, which version 0.1.0 wrote in format 7: how each was started, and how it continues.
 
 python old_journals.py DB writes them, in the format of the version that runs it.
 """
@@ -51,7 +51,7 @@ TREES: Mapping[str, tuple[str, dict[str, Any]]] = {
 
 
 def go_on(store: BaseStore, run_id: str, **more: Any) -> Any:
-    """Begin the run, or go on with it; what `solve` or the graph returned."""
+    """Begin the run, or continue with it; what `solve` or the graph returned."""
     if run_id in CHAINS:
         disks, options = CHAINS[run_id]
         given = {"k": 3, **options, **more}

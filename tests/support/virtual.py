@@ -34,7 +34,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPatch) -> T:
-    """Run on a loop of its own, by whose clock calls are made again too."""
+    """Run on a loop of its own, by whose clock calls are retried too."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         loop = runner.get_loop()
         for module in ("calls", "pool"):

@@ -1,7 +1,7 @@
-"""What to do about a ballot that does not settle, and about one that settles on an error that repeats.
+"""What to do about a ballot that does not converge, and about one that converges on an error that repeats.
 
 A ladder is a list of `Tier`s, each a way to ask: other prompts, other models, another temperature, a larger margin. A
-ballot begins in the first and climbs when it cannot settle; `Split` does its subtask in finer steps, and on top may
+ballot begins in the first and escalates when it cannot converge; `Split` does its subtask in sub-steps, and on top may
 stand `AskHuman`. An `Audit` gives a share of the steps a second vote under another prompt or model before they count as
 done.
 
@@ -18,4 +18,4 @@ from langgraph_maker.nodes.ladder.build import read_ladder
 from langgraph_maker.nodes.ladder.ladder import Ladder, TierTerms
 from langgraph_maker.nodes.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier
 
-__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "TierTerms", "Split", "Tier", "read_ladder"]
+__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "Split", "Tier", "TierTerms", "read_ladder"]

@@ -31,7 +31,7 @@ def read_ladder(
     audit: Audit | float | None = None,
     task: Task | None = None,
 ) -> Ladder:
-    """The rungs that a graph's options ask for.
+    """Return the tiers that a graph's options ask for.
 
     Args:
         ladder: The tiers from the first on. "default" needs no settings: votes take all prompt variants in turns, and
@@ -44,7 +44,7 @@ def read_ladder(
         steps: How many steps it has, of which 95 % of runs are to get none wrong; None where that is not known.
         decorrelate: "variants" lets the votes of the first tier take all prompt variants in turns.
         audit: An `Audit`, or the share of steps that one is to see.
-        task: Whose subtasks a `Split` does in finer steps; None where there are none.
+        task: Whose subtasks a `Split` does in sub-steps; None where there are none.
 
     Raises:
         ValueError: For an empty ladder, a tier like the one before, a variant that there is not, a k below the run's,
@@ -58,7 +58,7 @@ def read_ladder(
     if any(isinstance(tier, AskHuman) for tier in tiers[:-1]):
         raise ValueError("AskHuman stands on top of a ladder: nothing comes after a human")
     if sum(isinstance(tier, Split) for tier in tiers) > 1:
-        raise ValueError("Split() stands once in a ladder: the finer steps would be the same again")
+        raise ValueError("Split() stands once in a ladder: the sub-steps would be the same again")
     models: list[Model] = [model]
     rungs: list[TierTerms] = []
     for place, tier in enumerate(tier for tier in tiers if not isinstance(tier, AskHuman)):
@@ -70,7 +70,7 @@ def read_ladder(
             raise ValueError(f"tier {place} has carry=True above Split(), whose votes are on other steps")
         if (below := [one for one in rungs if not one.splits]) and _alike(below[-1], rung, k or 1):
             raise ValueError(
-                f"tier {place} of the ladder asks as the one before it does, which did not settle: give it other"
+                f"tier {place} of the ladder asks as the one before it does, which did not converge: give it other"
                 " variants, another model, temperature or k"
             )
         rungs.append(rung)
@@ -209,7 +209,7 @@ def _whole(value: object) -> bool:
 
 
 def _described(tier: Tier | Split | AskHuman) -> dict[str, Any]:
-    """A tier for the record, models by their names."""
+    """Return a tier for the record, models by their names."""
     if isinstance(tier, Split):
         return {"split": True}
     if isinstance(tier, AskHuman):

@@ -1,4 +1,4 @@
-"""A subtask in finer steps: where its chain begins, goes on, and is joined to the subtask's vote."""
+"""A subtask in sub-steps: where its chain begins, continues, and is joined to the subtask's vote."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.state import BallotState, HeldVotes, Merged, SubSteps
 from langgraph_maker.core.task import Decomposable, HasVariants, Task, Vote
 
-__all__ = ["LONGEST", "FinerError", "Splitting", "check_chain", "chain_problem"]
+__all__ = ["LONGEST", "FinerError", "Splitting", "chain_problem", "check_chain"]
 
 LONGEST: Final = 256
-"""Finer steps that a subtask may have: their votes are kept together until they are joined."""
+"""Sub-steps that a subtask may have: their votes are kept together until they are joined."""
 _REMEMBERED: Final = 256
 
 
 class FinerError(Exception):
-    """A finer step that cannot be asked, and why."""
+    """A sub-step that cannot be asked, and why."""
 
 
 class Splitting:
-    """The finer chains of a task's subtasks. What is wrong with one is said in words: the subtask then climbs on.
+    """The chains of sub-steps of a task's subtasks. What is wrong with one is said in words: the subtask then escalates further.
 
     Raises:
         TypeError: For a task that is not `Decomposable`.
@@ -37,11 +37,7 @@ class Splitting:
         if not isinstance(task, Decomposable):
             raise TypeError(
                 "the ladder holds Split(), and "
-                + (
-                    f"{task.name} knows no finer steps"
-                    if task is not None
-                    else "there is no task that knows finer steps"
-                )
+                + (f"{task.name} knows no sub-steps" if task is not None else "there is no task that knows sub-steps")
                 + ": give a maker graph a task with split(state) -> Task and join(state, votes) -> Vote, such as a"
                 " chain with steps_per_subtask, or leave Split() out"
             )
@@ -49,11 +45,11 @@ class Splitting:
         self.chains: OrderedDict[str, tuple[Task, str]] = OrderedDict()
 
     def chain(self, ballot: BallotState) -> Task:
-        """The finer chain of a ballot's subtask."""
+        """Return the chain of sub-steps of a ballot's subtask."""
         return self._known(ballot)[0]
 
     def is_another(self, ballot: BallotState) -> bool:
-        """Whether a ballot began another finer chain than its subtask has now."""
+        """Return whether a ballot began another chain of sub-steps than its subtask has now."""
         try:
             name = self._known(ballot)[1]
         except Exception:  # noqa: BLE001 - said where the next step is asked for
@@ -72,7 +68,7 @@ class Splitting:
         return known
 
     def prompt(self, ballot: BallotState, variant: int) -> list[BaseMessage]:
-        """φ of the next finer step, in this way where the chain has so many.
+        """φ of the next sub-step, in this way where the chain has so many.
 
         Raises:
             FinerError: When there is none.
@@ -88,7 +84,7 @@ class Splitting:
         return asked
 
     def begin(self, ballot: BallotState) -> SubSteps | str:
-        """The start of a finer chain, or why there is none."""
+        """Return the start of a chain of sub-steps, or why there is none."""
         try:
             chain, name = self._known(ballot)
             state = plain(chain.initial_state())
@@ -110,7 +106,7 @@ class Splitting:
         }
 
     def after(self, ballot: BallotState) -> SubSteps | Merged | str:
-        """What follows a finer step that is decided: the next one, the vote they are joined to, or what is wrong."""
+        """Return what follows a sub-step that is decided: the next one, the merged vote, or what is wrong."""
         finer, counts = ballot["finer"], ballot["counts"]
         winner = max(counts, key=counts.__getitem__)
         winners = [*finer["winners"], ballot["votes"][winner]]
@@ -122,11 +118,11 @@ class Splitting:
             state = plain(chain.advance(finer["state"], winners[-1]))
             done = chain.is_done(state)
         except Exception as error:  # noqa: BLE001
-            return f"nothing follows from finer step {len(finer['winners'])}: {chain_problem(error)}"
+            return f"nothing follows from sub-step {len(finer['winners'])}: {chain_problem(error)}"
         if done:
             return self._joined(ballot["state"], winners, margin, votes, winner_votes)
         if len(winners) >= min(chain.steps or LONGEST, LONGEST):
-            return f"its {len(winners)} finer steps are decided, and do not end it (wrong_end)"
+            return f"its {len(winners)} sub-steps are decided, and do not end it (wrong_end)"
         return {
             **finer,
             "state": state,
@@ -137,15 +133,15 @@ class Splitting:
         }
 
     def _joined(self, state: Any, winners: list[Any], margin: int, votes: int, winner_votes: int) -> Merged | str:
-        """The vote of the subtask, if the task accepts it as an answer."""
+        """Return the vote of the subtask, if the task accepts it as an answer."""
         try:
             vote = self.task.join(state, plain(winners))
             if not isinstance(vote, dict) or not vote.keys() >= Vote.__annotations__.keys():
                 return (
-                    f"the finer steps make no answer: join(state, votes) gave no action and next state: {excerpt(vote)}"
+                    f"the sub-steps make no answer: join(state, votes) gave no action and next state: {excerpt(vote)}"
                 )
             if (flag := self.task.validate(state, vote)) is not None:
-                return f"the finer steps make no answer: {flag}"
+                return f"the sub-steps make no answer: {flag}"
             plain(self.task.advance(state, vote))
             kept = plain(vote)
             return {
@@ -157,17 +153,17 @@ class Splitting:
                 "winner_votes": winner_votes,
             }
         except Exception as error:  # noqa: BLE001
-            return f"the finer steps make no answer: {chain_problem(error)}"
+            return f"the sub-steps make no answer: {chain_problem(error)}"
 
 
 def check_chain(chain: Any) -> None:
-    """Refuse what is no finer chain.
+    """Refuse what is no chain of sub-steps.
 
     Raises:
         TypeError: With what it should be.
     """
     if not isinstance(chain, Task):
-        raise TypeError(f"what it returned is no Task: {excerpt(chain)}")
+        raise TypeError(f"split(state) must return a Task, got: {excerpt(chain)}")
     if isinstance(chain.vote_key, Relation):
         raise TypeError(f"vote_key of {chain.name} is a function; a tolerance is not")
     steps: Any = chain.steps
@@ -176,5 +172,5 @@ def check_chain(chain: Any) -> None:
 
 
 def chain_problem(error: Exception) -> str:
-    """What went wrong in a finer chain."""
+    """Return what went wrong in a chain of sub-steps."""
     return shortened(str(error)) if isinstance(error, RedFlag) else error_text(error)

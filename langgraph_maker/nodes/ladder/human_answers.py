@@ -1,4 +1,4 @@
-"""What a human is asked about a step that no tier settles, and what becomes of the answer."""
+"""What a human is asked about a step that no tier converges, and what becomes of the answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Read: TypeAlias = Callable[[Any, Any], Verdict]
 
 
 def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:
-    r"""The ballot after a human's answer; one that is no answer leaves it asking, with the problem said.
+    r"""Return the ballot after a human's answer; one that is not an answer leaves it asking, with the problem said.
 
     Example:
         >>> from langgraph_maker.nodes.sample import new_ballot
@@ -25,7 +25,7 @@ def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:
         >>> read = lambda answer, state: {"key": str(answer), "vote": int(answer)}
         >>> answered(ballot, {"pick": 0}, read)["human"], answered(ballot, {"answer": "5"}, read)["human"]
         ({'key': '4', 'vote': 4}, {'key': '5', 'vote': 5})
-        >>> answered(ballot, "perhaps", read)["climb"]["problem"]
+        >>> answered(ballot, "perhaps", read)["escalate"]["problem"]
         'an answer is one of {"pick": …}, {"answer": …}, {"retry": true} and {"abort": true}, not \'perhaps\''
     """
     form = _read_form(answer)
@@ -40,11 +40,11 @@ def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:
     if "flag" not in verdict:
         return {**ballot, "status": "decided", "human": verdict}
     flag = verdict["flag"]
-    return _asked_again(ballot, f"that is no answer to this step: {flag['reason']}: {flag['detail']}")
+    return _asked_again(ballot, f"that is not an answer to this step: {flag['reason']}: {flag['detail']}")
 
 
 def _read(ballot: BallotState, answer: Any, read: Read) -> Verdict:
-    """One of the candidates, or what is read as a response would be."""
+    """Return one of the candidates, or what is read as a response would be."""
     if not isinstance(answer, str):
         for key, vote in ballot["votes"].items():
             if vote == answer:

@@ -18,7 +18,7 @@ from langgraph_maker.nodes.ladder.decomposition import Splitting
 from langgraph_maker.theory.abandonment import gives_up
 from langgraph_maker.theory.mixture import shape
 
-__all__ = ["DISAGREED", "Ladder", "PLAIN", "TierTerms", "restarted"]
+__all__ = ["DISAGREED", "PLAIN", "Ladder", "TierTerms", "restarted"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class TierTerms(NamedTuple):
     """A tier as it is used: each vote is asked by the next of `turns`, pairs of a prompt and a model by number.
 
-    Where it `splits`, votes are on the steps of a finer chain.
+    Where it `splits`, votes are on the steps of a chain of sub-steps.
     """
 
     turns: Sequence[tuple[int, int]]
@@ -37,7 +37,7 @@ class TierTerms(NamedTuple):
     splits: bool = False
 
     def turn(self, vote: int) -> tuple[int, int]:
-        """Which prompt and which model the vote of this number has, counted from where the ballot began here."""
+        """Return which prompt and which model the vote of this number has, counted from where the ballot began here."""
         return self.turns[vote % len(self.turns)]
 
 
@@ -47,11 +47,11 @@ PLAIN = TierTerms([(0, 0)], None, 1, None, carry=False)
 
 @dataclass(frozen=True)
 class Ladder:
-    """The rungs of a graph; `models` are those that they name, the run's first.
+    """The tiers of a graph; `models` are those that they name, the run's first.
 
-    `error` is how often a step may be decided wrongly for its ballot not to climb, see `climbing.gives_up`. `splitting`
-    knows the finer chains, where a rung asks for them. `margin` is the run's, 1 where each step has its own; `budget`
-    is what a step may use in all tiers together, None for no limit.
+    `error` is how often a step may be decided wrongly for its ballot not to escalate, see `climbing.gives_up`.
+    `splitting` knows the chains of sub-steps, where a tier asks for them. `margin` is the run's, 1 where each step has
+    its own; `budget` is what a step may use in all tiers together, None for no limit.
     """
 
     rungs: Sequence[TierTerms]
@@ -76,7 +76,7 @@ class Ladder:
         return any(len(rung.turns) > 1 for rung in self.rungs[:1])
 
     def rung(self, ballot: BallotState) -> TierTerms:
-        """Where a ballot is."""
+        """Return where a ballot is."""
         if (climb := ballot.get("climb")) is None:
             return self.rungs[0]
         if self.audit is not None and climb["held"] is not None:
@@ -84,12 +84,12 @@ class Ladder:
         return self.rungs[min(climb["tier"], len(self.rungs) - 1)]
 
     def terms(self, ballot: BallotState, margin: int, max_samples_per_step: int | None) -> tuple[int, int]:
-        """The margin that a ballot takes, at least `margin`, and how many samples it may have used by then."""
+        """Return the margin that a ballot takes, at least `margin`, and how many samples it may have used by then."""
         rung, climb = self.rung(ballot), ballot.get("climb") or START
         if rung is self.audit:
             return rung.k, check_budget(rung.samples, rung.k) + climb["drawn"]
         k = max(rung.k, margin)
-        if rung.splits and max_samples_per_step is not None:  # a finer step is a step
+        if rung.splits and max_samples_per_step is not None:  # a sub-step is a step
             return k, max_samples_per_step + climb["drawn"]
         here = rung.samples if rung.samples is not None else max_samples_per_step
         budget = (check_budget(None, k) if here is None else here) + climb["drawn"]
@@ -99,16 +99,16 @@ class Ladder:
 
     @staticmethod
     def place(ballot: BallotState, why: str) -> LadderState:
-        """Where a ballot is, which is given up there for this reason."""
+        """Return where a ballot is, which is given up there for this reason."""
         return {**(ballot.get("climb") or START), "why": why}
 
     def has_more(self, ballot: BallotState) -> bool:
-        """Whether there is anything above the tier of a ballot."""
+        """Return whether there is anything above the tier of a ballot."""
         climb = ballot.get("climb")
         return self.human or (climb["tier"] if climb else 0) < len(self.rungs) - 1
 
     def gives_up(self, ballot: BallotState, k: int) -> str:
-        """Why an open ballot should climb, if it should."""
+        """Why an open ballot should escalate, if it should."""
         climb = ballot.get("climb")
         if not self.has_more(ballot) or (climb is not None and climb["held"] is not None):
             return ""
@@ -116,9 +116,9 @@ class Ladder:
         return gives_up(list(ballot["counts"].values()), flagged, k, self.error)
 
     def concerns(self, ballot: BallotState) -> bool:
-        """Whether a ballot that was counted is not done with: it did not settle, or is to be audited.
+        """Return whether a ballot that was counted is not done with: it did not converge, or is to be audited.
 
-        What a higher tier decides is not audited: it was asked in another way already. A finer step that is decided
+        What a higher tier decides is not audited: it was asked in another way already. A sub-step that is decided
         is not yet the subtask.
         """
         if "finer" in ballot:
@@ -132,10 +132,10 @@ class Ladder:
         return climb["tier"] == 0 and not confirmed and self.drawn_by_lot(ballot)
 
     def fitting(self, ballot: BallotState, margin: int = 0) -> BallotState:
-        """The ballot, begun again where it is in what is not asked for any more, and its votes could not decide.
+        """Return the ballot, started again where it is in what is not asked for any more, and its votes could not decide.
 
-        That is an audit, a finer chain, one that the task has another for now, or one of which a step was decided by
-        less than `margin`.
+        That is an audit, a chain of sub-steps, one that the task has another for now, or one of which a step was
+        decided by less than `margin`.
         """
         if self.audit is None and ballot.get("climb", START)["held"] is not None:
             return restarted(ballot)
@@ -151,7 +151,7 @@ class Ladder:
         return ballot
 
     def split(self, ballot: BallotState) -> BallotState:
-        """The ballot at the beginning of its finer chain, or above it where it has none."""
+        """Return the ballot at the beginning of its chain of sub-steps, or above it where it has none."""
         if self.splitting is None:
             return ballot
         finer = self.splitting.begin(ballot)
@@ -160,7 +160,7 @@ class Ladder:
         return {**ballot, "finer": finer, "counts": {}, "votes": {}}
 
     def stepped(self, ballot: BallotState) -> BallotState:
-        """What becomes of a ballot whose finer step is decided: the next step, the subtask decided, or a climb."""
+        """Return the ballot after a sub-step is decided: at the next sub-step, decided as a whole, or escalated."""
         if self.splitting is None:
             return ballot
         after = self.splitting.after(ballot)
@@ -171,14 +171,14 @@ class Ladder:
         return {**_left(ballot), "joined": after}
 
     def drawn_by_lot(self, ballot: BallotState) -> bool:
-        """Whether a step is among those that are audited."""
+        """Return whether a step is among those that are audited."""
         text = ballot["id"].encode() + canonical_bytes(ballot["state"])
         return int.from_bytes(blake2b(text, digest_size=8).digest()) < self.share * 2.0**64
 
     def next(self, ballot: BallotState) -> BallotState:
-        """What becomes of a ballot that `concerns` the ladder.
+        """Return what becomes of a ballot that `concerns` the ladder.
 
-        It goes into an audit or comes out of it, climbs, waits for a human, or stays unresolved.
+        It goes into an audit or comes out of it, escalates, waits for a human, or stays unresolved.
         """
         climb = ballot.get("climb") or START
         if (fitting := self.fitting(ballot)) is not ballot:
@@ -203,14 +203,14 @@ class Ladder:
         elif not climb["why"]:
             climb = {**climb, "why": _why(ballot, climb)}
         if (finer := ballot.get("finer")) is not None:
-            climb = {**climb, "why": f"finer step {len(finer['winners'])}: {climb['why']}"}
+            climb = {**climb, "why": f"sub-step {len(finer['winners'])}: {climb['why']}"}
             ballot = _left(ballot) if self.has_more(ballot) else ballot
         return self.climbed(ballot, climb, carries=held is None)
 
     def climbed(self, ballot: BallotState, climb: LadderState, *, carries: bool = True) -> BallotState:
-        """A ballot that goes on in the next tier, waits for a human, or stays unresolved."""
+        """Return a ballot that continues in the next tier, waits for a human, or stays unresolved."""
         if self.rungs[climb["tier"] : climb["tier"] + 1] and self.rungs[climb["tier"]].splits:
-            climb = {**climb, "base": ballot["samples"]}  # its finer steps were steps of their own
+            climb = {**climb, "base": ballot["samples"]}  # its sub-steps were steps of their own
         left = float("inf") if self.budget is None else self.budget - ballot["samples"] + climb.get("base", 0)
         for tier in range(climb["tier"] + 1, len(self.rungs)):
             rung = self.rungs[tier]
@@ -221,9 +221,9 @@ class Ladder:
 
 
 def restarted(ballot: BallotState) -> BallotState:
-    """A ballot that begins again in the first tier, with what was drawn counted.
+    """Return a ballot that begins again in the first tier, with what was drawn counted.
 
-    One that never left it goes on with its votes instead, and a finer chain from where it is.
+    One that never left it resumes its votes instead, and a chain of sub-steps from where it is.
     """
     if (climb := ballot.get("climb")) is None:
         return {**ballot, "status": "open"}
@@ -232,7 +232,7 @@ def restarted(ballot: BallotState) -> BallotState:
     return _afresh(ballot, {**climb, "tier": 0, "held": None, "base": ballot["samples"]})
 
 
-_ANOTHER = "split(state) gives another chain of finer steps than it did, so that they begin afresh"
+_ANOTHER = "split(state) gives another chain of sub-steps than it did, so that they begin afresh"
 DISAGREED = "a second vote, asked in another way, did not agree"
 
 
@@ -260,7 +260,7 @@ def _shape(ballot: BallotState) -> str:
 
 
 def _left(ballot: BallotState) -> BallotState:
-    """The ballot without its finer chain, and with the votes that it had before."""
+    """Return the ballot without its chain of sub-steps, and with the votes that it had before."""
     after = {**ballot, **ballot["finer"]["held"]}
     del after["finer"]
     return after  # type: ignore[return-value]

@@ -20,14 +20,14 @@ class Tier:
 
     Attributes:
         k: The margin, at least the run's.
-        samples: As many as a ballot may use here before it climbs; default what is left of the run's, or where it has
-            no limit, 10 k², and at least 100. A tier that what is left cannot decide is passed over.
+        samples: As many as a ballot may use here before it escalates; default what is left of the run's, or where it
+            has no limit, 10 k², and at least 100. A tier that what is left cannot decide is passed over.
         temperature: Of all samples, the first included.
         variants: Prompts of the task that votes take in turns; None for the ordinary one.
         model: Whom to ask; several are taken in turns.
         carry: Go on with the votes of the tier below. An answer then wins by votes of both, which is sound only if
-            the votes below are as likely to be right as is taken for granted up here; they did not settle. By default
-            a ballot starts afresh, which errs as seldom as the worst tier does by itself, whatever made it climb.
+            the votes below are as likely to be right as is taken for granted up here; they did not converge. By default
+            a ballot starts afresh, which errs as seldom as the worst tier does by itself, whatever made it escalate.
     """
 
     k: int | None = None
@@ -40,12 +40,12 @@ class Tier:
 
 @dataclass(frozen=True)
 class Split:
-    """Do the subtask in finer steps, which its task knows (`task.Splittable`), each decided by a vote of its own.
+    """Do the subtask in sub-steps, which its task knows (`task.Splittable`), each decided by a vote of its own.
 
-    Each finer step is asked as the first tier asks, takes its margin or the run's if that is larger, and has the run's
-    samples; one that does not settle lets the subtask climb on. The votes that won are joined to one, which decides
-    the subtask once the task accepts it. It is for subtasks that do not settle: one on which a wrong answer wins does
-    not climb, but for an `Audit`.
+    Each sub-step is asked as the first tier asks, takes its margin or the run's if that is larger, and has the run's
+    samples; one that does not converge lets the subtask escalate on. The votes that won are joined to one, which
+    decides the subtask once the task accepts it. It is for subtasks that do not converge: one on which a wrong answer
+    wins does not escalate, but for an `Audit`.
     """
 
 
@@ -58,7 +58,7 @@ class AskHuman:
 class Audit:
     """A second vote on a share of the steps, before they count as done: it sees errors that repeat under one prompt.
 
-    The steps are chosen by a hash of the state. Where the second vote has another winner, or none, the step climbs.
+    The steps are chosen by a hash of the state. Where the second vote has another winner, or none, the step escalates.
 
     Attributes:
         share: Of the steps, from above 0 to 1.

@@ -62,8 +62,8 @@ def frontier_node(
     """Gather all that waits for a vote, whatever its stage and place, or end the run.
 
     Where a human may be asked (`asks`) it takes a store or a checkpointer to keep the question; what waits for the
-    answer holds up nothing that can go on without it. `accept` is as `Stages` has it; `settings` are recorded for each
-    process; `min_k` is as of `sample_node`.
+    answer holds up nothing that can continue without it. `accept` is as `Stages` has it; `settings` are recorded for
+    each process; `min_k` is as of `sample_node`.
     """
     role = _Frontier(k, limits, accept, asks, settings, min_k)
     return GraphNode("frontier", role.frontier, role.afrontier)
@@ -91,7 +91,7 @@ class _Frontier:
         return await store_ops.adrive(role.journalled(state, run_id), store)
 
     def asked(self) -> _Frontier:
-        """As the runtime context has it."""
+        """Return what the runtime context asks for."""
         return replace(self, k=margin_asked(self.k, overrides(), self.min_k))
 
     def begin(self, state: RecursiveState) -> TreeRun:
@@ -107,7 +107,7 @@ class _Frontier:
         return {"problem": tree[ROOT]["problem"], "k": self.k}
 
     def here(self, state: RecursiveState, run_id: str) -> TreeRun | None:
-        """Where the graph's own state has the run."""
+        """Return where the graph's own state has the run."""
         if state.get("begun") != run_id:
             return None
         self.check(f"thread of run {run_id!r}", state, state["fixed"])
@@ -233,14 +233,14 @@ class _Frontier:
             said = "a node waits" if asking == 1 else f"{asking} nodes wait"
             return "waiting", f"{said} for a human's answer", []
         if why := self.limited(state, run_id, held):
-            return "stopped", f"{why}; run it again under the same id to go on", []
+            return "stopped", f"{why}; run it again under the same id to continue", []
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
             return "stopped", SEGMENT_ENDED, []
         return "running", "", []
 
     def failed(self, held: TreeRun) -> list[Unsettled]:
-        """What did not settle, was decided and may not be followed, or may not be asked, and why."""
+        """Return what did not converge, was decided and may not be followed, or may not be asked, and why."""
         limits, tree = self.limits, held["tree"]
         failed = [unsettled(ballot) for ballot in held["ballots"] if ballot["status"] == "unresolved"]
         for ballot in held["ballots"]:
@@ -262,12 +262,12 @@ class _Frontier:
 
 
 def _reopened(ballots: list[BallotState]) -> list[BallotState]:
-    """The ballots of a run that is entered again; a verdict that a human neither took nor overruled still stands."""
+    """Return the ballots of a resumed run; a verdict that a human neither took nor overruled is still valid."""
     return reopened([as_decided(one) if one["status"] == "unresolved" else one for one in ballots])
 
 
 def _asked_still(held: TreeRun, questions: Mapping[str, StageQuestion]) -> TreeRun:
-    """The run without ballots on questions that are asked otherwise by now; what they took is counted."""
+    """Return the run without ballots on questions that are asked otherwise by now; what they took is counted."""
     lost = [ballot for ballot in held["ballots"] if questions.get(ballot["id"]) != ballot["state"]]
     if not lost:
         return held

@@ -65,15 +65,15 @@ def create_recursive_maker(
     stop: Callable[[], bool | str] | None = None,
     **_unknown: Never,
 ) -> StateGraph[RecursiveState, MakerContext, RecursiveInput, RecursiveOutput]:
-    """The graph that splits a problem until microagents can answer it, and composes their answers (MAKER, section 5).
+    """Return the graph that splits a problem until microagents can answer it, and composes the answers (section 5).
 
     Each problem of the tree goes through stages, and each is decided by first-to-ahead-by-k: is it atomic? If so,
     answer it. If not, propose how to split it, choose among the proposals, solve the parts, compose their answers, and
     check what comes out. All that waits for a vote, whatever its stage and place in the tree, is one batch of ballots;
-    what is decided goes on while others are still open.
+    what is decided continues while others are still open.
 
     Compile it with a checkpointer and a store of your own. Input `{"problem": …}`; `{}` on the same thread, or with
-    the same `run_id` on the same store, goes on with an unfinished run.
+    the same `run_id` on the same store, resumes an unfinished run.
 
     Args:
         model: What to ask, see `models.Model`.
@@ -83,9 +83,9 @@ def create_recursive_maker(
         k: The margin of every vote.
         proposals: Valid proposals (at least k) after which, where none leads by k, discriminators choose among those
             that differ: by their numbers, shown to each vote in another order.
-        ladder: What to do about a question that does not settle, see `create_maker`: `Tier`s to climb, and on top a
-            human to ask, who may also overrule the last of `max_attempts`, or give the answer. Variants are the
-            `paraphrases` of `stages`. While a human is awaited, the rest of the tree goes on.
+        ladder: What to do about a question that does not converge, see `create_maker`: `Tier`s to escalate, and on top
+            a human to ask, who may also overrule the last of `max_attempts`, or give the answer. Variants are the
+            `paraphrases` of `stages`. While a human is awaited, the rest of the tree continues.
         max_depth: How many times a problem may be split along one branch.
         max_children: Parts that a problem may be split into.
         max_nodes: Problems that the tree may have: a split that would make it larger ends the run as unresolved.
@@ -103,8 +103,8 @@ def create_recursive_maker(
         deadline: Seconds after which it does, counted by each process from where it takes the run up, and looked at
             between rounds; no call is waited for longer.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and made again.
-        outage_limit: Seconds for which a failing model call is made again before the run ends as "stopped".
+        call_timeout: Seconds after which a model call is given up and retried.
+        outage_limit: Seconds for which a failing model call is retried before the run ends as "stopped".
         price: What tokens cost, see `create_maker`.
         stop: Asked before each round and while it waits; True, or why, ends the run as "stopped".
 
@@ -112,8 +112,8 @@ def create_recursive_maker(
         ValueError: For an option out of range, an unknown model or a ladder that makes no sense; while running, for an
             input without a problem, an answer to a question that is not open, or a human to ask and neither a
             checkpointer nor a store.
-        TypeError: For a model that is none, or `stages`, `check` or `comparable` of another type.
-        JournalError: While running, when the run was begun with another problem or k, or its journal is not sound.
+        TypeError: For an invalid model, or `stages`, `check` or `comparable` of another type.
+        JournalError: While running, when the run was started with another problem or k, or its journal is not sound.
 
     Example:
         >>> from langgraph_maker.prebuilt.recursive.multiplication import simulated_multiplication

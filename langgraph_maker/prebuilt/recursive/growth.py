@@ -36,7 +36,7 @@ __all__ = ["Choosing", "escalate_tree_node", "grow_node", "question_title", "uns
 
 @dataclass(frozen=True)
 class Choosing(Ladder):
-    """A ladder for stages some of which give candidates: that their answers run level is no reason to climb."""
+    """A ladder for stages some of which give candidates: that their votes are tied is no reason to escalate."""
 
     k: int = 1
     min_k: int | None = None
@@ -44,17 +44,17 @@ class Choosing(Ladder):
     proposals: int = 1
 
     def gives_up(self, ballot: BallotState, k: int) -> str:
-        """Why an open ballot should climb, if it should; one for candidates for its flags alone."""
+        """Why an open ballot should escalate, if it should; one for candidates for its flags alone."""
         if ballot["state"]["stage"] in self.candidates_for:
             ballot = {**ballot, "counts": {"": sum(ballot["counts"].values())}}
         return super().gives_up(ballot, k)
 
     def concerns(self, ballot: BallotState) -> bool:
-        """Whether a ballot that was counted is not done with; one that has candidates enough is."""
+        """Return whether a ballot that was counted is not done with; one that has candidates enough is."""
         return super().concerns(ballot) and not self.enough(ballot)
 
     def enough(self, ballot: BallotState) -> bool:
-        """Whether a question whose answers are candidates has as many as were asked for, and none that leads by k."""
+        """Return whether a question for candidates has as many as were asked for, and none that leads by k."""
         if ballot["state"]["stage"] not in self.candidates_for or ballot["status"] == "decided" or "human" in ballot:
             return False
         least, _ = self.terms(ballot, margin_asked(self.k, overrides(), self.min_k), None)
@@ -74,9 +74,9 @@ def grow_node(stages: Stages, *, ladder: Choosing, limits: Limits) -> GraphNode:
 
 
 def escalate_tree_node(ladder: Ladder, read: Read) -> GraphNode:
-    """Send what did not settle up the ladder or to a human, or leave it unresolved, see `nodes.escalate_node`.
+    """Send what did not converge up the ladder or to a human, or leave it unresolved, see `nodes.escalate_node`.
 
-    Unresolved ballots are kept, for a larger budget to go on from them.
+    Unresolved ballots are kept, for a larger budget to continue from them.
     """
 
     def escalate(state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class _Grow:
 
 
 def _begun_again(ballot: BallotState) -> BallotState:
-    """A ballot that a human lets begin again is none that was decided."""
+    """Return a ballot that a human lets begin again is none that was decided."""
     if ballot["status"] != "open" or "refuted" not in ballot:
         return ballot
     after: BallotState = {**ballot}
@@ -205,7 +205,7 @@ def _event(run_id: str, node: TreeNode, ballot: BallotState, vote: Any) -> Grown
 
 
 def unsettled(ballot: BallotState, why: str = "") -> Unsettled:
-    """What a ballot did not settle, or decided beyond a limit."""
+    """Return what a ballot did not converge, or decided beyond a limit."""
     return {
         "node": ballot["id"].partition(":")[0],
         "question": ballot["state"],
@@ -216,7 +216,7 @@ def unsettled(ballot: BallotState, why: str = "") -> Unsettled:
 
 
 def question_title(tree: Tree, failed: Sequence[Unsettled]) -> str:
-    """The first of these in words, and how many there are beside it."""
+    """Return the first of these in words, and how many there are beside it."""
     first, more = failed[0], len(failed) - 1
     where = place(tree[first["node"]]) + (f", and {more} more" if more else "")
     return f"{where}: {first['question']['stage']}: {first['reason']}"

@@ -40,7 +40,7 @@ class Limits:
         return why
 
     def late(self, run_id: str) -> bool:
-        """Whether a run has passed its deadline, counted from when this is first asked."""
+        """Return whether a run has passed its deadline, counted from when this is first asked."""
         began = self.clocks.setdefault(run_id, monotonic())
         return self.deadline is not None and monotonic() - began >= self.deadline
 
@@ -63,7 +63,7 @@ class Limits:
         return f"{said}, and max_attempts is {self.max_attempts}: raise it"
 
     def asked(self, tree: Tree, ballot: BallotState, *, human: bool) -> BallotState:
-        """A ballot on whether an answer is right, as these limits have it: a `human` is asked about the last way.
+        """Return a ballot on whether an answer is right under these limits: a `human` is asked about the last attempt.
 
         That it is wrong stands until the human says otherwise: where none is asked any more, or a larger limit allows
         another way, the ballot is decided as it was.
@@ -80,7 +80,7 @@ class Limits:
 
 
 def as_decided(ballot: BallotState) -> BallotState:
-    """A ballot that a human was asked to overrule, as the votes decided it; any other as it is."""
+    """Return a ballot that a human was asked to overrule, as the votes decided it; any other as it is."""
     if "refuted" not in ballot:
         return ballot
     after: BallotState = {**ballot, "status": "decided"}

@@ -38,7 +38,7 @@ class Products(Stages):
 
 
 def simulated_multiplication(*, direct: float = 0.10, small: float = 0.97, flag: float = 0.0, seed: int = 0) -> Sampler:
-    """A simulated model that splits products of whole numbers, "123 * 456", and puts them together.
+    """Return a simulated model that splits products of whole numbers, "123 * 456", and puts them together.
 
     Its proposals differ from sample to sample, as a model's would: it splits one number or the other, here or there.
 
@@ -94,7 +94,7 @@ class Multiplication(Task):
         self.way = way
 
     def initial_state(self) -> State:
-        """A question."""
+        """Return a question."""
         return {"stage": "solve", "problem": "2 * 3"}
 
     def is_done(self, state: State) -> bool:  # noqa: ARG002 - a single step
@@ -102,31 +102,31 @@ class Multiplication(Task):
         return False
 
     def advance(self, state: State, vote: Vote) -> State:  # noqa: ARG002 - a single step
-        """Where it was: a question has one answer."""
+        """Return the state as it was: a question has one answer."""
         return state
 
     def prompt(self, state: State) -> list[BaseMessage]:
-        """The default prompt of the question's stage."""
+        """Return the default prompt of the question's stage."""
         return [HumanMessage(str(Stages().ask(state)))]
 
     def parse(self, text: str) -> Vote:
-        """The answer, as the vote's action."""
+        """Return the answer, as the vote's action."""
         return {"action": json.loads(text), "next_state": None}
 
     def render(self, vote: Vote) -> str:
-        """The answer's JSON."""
+        """Return the answer's JSON."""
         return json.dumps(vote["action"])
 
     def read_state(self, messages: Sequence[BaseMessage]) -> State:
-        """The question in a prompt."""
+        """Return the question in a prompt."""
         return _question(messages)
 
     def oracle(self, state: State) -> Vote:
-        """The right answer."""
+        """Return the right answer."""
         return _said(self.right(state))
 
     def wrong_votes(self, state: State) -> list[Vote]:
-        """Answers that are plausibly wrong."""
+        """Return answers that are plausibly wrong."""
         right = self.right(state)
         match state["stage"]:
             case "atomic" | "check":
@@ -142,7 +142,7 @@ class Multiplication(Task):
         return [_said(vote) for vote in wrong if vote != right]
 
     def right(self, question: StageQuestion) -> dict[str, Any]:
-        """The right answer, as its stage's schema has it."""
+        """Return the right answer, as its stage's schema has it."""
         a, b = _factors(question["problem"])
         match question["stage"]:
             case "atomic":
@@ -174,7 +174,7 @@ def _said(answer: dict[str, Any]) -> Vote:
 
 
 def _question(messages: Sequence[BaseMessage]) -> StageQuestion:
-    """The question in a prompt: its stage by the instruction, all else by the JSON at the end."""
+    """Return the question in a prompt: its stage by the instruction, all else by the JSON at the end."""
     text = messages[-1].text
     stage = next((stage for stage in SCHEMAS if text.startswith(INSTRUCTIONS[stage])), None)
     if stage is None:
@@ -193,7 +193,7 @@ def _small(problem: str) -> bool:
 
 
 def _split(a: str, b: str, way: int) -> dict[str, Any]:
-    """The longer number in halves; or the other one, where it can be; or not quite in halves."""
+    """Return the longer number in halves; or the other one, where it can be; or not quite in halves."""
     first = (len(a) >= len(b)) if way != 1 or min(len(a), len(b)) == 1 else len(a) < len(b)
     number, other = (a, b) if first else (b, a)
     low = min(len(number) // 2 + (way == 2), len(number) - 1)  # noqa: PLR2004 - the third way
@@ -203,7 +203,7 @@ def _split(a: str, b: str, way: int) -> dict[str, Any]:
 
 
 def _fits(problem: str, decomposition: dict[str, Any]) -> bool:
-    """Whether the parts of a decomposition make the product."""
+    """Return whether the parts of a decomposition make the product."""
     try:
         (a, b), *parts = map(_factors, (problem, *decomposition["subproblems"]))
         return a * b == _value(decomposition["compose"], [x * y for x, y in parts])

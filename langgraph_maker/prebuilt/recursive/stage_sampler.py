@@ -54,7 +54,7 @@ class StageSampler:
         self.never_waits = getattr(one, "never_waits", False)
 
     def split(self, requests: list[Request]) -> list[list[Request]]:
-        """The samples that go into one call together: those with the same prompt, where the model has `n`."""
+        """Return the samples that go into one call together: those with the same prompt, where the model has `n`."""
         question = _question(requests[0])
         if question["stage"] == "choose":
             return [[request] for request in requests]
@@ -141,7 +141,7 @@ def reader(stages: Stages) -> Parse:
 def answers(
     stages: Stages, validate: Callable[[StageQuestion, Any], RedFlag | None], red_flags: RuleLike | None
 ) -> Callable[[Any, StageQuestion], Verdict]:
-    """What reads a human's answer: as a response, or where a stage asks for one thing, that thing alone.
+    """Return what reads a human's answer: as a response, or where a stage asks for one thing, that thing alone.
 
     Candidates are counted from 1, as models count them, in the order in which the question has them. Asked whether an
     answer is right, a human may give another.
@@ -172,7 +172,7 @@ def _vote(stages: Stages, stage: Stage, candidates: list[Any] | None, text: str)
 
 
 def _worded(schema: type[BaseModel], answer: Any) -> Any:
-    """What was answered, under its field's name if that was left out."""
+    """Return what was answered, under its field's name if that was left out."""
     asked_for, value = schema.model_fields.keys() - {"reasoning"}, _value(answer)
     if len(asked_for) > 1:
         return answer
@@ -184,7 +184,7 @@ def _worded(schema: type[BaseModel], answer: Any) -> Any:
 
 
 def _value(answer: Any) -> Any:
-    """What a text says, if it is JSON."""
+    """Return what a text says, if it is JSON."""
     if isinstance(answer, str):
         with suppress(ValueError, RecursionError):
             return json.loads(answer)

@@ -21,14 +21,14 @@ from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.journal.tree_types import Stage
 
 __all__ = [
-    "SolveReply",
+    "INSTRUCTIONS",
+    "SCHEMAS",
     "Atomic",
     "Check",
     "Choice",
     "Decomposition",
-    "INSTRUCTIONS",
+    "SolveReply",
     "StageQuestion",
-    "SCHEMAS",
     "Stages",
 ]
 
@@ -179,7 +179,7 @@ class Stages:
         return "\n".join([*told, "", json.dumps(seen, ensure_ascii=False)])
 
     def schema(self, stage: Stage) -> type[BaseModel]:
-        """What answers must fit. One of your own keeps the fields of `SCHEMAS`."""
+        """Return what answers must fit. One of your own keeps the fields of `SCHEMAS`."""
         return SCHEMAS[stage]
 
     def read(self, stage: Stage, text: str) -> Any:
@@ -189,7 +189,7 @@ class Stages:
         return vote.model_dump(mode="json", exclude={"reasoning"})
 
     def vote_key(self, vote: Any) -> str:
-        """Which votes are equal: those with equal keys.
+        """Return the key of a vote: those with equal keys are equal.
 
         The default ignores white space around an answer, and of subproblems what `key` does.
         """
@@ -201,15 +201,15 @@ class Stages:
         return value.strip() if isinstance(value, str) else value
 
     def key(self, problem: str) -> str:
-        """Which problems are equal: those with equal keys. The default ignores white space alone."""
+        """Return the key of a problem: those with equal keys are equal. The default ignores white space alone."""
         return " ".join(unicodedata.normalize("NFC", problem).split())
 
     def simpler(self, problem: str, than: str) -> bool:
-        """Whether a subproblem is simpler than what it was split from: by default, whether it does not repeat it."""
+        """Return whether a subproblem is simpler than what it was split from: by default, whether it is another."""
         return self.key(than) not in self.key(problem)
 
     def validate(self, question: StageQuestion, vote: Any) -> RedFlag | None:
-        """A flag for an answer that cannot be one, whatever the truth is."""
+        """Return a flag for an answer that cannot be one, whatever the truth is."""
         if question["stage"] in {"solve", "compose"} and not _says_something(vote["answer"]):
             return RedFlag("empty_answer", repr(vote["answer"][:80]))
         return self._decomposition(question, vote) if question["stage"] == "propose" else None

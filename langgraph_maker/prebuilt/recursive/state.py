@@ -1,4 +1,4 @@
-"""The channels of a recursive maker, and what it tells while it runs."""
+"""The channels of a recursive maker, and what it emits while it runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Asked", "Grown", "RecursiveInput", "RecursiveOutput", "RecursiveStat
 
 
 class Unsettled(TypedDict):
-    """A question that the vote did not settle, or that a limit forbids to ask or to follow: at which node, and why."""
+    """A question that the vote did not converge, or that a limit forbids to ask or to follow: at which node, and why."""
 
     node: str
     question: StageQuestion
@@ -31,7 +31,7 @@ class Unsettled(TypedDict):
 class RecursiveInput(TypedDict, total=False):
     """`run_id` names the run; without it the thread's id does, or a fresh one. `answers` are to its `questions`."""
 
-    problem: Annotated[str, Field(description="What to solve, in words; leave it out to go on with a run.")]
+    problem: Annotated[str, Field(description="What to solve, in words; leave it out to continue with a run.")]
     run_id: Annotated[str, Field(description="Names the run; the thread's id does if left open.")]
     answers: Answers
 

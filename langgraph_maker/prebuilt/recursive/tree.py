@@ -9,14 +9,14 @@ from typing import Any, Final, Literal, cast
 from langgraph_maker.journal.tree_types import ROOT, DecidedStage, RefutedWay, Stage, Tree, TreeNode
 from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 
-__all__ = ["ask", "depth", "grow", "offer", "parts", "place", "new_tree", "converge", "with_decision", "waiting"]
+__all__ = ["ask", "converge", "depth", "grow", "new_tree", "offer", "parts", "place", "waiting", "with_decision"]
 
 
 _ASKED: Final = frozenset({"atomic", "solve", "propose", "choose", "compose", "check"})
 
 
 def new_tree(problem: str) -> Tree:
-    """The tree of a problem that nothing is known about.
+    """Return the tree of a problem that nothing is known about.
 
     Example:
         >>> tree = new_tree("12 * 3")
@@ -29,12 +29,12 @@ def new_tree(problem: str) -> Tree:
 
 
 def waiting(tree: Tree) -> list[TreeNode]:
-    """The nodes that something is to be asked about."""
+    """Return the nodes that something is to be asked about."""
     return [node for node in tree.values() if node["stage"] in _ASKED]
 
 
 def ask(tree: Tree, node: TreeNode, most_children: int) -> StageQuestion:
-    """What is to be asked about a node."""
+    """Return what is to be asked about a node."""
     stage = node["stage"]
     question: StageQuestion = {"stage": stage, "problem": node["problem"]}
     if stage == "propose":
@@ -52,7 +52,7 @@ def ask(tree: Tree, node: TreeNode, most_children: int) -> StageQuestion:
 
 
 def grow(tree: Tree, node_id: str, vote: Any, key: Callable[[str], str]) -> Tree:
-    """The tree after what a node was asked is decided; `key` says which problems are equal."""
+    """Return the tree after what a node was asked is decided; `key` says which problems are equal."""
     node = tree[node_id]
     stage = node["stage"]
     if stage == "choose":
@@ -79,7 +79,7 @@ def grow(tree: Tree, node_id: str, vote: Any, key: Callable[[str], str]) -> Tree
 
 
 def parts(vote: Any) -> int:
-    """How many subproblems what was decided splits a problem into; 0 where it splits none.
+    """Return how many subproblems what was decided splits a problem into; 0 where it splits none.
 
     Example:
         >>> split = {"subproblems": ["a", "b"], "compose": "{1}{2}"}
@@ -90,19 +90,19 @@ def parts(vote: Any) -> int:
 
 
 def offer(tree: Tree, node_id: str, candidates: Iterable[Any]) -> Tree:
-    """The tree after answers to a node's question are there to be chosen from."""
+    """Return the tree after answers to a node's question are there to be chosen from."""
     node = tree[node_id]
     return {**tree, node_id: {**node, "stage": "choose", "of": node["stage"], "candidates": [*candidates]}}
 
 
 def with_decision(tree: Tree, node_id: str, decided: DecidedStage) -> Tree:
-    """The tree with a note of how a stage was decided."""
+    """Return the tree with a note of how a stage was decided."""
     node = tree[node_id]
     return {**tree, node_id: {**node, "decided": [*node["decided"], decided]}}
 
 
 def converge(tree: Tree) -> Tree:
-    """The tree after answers have gone to where they are waited for."""
+    """Return the tree after answers have gone to where they are waited for."""
     tree = dict(tree)
     changed = True
     while changed:
@@ -117,12 +117,12 @@ def converge(tree: Tree) -> Tree:
 
 
 def depth(tree: Mapping[str, TreeNode]) -> int:
-    """How many times the root was split, along the longest branch."""
+    """Return how many times the root was split, along the longest branch."""
     return max((node["depth"] for node in tree.values()), default=0)
 
 
 def place(node: TreeNode) -> str:
-    """A node as messages name it."""
+    """Return a node as messages name it."""
     problem = node["problem"]
     return f"node {node['id']} ({problem if len(problem) <= _SHOWN else problem[:_SHOWN] + '…'})"
 
@@ -158,13 +158,13 @@ def _above(tree: Tree, node: TreeNode) -> list[str]:
 
 
 def _tried(tree: Tree, tried: RefutedWay) -> dict[str, Any]:
-    """A way that was tried, as microagents see it."""
+    """Return a way that was tried, as microagents see it."""
     problems = [tree[child]["problem"] for child in tried["children"]]
     return {"subproblems": problems, "compose": tried["how"], "answer": tried["answer"]}
 
 
 def _again(node: TreeNode) -> TreeNode:
-    """The node with what was tried set aside: a split that was not chosen is next, or else a fresh one.
+    """Return the node with what was tried set aside: a split that was not chosen is next, or else a fresh one.
 
     One split alone is no choice.
     """
@@ -192,7 +192,7 @@ def _below(tree: Tree, node_ids: Iterable[str]) -> set[str]:
 
 
 def _freed(tree: Tree, refuted: AbstractSet[str]) -> Tree:
-    """The tree where nothing that counts hangs on nodes of a refuted way: what took their answers is asked itself.
+    """Return the tree in which no live node depends on a refuted one: what took their answers is asked itself.
 
     What was composed of those answers is composed and checked anew, also what a human said of it.
     """
@@ -220,7 +220,7 @@ def _freed(tree: Tree, refuted: AbstractSet[str]) -> Tree:
 
 
 def _live(tree: Tree) -> Iterator[TreeNode]:
-    """The nodes that the root is answered by: not those of a way that was refuted."""
+    """Return the nodes that the root is answered by: not those of a way that was refuted."""
     ahead = [ROOT]
     while ahead:
         node = tree[ahead.pop()]
@@ -229,7 +229,7 @@ def _live(tree: Tree) -> Iterator[TreeNode]:
 
 
 def _split(tree: Tree, node: TreeNode, vote: Any, key: Callable[[str], str]) -> Tree:
-    """The node with its children; a problem that another node has already is answered there, once.
+    """Return the node with its children; a problem that another node has already is answered there, once.
 
     Where another way was refuted before, here or above, what it rested on is not taken over.
     """

@@ -3,4 +3,4 @@
 from langgraph_maker.runs.calibration.measurement import CalibrateOptions, acalibrate, calibrate, known_price
 from langgraph_maker.runs.calibration.result import Calibration, FalseFlags, Independence
 
-__all__ = ["Calibration", "FalseFlags", "Independence", "CalibrateOptions", "acalibrate", "calibrate", "known_price"]
+__all__ = ["CalibrateOptions", "Calibration", "FalseFlags", "Independence", "acalibrate", "calibrate", "known_price"]

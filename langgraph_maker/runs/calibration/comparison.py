@@ -99,7 +99,7 @@ async def acompare(
 
     Raises:
         ValueError: For no model, two of one name, a price of none of them, and as `calibrate` does.
-        SamplingError: When calls to all of the models go on failing. What was drawn is kept.
+        SamplingError: When calls to all of the models continue failing. What was drawn is kept.
     """
     named = list(models.items() if isinstance(models, Mapping) else ((model_name(model), model) for model in models))
     names = [name for name, _ in named]
@@ -192,7 +192,7 @@ def _remarks(rows: list[ComparisonRow]) -> list[str]:
 
 
 def _better_limit(found: Calibration) -> str:
-    """Whether another token limit would be cheaper, as far as the samples tell."""
+    """Return whether another token limit would be cheaper, as far as the samples tell."""
     cheaper = [one for one in found.other_limits if one.cheaper_than(found)]
     if not cheaper:
         return ""
@@ -207,7 +207,7 @@ def _better_limit(found: Calibration) -> str:
 
 
 def sentences(found: Calibration) -> list[str]:
-    """What a calibration says, in sentences; the first line of a figure names its interval's meaning.
+    """Return what a calibration says, in sentences; the first line of a figure names its interval's meaning.
 
     Example:
         >>> from langgraph_maker.calibration import calibrate

@@ -166,7 +166,7 @@ def by_type(found: Sequence[OfType], target: float, *, conservative: bool = Fals
 
 
 def _more_votes(one: OfType, k: int) -> float:
-    """What one more for k costs, all in all, about."""
+    """Return what one more for k costs, all in all, about."""
     p = (one.right + _PRIOR) / (one.valid + 2 * _PRIOR)
     return max(one.steps, 1e-9) * (1.0 if k < 1 else 1 / max(2 * p - 1, 0.02))
 

@@ -42,7 +42,7 @@ from langgraph_maker.simulation.profiles import read_spec
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
-__all__ = ["Calibration", "CalibrateOptions", "acalibrate", "calibrate", "check_aims", "known_price"]
+__all__ = ["CalibrateOptions", "Calibration", "acalibrate", "calibrate", "check_aims", "known_price"]
 
 
 class CalibrateOptions(TypedDict, total=False):
@@ -117,7 +117,7 @@ async def acalibrate(
 
     One sample a step, so that errors which cluster by step leave the intervals right. Where the task has an oracle,
     samples are scored against the truth, else against the winner of a vote of fresh samples at the margin
-    `reference_k`; a step where that vote does not settle counts as wrong. On some steps a second sample is drawn, to
+    `reference_k`; a step where that vote does not converge counts as wrong. On some steps a second sample is drawn, to
     see whether errors are independent, and one at the first vote's temperature. Steps that went wrong or
     were flagged are voted on (at most 200, at k = 3, by 30 samples at most), to see whether voting saves them.
 
@@ -143,12 +143,12 @@ async def acalibrate(
         max_cost: Dollars to spend at most; the batch under way may exceed it a little. Where states come from a pilot
             run, half of them are for that.
         stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
-        on_progress: Told after each batch which model was asked, and how many samples were drawn so far.
+        on_progress: Called after each batch with which model was asked, and how many samples were drawn so far.
         max_concurrency: Model calls at a time, and samples in a batch; None for 256 to a chat model, and 64 elsewhere.
-        call_timeout: Seconds after which a call is given up and made again.
-        outage_limit: Seconds for which a failing call is made again.
+        call_timeout: Seconds after which a call is given up and retried.
+        outage_limit: Seconds for which a failing call is retried.
         seed: Chooses the steps.
-        store: Keeps every answer, so that the same call with the same `run_id` goes on where it broke off.
+        store: Keeps every answer, so that the same call with the same `run_id` resumes where it stopped.
         run_id: The calibration's name in the store; None makes a fresh one. Answers are kept as they were judged, so
             other red flags or another `lenient` (as far as their `repr` tells) need another name.
         name: What to call the model; None for its own name.
@@ -156,7 +156,7 @@ async def acalibrate(
     Raises:
         ValueError: For an option out of range, a task that is done at its start, a budget without a price, or an id
             that holds another calibration.
-        SamplingError: When calls go on failing. What was drawn is kept.
+        SamplingError: When calls continue failing. What was drawn is kept.
         RunBusyError: When a live process is at work on this id.
 
     Example:
@@ -228,7 +228,7 @@ async def acalibrate(
 
 
 def known_price(model: Model) -> Price | None:
-    """What a model costs, as far as that is known: of a simulated one as it says, of others the list price.
+    """Return what a model costs, as far as that is known: of a simulated one as it says, of others the list price.
 
     A simulated model of which only one of two prices was published (llama-3.2-3b) costs what nobody knows.
 
@@ -246,12 +246,12 @@ def known_price(model: Model) -> Price | None:
 
 
 def _names(*given: object) -> list[str]:
-    """What rules and parsers are called, the same in every process."""
+    """Return what rules and parsers are called, the same in every process."""
     return [_ADDRESS.sub("", repr(one)) for one in given]
 
 
 def check_aims(samples: int, target: float) -> None:
-    """Refuse what is no number of samples, or no target.
+    """Refuse what is not a number of samples, or no target.
 
     Raises:
         ValueError: With what to give instead.

@@ -19,7 +19,7 @@ from langgraph_maker.core.margin import LARGEST_MARGIN
 from langgraph_maker.runs.calibration.margin_choice import averaged, by_type, mixed
 from langgraph_maker.runs.calibration.result import ASSUMED, Calibration, first_vote, no_better
 
-__all__ = ["Choice", "RunPlan", "RuleCost", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
+__all__ = ["Choice", "RuleCost", "RunPlan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
 
 _LARGEST_STEPS = 10**15
 _WIDEST = 5  # the spread of latencies
@@ -186,7 +186,7 @@ def plan(
 
 
 def _rules(found: Calibration, rates: _Rates, steps: int, target: float) -> list[RuleCost]:
-    """What each rule costs, for those under which there is a k."""
+    """Return what each rule costs, for those under which there is a k."""
 
     def cost(rule: str, parts: list[tuple[int, float]]) -> RuleCost:
         samples = sum(rates.samples(k, 1) * count for k, count in parts if count)
@@ -236,7 +236,7 @@ def _with_budget(planned: RunPlan, rates: _Rates, budget: float) -> RunPlan:
 
 
 def _largest(most: int, paid: Callable[[int], bool]) -> int:
-    """The largest number up to `most` that is paid for, 0 if none is."""
+    """Return the largest number up to `most` that is paid for, 0 if none is."""
     low, high = 0, most + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -322,7 +322,7 @@ def _slowest_of(most: int, spread: float) -> NDArray[np.float64]:
 def _chain(
     p: float, k: int, valid_rate: float, p_first: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities of the leads 1 - k to k - 1 after the first round, and from each lead to each in one round."""
+    """Return the probabilities of leads 1 - k to k - 1 after the first round, and from each to each in one round."""
     theory.expected_cost(p, k, 1, 1, valid_rate, p_first=p_first)  # refuses what is no probability
     drawn = [np.array([1.0])]  # how the lead moves by so many samples: at index i by i - samples
     vote = np.array([valid_rate * (1 - p), 1 - valid_rate, valid_rate * p])

@@ -50,7 +50,7 @@ class Procedure:
 
         Raises:
             ValueError: When the task is done at its start.
-            SamplingError: When calls go on failing.
+            SamplingError: When calls continue failing.
         """
         counts = self.counts
         try:
@@ -69,7 +69,7 @@ class Procedure:
         return counts
 
     async def _places(self) -> list[tuple[int, State]]:
-        """The steps to sample, with their states; without an oracle or lanes those of a pilot run."""
+        """Return the steps to sample, with their states; without an oracle or lanes those of a pilot run."""
         samples, counts = self.about["samples"], self.counts
         steps, states, note = choose(self.task, samples, seed=self.about["seed"], max_steps=self.max_steps)
         if steps is None:
@@ -99,7 +99,7 @@ class Procedure:
                 self.trials.portion = 1.0
             self.counts.truths[at] = winner and winner[0]
             if winner is None:
-                self.counts.notes.append(f"the pilot run ended at step {at:,}, whose vote does not settle")
+                self.counts.notes.append(f"the pilot run ended at step {at:,}, whose vote does not converge")
                 break
             state = self.task.advance(state, winner[1])
         if self.task.steps is None or len(states) < self.task.steps:

@@ -89,13 +89,13 @@ class OtherLimit:
     cost_estimate: float | None
 
     def cheaper_than(self, found: Calibration) -> bool:
-        """Whether the estimates say so, by more than 5 %; any cost is less than that of a model without a k."""
+        """Return whether the estimates say so, by more than 5 %; any cost is less than that of a model without a k."""
         if self.cost_estimate is None:
             return False
         return found.cost_estimate is None or self.cost_estimate < _WORTH_IT * found.cost_estimate
 
     def differs_from(self, found: Calibration) -> bool:
-        """Whether another share of the samples is valid, or another k is called for."""
+        """Return whether another share of the samples is valid, or another k is called for."""
         shares = abs((self.valid_rate or 0) - (found.valid_rate or 0))
         return shares >= _NOTABLE or self.k_estimate != found.k_estimate
 
@@ -135,7 +135,7 @@ class Calibration:
         cost_estimate: Dollars at k_estimate.
         independence: Whether errors come independently.
         false_flags: By reason, what red flags cost in right answers.
-        other_limits: What other token limits would give, as far as these samples tell.
+        other_limits: What other token limits would give, as far as these samples show.
         unsalvageable: Sampled steps, wrong or flagged, of which fresh samples did not show that right answers prevail.
         unsalvageable_high: Upper bound of 95 % on the steps among all `steps` that no k can save: those whose right
             answer is no more frequent than a wrong one. It allows for those that looked good (`second_look`), and so is
@@ -251,7 +251,7 @@ class Calibration:
         steps: int | None = None,
         rule: Literal["lower bound", "average"] = "lower bound",
     ) -> int:
-        """The k to run with: the least margin that reaches the target even at the lower bounds, or on average.
+        """Return the k to run with: the least margin that reaches the target even at the lower bounds, or on average.
 
         Args:
             target: Wanted probability of zero errors; None for that of the calibration.
@@ -284,7 +284,7 @@ class Calibration:
         return lambda step: theory.k_at_step(p, step, wanted, p_first=own)
 
     def to_json(self) -> str:
-        """As one JSON object with the fields as its keys."""
+        """Return as one JSON object with the fields as its keys."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -321,7 +321,7 @@ def margin_or_none(p: float, p_first: float | None, steps: int | None, target: f
 
 
 def no_better(p: float, p_first: float | None) -> float | None:
-    """The first vote's own probability, p at most."""
+    """Return the first vote's own probability, p at most."""
     return None if p_first is None else min(p, p_first)
 
 

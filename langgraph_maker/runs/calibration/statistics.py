@@ -47,7 +47,7 @@ class _Seen(NamedTuple):
 
 @dataclass
 class SampleCounts:
-    """The counts of one calibration while it goes on. `truths` has the right key of each step, None if unknown.
+    """The counts of one calibration while it continues. `truths` has the right key of each step, None if unknown.
 
     `elsewhere` says that they are for a task of another length, `looked` has the suspects that were looked at again, or
     whose truth is not known, and `fresh` the keys of their fresh samples. `types` has the type of each sampled step,
@@ -119,7 +119,7 @@ class SampleCounts:
         return {step: key != self.truths[step] for step, key in first.items() if key is not None}
 
     def strata(self) -> list[tuple[int, int, int, int]]:
-        """What `choice.fisher` compares: by type where the task has types."""
+        """Return what `choice.fisher` compares: by type where the task has types."""
         again, tables = self.again, dict[str, list[int]]()
         for step, one in self.singles.items():
             if self.flag(one) is None:
@@ -131,7 +131,7 @@ class SampleCounts:
         return [(one[0], one[1], one[2], one[3]) for one in tables.values()]
 
     def of_types(self, steps: int | None) -> list[OfType]:
-        """The counts of each type of steps."""
+        """Return the counts of each type of steps."""
         found = dict[str, list[int]]()
         for seen, types in ((self.singles, self.types), (self.rares, self.rare)):
             for step, one in seen.items():
@@ -153,7 +153,7 @@ class SampleCounts:
         return "token_limit" if self.limit is not None and answer["tokens"] > self.limit else answer["flag"]
 
     def judged(self, step: int, answer: TrialAnswer) -> _Seen:
-        """An answer with whether it is right."""
+        """Return an answer with whether it is right."""
         truth = self.truths[step]
         known = truth is not None
         return _Seen(answer, known and answer["key"] == truth, known and answer["beneath"] == truth)
@@ -186,7 +186,7 @@ def conclude(
     price: Price | None,
     anytime: bool,
 ) -> Calibration:
-    """What the counts say of a task of so many steps."""
+    """Return what the counts say of a task of so many steps."""
     interval = confidence_sequence if anytime else exact_interval
     n, valid, right = counts.samples, counts.valid, counts.right
     firsts = [one.right for one in counts.firsts if counts.flag(one) is None]
@@ -266,7 +266,7 @@ def conclude(
 
 
 def at_other_limits(counts: SampleCounts, found: Calibration) -> list[OtherLimit]:
-    """What the same samples say of other token limits: of lower ones, and of higher ones where none was cut off."""
+    """Return what the same samples say of other token limits: lower ones, and higher ones where none was cut off."""
     cut = any(one.answer["cut"] for one in counts.singles.values() if counts.flag(one) == "token_limit")
     others = []
     for limit in LIMITS:
@@ -288,7 +288,7 @@ def at_other_limits(counts: SampleCounts, found: Calibration) -> list[OtherLimit
 
 
 def _beyond_saving(counts: SampleCounts, *, anytime: bool) -> tuple[int, float]:
-    """How many of the sampled steps were not seen to be saved, and the upper bound on their share of all steps."""
+    """Return how many sampled steps may be systematic errors, and the upper bound on their share of all steps."""
 
     def bound(seen: int, samples: int, confidence: float = 0.95) -> float:
         if anytime:
@@ -306,7 +306,7 @@ def _beyond_saving(counts: SampleCounts, *, anytime: bool) -> tuple[int, float]:
 
 
 def _differing(counts: SampleCounts) -> float:
-    """A lower bound on the mean over steps of p (1 - p): how often a sample is wrong and a fresh one right."""
+    """Return a lower bound on the mean over steps of p (1 - p): how often a sample is wrong and a fresh one right."""
     again = counts.again
     wrong_low = exact_interval(counts.valid - counts.right, counts.valid).low
     return wrong_low * exact_interval(len(again) - sum(again.values()), len(again)).low
@@ -317,7 +317,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _cost_per_sample(counts: SampleCounts) -> float | None:
-    """Dollars, None where a price is not known or nothing was counted."""
+    """Return dollars, None where a price is not known or nothing was counted."""
     used = counts.used
     counted = used["cost"] is not None and used["input_tokens"] + used["output_tokens"] > 0
     return used["cost"] / counts.samples if counted and used["cost"] is not None else None
@@ -342,7 +342,7 @@ def _independence(counts: SampleCounts) -> Independence:
 
 
 def _repeating(counts: SampleCounts, collisions: float) -> float:
-    """The p-value of both tests, four fifths of the chance to be wrong being that of the one which sees more."""
+    """Return the p-value of both tests, four fifths of the chance to be wrong being that of the one which sees more."""
     return min(1.0, fisher(counts.strata()) / 0.8, collisions / 0.2) if counts.again else collisions
 
 
@@ -408,7 +408,7 @@ def _notes_on_lost_steps(counts: SampleCounts) -> list[str]:
         )
     elif suspects > looked:
         notes.append(
-            f"{suspects:,} steps that went wrong or were flagged were not looked at again and count as beyond saving"
+            f"{suspects:,} steps that went wrong or were flagged were not looked at again and count as systematic errors"
         )
     if counts.elsewhere:
         notes.append("the bound on steps that no k can save takes the steps sampled to be like those of the whole task")

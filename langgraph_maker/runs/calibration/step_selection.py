@@ -63,7 +63,7 @@ def choose(task: Task, samples: int, *, seed: int, max_steps: int | None = None)
 
 
 def states_at(task: Any, steps: Sequence[int]) -> dict[int, State]:
-    """The state that each of these steps starts from, by the oracle; those that the chain does not have are left out.
+    """Return the state that each of these steps starts from, by the oracle; steps beyond the chain are left out.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi
@@ -85,7 +85,7 @@ def states_at(task: Any, steps: Sequence[int]) -> dict[int, State]:
 
 
 def _followed(task: Any, steps: Sequence[int], lanes: Sequence[Segment]) -> list[State]:
-    """The state of each step, by the oracle from the start of its lane on."""
+    """Return the state of each step, by the oracle from the start of its lane on."""
     starts = [lane["step"] for lane in lanes]
     states = []
     for step in steps:

@@ -24,7 +24,7 @@ from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.guard import guard_node
 from langgraph_maker.nodes.sample import new_ballot
 
-__all__ = ["TrialAnswer", "Draw", "TrialsEnd", "Spent", "Trials"]
+__all__ = ["Draw", "Spent", "TrialAnswer", "Trials", "TrialsEnd"]
 
 _NUMBERS: Final = {"sample": 0, "pair": 1, "first": 2, "again": 16, "vote": 1 << 16}
 _OWN: Final = 1 << 40  # sample numbers that no run reaches: the draws of a simulated model depend on them
@@ -46,7 +46,7 @@ class TrialAnswer(TypedDict):
     """What came back: the key of the vote, or the reason of the flag, token limits apart.
 
     `beneath` is the key of what a response says that was flagged, or is too long; `tokens` is its length, and `cut`
-    whether it was cut off. The vote itself is kept where a vote is taken to go on from it.
+    whether it was cut off. The vote itself is kept where a vote is taken to continue from it.
     """
 
     key: str | None
@@ -80,7 +80,7 @@ class Trials:
         price: What tokens cost; None for the list price of the model that a response names.
         max_cost: Dollars after which no further batch is drawn; before the samples themselves a `portion` of them.
         stop: Asked before each batch, and while one is waited for.
-        on_progress: Told after each batch, and of what was kept, how many samples there are.
+        on_progress: Called after each batch, and of what was kept, how many samples there are.
         store: Keeps the answers under `run_id`.
         run_id: The calibration's name there.
         prompt: Another way to ask than the task's own.
@@ -148,7 +148,7 @@ class Trials:
                 self._remember(batch)
 
     def _priced(self, answer: TrialAnswer) -> TrialAnswer:
-        """Its cost anew, where a price is given: another one may have been, or none. No tokens are none known."""
+        """Return its cost anew, where a price is given: another one may have been, or none. No tokens are none known."""
         if self.price is None or not (answer["usage"]["input_tokens"] or answer["usage"]["output_tokens"]):
             return answer
         return {**answer, "usage": {**answer["usage"], "cost": self.price.cost(answer["usage"])}}
@@ -158,11 +158,11 @@ class Trials:
         return records.calibration(self.run_id)
 
     def key(self, answer: TrialAnswer) -> str | None:
-        """The key of the vote, None if it is flagged, for its length or else."""
+        """Return the key of the vote, None if it is flagged, for its length or else."""
         return None if self.limit is not None and answer["tokens"] > self.limit else answer["key"]
 
     async def draw(self, draws: Sequence[tuple[Draw, State]]) -> list[TrialAnswer]:
-        """The answers to `draws`, those that are known among them.
+        """Return the answers to `draws`, those that are known among them.
 
         Raises:
             Ended: When the budget is spent or `stop` says so; what was drawn by then is kept.

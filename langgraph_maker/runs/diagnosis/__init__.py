@@ -3,4 +3,4 @@
 from langgraph_maker.runs.diagnosis.diagnose import DiagnoseOptions, adiagnose, diagnose
 from langgraph_maker.runs.diagnosis.result import Diagnosis
 
-__all__ = ["Diagnosis", "DiagnoseOptions", "adiagnose", "diagnose"]
+__all__ = ["DiagnoseOptions", "Diagnosis", "adiagnose", "diagnose"]

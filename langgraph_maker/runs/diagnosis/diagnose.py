@@ -41,7 +41,7 @@ from langgraph_maker.runs.diagnosis.granularity import Granularities, counted, l
 from langgraph_maker.runs.diagnosis.result import FINER, Diagnosis, Remedy, StepType, Suspect, SuspectSamples
 from langgraph_maker.theory.intervals import confidence_sequence, exact_interval, upper_bound
 
-__all__ = ["Diagnosis", "DiagnoseOptions", "adiagnose", "diagnose"]
+__all__ = ["DiagnoseOptions", "Diagnosis", "adiagnose", "diagnose"]
 
 _WIDER: Final = 20  # steps looked through for each that is sampled, so that rare types are found
 _SECOND_LOOKS: Final = 200
@@ -105,8 +105,8 @@ async def adiagnose(
     corrected for the number of suspects.
 
     Where that is so, other granularities are tried: the m steps of which it is one in one response (`Grouped`), and the
-    finer steps of a `Splittable` task. A suspect costs `looks` samples in each way to ask, at each of these
-    granularities, and for each finer step; there are about 200 suspects at most.
+    sub-steps of a `Splittable` task. A suspect costs `looks` samples in each way to ask, at each of these
+    granularities, and for each sub-step; there are about 200 suspects at most.
 
     Args:
         task: What to diagnose, a `HasOracle` task; `HasStepType` if it tells types of steps apart.
@@ -121,10 +121,11 @@ async def adiagnose(
         price: What tokens cost, see `calibrate`.
         max_cost: Dollars to spend at most, an equal part for each way to ask at each granularity.
         stop: Asked before each batch; True, or why, ends the sampling.
-        on_progress: Told after each batch which model was asked, and how many samples there are of this way to ask.
+        on_progress: Called after each batch with which model was asked, and how many samples there are of this way to
+            ask.
         max_concurrency: Model calls at a time.
-        call_timeout: Seconds after which a call is made again.
-        outage_limit: Seconds for which a failing call is made again.
+        call_timeout: Seconds after which a call is retried.
+        outage_limit: Seconds for which a failing call is retried.
         seed: Chooses the steps.
         store: Keeps every answer, so that the same call with the same `run_id` buys none again.
         run_id: The diagnosis' name in the store; None makes a fresh one.
@@ -132,7 +133,7 @@ async def adiagnose(
     Raises:
         ValueError: For an option out of range, a task without an oracle or done at its start, a budget without a
             price, or an id that holds another diagnosis.
-        SamplingError: When calls go on failing. What was drawn is kept.
+        SamplingError: When calls continue failing. What was drawn is kept.
     """
     if not isinstance(task, HasOracle):
         raise ValueError(  # noqa: TRY004 - one kind of bad input
@@ -252,7 +253,7 @@ class _Course:
         self.complete = True
 
     def wrong(self, step: int) -> bool:
-        """Whether a single sample of this step gave no right vote, in any way it was asked."""
+        """Return whether a single sample of this step gave no right vote, in any way it was asked."""
         first = Draw("sample", step, 0)
         return any(way.key(way.answers[first]) != self.truths[step] for way in self.ways if first in way.answers)
 
@@ -307,7 +308,7 @@ class _Course:
         return SuspectSamples(variant, counts.samples, counts.valid, counts.right, p, low, high)
 
     def cleared(self, step: int) -> bool:
-        """Whether fresh samples show that a vote gets past the step as it is, in some way to ask."""
+        """Return whether fresh samples show that a vote gets past the step as it is, in some way to ask."""
         return any(one.cleared for one in self.as_it_is(step))
 
     def tried(self, step: int) -> list[Remedy]:

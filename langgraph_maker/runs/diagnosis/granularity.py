@@ -30,10 +30,10 @@ class _Attempt(NamedTuple):
 
 
 def others(task: Task, granularities: Sequence[int]) -> list[Grouped]:
-    """The task in coarser subtasks, one for each granularity beyond 1.
+    """Return the task in coarser subtasks, one for each granularity beyond 1.
 
     Raises:
-        ValueError: For a granularity that is none, or that the task cannot have.
+        ValueError: For an invalid granularity, or that the task cannot have.
     """
     if isinstance(task, Grouped) and [*granularities] not in ([], [1]):
         raise ValueError(f"{task.name} is grouped already: diagnose {task.task.name}, with granularities")
@@ -42,7 +42,7 @@ def others(task: Task, granularities: Sequence[int]) -> list[Grouped]:
 
 
 def lengthened(red_flags: RuleLike | None, m: int) -> AnyOf:
-    """The rules with token limits m times as large.
+    """Return the rules with token limits m times as large.
 
     Example:
         >>> from langgraph_maker.red_flags import Truncated
@@ -54,7 +54,7 @@ def lengthened(red_flags: RuleLike | None, m: int) -> AnyOf:
 
 
 class Granularities:
-    """Fresh samples of steps, asked as part of m steps in one response, or in the finer steps of a `Decomposable` task.
+    """Fresh samples of steps, asked as part of m steps in one response, or in the sub-steps of a `Decomposable` task.
 
     Args:
         task: The task, of which some steps are lost.
@@ -100,7 +100,7 @@ class Granularities:
                 await way.draw([(draw, state) for at, state in places for draw in self._fresh(at)])
 
     def tried(self, step: int) -> list[Remedy]:
-        """What was drawn in the place of a step, in each granularity and way; of several subtasks the worst.
+        """Return what was drawn in the place of a step, in each granularity and way; of several subtasks the worst.
 
         Where it did not come to that there are no samples, so that nothing is held against the step.
         """
@@ -126,18 +126,18 @@ class Granularities:
             self._join(state, votes)
             return _attempt(chain, FINER, self.ways(chain, FINER, f"finer {step} "), places)
         except Exception as error:  # noqa: BLE001 - a task without finer steps there is diagnosed all the same
-            self.notes.append(f"step {step:,} was not tried in finer steps: {type(error).__name__}: {error}"[:300])
+            self.notes.append(f"step {step:,} was not tried in sub-steps: {type(error).__name__}: {error}"[:300])
             return None
 
     def _join(self, state: State, votes: list[Vote]) -> None:
-        """See that the right finer steps make the right step: else they clear nothing."""
+        """See that the right sub-steps make the right step: else they clear nothing."""
         joined, truth = self.task.join(state, votes), self.task.oracle(state)
         if self.task.vote_key(joined) != self.task.vote_key(truth):
             raise ValueError(f"join makes {joined!r:.80} of the right votes, and the oracle says {truth!r:.80}")
 
 
 def counted(way: Trials, truth: str, draws: Sequence[Draw]) -> tuple[int, int, int, int]:
-    """How many of these there are, were right, said what most of the wrong ones said, and were flagged."""
+    """Return how many of these there are, were right, said what most of the wrong ones said, and were flagged."""
     keys = [way.key(way.answers[draw]) for draw in draws if draw in way.answers]
     wrong = [key for key in keys if key is not None and key != truth]
     return len(keys), keys.count(truth), max(map(wrong.count, wrong), default=0), keys.count(None)
@@ -148,7 +148,7 @@ def _attempt(task: Any, m: int, ways: Sequence[Trials], places: list[tuple[int, 
 
 
 def _walked(chain: Task) -> tuple[list[tuple[int, State]], list[Vote]]:
-    """The finer steps of a chain, by its oracle, and the right votes on them."""
+    """Return the sub-steps of a chain, by its oracle, and the right votes on them."""
     check_chain(chain)
     if not isinstance(chain, HasOracle):
         raise TypeError(f"{chain.name} has no oracle(state)")

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from langgraph_maker.theory.intervals import upper_bound
 
-__all__ = ["FINER", "SuspectSamples", "Diagnosis", "StepType", "Suspect", "Remedy", "SuspectVerdict"]
+__all__ = ["FINER", "Diagnosis", "Remedy", "StepType", "Suspect", "SuspectSamples", "SuspectVerdict"]
 
 _HALF: Final = 0.5
 _CONFIDENCE: Final = 0.95
@@ -29,7 +29,7 @@ class SuspectSamples:
 
 
 FINER: Final = 0
-"""The granularity of the finer steps of a `task.Splittable`; others are so many steps in one response."""
+"""The granularity of the sub-steps of a `task.Splittable`; others are so many steps in one response."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Remedy:
     """Fresh samples of one step, asked in one way: how many were right, flagged, or the likeliest wrong answer.
 
     `m` is the granularity: the step itself at 1, beyond that the m steps of which it is one (`Grouped`), in one
-    response. At `FINER` it was done in finer steps, and these are the figures of the worst, which is number `part`.
+    response. At `FINER` it was done in sub-steps, and these are the figures of the worst, which is number `part`.
     """
 
     variant: int
@@ -69,7 +69,7 @@ class Remedy:
         return 1 - upper_bound(self.rival, self.right + self.rival) >= _HALF
 
     def standing(self) -> tuple[bool, bool, int]:
-        """How near it is to being cleared: the least of several finer steps decides what becomes of all."""
+        """Return how near it is to being cleared: the least of several sub-steps decides what becomes of all."""
         return self.cleared, not (self.lost and self.surely), self.right - self.rival
 
 

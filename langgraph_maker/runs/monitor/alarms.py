@@ -1,7 +1,7 @@
 """Alarms: assumptions of a run that no longer hold, each seen without truth at hand, each with its remedy.
 
 Hard steps are decided late, the later the more lanes there are. So an open ballot counts as it stands: where all have
-one margin, lost votes are counted by ballots begun, open ones among them, and whoever looks from some time on (see
+one margin, lost votes are counted by ballots started, open ones among them, and whoever looks from some time on (see
 `detectors.Rising`) counts the ballots that were open then. Else steps count once they are decided, and who begins to
 look pays for open ballots that are contested, as if flags and drift came to each of them. The beginning of a run that
 all is held against ends when 200 steps are decided, and four times as many as are open and contested.
@@ -46,7 +46,7 @@ class Alarms:
     """Follows the rounds of a run and says what no longer holds; each alarm comes once, that of p again once k rose.
 
     Args:
-        begin: How the run begins, or goes on; then from where its tests stood when they were last kept.
+        begin: How the run begins, or continues; then from where its tests stood when they were last kept.
         expected: What it is held against. Tests that were held against something else begin anew.
     """
 
@@ -90,7 +90,7 @@ class Alarms:
             self.first["drift"].add(seen.steps, seen.drift, still["contested"], still["drifted"])
 
     def state_dict(self) -> dict[str, Any]:
-        """How the tests stand, as plain values."""
+        """Return how the tests stand, as plain values."""
         return {
             "against": self.against(),
             "seen": asdict(self.seen),
@@ -107,7 +107,7 @@ class Alarms:
         }
 
     def against(self) -> dict[str, Any]:
-        """What the tests go by, of all that is expected."""
+        """Return what the tests go by, of all that is expected."""
         names = ("p", "flagged", "cost_per_step", "audit_k", "differing", "contested")
         return {name: getattr(self.expected, name) for name in names}
 
@@ -125,7 +125,7 @@ class Alarms:
             test.load_state(kept["tests"][name])
 
     def see(self, event: RoundEnded) -> list[Alarm]:
-        """What the round shows, and what was journalled before it since the tests were kept."""
+        """Return what the round shows, and what was journalled before it since the tests were kept."""
         totals, still = event["totals"], event["open"]
         seen = StepCounts.of(totals)
         new = seen.since(self.seen)
@@ -157,11 +157,11 @@ class Alarms:
 
     @staticmethod
     def opened(still: OpenBallots) -> tuple[int, int]:
-        """Ballots that are open, and how many of them are contested."""
+        """Return ballots that are open, and how many of them are contested."""
         return still["ballots"], still["contested"]
 
     def of_p(self, new: StepCounts, begun: tuple[int, ...], totals: Totals, still: OpenBallots) -> Alarm | None:
-        """Steps with a lost vote, of which few are to be expected at the least p, however unevenly errors fall."""
+        """Watch steps with a lost vote, of which few are expected at the least p, however unevenly errors fall."""
         if "p" in self.silent or self.k <= 1:
             return None
         test, (waiting, owed) = self.tests["p"], self.under_way(still)
@@ -185,12 +185,12 @@ class Alarms:
             f"{some:,} of the last {test.trials_since:,} steps had a lost vote, where p = {self.p:.4f} lets expect"
             f" {100 * null:.2g} %: p has fallen, to {least:.4f} or more"
         )
-        remedy = "stop, calibrate again, and go on with a k that fits (--k auto in a new run)"
+        remedy = "stop, calibrate again, and continue with a k that fits (--k auto in a new run)"
         alarm = self.alarm("p", finding, remedy, totals)
         return self.remedied(alarm, least, totals) if self.expected.raise_k else alarm
 
     def remedied(self, alarm: Alarm, least: float, totals: Totals) -> Alarm:
-        """The alarm with the k that makes up for a p of `least`; the next is set off by what is worse than that."""
+        """Return the alarm with the k that makes up for a p of `least`; only what is worse sets off the next."""
         left = max(1, self.limit - totals["steps"])
         k = margin_or_none(least, None, left, self.expected.target)
         if k is None or self.k >= self.expected.max_k:
@@ -206,7 +206,7 @@ class Alarms:
         return alarm
 
     def of_flags(self, new: StepCounts, totals: Totals, still: OpenBallots) -> Alarm | None:
-        """Steps with a flagged sample, of which a larger margin has more."""
+        """Return steps with a flagged sample, of which a larger margin has more."""
         if "flags" in self.silent:
             return None
         share = self.first["flags"].share(new.steps, new.flags, still["contested"], still["flagged_steps"])
@@ -232,7 +232,7 @@ class Alarms:
         )
 
     def of_drift(self, new: StepCounts, totals: Totals, still: OpenBallots) -> Alarm | None:
-        """Steps with a vote for the winner's action and another next state, of which a larger margin has more."""
+        """Watch steps with a vote for the winner's action and another next state, of which a larger margin has more."""
         if "drift" in self.silent:
             return None
         share = self.first["drift"].share(new.steps, new.drift, still["contested"], still["drifted"])
@@ -314,7 +314,7 @@ class Alarms:
         )
 
     def of_votes(self, totals: Totals, still: OpenBallots) -> Alarm | None:
-        """A ballot that takes more votes than any step of the run should."""
+        """Return a ballot that takes more votes than any step of the run should."""
         if "votes" in self.silent or self.p is None or self.p <= _HALF:
             return None
         k = max(self.k, len(totals["margins"]) - 1)  # of any step so far
@@ -384,7 +384,7 @@ class Alarms:
         remedy: str,
         totals: Totals,
     ) -> Alarm:
-        """An alarm, which is not raised again."""
+        """Return an alarm, which is not raised again."""
         self.silent.add(what)
         return {
             "event": "alarm.raised",

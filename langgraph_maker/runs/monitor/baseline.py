@@ -1,4 +1,4 @@
-"""What a run is held against while it goes on."""
+"""What a run is held against while it continues."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Baseline:
             own; of other margins it follows from `p`.
 
     Raises:
-        ValueError: For a probability or rate that is none, a k below 1, or a `raise_k` that is neither True nor False.
+        ValueError: For an invalid probability or rate, a k below 1, or a `raise_k` that is neither True nor False.
     """
 
     p: float | None = None
@@ -103,7 +103,7 @@ class Baseline:
 
 
 def _by_margin(found: Calibration) -> dict[str, float]:
-    """The largest share of contested ballots by margin, where types of steps have their own."""
+    """Return the largest share of contested ballots by margin, where types of steps have their own."""
     shares: dict[str, float] = {}
     for one in found.types:
         if one.k is not None:

@@ -43,9 +43,9 @@ class Outlook:
         to_the_end_low: A lower bound on that.
         if_equal: The same if all steps are equally hard; None where some were decided above the first tier.
         differ: Whether the ballots show that they are not.
-        contested: Steps begun with a vote for a second answer.
-        hard_high: Of the steps begun, at most so many get one vote of three wrong, or right, or oftener: bound of 95 %.
-            Steps that the model always gets wrong are not among them.
+        contested: Steps started with a vote for a second answer.
+        hard_high: Of the steps started, at most so many get one vote of three wrong, or right, or oftener: bound of 95
+            %. Steps that the model always gets wrong are not among them.
         effective_votes: How many independent votes those of a step, in the mean, amount to; votes on one step are alike
             where steps differ. None where too few are lost.
         samples: Samples drawn, those of open ballots included.
@@ -55,9 +55,9 @@ class Outlook:
         seconds_left: Until the end, at the speed of this process.
         undecided: Index j counts the decided steps that took more than j samples, flagged ones included.
         undecided_law: As many are to be expected if all steps have the same p and v. More of them are hard steps.
-        climbed: Steps decided above the first tier of the ladder.
+        escalated: Steps decided above the first tier of the ladder.
         by_human: Steps decided by a human, of whom no probability here speaks.
-        by_split: Steps decided in finer steps (`ladder.Split`), of which none does either: their p is another.
+        by_split: Steps decided in sub-steps (`ladder.Split`), of which none does either: their p is another.
         audits: Second votes asked in another way, of which `disagreed` had another winner, or none.
         repeated_high: Errors repeat under one prompt on at most this share of the steps; None without an audit.
         timeouts: Samples that timed out and were drawn again.
@@ -122,7 +122,7 @@ class Outlook:
 
     @property
     def besides(self) -> str:
-        """What the guarantee goes on with, whatever it is."""
+        """What the guarantee resumes, whatever it is."""
         return "".join(f"; {caveat}" for caveat in self.caveats)
 
 
@@ -168,7 +168,7 @@ def _why(found: Outlook) -> str:
     ballots = found.steps - found.unvoted + found.open_ballots
     return {
         "votes": "no step was decided by a vote",
-        "k": "with k = 1 no vote is ever lost, and ballots tell nothing of p; k = 2 or more does",
+        "k": "with k = 1 no vote is ever lost, and ballots say nothing of p; k = 2 or more does",
         "early": f"{found.steps:,} steps are decided, and {found.open_ballots:,} are open",
         "half": "by its ballots the model may be wrong as often as right",
         "latency": f"{found.latency}: votes are biased if slow answers are others than fast ones",
@@ -222,7 +222,7 @@ def caveats(
         "votes count as they arrive, so that fast answers count more": hedged,
         "first votes are drawn at another temperature, and may have another p": first_apart and any(totals["margins"]),
         f"{human:,} of the steps {'was' if human == 1 else 'were'} decided by a human": human,
-        f"{split:,} {'was' if split == 1 else 'were'} done in finer steps, each by a vote of its own, of which p says"
+        f"{split:,} {'was' if split == 1 else 'were'} done in sub-steps, each by a vote of its own, of which p says"
         " nothing": split,
         f"of {totals['audits']:,} second votes, asked in another way, {totals['disagreed']:,} did not agree: errors"
         f" repeat under one prompt on at most {100 * (repeated_high or 0):.2g} % of the steps": repeated_high
@@ -243,6 +243,6 @@ def refuted(reason: str, planned: int | None) -> str:
         return "not known: the task is not done after as many steps as it may take, so one is wrong, or it takes more"
     if reason == "wrong_end":
         return "at least one step is wrong: all are done, and the task is not"
-    if reason.startswith("seam: "):
+    if reason.startswith("segment boundary: "):
         return f"at least one step is wrong, or where a lane begins: {reason.removeprefix('seam: ')}"
     return ""

@@ -73,7 +73,7 @@ class Monitor:
         return [*self.see(event), *((self.then(event) or ()) if self.then else ())]
 
     def see(self, event: Event) -> list[Alarm]:
-        """The monitor's own alarms."""
+        """Return the monitor's own alarms."""
         if event["event"] == "run.started":
             if self.k is not None:
                 self.k.up_to(event["raised"])
@@ -92,7 +92,7 @@ class Monitor:
         return []
 
     def state_dict(self) -> dict[str, Any] | None:
-        """How the tests of the alarms stand, after each alarm and each time that the run has become a 64th longer."""
+        """Return the state of the alarms' tests, after each alarm and each time that the run is a 64th longer."""
         if self.alarms is None or self.totals["steps"] <= self.kept_at * _LONGER:
             return None
         self.kept_at = self.totals["steps"]
@@ -110,7 +110,7 @@ class Monitor:
         return alarms
 
     def outlook(self) -> Outlook:
-        """What the run amounts to now."""
+        """Return what the run amounts to now."""
         return self.later()()
 
     def later(self) -> Callable[[], Outlook]:

@@ -15,7 +15,7 @@ from langgraph_maker.theory.inference import Estimate, p_from_ballots, undecided
 from langgraph_maker.theory.intervals import upper_bound
 from langgraph_maker.theory.mixture import FEW, contested, likelihood_gain, spread, sure
 
-__all__ = ["IfEqual", "NONE_OPEN", "outlook", "refuted", "sure"]
+__all__ = ["NONE_OPEN", "IfEqual", "outlook", "refuted", "sure"]
 
 NONE_OPEN: OpenBallots = {
     "ballots": 0,
@@ -55,11 +55,11 @@ def outlook(
         planned: Steps in the whole task; None where that is not known.
         still: The ballots under way.
         k: The margin of the steps to come; None for the largest so far.
-        steps_per_second: At which the run goes on.
+        steps_per_second: At which the run continues.
         alarms: Those raised so far by this process.
         earlier_alarms: Those raised by processes before it.
         calibration: What was measured before the run, with truth at hand.
-        settings: What the run was begun with, see `events.Begin`.
+        settings: What the run was started with, see `events.Begin`.
         in_flight_lost: As in `events.Begin`.
 
     Example:

@@ -23,7 +23,7 @@ _EXACT_UP_TO: Final = 10_000
 class StepCounts:
     """Decided steps, how many of them were contested, flagged, drifted; pairs of answers that were or were not alike.
 
-    Steps that a human or finer steps decided are not among them. `margins` is a histogram.
+    Steps that a human or sub-steps decided are not among them. `margins` is a histogram.
     """
 
     steps: int
@@ -38,7 +38,7 @@ class StepCounts:
 
     @classmethod
     def of(cls, totals: Totals) -> Self:
-        """What totals say."""
+        """Return what totals say."""
         return cls(
             steps=totals["steps"] - totals["by_human"] - totals["by_split"],
             contested=sum(totals["contested"]),
@@ -52,7 +52,7 @@ class StepCounts:
         )
 
     def since(self, before: StepCounts) -> StepCounts:
-        """What came since then."""
+        """Return what came since then."""
         earlier = [*before.margins, *[0] * (len(self.margins) - len(before.margins))]
         return StepCounts(
             steps=self.steps - before.steps,
@@ -83,7 +83,7 @@ class EarlySteps:
             self.bound = scaled_bound(self.events + pending, self.trials, 1 - ALPHA)
 
     def share(self, trials: int, events: int, still: int, pending: int) -> float | None:
-        """The bound, None until these steps are there; those given are the first until then."""
+        """Return the bound, None until these steps are there; those given are the first until then."""
         if self.bound is None:
             self.add(trials, events, still, pending)
             return None
@@ -91,30 +91,30 @@ class EarlySteps:
 
 
 def mean(margins: Sequence[int]) -> float:
-    """The mean margin of so many steps by margin; 0 where there is none."""
+    """Return the mean margin of so many steps by margin; 0 where there is none."""
     return sum(k * count for k, count in enumerate(margins)) / sum(margins) if any(margins) else 0.0
 
 
 def scaled(share: float, times: float) -> float:
-    """The probability of an event in so many times as many draws."""
+    """Return the probability of an event in so many times as many draws."""
     return float(1 - (1 - share) ** max(times, 0.0))
 
 
 def scaled_bound(events: int, trials: int, confidence: float) -> float:
-    """An upper bound on a rate; of very many trials, of as many as are quickly counted."""
+    """Return an upper bound on a rate; of very many trials, of as many as are quickly counted."""
     if trials > _EXACT_UP_TO:
         events, trials = ceil(events * _EXACT_UP_TO / trials), _EXACT_UP_TO
     return upper_bound(max(0, min(events, trials)), trials, confidence)
 
 
 def contested(p: float, margins: Sequence[int]) -> float:
-    """The mean probability that a ballot has a lost vote, of so many by margin; unevenly spread errors make it less."""
+    """Return the mean probability of a lost vote in a ballot, of so many by margin; uneven errors make it less."""
     lost = sum(count * (1 - p**k - (1 - p) ** k) for k, count in enumerate(margins) if k and count)
     return float(lost / sum(margins))
 
 
 def p_of_contested(share: float, margins: Sequence[int]) -> float:
-    """The p at which `contested` is this share."""
+    """Return the p at which `contested` is this share."""
     low, high = 0.5, 1.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""A simulated provider: OpenAI's chat completions over HTTP, with latency, rate limits and faults as told.
+"""A simulated provider: OpenAI's chat completions over HTTP, with latency, rate limits and faults as asked.
 
 It answers for any `Checkable` task as `SimulatedChatModel` does, and needs no key and no network but loopback. Use it
 to test what your own client makes of an API on a bad day (here it tries again):

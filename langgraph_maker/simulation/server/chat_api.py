@@ -112,7 +112,7 @@ def read_request(body: bytes, *, refuses: Collection[str] = (), ignores: Collect
 
 
 def completion(asked: ChatRequest, result: ChatResult, *, name: str, created: int, cached: int) -> dict[str, Any]:
-    """The body of an answer, with the prompt counted once however many choices there are.
+    """Return the body of an answer, with the prompt counted once however many choices there are.
 
     Args:
         asked: The request.
@@ -154,7 +154,7 @@ def _refused(name: str, value: Any) -> ApiError:
 
 
 def _text(content: Any) -> Any:
-    """The text of a message given as a string or as a list of text parts."""
+    """Return the text of a message given as a string or as a list of text parts."""
     if not isinstance(content, list):
         return content
     if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):

@@ -87,7 +87,7 @@ class Tally:
             (self._refused if what == "refused" else self._faults)[kind] += 1
 
     def stats(self) -> Stats:
-        """What was counted so far."""
+        """Return what was counted so far."""
         with self._lock:
             counts: dict[str, Any] = dict(self._counts)
             return Stats(**counts, refused=dict(self._refused), faults=dict(self._faults))

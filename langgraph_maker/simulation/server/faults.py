@@ -124,7 +124,7 @@ class Faults:
         return cls(rates=rates, numbers=tuple(numbers), times=tuple(times), **settings)
 
     def meets(self, *, number: int, seconds: float, draw: float) -> str | None:
-        """The kind of fault that a request meets, None for none; an outage comes out as "503" or "reset".
+        """Return the kind of fault that a request meets, None for none; an outage comes out as "503" or "reset".
 
         Args:
             number: Of the request, counted from 1.

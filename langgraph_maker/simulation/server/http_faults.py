@@ -78,20 +78,20 @@ async def errors_as_json(
 
 
 def key_of(request: web.Request) -> str:
-    """The API key of a request, "" without one."""
+    """Return the API key of a request, "" without one."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def wrong_key(request: web.Request) -> ApiError:
-    """The refusal of a key. It repeats the key."""
+    """Return the refusal of a key. It repeats the key."""
     key = key_of(request)
     message = f"Incorrect API key provided: {key}." if key else "You didn't provide an API key."
     return ApiError(401, message, code="invalid_api_key")
 
 
 def too_many(wait: float) -> ApiError:
-    """The refusal of one request too many, to be sent again in `wait` seconds."""
+    """Return the refusal of one request too many, to be sent again in `wait` seconds."""
     message = f"Rate limit reached. Please try again in {wait:.3g}s."
     return ApiError(429, message, kind="requests", code="rate_limit_exceeded", retry_after=wait)
 

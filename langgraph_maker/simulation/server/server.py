@@ -129,7 +129,7 @@ class SimulatedServer:
             host: The address to listen on; anything but loopback lets other machines in.
 
         Raises:
-            ValueError: For a port that is no number from 0 to 65535.
+            ValueError: For a port that is not a number from 0 to 65535.
             OSError: When it cannot listen there.
         """
         if not 0 <= port <= _LAST_PORT:
@@ -246,7 +246,7 @@ def serve(
         on_ready: Called with the base URL once it listens.
 
     Raises:
-        ValueError: For a port that is no number from 0 to 65535.
+        ValueError: For a port that is not a number from 0 to 65535.
         OSError: When it cannot listen there.
 
     Example:

@@ -1,4 +1,4 @@
-"""A hard subtask in finer steps: each decided by a vote of its own, and joined to the subtask's vote."""
+"""A hard subtask in sub-steps: each decided by a vote of its own, and joined to the subtask's vote."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def entry_of(store: InMemoryStore, step: int) -> Any:
 
 
 def hesitant() -> Sampler:
-    """Is right, but for a subtask from 10; hedges come late: while the finer step from 18 is under way."""
+    """Is right, but for a subtask from 10; hedges come late: while the sub-step from 18 is under way."""
     gate, out, asked = asyncio.Event(), list[Request](), dict[int, int]()
 
     async def model(requests: Sequence[Request]) -> list[AIMessage]:
@@ -161,7 +161,7 @@ class TestDecided:
         assert (run.status, run.samples) == ("solved", 8 * 3 + 5 + 27)
         others = max(at for at, one in enumerate(model.batches) if any(not by_one(request) for request in one))
         first = min(at for at, one in enumerate(model.batches) if any(map(by_one, one)))
-        assert first < others, "no lane waits for the finer steps"
+        assert first < others, "no lane waits for the sub-steps"
 
     def test_the_first_sample_of_each_finer_step_is_drawn_as_a_first_one(self) -> None:
         model = Scripted(level(0))
@@ -180,7 +180,7 @@ class TestDecided:
         assert (entry["finer"], entry["margin"], entry["votes"], entry["winner_votes"]) == (10, 3, 30, 30)
 
     def test_a_late_answer_to_another_step_is_paid_for_and_counts_for_nothing(self) -> None:
-        """Hedges of the subtask and of its finer steps stay out until the last but one of these is asked about."""
+        """Hedges of the subtask and of its sub-steps stay out until the last but one of these is asked about."""
 
         class Strict(Fine):
             def parse(self, text: str) -> Vote:
@@ -333,7 +333,7 @@ class TestHonest:
         assert (done.status, entry_of(store, 0)["margin"], done.samples) == ("solved", 4, 20 + 10 * 4)
 
     def test_the_same_pair(self) -> None:
-        """Action and next state of a finer step come from one vote, and the last one's are handed on."""
+        """Action and next state of a sub-step come from one vote, and the last one's are handed on."""
 
         class Named(Fine):
             def parse(self, text: str) -> Vote:
@@ -361,13 +361,13 @@ class TestHonest:
         run = solve(Tens(), Scripted(level(10)), k=3, store=store, run_id="a", ladder=LADDER)
         assert run.outlook is not None
         assert (run.outlook.by_split, run.outlook.climbed, run.outlook.by_human) == (1, 1, 0)
-        assert run.votes_per_step == [0, 0, 0, 2], "the votes of finer steps are none on the step"
-        assert "1 was done in finer steps, each by a vote of its own, of which p says nothing" in run.guarantee
+        assert run.votes_per_step == [0, 0, 0, 2], "the votes of sub-steps are none on the step"
+        assert "1 was done in sub-steps, each by a vote of its own, of which p says nothing" in run.guarantee
         found = numbers(store, "a")
         assert (found["totals"]["by_split"], found["least_margin"], found["undercut"]) == (1, 3, 0)
         text = page(found)
-        assert "1 in finer steps and each other by a lead of at least 3 votes" in text
-        assert "10 finer steps, with all their votes" in text
+        assert "1 in sub-steps and each other by a lead of at least 3 votes" in text
+        assert "10 sub-steps, with all their votes" in text
 
     def test_flags_of_its_many_samples_raise_no_alarm(self) -> None:
         """The alarm counts steps with a flag, of which a step that takes ten votes has more."""
@@ -388,7 +388,7 @@ class TestHonest:
         assert (climb["tier"], climb["audit"]) == (1, False)
         [step] = [event for event in told if event["event"] == "step.decided"]
         assert (step["finer"], step["margin"]) == (10, 3)
-        assert {one["vote"]["next_state"] for one in step["counts"]} == {10, 11}, "what did not settle it"
+        assert {one["vote"]["next_state"] for one in step["counts"]} == {10, 11}, "what did not converge it"
         assert told[-2]["totals"]["by_split"] == 1
 
     def test_the_ballots_of_its_finer_steps_are_told_where_ballots_are(self) -> None:
@@ -442,7 +442,7 @@ class TestHonest:
 
 
 def stuck(at: int) -> Callable[[Request], str]:
-    """Two answers in turns at the finer step from this number."""
+    """Two answers in turns at the sub-step from this number."""
     return lambda request: str(number(request) + 1 + (request.number % 2 if number(request) == at else 0))
 
 
@@ -452,10 +452,10 @@ class TestUnresolved:
         store = InMemoryStore()
         run = solve(Tens(), model, k=3, max_samples_per_step=9, store=store, run_id="a", ladder=LADDER)
         assert (run.status, run.steps, run.final_state) == ("unresolved", 1, 10)
-        assert "step 1: finer step 4: no answer led by the margin" in run.reason
+        assert "step 1: sub-step 4: no answer led by the margin" in run.reason
         assert run.samples == model.drawn == 3 + 5 + 4 * 3 + 9
         assert numbers(store, "a")["open_ballots"][0]["finer"] == 4
-        assert "1, finer step 4" in page(numbers(store, "a"))
+        assert "1, sub-step 4" in page(numbers(store, "a"))
 
     def test_it_goes_on_from_there_with_a_larger_budget(self) -> None:
         store, answers = InMemoryStore(), level(10, fine=stuck(14))
@@ -463,7 +463,7 @@ class TestUnresolved:
         model = Scripted(level(10))
         done = solve(Tens(), model, k=3, max_samples_per_step=30, store=store, run_id="a", ladder=LADDER)
         assert (done.status, done.final_state) == ("solved", 30)
-        assert model.drawn < 3 + 5 * 3 + 3 + 9, "finer steps that are decided are not bought again"
+        assert model.drawn < 3 + 5 * 3 + 3 + 9, "sub-steps that are decided are not bought again"
         assert min(number(one) for batch in model.batches for one in batch if by_one(one)) == 14
 
     @pytest.mark.parametrize("hedge", [0, 2])
@@ -488,12 +488,12 @@ class TestUnresolved:
         for _ in range(2):
             run = solve(Faulty(subtasks=3, **wrong), paid, **options)
             assert (run.status, run.samples) == ("unresolved", paid.drawn)
-        assert "finer step" in run.reason
+        assert "sub-step" in run.reason
         done = solve(Tens(), model if hedge else paid, hedge=hedge, **options)
         assert (done.status, done.final_state) == ("solved", 30)
         assert hedge or (done.samples, paid.drawn) == (41, 41)
         finer = [number(request) for batch in paid.batches for request in batch if by_one(request)]
-        assert hedge or sorted(finer) == sorted([*range(10, 20)] * 3), "no finer step is bought twice"
+        assert hedge or sorted(finer) == sorted([*range(10, 20)] * 3), "no sub-step is bought twice"
         assert finer.count(10) == 3
 
     def test_it_climbs_on_to_a_tier(self) -> None:
@@ -516,7 +516,7 @@ class TestUnresolved:
         entry = entry_of(store, 1)
         assert (run.status, entry["tier"], entry["finer"], entry["votes"]) == ("solved", 2, 0, 3)
         whys = [event["why"] for event in told if event["event"] == "step.escalated"]
-        assert whys[1].startswith("finer step 4: ")
+        assert whys[1].startswith("sub-step 4: ")
 
     def test_it_climbs_on_to_a_human_who_is_asked_about_the_subtask(self) -> None:
         store, ladder = InMemoryStore(), [*LADDER, AskHuman()]
@@ -524,7 +524,7 @@ class TestUnresolved:
         run = solve(Tens(), Scripted(level(10, fine=stuck(14))), **options)
         [question] = run.questions
         assert (run.status, question["state"]) == ("waiting", 10)
-        assert question["why"].startswith("finer step 4: ")
+        assert question["why"].startswith("sub-step 4: ")
         assert [(one["vote"]["next_state"], one["count"]) for one in question["candidates"]] == [(20, 3), (21, 2)]
         done = solve(Tens(), Scripted(level(10)), answers={"1": {"pick": 0}}, **options)
         assert (done.status, done.final_state) == ("solved", 30)
@@ -538,7 +538,7 @@ class TestUnresolved:
         assert (done.status, entry_of(store, 1)["tier"]) == ("solved", 0)
 
     def test_another_chain_than_it_began_begins_afresh(self, caplog: pytest.LogCaptureFixture) -> None:
-        """The task's code was changed between two sessions: its finer steps are of two now, or its states others."""
+        """The task's code was changed between two sessions: its sub-steps are of two now, or its states others."""
 
         class Named(Fine):
             name = "finely"
@@ -555,7 +555,7 @@ class TestUnresolved:
             assert (done.status, done.final_state, done.samples) == ("solved", 30, 20 + 3 * steps + 3)
             entry = entry_of(store, 1)
             assert (entry["finer"], entry["votes"]) == (steps, 3 * steps)
-            assert "step 1: split(state) gives another chain of finer steps than it did" in caplog.text
+            assert "step 1: split(state) gives another chain of sub-steps than it did" in caplog.text
             caplog.clear()
 
     @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ class TestUnresolved:
             solve(Tens(), Scripted(level(10)), **options)
 
     def test_a_ladder_without_it_begins_the_subtask_again(self) -> None:
-        """No vote on a finer step is taken for one on the subtask."""
+        """No vote on a sub-step is taken for one on the subtask."""
         store = InMemoryStore()
         answers = level(10, fine=stuck(14))
         solve(Tens(), Scripted(answers), k=3, store=store, run_id="a", ladder=LADDER, max_total_samples=23)
@@ -621,7 +621,7 @@ class TestPaidFor:
 
     @pytest.mark.parametrize("limit", range(9, 38, 7))
     def test_a_checkpoint_keeps_it_too(self, limit: int) -> None:
-        """Without a store; each thread is left at another finer step."""
+        """Without a store; each thread is left at another sub-step."""
         model, saver, config = Scripted(level(10)), InMemorySaver(), cast("Any", {"configurable": {"thread_id": "a"}})
         options: dict[str, Any] = {"k": 3, "ladder": LADDER}
         part = create_maker(Tens(), model, max_total_samples=limit, **options).compile(checkpointer=saver)
@@ -667,7 +667,7 @@ class Stuck(Fine):
 
 
 class Faulty(Tens):
-    """A task whose finer chain is as the test says."""
+    """A task whose chain of sub-steps is as the test says."""
 
     def __init__(self, chain: Any = None, joined: Any = None, subtasks: int = 1) -> None:
         super().__init__(subtasks)
@@ -681,7 +681,7 @@ class Faulty(Tens):
 
 
 def fails(after: int, **bad: Any) -> Callable[[State], Task]:
-    """A finer chain that has these methods once so many steps are done."""
+    """A chain of sub-steps that has these methods once so many steps are done."""
 
     def chain(state: State) -> Task:
         fine = Fine(state, state + 10, 10)
@@ -717,11 +717,11 @@ class TestBadInput:
         [
             (Faulty(raises(RedFlag("whole", "it has no parts"))), "split(state) failed: whole: it has no parts"),
             (Faulty(raises(KeyError("parts"))), "split(state) failed: KeyError 'parts'"),
-            (Faulty(lambda _: "no task"), "what it returned is no Task: 'no task'"),
+            (Faulty(lambda _: "no task"), "split(state) must return a Task, got: 'no task'"),
             (Faulty(lambda _: Fine(10, 10)), "split(state) gave a chain of no steps"),
             (Faulty(lambda _: Fine(0, 300, 300)), "a chain of 300 steps, and 256 are the most"),
-            (Faulty(lambda _: Fine(0, 300)), "its 256 finer steps are decided, and do not end it (wrong_end)"),
-            (Faulty(lambda _: Fine(0, 10, 4)), "its 4 finer steps are decided, and do not end it (wrong_end)"),
+            (Faulty(lambda _: Fine(0, 300)), "its 256 sub-steps are decided, and do not end it (wrong_end)"),
+            (Faulty(lambda _: Fine(0, 10, 4)), "its 4 sub-steps are decided, and do not end it (wrong_end)"),
             (
                 Faulty(lambda _: Fine(0, 10, cast("Any", "10"))),
                 "steps of fine is a whole number of at least 1, or None",
@@ -730,25 +730,25 @@ class TestBadInput:
             (Faulty(lambda _: Close(0, 10)), "vote_key of fine is a function; a tolerance is not"),
             (
                 Faulty(fails(4, prompt=raises(KeyError("p")))),
-                "finer step 5: its prompt cannot be made: KeyError 'p'",
+                "sub-step 5: its prompt cannot be made: KeyError 'p'",
             ),
-            (Faulty(fails(4, prompt=lambda _: None)), "finer step 5: its prompt is no list of messages: None"),
+            (Faulty(fails(4, prompt=lambda _: None)), "sub-step 5: its prompt is no list of messages: None"),
             (
                 Faulty(fails(4, vote_key=raises(KeyError("key")))),
                 "most often as malformed (last: malformed: key: KeyError 'key')",
             ),
-            (Faulty(fails(4, vote_key=lambda _: 5)), "finer step 4: its answers cannot be judged: NotTextError: key"),
+            (Faulty(fails(4, vote_key=lambda _: 5)), "sub-step 4: its answers cannot be judged: NotTextError: key"),
             (
                 Faulty(fails(4, parse=raises(KeyError("text")))),
                 "most often as malformed (last: malformed: KeyError 'text')",
             ),
             (Faulty(joined=lambda _: {"action": 1}), "join(state, votes) gave no action and next state: {'action': 1}"),
             (Faulty(joined=lambda _: None), "join(state, votes) gave no action and next state: None"),
-            (Faulty(joined=raises(ZeroDivisionError("oh"))), "the finer steps make no answer: ZeroDivisionError: oh"),
-            (Faulty(joined=lambda _: {"action": 1, "next_state": -1}), "the finer steps make no answer: backwards"),
+            (Faulty(joined=raises(ZeroDivisionError("oh"))), "the sub-steps make no answer: ZeroDivisionError: oh"),
+            (Faulty(joined=lambda _: {"action": 1, "next_state": -1}), "the sub-steps make no answer: backwards"),
             (
                 Faulty(joined=lambda _: {"action": {1}, "next_state": 10}),
-                "the finer steps make no answer: NotJSONError",
+                "the sub-steps make no answer: NotJSONError",
             ),
         ],
     )
@@ -801,12 +801,12 @@ class TestBadInput:
 
         run = solve(Keyed(joined=lambda _: {"action": "joined", "next_state": 10}), Scripted(level(0)), ladder=LADDER)
         assert run.status == "unresolved"
-        assert "the finer steps make no answer: TypeError: key returned 10" in run.reason
+        assert "the sub-steps make no answer: TypeError: key returned 10" in run.reason
 
     def test_a_task_that_knows_no_finer_steps_is_refused(self) -> None:
-        with pytest.raises(TypeError, match=r"counting knows no finer steps: give a maker graph a task with split"):
+        with pytest.raises(TypeError, match=r"counting knows no sub-steps: give a maker graph a task with split"):
             create_maker(Counting(), Scripted(level()), ladder=LADDER)
-        with pytest.raises(TypeError, match="there is no task that knows finer steps"):
+        with pytest.raises(TypeError, match="there is no task that knows sub-steps"):
             create_voting_graph(Scripted(level()), prompt=str, parse=int, ladder=LADDER)
 
     def test_it_stands_once_and_below_a_human(self) -> None:
@@ -831,9 +831,9 @@ class TestBadInput:
         assert result.exit_code == 0
         assert json.loads(result.stdout)["outlook"]["by_split"] >= 1
         said = invoke("--steps-per-subtask", "5", "--model", "sim:error=0.2", "--k", "6").stdout
-        assert "of them in finer steps" in " ".join(said.split())
+        assert "of them in sub-steps" in " ".join(said.split())
         refused = invoke()
-        assert (refused.exit_code, "knows no finer steps" in refused.stderr) == (2, True)
+        assert (refused.exit_code, "knows no sub-steps" in refused.stderr) == (2, True)
 
 
 def dying(path: str, dies_at: int) -> Sampler:

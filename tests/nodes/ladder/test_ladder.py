@@ -1,4 +1,4 @@
-"""Ladders, audits and humans: what happens to a step that does not settle, or settles on an error that repeats."""
+"""Ladders, audits and humans: what happens to a step that does not converge, or converges on an error that repeats."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TestDiversity:
     def test_models_are_taken_in_turns(self) -> None:
         first, second = Scripted(stuck(2)), Scripted(right)
         run = solve(Counting(4), first, k=3, ladder=[Tier(model=[first, second])], max_samples_per_step=100)
-        assert run.status == "unresolved", "they run level, and no third breaks the tie"
+        assert run.status == "unresolved", "they tie, and no third breaks the tie"
         third = Scripted(right)
         run = solve(Counting(4), first, k=3, ladder=[Tier(model=[first, second, third])])
         assert run.status == "solved"

@@ -1,4 +1,4 @@
-"""The ladder of a recursive maker: tiers to climb, and a human who is asked while the rest of the tree goes on."""
+"""The ladder of a recursive maker: tiers to escalate, and a human who is asked while the rest of the tree continues."""
 
 from __future__ import annotations
 

@@ -476,7 +476,7 @@ class TestTheJournal:
         keep: Any = {"checkpointer": InMemorySaver()} if kept_by == "checkpointer" else {"store": InMemoryStore()}
         create_recursive_maker(Staged(), max_total_samples=20).compile(**keep).invoke(WORD, THREAD)
         graph = create_recursive_maker(Staged(), min_k=1).compile(**keep)
-        with pytest.raises(JournalError, match="begun with k 3, not 1"):
+        with pytest.raises(JournalError, match="started with k 3, not 1"):
             graph.invoke({}, THREAD, context=MakerContext(k=1))
         graph = create_recursive_maker(Staged()).compile(**keep)
         result = graph.invoke({}, THREAD, context=MakerContext(k=1))
@@ -649,7 +649,7 @@ def test_a_k_of_the_runtime_context_is_the_runs(where: str) -> None:
     )
     named = {"problem": "12 * 34", "run_id": "r"}
     assert graph.invoke(named, THREAD, context={"k": 5})["status"] == "stopped"
-    with pytest.raises(JournalError, match="was begun with k 5, not 3"):
+    with pytest.raises(JournalError, match="was started with k 5, not 3"):
         graph.invoke(named, THREAD, context=MakerContext(k=1))
     stopping[0] = False
     assert graph.invoke(named, THREAD, context={"k": 5})["answer"] == "408"

@@ -331,7 +331,7 @@ def test_a_step_whose_vote_does_not_settle_counts_as_wrong() -> None:
     assert (found.right, found.unsalvageable) == (39, 1)
     pilot = calibrate(Counting(40), Scripted(answer))
     assert (pilot.samples, pilot.right) == (6, 5)
-    assert any("ended at step 5, whose vote does not settle" in note for note in pilot.notes)
+    assert any("ended at step 5, whose vote does not converge" in note for note in pilot.notes)
 
 
 def test_votes_that_never_settle_leave_nothing_to_recommend() -> None:
@@ -342,7 +342,7 @@ def test_votes_that_never_settle_leave_nothing_to_recommend() -> None:
         found.margin()
 
 
-# going on, ending, failing
+# continuing, ending, failing
 
 
 def test_answers_are_kept_and_none_is_bought_twice() -> None:

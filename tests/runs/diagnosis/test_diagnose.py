@@ -304,7 +304,7 @@ class TestGranularities:
 
         found = diagnose(Some(), lost_in("20 and 10"))
         assert (found.verdict, [one.m for one in found.blocking[0].tried]) == ("no", [1])
-        assert "step 2 was not tried in finer steps: RedFlag: whole: no parts" in found.notes
+        assert "step 2 was not tried in sub-steps: RedFlag: whole: no parts" in found.notes
 
     @pytest.mark.parametrize(
         ("wrong", "note"),
@@ -313,7 +313,7 @@ class TestGranularities:
             ("raises", "KeyError: 'join'"),
             ("prompt", "KeyError: 'prompt'"),
             ("none", "TypeError: prompt of units is no list of messages: None"),
-            ("split", "TypeError: what it returned is no Task: None"),
+            ("split", "TypeError: split(state) must return a Task, got: None"),
         ],
     )
     def test_finer_steps_that_do_not_make_the_step_clear_nothing(self, wrong: str, note: str) -> None:
@@ -341,7 +341,7 @@ class TestGranularities:
         found = diagnose(Wrong(), lost_in("20 and 10"))
         assert (found.verdict, found.saved, [one.m for one in found.blocking[0].tried]) == ("no", [], [1])
         assert found.drawn == 4 + 5 + 20, "nothing is asked that says nothing"
-        assert any(f"step 2 was not tried in finer steps: {note}" in one for one in found.notes)
+        assert any(f"step 2 was not tried in sub-steps: {note}" in one for one in found.notes)
 
     def test_the_same_call_buys_none_of_it_again(self) -> None:
         store, model = InMemoryStore(), lost_in("20 and 10")
@@ -428,11 +428,11 @@ class TestCommandLineOfGranularities:
             assert f"2 steps in one response, best in way {best}: 4 right, 16 alike and wrong" in said
 
     def test_finer_steps_are_to_be_the_tasks_own(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Nothing climbs to `Split` where a wrong answer wins."""
+        """Nothing escalates to `Split` where a wrong answer wins."""
         model = lost_in("20 and 10")
         said = " ".join(self.invoke(monkeypatch, tmp_path, model, task=Tens()).stdout.split())
-        assert "saved by finer steps, best in way 0, the worst of them number 0: 20 right" in said
-        assert "Finer steps get past 1 of 1: as steps of the task itself" in said
+        assert "saved by sub-steps, best in way 0, the worst of them number 0: 20 right" in said
+        assert "Sub-steps get past 1 of 1: as steps of the task itself" in said
         run = solve(Tens(), lost_in("20 and 10"), ladder=[Tier(), Split()])
         assert (run.status, run.final_state) == ("unresolved", 109)
 

@@ -194,7 +194,7 @@ def in_lanes(seed: int, p: P, lanes: int, expected: Baseline, steps: int = 1000,
     [(256, Baseline()), (256, Baseline(p=0.95, flagged=0.02)), (1000, Baseline(p=0.95, flagged=0.02))],
 )
 def test_a_fault_is_seen_in_many_short_lanes(lanes: int, expected: Baseline) -> None:
-    """p from 0.95 to 0.8 and flags from 0.02 to 0.2 once half of the steps are begun; of 1,000 lanes, all along.
+    """p from 0.95 to 0.8 and flags from 0.02 to 0.2 once half of the steps are started; of 1,000 lanes, all along.
 
     A run of which all steps begin at once has no beginning to be held against: there it takes a calibration.
     """

@@ -131,7 +131,7 @@ def test_progress_has_the_numbers_of_its_moment() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_lanes_raise_no_false_alarm(seed: int) -> None:
-    """Ballots that are settled late are the contested ones: what comes late must not look like a change."""
+    """Ballots that are converged late are the contested ones: what comes late must not look like a change."""
     run = solve(TowersOfHanoi(11), f"sim:error=0.05,flag=0.05,seed={seed}", k=4, lanes=256)
     assert run.outlook is not None
     assert run.outlook.alarms == []
@@ -202,7 +202,7 @@ def test_what_was_kept_for_alarms_and_then_altered_begins_them_anew() -> None:
     store, options = InMemoryStore(), dict[str, Any](k=3, run_id="r")
     solve(TowersOfHanoi(5), "sim:error=0.01", store=store, max_total_samples=40, **options)
     [item] = [item for item in store.search(records.namespace("r")) if item.key == "kept"]
-    altered = item.value["kept"].replace('"climbed": 0', '"climbed": "x"')
+    altered = item.value["kept"].replace('"escalated": 0', '"escalated": "x"')
     assert altered != item.value["kept"]
     store.put(item.namespace, item.key, {**item.value, "kept": altered}, index=False)
     run = solve(TowersOfHanoi(5), "sim:error=0.01", store=store, **options)

@@ -1,1 +1,1 @@
-"""A project that somebody has just begun."""
+"""A project that somebody has just started."""
