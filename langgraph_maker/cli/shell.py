@@ -222,7 +222,7 @@ _WORD, _SUBJECT = re.compile(r"\W"), re.compile(r" (is|are|must|takes|goes)\b|,|
 
 
 def same_command(db: str, run_id: str) -> str:
-    """Return the command line as given, with what makes it resume; left out are a URL's password and its query's values."""
+    """Return the command line as given, with what makes it resume; a URL's password and query's values are left out."""
     arguments = list(sys.argv[1:])
     if "--run-id" not in arguments and not any(argument.startswith("--run-id=") for argument in arguments):
         arguments += ["--run-id", run_id]

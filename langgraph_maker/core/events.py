@@ -260,7 +260,7 @@ class StepUnresolved(TypedDict):
 
 
 class StepEscalated(TypedDict):
-    """A ballot continues in another tier of the ladder, or afresh after an `audit` that disagreed, for the reason `why`.
+    """A ballot continues in another tier, or afresh after an `audit` that disagreed, for the reason `why`.
 
     After an audit on top of the ladder it goes nowhere: what follows is a question, or that it is undecided.
     """
@@ -322,7 +322,7 @@ Event: TypeAlias = (
 """Anything that is emitted; `event` says which."""
 
 Observer: TypeAlias = Callable[[Event], Iterable[Alarm] | None]
-"""Is given each event as it happens; the alarms that it returns, if it does, go out after it. See `StatefulObserver` too."""
+"""Is given each event as it happens; the alarms that it returns go out after it. See `StatefulObserver` too."""
 
 
 @runtime_checkable

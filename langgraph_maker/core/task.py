@@ -102,7 +102,7 @@ class Task(ABC):
         """Return what the next microagent starts from, as the winning vote has it. Must be pure."""
 
     def parameters(self) -> dict[str, JSON]:
-        """Return what tells this task from others of its name: it is resumed only under the parameters it began with."""
+        """Return what tells this task from others of its name: a run is resumed only under its own parameters."""
         return {"steps": self.steps, "start": self.initial_state()}
 
     def vote_key(self, vote: Vote) -> str:

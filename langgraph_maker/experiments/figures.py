@@ -61,7 +61,7 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def markers(names: Sequence[str]) -> dict[str, str]:
-    """Return a mark for each name, so that none is told by its colour alone."""
+    """Return a mark for each name, so that none is known by its colour alone."""
     return {name: _MARKERS[place % len(_MARKERS)] for place, name in enumerate(names)}
 
 

@@ -191,7 +191,7 @@ def _postgres(url: str) -> Iterator[BaseStore]:
 
 
 def _without_password(error: Exception, url: str) -> str:
-    """Return what the database said; nothing of it where it took a part of the password for the host or the database."""
+    """Return what the database said; nothing of it where it took a part of the password for a host or a name."""
     address = url.partition("://")[2]
     password = address.rpartition("@")[0].partition(":")[2]
     if re.search(r"[/?#@]", password):

@@ -105,7 +105,7 @@ def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
 
 
 def alarms(store: BaseStore, run_id: str) -> list[Alarm]:
-    """Return the alarms that were raised while the run continued, in that order; those of each process that worked on it.
+    """Return the alarms that were raised during the run, in that order; those of each process that worked on it.
 
     Raises:
         JournalError: When they cannot be read.

@@ -380,7 +380,7 @@ def _check_entry(entry: Entry, step: int) -> None:
 
 
 def known_usage(usage: Usage) -> Usage:
-    """Return the usage, itself if it can be: finite and not negative. Else what cannot is not known, nor is what it cost.
+    """Return the usage, itself where it is finite and not negative; else what is not is not known, nor is its cost.
 
     Example:
         >>> known_usage({"input_tokens": None, "cached_input_tokens": 0, "output_tokens": 7, "cost": float("nan")})
@@ -439,7 +439,7 @@ def _label(run_id: str) -> str:
 
 
 def name_of(item: Item) -> str:
-    """Return the id of the run whose header this is: from its key, or where the key is too short for it, from the header."""
+    """Return the id of the run whose header this is: from its key, or where that is too short, from the header."""
     if not item.key.startswith("~"):
         return unquote(item.key.removesuffix("~"), errors="surrogatepass")
     with suppress(TypeError, KeyError, ValueError, AttributeError, RecursionError):

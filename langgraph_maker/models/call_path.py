@@ -73,7 +73,7 @@ class _Reaching:
         return await run_in_executor(None, self.model._generate, messages, stop, manager, **kwargs)  # noqa: SLF001
 
     async def stream(self, messages: Any, stop: Any, kwargs: dict[str, Any]) -> ChatResult:
-        """Ask for the parts, which no callback is told of: samples stay out of the host's message stream."""
+        """Ask for the parts, which no callback sees: samples stay out of the host's message stream."""
         kwargs = {name: value for name, value in kwargs.items() if name != "n"}
         return await agenerate_from_stream(self.model._astream(messages, stop, None, **kwargs))  # noqa: SLF001
 

@@ -123,7 +123,7 @@ def fresh(model: BaseChatModel) -> BaseChatModel:
 
 
 def _with_clients(model: BaseChatModel, change: Callable[[Any], Any], takes: Callable[[str], bool]) -> BaseChatModel:
-    """Return a copy of `model` with changed clients, in fields, in resources of clients and where they are made on demand."""
+    """Return a copy of `model` with changed clients: in fields, in resources of clients, where made on demand."""
     changed: dict[int, Any] = {}
     update: dict[str, Any] = {}
     kind = type(model)

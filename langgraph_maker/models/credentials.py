@@ -77,7 +77,7 @@ def _held(value: Any, *, named: bool, depth: int) -> Iterator[str]:
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
-    """Return what a value is made of, by name: a mapping, a list, a client as Stainless makes them, or a resource of one."""
+    """Return what a value is made of, by name: a mapping, a list, a client of Stainless' kind, or its resource."""
     if isinstance(value, Mapping):
         return [(str(name).lower(), inner) for name, inner in value.items()]
     if isinstance(value, (list, tuple)):

@@ -271,7 +271,7 @@ class _Decompose:
         }
 
     def active(self, lanes: list[Lane], ballots: list[BallotState], *, draining: bool) -> list[Lane]:
-        """Return the lanes to continue with: all with an open ballot, and others up to the number that was asked for."""
+        """Return the lanes to continue: all with an open ballot, and others up to the number that was asked for."""
         begun = {ballot["id"] for ballot in ballots}
         ahead = [lane for lane in lanes if lane["step"] < lane["end"]]  # one at its end stands at the next one's step
         if draining:
@@ -342,8 +342,8 @@ def _open_seam(lanes: list[Lane]) -> str:
     for lane in lanes[:-1]:
         if lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
             return (
-                f"segment boundary: the lane that ends before step {lane['end']} ended in another state than the one that step"
-                f" {lane['end']} began from"
+                f"segment boundary: the lane that ends before step {lane['end']} ended in another state than the one"
+                f" that step {lane['end']} began from"
             )
     return ""
 

@@ -270,7 +270,7 @@ class _Guard:
             return _flagged(flag)
 
     def ask(self, name: str, function: Callable[..., Any], *given: Any) -> Any:
-        """Return what a function of the user's makes of a response; what it raises flags that, unless it is to surface."""
+        """Return what a user's function makes of a response; what it raises flags that, unless it is to surface."""
         try:
             return function(*given)
         except (RedFlag, MakerError, NotTextError):
@@ -319,7 +319,7 @@ def _as_counted(ballot: BallotState) -> BallotState:
 
 
 def _late(ballot: BallotState) -> set[int]:
-    """Return the places of responses that were asked for before the ballot escalated or continued to another sub-step."""
+    """Return the places of responses asked for before the ballot escalated or moved to another sub-step."""
     first = ballot["climb"]["first"] if "climb" in ballot else 0
     return {at for at, number in enumerate(ballot["numbers"]) if number < first} if first else set()
 
@@ -337,7 +337,7 @@ def _alike(ballot: BallotState) -> int:
 
 
 def _third(ballot: BallotState, verdict: Verdict) -> int:
-    """Return which of two votes that differ the third is equal to, the second (1) or the first (-1): as likely, if by chance.
+    """Return which of two votes that differ the third equals, the second (1) or the first (-1): as likely by chance.
 
     Where k is 2 that is all there is to see of answers that repeat.
     """

@@ -239,7 +239,7 @@ def _replay(
                         **cell,
                         "state": came_from["state"],
                         "mark": came_from["mark"],
-                    }  # no segment boundary was here then
+                    }  # no boundary then
                 lane = take(task, lane, entry)
                 committed.append((entry, task.vote_key(entry["vote"])))
                 wrote[entry["writer"]] += 1
@@ -306,7 +306,8 @@ def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) ->
     for name, value in fixed.items():
         if held[name] != value:
             raise JournalError(
-                f"{what} was started with {name} {held[name]!r}, not {value!r}: continue with that, or give another run id"
+                f"{what} was started with {name} {held[name]!r}, not {value!r}: continue with that, or give another"
+                " run id"
             )
 
 

@@ -1,4 +1,4 @@
-"""What the page says of steps that one vote did not converge: what a human is asked, who escalated, what audits found."""
+"""What the page says of steps whose first vote did not converge: questions, escalations, what audits found."""
 
 from __future__ import annotations
 

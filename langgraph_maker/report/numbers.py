@@ -305,7 +305,7 @@ def _time(head: Header, outcome: Mapping[str, Any]) -> Time:
 
 
 def _seconds(began: Sequence[str], ended: str) -> float | None:
-    """Return how long it took from the first session to the end; None where the clock was set back, or wrong at first."""
+    """Return the seconds from the first session to the end; None where the clock was set back, or wrong at first."""
     (first, *later), end = map(datetime.fromisoformat, began), datetime.fromisoformat(ended)
     in_order = first <= end and all(one <= other for one, other in pairwise([first, *later]))
     return (end - first).total_seconds() if in_order and first.year >= _FIRST_YEAR else None

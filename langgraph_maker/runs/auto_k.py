@@ -79,8 +79,8 @@ async def acalibrated(
         return _checked(Calibration.from_json(kept), target)
     if header is not None:
         raise JournalError(
-            f"run {run_id!r} was started with k {header['k']!r}, and not by a calibration: continue with that k, or give"
-            " another run id"
+            f"run {run_id!r} was started with k {header['k']!r}, and not by a calibration: continue with that k, or"
+            " give another run id"
         )
     max_cost = options.get("max_cost")
     measured = await acalibrate(

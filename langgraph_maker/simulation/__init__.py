@@ -1,4 +1,4 @@
-"""Simulated models and a simulated server: they answer any task whose truth is computable, and err as often as asked."""
+"""Simulated models and a simulated server: they answer tasks whose truth is computable, and err as often as asked."""
 
 from langgraph_maker.simulation.answers import CanErr, CanWrite, SimulatedAnswer, SimulatedQuestion, Simulation
 from langgraph_maker.simulation.chat_model import SimulatedChatModel, simulated_sampler

@@ -220,7 +220,7 @@ def _problems(one: Mapping[str, Any], accounts: Mapping[str, int]) -> Iterator[s
     elif set(one) != _NAMES[kind]:
         yield f"has the fields {', '.join(one)}: a {kind} has {', '.join(sorted(_NAMES[kind]))}"
     elif not isinstance(one["id"], str):
-        yield "has an id that is no text"
+        yield f"has the id {one['id']!r:.80}: it must be a text"
     elif not _whole(one["amount"], 1):
         yield f"is of {one['amount']!r}: an amount is a whole number of cents, at least 1"
     elif unknown := [name for name in _named(one) if not isinstance(name, str) or name not in accounts]:

@@ -96,5 +96,5 @@ def _line(name: str) -> re.Pattern[str]:
 
 
 def fingerprint(value: Any) -> str:
-    """Return a short digest of a long parameter, by which a run knows that it goes on with the same."""
+    """Return a short digest of a long parameter, by which a run knows that it is resumed with the same."""
     return blake2b(canonical(value).encode(), digest_size=8).hexdigest()

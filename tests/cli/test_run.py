@@ -509,7 +509,8 @@ class TestContradictions:
 
 
 def test_processes_that_make_one_database_at_once(tmp_path: Path) -> None:
-    code = "import sys\nfrom langgraph.store.sqlite import SqliteStore\nfrom langgraph_maker.journal.databases import open_store\n"
+    code = "import sys\nfrom langgraph.store.sqlite import SqliteStore\n"
+    code += "from langgraph_maker.journal.databases import open_store\n"
     code += "print('ready', flush=True)\nsys.stdin.read(1)\nfor path in sys.argv[1:]:\n with open_store(path): pass"
     paths = [str(tmp_path / f"{number}.sqlite") for number in range(20)]
     processes = [

@@ -1,4 +1,4 @@
-"""A k of each step's own, and a k that a calibration chose: what is kept of it, and what a run that continues may do."""
+"""A k of each step's own, and a k that a calibration chose: what is kept of it, what a resumed run may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as text: their fields in order, what was added, odd usage, two writers, and readers of a run that continues."""
+"""Records as text: their fields in order, what was added, odd usage, two writers, and readers of a live run."""
 
 from __future__ import annotations
 

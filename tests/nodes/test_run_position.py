@@ -116,7 +116,8 @@ class TestSeams:
         run = solve(Cut(20), model, lanes=4, store=store, run_id="r")
         assert run.status == "unresolved"
         assert run.reason == (
-            "segment boundary: the lane that ends before step 5 ended in another state than the one that step 5 began from"
+            "segment boundary: the lane that ends before step 5 ended in another state than the one that step 5 began"
+            " from"
         )
         drawn = model.drawn
         again = solve(Cut(20), model, lanes=4, store=store, run_id="r")

@@ -27,7 +27,7 @@ class FinerError(Exception):
 
 
 class Splitting:
-    """The chains of sub-steps of a task's subtasks. What is wrong with one is said in words: the subtask then escalates further.
+    """The chains of sub-steps of a task's subtasks. What is wrong with one is said: the subtask escalates.
 
     Raises:
         TypeError: For a task that is not `Decomposable`.

@@ -132,7 +132,7 @@ class Ladder:
         return climb["tier"] == 0 and not confirmed and self.drawn_by_lot(ballot)
 
     def fitting(self, ballot: BallotState, margin: int = 0) -> BallotState:
-        """Return the ballot, started again where it is in what is not asked for any more, and its votes could not decide.
+        """Return the ballot, started again where it is in what is not asked for any more, where votes cannot decide.
 
         That is an audit, a chain of sub-steps, one that the task has another for now, or one of which a step was
         decided by less than `margin`.

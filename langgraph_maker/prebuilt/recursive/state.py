@@ -19,7 +19,7 @@ __all__ = ["Asked", "Grown", "RecursiveInput", "RecursiveOutput", "RecursiveStat
 
 
 class Unsettled(TypedDict):
-    """A question that the vote did not converge, or that a limit forbids to ask or to follow: at which node, and why."""
+    """A question whose vote did not converge, or that a limit forbids to ask or to follow: the node, and why."""
 
     node: str
     question: StageQuestion

@@ -408,7 +408,7 @@ def _notes_on_lost_steps(counts: SampleCounts) -> list[str]:
         )
     elif suspects > looked:
         notes.append(
-            f"{suspects:,} steps that went wrong or were flagged were not looked at again and count as systematic errors"
+            f"{suspects:,} steps that went wrong or were flagged were not looked at again: they count as such errors"
         )
     if counts.elsewhere:
         notes.append("the bound on steps that no k can save takes the steps sampled to be like those of the whole task")

@@ -148,7 +148,7 @@ class Trials:
                 self._remember(batch)
 
     def _priced(self, answer: TrialAnswer) -> TrialAnswer:
-        """Return its cost anew, where a price is given: another one may have been, or none. No tokens are none known."""
+        """Return its cost anew, where a price is given: another may have been, or none. No tokens are none known."""
         if self.price is None or not (answer["usage"]["input_tokens"] or answer["usage"]["output_tokens"]):
             return answer
         return {**answer, "usage": {**answer["usage"], "cost": self.price.cost(answer["usage"])}}

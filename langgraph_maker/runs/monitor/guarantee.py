@@ -244,5 +244,5 @@ def refuted(reason: str, planned: int | None) -> str:
     if reason == "wrong_end":
         return "at least one step is wrong: all are done, and the task is not"
     if reason.startswith("segment boundary: "):
-        return f"at least one step is wrong, or where a lane begins: {reason.removeprefix('seam: ')}"
+        return f"at least one step is wrong, or where a lane begins: {reason.removeprefix('segment boundary: ')}"
     return ""
