@@ -19,31 +19,31 @@ PUBLIC = (
     *(
         f"langgraph_maker.{name}"
         for name in (
-            "task",
-            "variants",
+            "core.task",
+            "core.variants",
             "tasks",
             "nodes",
             "ladder",
             "matchers",
             "red_flags",
-            "models",
+            "models.resolve",
             "middleware",
             "testing",
             "simulation",
-            "provider",
+            "simulation.server",
             "journal",
             "events",
             "monitor",
             "theory",
-            "inference",
-            "planning",
-            "recursion",
+            "theory.inference",
+            "runs.calibration.planning",
+            "prebuilt.recursive",
             "experiments",
             "report",
             "calibration",
-            "calibration.comparison",
-            "prices",
-            "state",
+            "runs.calibration.comparison",
+            "models.prices",
+            "core.state",
             "errors",
         )
     ),
@@ -100,7 +100,10 @@ def said_below(module: str, name: str) -> str:
 
 @cache
 def statements(module: str) -> list[ast.stmt]:
-    return ast.parse(Path(str(sys.modules[module].__file__)).read_text()).body
+    """The statements of a module; of a public face those of the module behind it."""
+    body = ast.parse(Path(str(sys.modules[module].__file__)).read_text()).body
+    behind = [one.module for one in body if isinstance(one, ast.ImportFrom) and one.names[0].name == "*"]
+    return statements(behind[0]) if behind and behind[0] else body
 
 
 if __name__ == "__main__":
