@@ -17,7 +17,7 @@ def test_a_number_that_is_not_on_the_scan_never_counts() -> None:
     """However often it is said."""
     result = pipeline(ScriptedChatModel(answers=[made_up])).compile().invoke(Books(scan=SCAN))
     assert not result["ledger"]
-    assert result["to_review"] == "0 readings after 30 samples"
+    assert result["to_review"] == "0 readings after 12 samples"
 
 
 def test_an_even_vote_is_not_booked() -> None:

@@ -108,7 +108,7 @@ def _steps(steps: int | None, kind: str) -> str:
 @app.command(cls=Command)
 def delete(context: typer.Context, run_id: _RunId, db: Db = None) -> None:
     """Remove a run and all that belongs to it, for good."""
-    with _opened(context, db) as store, hold(store, run_id), told(ERROR):
+    with _opened(context, db) as store, told(ERROR):
         journal.delete(store, run_id)
         forget(store, run_id)
     say(f"run {run_id} is deleted")

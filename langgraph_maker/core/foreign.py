@@ -60,7 +60,7 @@ def error_text(error: BaseException, most: int = 200) -> str:
     """Return the kind and the text of an exception, in at most `most` characters, and without ever raising.
 
     Example:
-        >>> error_text(ValueError("no number")), in_words(KeyError("department"))
+        >>> error_text(ValueError("no number")), error_text(KeyError("department"))
         ('ValueError: no number', "KeyError 'department'")
     """
     name = type(error).__name__

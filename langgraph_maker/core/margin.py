@@ -87,7 +87,7 @@ def margin_asked(k: M, given: Mapping[str, Any], min_k: int | None) -> M:
     """Return the margin under what a runtime context says: nowhere less than `k`, or than `min_k` where that is less.
 
     Example:
-        >>> margin_asked(3, {"k": 5}, None), asked(3, {"k": 1}, None), asked(3, {"k": 1}, 2)
+        >>> margin_asked(3, {"k": 5}, None), margin_asked(3, {"k": 1}, None), margin_asked(3, {"k": 1}, 2)
         (5, 3, 2)
     """
     if "k" not in given:

@@ -191,9 +191,13 @@ def read_alarms(item: Item | None, run_id: str) -> list[Alarm]:
         return []
     remedy = "fork the run at its last step (journal.fork) to resume it without them"
     alarms = read_record(item, run_id, ALARMS, "alarms", "alarms", remedy)
-    if not isinstance(alarms, list) or not all(isinstance(alarm, dict) for alarm in alarms):
-        raise damaged(run_id, "alarms", "are no list of alarms", remedy)
-    return alarms
+    try:
+        return _ALARMS_READ.validate_python(alarms, strict=True)
+    except ValueError as error:
+        raise damaged(run_id, "alarms", "are not a list of alarms", remedy) from error
+
+
+_ALARMS_READ: Final = TypeAdapter(list[Alarm])
 
 
 def _open_key(step: int) -> str:

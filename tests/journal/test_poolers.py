@@ -169,7 +169,7 @@ def test_damaged_pages_end_a_command_in_one_sentence(command: list[str], tmp_pat
             file.seek(4096 * page)
             file.write(b"\xa5" * 4096)
     with open_store(str(db)) as store, pytest.raises(JournalError, match="is damaged and cannot be read: .*malformed"):
-        journal.verify(store, "r")
+        list(journal.read(store, "r"))
     done = CliRunner().invoke(app, [*command, "--db", str(db)])
     assert done.exit_code == 1
     assert "malformed" in done.output

@@ -211,7 +211,7 @@ def test_equal_objects_are_one_vote_that_they_can_be_made_of_again(schema: Any, 
     ],
 )
 def test_other_objects_are_other_votes(schema: Any, answers: Any) -> None:
-    decision = decide(schema, answers, max_samples=12)
+    decision = decide(schema, answers, max_samples_per_step=12)
     assert (decision["status"], len(decision["counts"])) == ("unresolved", len(answers))
 
 
@@ -252,7 +252,7 @@ def test_what_is_no_schema_is_refused_at_once(schema: Any) -> None:
 def test_numeric_matchers_act_on_decimals() -> None:
     answers = [{"total": "9.99"}, {"total": "10"}, {"total": "10.000000000000000000001"}]
     assert decide(Money, answers, key=fields(total=within(0.011)))["status"] == "decided"
-    apart = decide(Money, [{"total": "9.99"}, {"total": "10.01"}], key=fields(total=within(0.011)), max_samples=9)
+    apart = decide(Money, [{"total": "9.99"}, {"total": "10.01"}], key=fields(total=within(0.011)), max_samples_per_step=9)
     assert apart["status"] == "unresolved"
 
 
@@ -308,7 +308,7 @@ class TestSecrets:
             raw: SecretBytes
 
         assert decide(Others, [{"pin": 1, "raw": "a"}])["vote"] == {"pin": Secret(1), "raw": SecretBytes(b"a")}
-        assert decide(Others, [{"pin": 1, "raw": "a"}, {"pin": 2, "raw": "a"}], max_samples=6)["status"] == "unresolved"
+        assert decide(Others, [{"pin": 1, "raw": "a"}, {"pin": 2, "raw": "a"}], max_samples_per_step=6)["status"] == "unresolved"
 
     def test_the_hash_is_the_same_in_every_process_and_salted(self) -> None:
         code = (

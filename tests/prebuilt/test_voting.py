@@ -248,7 +248,7 @@ class TestGuard:
 
     def test_flags_for_several_reasons_are_no_such_sign(self) -> None:
         answers = [RedFlag("one"), RedFlag("two")]
-        [decision] = vote(script("0", "1"), parse=lambda text: answers[int(text)], max_samples=40)
+        [decision] = vote(script("0", "1"), parse=lambda text: answers[int(text)], max_samples_per_step=40)
         assert decision["samples"] > 30
 
     def test_nor_are_many_flags_where_many_are_usual(self) -> None:
@@ -264,7 +264,7 @@ class TestGuard:
 
     def test_what_a_flag_says_is_bounded(self) -> None:
         huge = RedFlag("r" * 1_000_000, "\ud800" * 1_000_000)
-        [decision] = vote(script("A"), parse=lambda text: huge, max_samples=3)
+        [decision] = vote(script("A"), parse=lambda text: huge, max_samples_per_step=3)
         assert len(decision["last_flag"]) < 400
         assert len(json.dumps(decision["flags"])) < 200
         decision["last_flag"].encode()

@@ -328,7 +328,7 @@ class TestFaults:
                     raise OSError("disk full")
                 return super().batch(ops)
 
-        monkeypatch.setattr(store_ops, "PATIENCE", 0.1)
+        monkeypatch.setattr(store_ops, "RETRY_SECONDS", 0.1)
         store, model = Full(), Scripted(right)
 
         def fill(now: Any) -> None:

@@ -19,7 +19,7 @@ from langgraph_maker.nodes.ladder import AskHuman, Tier
 from langgraph_maker.prebuilt.recursive.multiplication import simulated_multiplication
 from langgraph_maker.tasks import TowersOfHanoi
 
-ASSETS = Path(__file__).parent / "assets" / "journal_7"
+ASSETS = Path(__file__).parents[1] / "assets" / "journal_7"
 CHAINS: Mapping[str, tuple[int, dict[str, Any]]] = {
     "plain": (4, {"model": "sim:error=0.2,flag=0.05"}),
     "stopped": (4, {"model": "sim:error=0.15,flag=0.05"}),

@@ -37,6 +37,6 @@ def run_virtual(coroutine: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPat
     """Run on a loop of its own, by whose clock calls are retried too."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         loop = runner.get_loop()
-        for module in ("calls", "pool"):
+        for module in ("models.retry", "models.pool"):
             monkeypatch.setattr(f"langgraph_maker.{module}.monotonic", loop.time)
         return runner.run(coroutine)

@@ -49,7 +49,7 @@ def test_rules(changes: Any, decision: str, ann: int, bob: int) -> None:
         ({"amount": -5}, "is of -5"),
         ({"amount": "0500"}, "is of '0500'"),
         ({"amount": 10**13}, "is of 10000000000000"),
-        ({"id": 7}, "an id that is no text"),
+        ({"id": 7}, "it must be a text"),
     ],
 )
 def test_what_no_rule_covers_is_refused_and_named(changes: Any, message: str) -> None:

@@ -44,7 +44,7 @@ def fates(shares: Sequence[float], k: int, *, valid: float = 1.0, error: float =
         _, first, which = np.unique(counts @ places, return_index=True, return_inverse=True)
         states = counts[first].tolist()
         why = np.array([gives_up(state[:-1], state[-1], k, error)[:1] for state in states] or [""])[which]
-        level, flags = level + int((why == "a").sum()), flags + int((why == "f").sum())
+        level, flags = level + int((why == "v").sum()), flags + int((why == "f").sum())
         samples += [drawn] * int((why != "").sum())
         counts = counts[why == ""]
     assert len(counts) < BALLOTS / 1000

@@ -27,7 +27,7 @@ __all__ = [
     "Check",
     "Choice",
     "Decomposition",
-    "SolveReply",
+    "Answer",
     "StageQuestion",
     "Stages",
 ]
@@ -49,7 +49,7 @@ class Atomic(_Reply):
     atomic: StrictBool
 
 
-class SolveReply(_Reply):
+class Answer(_Reply):
     """The answer to a problem, and nothing else."""
 
     answer: str
@@ -77,10 +77,10 @@ class Check(_Reply):
 SCHEMAS: Final[Mapping[Stage, type[_Reply]]] = MappingProxyType(
     {
         "atomic": Atomic,
-        "solve": SolveReply,
+        "solve": Answer,
         "propose": Decomposition,
         "choose": Choice,
-        "compose": SolveReply,
+        "compose": Answer,
         "check": Check,
     }
 )

@@ -327,7 +327,7 @@ class TestHumans:
         [question] = run.questions
         again = solve(task, "sim:error=0.6", answers={question["id"]: {"answer": vote}}, **options)
         assert (again.status, again.steps) == ("waiting", run.steps)
-        assert "no answer to this step" in again.questions[0]["problem"]
+        assert "not an answer to this step" in again.questions[0]["problem"]
         right_one = task.oracle(question["state"])
         done = solve(task, "sim:error=0", answers={question["id"]: {"answer": right_one}}, **options)
         assert (done.status, journal.verify(store, "a")) == ("solved", [])
