@@ -23,7 +23,6 @@ from langgraph_maker.cli.tables import counted, drawn, table
 from langgraph_maker.cli.writing import check_file, written
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal.databases import check_there, database, holds_nothing, open_store, shown
-from langgraph_maker.journal.lock import hold
 
 __all__ = ["app", "delete", "export", "runs", "verify"]
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 __all__ = [
     "CalibrationError",
     "ImpureTaskError",

@@ -64,7 +64,7 @@ class Pairwise:
             (['1', '1', '3'], {'1': '1', '1.4': '1', '3': '3'})
             >>> key(1.8)
             Traceback (most recent call last):
-            langgraph_maker.red_flags.RedFlag: no_equivalence: 1.8 equals 1.4 and 1.4 equals 1, but 1.8 does not equal 1
+            langgraph_maker.core.red_flags.RedFlag: no_equivalence: 1.8 equals 1.4 and 1.4 equals 1, but 1.8 does not equal 1
         """
 
         def key(vote: Any) -> str:

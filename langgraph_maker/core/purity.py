@@ -26,7 +26,7 @@ def pure(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         >>> take = pure("advance", lambda state, vote: state.pop(vote))
         >>> take([1, 2, 3], 0)
         Traceback (most recent call last):
-        langgraph_maker.errors.ImpureTaskError: advance changed what it was given, [2, 3]: let it make a new one
+        langgraph_maker.core.errors.ImpureTaskError: advance changed what it was given, [2, 3]: let it make a new one
     """
     calls = 0
 

@@ -275,3 +275,4 @@ START: LadderState = {
     "why": "",
     "problem": "",
 }
+"""Where a ballot is that never left the first tier."""

@@ -94,7 +94,7 @@ class Task(ABC):
         """ψ: the action and next state in a response; raises `RedFlag` when they are not there.
 
         Any other exception that a response makes it raise counts as a red flag "malformed". One that all responses
-        make it raise ends the run as unresolved after few samples, and is told.
+        make it raise ends the run as unresolved after few samples, and is logged.
         """
 
     @abstractmethod

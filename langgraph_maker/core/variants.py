@@ -2,11 +2,11 @@ r"""Prompt variants: the same step asked in several ways, so that what one wordi
 
 A vote cures errors that are random. An error that one prompt brings about repeats under it, at whatever temperature,
 and is cured by asking otherwise: with other examples, in another order, in other words. A task that does so is
-`Varied`: it says how many `variants` it has, and its `prompt(state, variant)` gives each.
+`HasVariants`: it says how many `variants` it has, and its `prompt(state, variant)` gives each.
 
     >>> from langchain_core.messages import HumanMessage
     >>> from langgraph_maker import Task
-    >>> from langgraph_maker.core.task import Varied
+    >>> from langgraph_maker.core.task import HasVariants
     >>> ASKED = ["What follows {}?", "Add one to {}.", "{} + 1 ="]
     >>> SUMS = ["3 -> 4", "19 -> 20", "99 -> 100", "7 -> 8"]
     >>> class CountUp(Task):
@@ -18,7 +18,7 @@ and is cured by asking otherwise: with other examples, in another order, in othe
     ...         return [HumanMessage("\n".join([*examples(SUMS, 2, variant), question]))]
     ...     def parse(self, text): return {"action": "add", "next_state": int(text)}
     ...     def advance(self, state, vote): return vote["next_state"]
-    >>> isinstance(CountUp(), Varied)
+    >>> isinstance(CountUp(), HasVariants)
     True
     >>> print(CountUp().prompt(7, variant=1)[0].text)
     99 -> 100

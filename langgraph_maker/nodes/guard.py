@@ -67,7 +67,7 @@ def guard_node(
     A `RedFlag` that `parse`, `validate` or a rule raises or returns, or that `key` raises, is data. So is any other
     exception that one of them raises on a response: reason "malformed", and a vote that cannot be kept (see
     `ballot.plain`), such as one with an integer beyond 64 bits. Where the first samples of a ballot are all flagged so,
-    the last exception is told once, with its place. What they return by mistake surfaces: a vote of a type that is not
+    the last exception is logged once, with its place. What they return by mistake surfaces: a vote of a type that is not
     JSON, see `json_form`, or what is no flag.
 
     Args:
@@ -84,7 +84,7 @@ def guard_node(
         strict_parse: Whether exceptions other than `RedFlag`, `ValueError` and `RecursionError` surface.
 
     Raises:
-        TypeError: For a `parse`, `validate`, `key` or rule that is none.
+        TypeError: For an invalid `parse`, `validate`, `key` or rule.
     """
     check_function("parse", parse, "from a response's text, or from the message, to a vote")
     if validate is not None:

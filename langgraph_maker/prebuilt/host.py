@@ -72,7 +72,7 @@ def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config:
     """Return the host's update, as `write` makes it of the outcome.
 
     Raises:
-        TypeError: When that is none, with the node's name and what was returned.
+        TypeError: When that is invalid, with the node's name and what was returned.
     """
     update = write(state, outcome)
     return _checked(state, run_sync(update) if isawaitable(update) else update, config)

@@ -152,7 +152,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         >>> from langgraph.store.memory import InMemoryStore
         >>> numbers(InMemoryStore(), "mine")
         Traceback (most recent call last):
-        langgraph_maker.errors.JournalError: there is no run 'mine' in this store
+        langgraph_maker.core.errors.JournalError: there is no run 'mine' in this store
     """
     head, done = journal.header(store, run_id), journal.steps(store, run_id)
     moves = _MOVES[head["task"]](head["parameters"], done) if head["task"] in _MOVES else None

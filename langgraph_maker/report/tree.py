@@ -79,7 +79,7 @@ def tree_numbers(store: BaseStore, run_id: str) -> TreeNumbers:
         >>> from langgraph.store.memory import InMemoryStore
         >>> tree_numbers(InMemoryStore(), "mine")
         Traceback (most recent call last):
-        langgraph_maker.errors.JournalError: there is no run 'mine' in this store
+        langgraph_maker.core.errors.JournalError: there is no run 'mine' in this store
     """
     header = journal.header(store, run_id)
     begun, held = store_ops.drive(snapshot(run_id), store)

@@ -88,7 +88,7 @@ class SimulatedChatModel(BaseChatModel):
         >>> response = always_malformed.invoke(task.prompt(task.initial_state()))
         >>> task.parse(response.text)
         Traceback (most recent call last):
-        langgraph_maker.red_flags.RedFlag: bad_state: '[[3, 2], [], [1]'
+        langgraph_maker.core.red_flags.RedFlag: bad_state: '[[3, 2], [], [1]'
         >>> response.response_metadata["finish_reason"]
         'stop'
     """

@@ -112,7 +112,7 @@ class TowersOfHanoi(Task):
         Example:
             >>> TowersOfHanoi(2).parse("move = [1, 0]\nnext_state = [[2], [1], []]")
             Traceback (most recent call last):
-            langgraph_maker.red_flags.RedFlag: bad_move: '[1, 0]\nnext_state = [[2], [1], []]'
+            langgraph_maker.core.red_flags.RedFlag: bad_move: '[1, 0]\nnext_state = [[2], [1], []]'
             >>> TowersOfHanoi(2, repairing=True).parse("move = [1, 0, 1\nnext_state = [[2], [1], []")
             {'action': [1, 0, 1], 'next_state': [[2], [1], []]}
         """

@@ -74,7 +74,7 @@ def said(text: str, *names: str) -> list[Any]:
     Example:
         >>> said("digit = 1\ndigit = 07", "digit")
         Traceback (most recent call last):
-        langgraph_maker.red_flags.RedFlag: bad_digit: '07'
+        langgraph_maker.core.red_flags.RedFlag: bad_digit: '07'
     """
     values = []
     for name in names:

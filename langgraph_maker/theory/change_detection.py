@@ -16,7 +16,7 @@ class Rising:
     multiplies it by the likelihood ratio of what comes. The shares add up to 1, so as long as the rate is at most
     `null` their sum reaches 1/alpha with a probability of at most alpha (Ville), however often one looks.
 
-    Trials that had started before a bettor did, and end after, are no sample of all: `see` is told of them, and each
+    Trials that had started before a bettor did, and end after, are no sample of all: `see` is given them, and each
     bettor pays for them first.
 
     Args:

@@ -12,7 +12,7 @@ on which answers are split; none is possible on steps that are always wrong alik
 
     >>> shapes = {"3:3:3": 900, "5:4:3": 90, "7:5:3": 10}
     >>> round(equal(shapes), 3), most_contested(shapes, {}, 0)
-    (0.965, 27)
+    (0.966, 11)
 """
 
 from __future__ import annotations

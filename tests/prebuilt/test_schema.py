@@ -252,7 +252,9 @@ def test_what_is_no_schema_is_refused_at_once(schema: Any) -> None:
 def test_numeric_matchers_act_on_decimals() -> None:
     answers = [{"total": "9.99"}, {"total": "10"}, {"total": "10.000000000000000000001"}]
     assert decide(Money, answers, key=fields(total=within(0.011)))["status"] == "decided"
-    apart = decide(Money, [{"total": "9.99"}, {"total": "10.01"}], key=fields(total=within(0.011)), max_samples_per_step=9)
+    apart = decide(
+        Money, [{"total": "9.99"}, {"total": "10.01"}], key=fields(total=within(0.011)), max_samples_per_step=9
+    )
     assert apart["status"] == "unresolved"
 
 
@@ -308,7 +310,10 @@ class TestSecrets:
             raw: SecretBytes
 
         assert decide(Others, [{"pin": 1, "raw": "a"}])["vote"] == {"pin": Secret(1), "raw": SecretBytes(b"a")}
-        assert decide(Others, [{"pin": 1, "raw": "a"}, {"pin": 2, "raw": "a"}], max_samples_per_step=6)["status"] == "unresolved"
+        assert (
+            decide(Others, [{"pin": 1, "raw": "a"}, {"pin": 2, "raw": "a"}], max_samples_per_step=6)["status"]
+            == "unresolved"
+        )
 
     def test_the_hash_is_the_same_in_every_process_and_salted(self) -> None:
         code = (

@@ -453,7 +453,7 @@ def test_copies_of_a_model_draw_from_one_sequence() -> None:
 
 
 def test_the_count_of_calls_is_kept_for_the_prompts_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulation, "REMEMBERED", 2)
+    monkeypatch.setattr("langgraph_maker.simulation.chat_model.REMEMBERED", 2)
     model = SimulatedChatModel(task=TASK, seed=1)
     first = model.invoke(START).usage_metadata
     kept = [model.invoke(PROMPTS[step]).usage_metadata for step in (1, 0, 2, 0)]

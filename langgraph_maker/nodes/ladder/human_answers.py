@@ -25,7 +25,7 @@ def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:
         >>> read = lambda answer, state: {"key": str(answer), "vote": int(answer)}
         >>> answered(ballot, {"pick": 0}, read)["human"], answered(ballot, {"answer": "5"}, read)["human"]
         ({'key': '4', 'vote': 4}, {'key': '5', 'vote': 5})
-        >>> answered(ballot, "perhaps", read)["escalate"]["problem"]
+        >>> answered(ballot, "perhaps", read)["climb"]["problem"]
         'an answer is one of {"pick": …}, {"answer": …}, {"retry": true} and {"abort": true}, not \'perhaps\''
     """
     form = _read_form(answer)

@@ -25,7 +25,7 @@ class Tier:
         temperature: Of all samples, the first included.
         variants: Prompts of the task that votes take in turns; None for the ordinary one.
         model: Whom to ask; several are taken in turns.
-        carry: Go on with the votes of the tier below. An answer then wins by votes of both, which is sound only if
+        carry: Continue with the votes of the tier below. An answer then wins by votes of both, which is sound only if
             the votes below are as likely to be right as is taken for granted up here; they did not converge. By default
             a ballot starts afresh, which errs as seldom as the worst tier does by itself, whatever made it escalate.
     """

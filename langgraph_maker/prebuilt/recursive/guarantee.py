@@ -20,8 +20,8 @@ def guarantee(tree: Tree) -> str:
     error of a ballot by Eq 9, at the p of its stage.
 
     Example:
-        >>> from langgraph_maker.prebuilt.recursive.tree import planted
-        >>> guarantee(planted("12 * 3"))
+        >>> from langgraph_maker.prebuilt.recursive.tree import new_tree
+        >>> guarantee(new_tree("12 * 3"))
         'no stage is decided yet'
     """
     nodes = _answering(tree, ROOT)

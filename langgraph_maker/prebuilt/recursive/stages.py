@@ -23,11 +23,11 @@ from langgraph_maker.journal.tree_types import Stage
 __all__ = [
     "INSTRUCTIONS",
     "SCHEMAS",
+    "Answer",
     "Atomic",
     "Check",
     "Choice",
     "Decomposition",
-    "Answer",
     "StageQuestion",
     "Stages",
 ]
