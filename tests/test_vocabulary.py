@@ -49,7 +49,7 @@ def visible(path: Path) -> Iterator[tuple[int, str]]:
             and " " in node.value
             and id(node) not in hidden
         ):
-            yield node.lineno, re.sub(r"`[^`]*`", "", node.value)  # code is code
+            yield node.lineno, re.sub(r"`[^`]*`|>>>.*", "", node.value)  # code is code
 
 
 def functions(path: Path) -> Iterator[tuple[int, str, str]]:

@@ -105,7 +105,7 @@ def of(model: str) -> Price | None:
 def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
     """Return what `response` used, and its cost by `price`, or by the list price of the model that it names.
 
-    A count that is not a whole number from 0 to a billion is not known: it adds nothing, and the cost is None. Cached
+    Where a count is no whole number from 0 to a billion, nothing of it is known: 0 tokens, and a cost of None. Cached
     tokens beyond the input tokens are not known either, and the input then costs its full price.
 
     Example:
@@ -125,7 +125,7 @@ def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
     read, written = finite_count(counts.get("input_tokens")), finite_count(counts.get("output_tokens"))
     if read is None or written is None:
         _say_unreadable(bounded_text(name, 100))
-        return {**unknown, "input_tokens": read or 0, "output_tokens": written or 0}
+        return unknown
     details = counts.get("input_token_details")
     given = details.get("cache_read") if isinstance(details, Mapping) else details
     cached = finite_count(0 if given is None else given, most=read)

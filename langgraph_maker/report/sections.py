@@ -238,7 +238,7 @@ _CLIMBING: Mapping[str, Callable[[Entry], Child]] = {
 
 
 def _finer(steps: int) -> str:
-    return f"{counted(steps, 'finer step')}, with all their votes and the least of their leads"
+    return f"{counted(steps, 'sub-step')}, with all their votes and the least of their leads"
 
 
 def _flagged(flags: dict[str, int]) -> str:

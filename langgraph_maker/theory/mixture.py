@@ -278,8 +278,10 @@ def _most(shown: int, chance: float) -> int:
 
 
 def _at_most(successes: int, trials: int, chance: float) -> float:
-    if successes >= trials:
+    if successes >= trials or chance <= 0:
         return 1.0
+    if chance >= 1:
+        return 0.0
     total = 0.0
     for hits in range(successes, -1, -1):
         ways = lgamma(trials + 1) - lgamma(hits + 1) - lgamma(trials - hits + 1)

@@ -196,7 +196,7 @@ def test_a_model_that_fails_leaves_a_command_that_goes_on(begun: str, monkeypatc
     for place in ("run", "calibrate"):
         monkeypatch.setattr(f"langgraph_maker.cli.{place}.load_model", lambda *_: failing)
     name, *options = begun.split()
-    command = [name, "test_calibration:Known", "--set", "steps=100", *options]
+    command = [name, "tests.runs.calibration.test_calibrate:Known", "--set", "steps=100", *options]
     monkeypatch.setattr(sys, "argv", ["langgraph-maker", *command])
     done = call(*command)
     assert done.exit_code == 1
@@ -333,7 +333,7 @@ def test_a_run_with_k_auto_does_not_begin_where_errors_come_again_on_the_same_st
         return "0" if hard and request.subtask_id.startswith(("sample", "pair")) else right(request)
 
     monkeypatch.setattr("langgraph_maker.cli.run.load_model", lambda *_: Scripted(answer))
-    done = call("run", "test_calibration:Known", "--set", "steps=400", "--k", "auto")
+    done = call("run", "tests.runs.calibration.test_calibrate:Known", "--set", "steps=400", "--k", "auto")
     assert done.exit_code == 1
     assert "errors come again on the same steps (p-value 0.0" in done.stderr
     assert 'decorrelate="variants"' in done.stderr

@@ -259,6 +259,6 @@ def test_a_recursive_run_shows_its_stages_and_solves(client: Any) -> None:
         thread, recursive, input={"problem": "12 * 34"}, stream_mode=modes, stream_subgraphs=True
     )
     events = [event for event in stream if event.event.split("|")[0] in {"custom", "error"}]
-    assert {event.data["event"] for event in events} == {"maker.node", "maker.tree"}
+    assert {event.data["event"] for event in events} == {"node.decided", "tree.ended"}
     state = client.threads.get_state(thread)["values"]
     assert (state["status"], state["answer"], state["run_id"]) == ("solved", "408", thread)

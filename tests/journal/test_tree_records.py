@@ -270,7 +270,7 @@ class TestReport:
             .compile(store=store)
             .stream({"problem": "abcd", "run_id": "r"}, stream_mode="custom")
         ):
-            if event["event"] == "maker.node":  # and the process ends here
+            if event["event"] == "node.decided":  # and the process ends here
                 break
         found = tree_numbers(store, "r")
         assert (found["status"], found["answer"]) == ("unfinished", None)

@@ -59,7 +59,7 @@ def host(node: Any, **where: Any) -> Any:
 NODES = [lambda **options: voting(script("A"), **options), making, growing]
 
 
-EVENTS = {"run.started", "run.ended", "round.ended", "votes.counted", "samples.flagged"}
+EVENTS = {"run.started", "run.ended", "round.ended", "votes.counted", "samples.flagged", "tree.ended", "node.decided"}
 
 
 async def heard(graph: Any, kind: str) -> list[Any]:

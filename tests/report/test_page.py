@@ -491,7 +491,9 @@ class TestCommandLine:
         nowhere = str(tmp_path / "none" / "r.html")
         assert "there is no folder" in self.refused("run", "hanoi", "--disks", "2", "--db", db, "--report", nowhere)
         assert not Path(db).exists()
-        assert "cannot be written" in self.refused("report", "--db", db, "--run-id", "r", "--out", str(tmp_path))
+        assert "is a folder: name a file in it" in self.refused(
+            "report", "--db", db, "--run-id", "r", "--out", str(tmp_path)
+        )
 
     @pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-0123456789abcdef.lock"])
     def test_no_journal_is_overwritten(self, db: str, tmp_path: Path, beside: str) -> None:
@@ -544,10 +546,9 @@ def test_a_clock_that_was_wrong_gives_no_duration(began: str) -> None:
     store = InMemoryStore()
     solve(TowersOfHanoi(2), "sim:error=0", store=store, run_id="r")
     assert numbers(store, "r")["time"]["seconds"] is not None
-    [item] = store.search(("langgraph_maker", "headers"))
-    header = json.loads(item.value["header"])
+    header = journal.header(store, "r")
     header["sessions"][0]["began"] = began
-    store.put(item.namespace, item.key, {**item.value, "header": json.dumps(header, sort_keys=True)})
+    store.batch([records.put_header(header)])
     found = numbers(store, "r")
     assert found["time"]["seconds"] is None
     assert "how long it took is not known" in page(found)

@@ -201,7 +201,7 @@ class _Frontier:
         samples, flags, usage = sums(held["counts"], ballots)
         answer = tree[ROOT]["answer"] if status == "solved" else None
         done: TreeDone = {
-            "event": "maker.tree",
+            "event": "tree.ended",
             "run_id": run_id,
             "status": status,
             "reason": reason,

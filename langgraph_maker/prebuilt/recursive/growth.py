@@ -189,7 +189,7 @@ def _decided(ballot: BallotState, candidates: int) -> DecidedStage:
 
 def _event(run_id: str, node: TreeNode, ballot: BallotState, vote: Any) -> Grown:
     return {
-        "event": "maker.node",
+        "event": "node.decided",
         "run_id": run_id,
         "node": node["id"],
         "depth": node["depth"],

@@ -87,7 +87,7 @@ class Grown(TypedDict):
     `tier` is where on the ladder it was decided; where `human`, a human said what the vote is.
     """
 
-    event: Literal["maker.node"]
+    event: Literal["node.decided"]
     run_id: str
     node: str
     depth: int
@@ -113,7 +113,7 @@ class Asked(TypedDict):
 class TreeDone(TypedDict):
     """The graph hands the run back."""
 
-    event: Literal["maker.tree"]
+    event: Literal["tree.ended"]
     run_id: str
     status: str
     reason: str

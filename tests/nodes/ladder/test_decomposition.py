@@ -16,6 +16,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
+from paths import SUPPORT
 from scripted import Counting, Scripted
 from typer.testing import CliRunner
 
@@ -635,7 +636,11 @@ class TestPaidFor:
         db, counter = str(tmp_path / "run.sqlite"), tmp_path / "drawn"
         for dies_at in (*kills, 0):
             process = subprocess.run(
-                [sys.executable, __file__, db, str(counter), str(dies_at)], capture_output=True, text=True, check=False
+                [sys.executable, __file__, db, str(counter), str(dies_at)],
+                env={**os.environ, "PYTHONPATH": str(SUPPORT)},
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert process.returncode == (-signal.SIGKILL if dies_at else 0), process.stderr
         status, steps, samples = process.stdout.split()
@@ -801,7 +806,7 @@ class TestBadInput:
 
         run = solve(Keyed(joined=lambda _: {"action": "joined", "next_state": 10}), Scripted(level(0)), ladder=LADDER)
         assert run.status == "unresolved"
-        assert "the sub-steps make no answer: TypeError: key returned 10" in run.reason
+        assert "the sub-steps make no answer: NotTextError: key returned 10" in run.reason
 
     def test_a_task_that_knows_no_finer_steps_is_refused(self) -> None:
         with pytest.raises(TypeError, match=r"counting knows no sub-steps: give a maker graph a task with split"):

@@ -581,12 +581,12 @@ class TestWatching:
     def test_each_decided_stage_is_told(self) -> None:
         graph = create_recursive_maker(Staged()).compile()
         *grown, done = graph.stream(WORD, stream_mode="custom")
-        assert {event["event"] for event in grown} == {"maker.node"}
+        assert {event["event"] for event in grown} == {"node.decided"}
         assert len(grown) == 15 + 7 + 8 + 7 + 7
         assert sum(event["samples"] for event in grown) == sum(done["samples"].values()) == 132
         first = grown[0]
         assert (first["node"], first["stage"], first["vote"]) == ("1", "atomic", {"atomic": False})
-        assert (done["event"], done["status"], done["answer"]) == ("maker.tree", "solved", "hgfedcba")
+        assert (done["event"], done["status"], done["answer"]) == ("tree.ended", "solved", "hgfedcba")
         assert json.loads(json.dumps(grown)) == grown
 
     @pytest.mark.parametrize("sync", [True, False])

@@ -202,7 +202,7 @@ def test_what_was_kept_for_alarms_and_then_altered_begins_them_anew() -> None:
     store, options = InMemoryStore(), dict[str, Any](k=3, run_id="r")
     solve(TowersOfHanoi(5), "sim:error=0.01", store=store, max_total_samples=40, **options)
     [item] = [item for item in store.search(records.namespace("r")) if item.key == "kept"]
-    altered = item.value["kept"].replace('"escalated": 0', '"escalated": "x"')
+    altered = item.value["kept"].replace('"climbed": 0', '"climbed": "x"')
     assert altered != item.value["kept"]
     store.put(item.namespace, item.key, {**item.value, "kept": altered}, index=False)
     run = solve(TowersOfHanoi(5), "sim:error=0.01", store=store, **options)
