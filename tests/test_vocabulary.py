@@ -39,9 +39,9 @@ def visible(path: Path) -> Iterator[tuple[int, str]]:
     """Yield each sentence that users may read: strings with a space in them, docstrings of private code aside."""
     tree = ast.parse(path.read_text())
     hidden = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name.startswith("_"):
-            hidden |= {id(child) for child in node.body[:1] for child in ast.walk(child)}
+    for one in ast.walk(tree):
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and one.name.startswith("_"):
+            hidden |= {id(part) for first in one.body[:1] for part in ast.walk(first)}
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Constant)

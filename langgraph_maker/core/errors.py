@@ -16,7 +16,10 @@ data, not errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langgraph_maker.core.state import Decision
 
 __all__ = [
     "CalibrationError",
@@ -74,7 +77,7 @@ class UnresolvedError(MakerError):
     `decision` holds the ballot as it stood, and `instead` names the option that takes it otherwise.
     """
 
-    def __init__(self, decision: Mapping[str, Any], why: str, instead: str = 'on_unresolved="write"') -> None:
+    def __init__(self, decision: Decision, why: str, instead: str = 'on_unresolved="write"') -> None:
         super().__init__(decision, why, instead)
         self.decision = decision
         self.why = why

@@ -67,7 +67,7 @@ def guard_node(
     A `RedFlag` that `parse`, `validate` or a rule raises or returns, or that `key` raises, is data. So is any other
     exception that one of them raises on a response: reason "malformed", and a vote that cannot be kept (see
     `ballot.plain`), such as one with an integer beyond 64 bits. Where the first samples of a ballot are all flagged so,
-    the last exception is logged once, with its place. What they return by mistake surfaces: a vote of a type that is not
+    the last exception is logged once with its place. What they return by mistake surfaces: a vote of a type that is not
     JSON, see `json_form`, or what is no flag.
 
     Args:

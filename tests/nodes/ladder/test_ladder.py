@@ -252,7 +252,7 @@ class TestAudit:
 
     def test_errors_that_repeat_raise_the_alarm(self) -> None:
         ladder = [Tier(), Tier(variants="all")]
-        run = solve(TowersOfHanoi(10), "sim:hard=0.05,repeats=1,error=0.001", lanes=64, audit=0.5, ladder=ladder)
+        run = solve(TowersOfHanoi(10), "sim:hard=0.05,repeats=0.9,error=0.001", lanes=64, audit=1.0, ladder=ladder)
         assert run.outlook is not None
         assert "audit" in {alarm["what"] for alarm in run.outlook.alarms}
 
