@@ -185,7 +185,7 @@ def test_what_is_no_record_is_named(item: Item, value: Any) -> None:
     check(item, value, sealed=False)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.key)
 def test_no_flipped_bit_and_no_odd_field_does_harm(item: Item) -> None:
     for value in flips(item):

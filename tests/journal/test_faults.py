@@ -34,7 +34,7 @@ def test_a_fault_changes_nothing(scenario: str) -> None:
     assert broken(scenario, EACH) == []
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_fault_changes_anything(scenario: str) -> None:
     assert broken(scenario, None) == []
