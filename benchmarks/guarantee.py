@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -24,6 +24,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_maker import Run, journal, solve
+from langgraph_maker.core.errors import CalibrationError
 from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.core.task import Segment, State, Task, Vote
 
@@ -257,9 +258,20 @@ class Row(NamedTuple):
     above: float
 
 
+def runs_of(setting: Setting, seeds: Iterable[int]) -> list[Seen]:
+    """Return the runs of a setting; one that its calibration refuses to begin states nothing."""
+    seen: list[Seen] = []
+    for seed in seeds:
+        with suppress(CalibrationError):
+            seen.append(setting.run(seed))
+    return seen
+
+
 def row(setting: Setting, runs: int, first: int = 0) -> Row:
     """Return the table's line for a setting."""
-    seen = [setting.run(seed) for seed in range(first, first + runs)]
+    seen = runs_of(setting, range(first, first + runs))
+    if not seen:
+        raise SystemExit(f'{setting.said}: k="auto" refused all of {runs} runs, which states nothing')
     true = fmean(one.clean for one in seen)
     looks = [(one.run.outlook, one.hard) for one in seen if one.run.outlook is not None]
     said = [look.so_far for look, _ in looks if look.so_far is not None]
