@@ -369,7 +369,7 @@ class TestGoingOn:
 
     def test_the_default_database_is_named_in_the_summary(self, tmp_path: Path) -> None:
         done = run("hanoi", "--disks", "3", "--run-id", "here", XDG_DATA_HOME=str(tmp_path), HOME=str(tmp_path))
-        assert "run id   here, in " in " ".join(done.stdout.split()).replace("run id here", "run id   here") + " "
+        assert "run id here, in " in " ".join(done.stdout.split())
         assert maker("runs", XDG_DATA_HOME=str(tmp_path), HOME=str(tmp_path)).stdout.count("solved") == 1
 
     def test_another_task_under_the_same_id_is_refused(self, tmp_path: Path) -> None:
