@@ -17,8 +17,11 @@ def test_each_name_is_one_line_that_says_what_it_is() -> None:
     assert [line for line in lines if not re.fullmatch(r"- `\w+(\([^`]*\))?` \S.{8,}", line)] == []
 
 
-def test_what_readme_names_is_public() -> None:
-    readme = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"\blanggraph_maker(?:\.\w+)+", readme))
+def test_what_pages_name_is_public() -> None:
+    pages = [
+        ROOT / "README.md",
+        *(page for kind in ("start", "guides", "concepts") for page in (ROOT / "docs" / kind).glob("*.md")),
+    ]
+    named = {name for path in pages for name in re.findall(r"\blanggraph_maker(?:\.\w+)+", path.read_text())}
     assert named
     assert [one for one in named if not any(f"{one}.".startswith(f"{public}.") for public in PUBLIC[1:])] == []

@@ -1,4 +1,4 @@
-"""What README and examples/ show is run as shown."""
+"""What README, the pages of docs/ and examples/ show is run as shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from paths import ROOT
 from langgraph_maker.experiments import figures
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHOWN = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+)  # and what it prints
+BLOCKS = [
+    pytest.param(str(page.relative_to(ROOT)), program, printed, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, (program, printed) in enumerate(SHOWN.findall(page.read_text()))
+]
 
 
 def run(program: Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -97,23 +105,17 @@ def test_both_apps_run_with_and_without_a_checkpointer(kind: str, checkpointer: 
     assert result["department"] == {"plain": "technical", "voted": "billing"}[kind]
 
 
-@pytest.mark.parametrize("block", range(len(PYTHON)))
-def test_readme_runs(block: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program = tmp_path / "readme.py"
-    program.write_text(PYTHON[block])
-    printed = run(program, capsys)
-    sure = (
-        "no error in 255 steps with probability 0.99904 (≥ 0.989), bounds of 95 %, if samples err independently,"
-        " equally often at every step, and less often than not; 0.988 if steps differ as its ballots suggest; without"
-        " equal steps no bound is known: of 255 steps up to 13 may be ones that this model gets wrong repeatedly, for"
-        " which no vote counts, and those that it always gets wrong show on no ballot; first votes are drawn at another"
-        " temperature, and may have another p\n"
-    )
-    paid = "Paid 1200 cents back for A-7.\n"
-    audited = "solved 255 audits, of which 3 did not agree\n"
-    product = "solved 61676 2\n"
-    expected = ["billing\n", "15\n", paid, "solved [6, 8, 0, 3, 0, 1]\n", product, "", sure, audited]
-    assert printed == expected[block]
+@pytest.mark.parametrize(("page", "program", "expected"), BLOCKS)
+def test_what_a_page_shows_is_run_as_shown(
+    page: str, program: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shown.py").write_text(program)
+    printed = run(tmp_path / "shown.py", capsys)
+    assert " ".join(printed.split()) == " ".join(expected.split()), page
+
+
+def test_every_page_with_a_program_is_found() -> None:
+    assert {"README.md", "docs/start/own-task.md", "docs/guides/watching.md"} <= {one.values[0] for one in BLOCKS}
 
 
 def test_readme_states_what_theory_says() -> None:

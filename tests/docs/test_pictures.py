@@ -30,9 +30,10 @@ def test_links_and_pictures_are_found_from_a_package_index_too() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert all(link.startswith("https://") for link in links)
     files = [link.removeprefix(start) for link in links for start in ours if link.startswith(start)]
-    assert {"docs/graph.svg", "docs/run.svg", "docs/report.png", "docs/convergence.svg"} <= set(files)
+    assert {"docs/graph.svg", "docs/run.svg", "docs/report.png"} <= set(files)
     assert all((ROOT / file).is_file() for file in files)
     assert "```mermaid" not in README  # which an index shows as text
+    assert len(README.splitlines()) <= 200
 
 
 @pytest.mark.slow
