@@ -1,0 +1,59 @@
+"""Pages of the site that are made from the code as it is: the command line, the public names, the changelog."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+HOME = "https://github.com/langgraph-maker/langgraph-maker/blob/main/"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made to those that are written."""
+    for path, text in pages():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Yield the path and the Markdown of each page."""
+    yield "reference/command-line.md", command_line()
+    for module in public_modules():
+        yield f"reference/{module.removeprefix('langgraph_maker').lstrip('.') or 'index'}.md", reference(module)
+    for name in ("CHANGELOG", "CONTRIBUTING"):
+        text = (ROOT / f"{name}.md").read_text("utf-8")
+        yield f"project/{name.lower()}.md", re.sub(r"\]\((?!https?:)", f"]({HOME}", text)
+
+
+def command_line() -> str:
+    """Return the page of all commands, from the application itself."""
+    import typer  # noqa: PLC0415
+    from typer.cli import get_docs_for_click  # noqa: PLC0415
+
+    from langgraph_maker.cli.shell import app, load  # noqa: PLC0415
+
+    load([])
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="langgraph-maker")
+    return get_docs_for_click(obj=command, ctx=context, name="langgraph-maker", title="Command line")
+
+
+def public_modules() -> tuple[str, ...]:
+    """Return the modules that the page of public names has."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    try:
+        from api_page import PUBLIC  # noqa: PLC0415
+    finally:
+        sys.path.pop(0)
+    return PUBLIC
+
+
+def reference(module: str) -> str:
+    """Return the page of one module, which mkdocstrings fills from its docstrings."""
+    return f"# {module}\n\n::: {module}\n"
