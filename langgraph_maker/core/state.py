@@ -82,11 +82,13 @@ class Verdict(TypedDict, total=False):
     """What the guard made of one response: a vote under its key, a flag, or neither where it came too late.
 
     That is one that was asked for before its ballot escalated. So are all that a chain of sub-steps fails to judge.
+    `message` is the one that a vote was read from, as JSON, where decisions are to have it.
     """
 
     key: str
     vote: Any
     flag: Flag
+    message: str
 
 
 class HeldVotes(TypedDict):
@@ -163,6 +165,7 @@ class BallotState(TypedDict):
     the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
     "asking" waits for that; where it is `refuted`, it was decided that an answer is wrong, which a human may overrule.
     While it has a `finer` chain, its votes are of a step of that; `joined` is there once that has decided it.
+    `messages` has, by the canonical form of a vote that was first under its key, the message that it was read from.
     """
 
     id: str
@@ -185,6 +188,7 @@ class BallotState(TypedDict):
     finer: NotRequired[SubSteps]
     joined: NotRequired[Merged]
     known: NotRequired[dict[str, str]]
+    messages: NotRequired[dict[str, str]]
     timeouts: NotRequired[int]
     order: NotRequired[list[str]]
     usage: Usage
@@ -206,12 +210,14 @@ class Decision(TypedDict):
     `counts` has the most frequent vote first; `samples` includes the `flagged`, which `flags` counts by reason, and of
     which `last_flag` is the last in words. `rounds` counts how often samples were issued, `cancelled` the samples that
     were issued as a hedge and not waited for. `tier` is where on the ladder it was decided, 0 the first; where `human`,
-    a human said what `vote` is.
+    a human said what `vote` is. `message` is the response that `vote` was read from, if there is one and it was kept
+    (`messages=True`).
     """
 
     subtask_id: str
     status: Literal["decided", "unresolved"]
     vote: Any
+    message: AIMessage | None
     counts: list[VoteCount]
     samples: int
     flagged: int

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate, pairwise
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import LLMResult
+from pydantic_core import to_json
 
 from langgraph_maker.core.foreign import finite_count
 from langgraph_maker.core.red_flags import RedFlag
 
-__all__ = ["flagged", "message_in", "messages_in"]
+__all__ = ["flagged", "message_in", "message_json", "messages_in"]
+
+
+def message_json(response: AIMessage) -> str:
+    """Return the message as JSON, without what of its metadata is none, such as a client's own objects.
+
+    Example:
+        >>> AIMessage.model_validate_json(message_json(AIMessage("yes"))).text
+        'yes'
+    """
+    with suppress(ValueError):
+        return _json(response)
+    return _json(response.model_copy(update={"response_metadata": {}, "additional_kwargs": {}}))
+
+
+def _json(response: AIMessage) -> str:
+    said = to_json(response.model_dump(), bytes_mode="base64", inf_nan_mode="constants", fallback=lambda _: None)
+    return said.decode()
 
 
 def messages_in(result: LLMResult) -> list[AIMessage]:

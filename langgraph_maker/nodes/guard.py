@@ -27,6 +27,7 @@ from langgraph_maker.core.state import BallotState, Usage, Verdict, total_usage
 from langgraph_maker.core.task import Task
 from langgraph_maker.models import prices
 from langgraph_maker.models.prices import Price
+from langgraph_maker.models.responses import message_json
 from langgraph_maker.nodes.hopeless import hopeless
 from langgraph_maker.nodes.ladder import decomposition as finer_chains
 from langgraph_maker.nodes.ladder.decomposition import Splitting
@@ -61,6 +62,7 @@ def guard_node(
     splitting: Splitting | None = None,
     finer_red_flags: RuleLike | None = None,
     strict_parse: bool = False,
+    messages: bool = False,
 ) -> Node:
     """Judge every response of the round: flagged ones are counted and discarded, never repaired.
 
@@ -82,6 +84,7 @@ def guard_node(
         splitting: Knows the tasks of chains of sub-steps, which their steps' responses are judged by.
         finer_red_flags: The rules for these, where they are others than `red_flags`.
         strict_parse: Whether exceptions other than `RedFlag`, `ValueError` and `RecursionError` surface.
+        messages: Whether each vote is passed on with the message that it was read from.
 
     Raises:
         TypeError: For an invalid `parse`, `validate`, `key` or rule.
@@ -103,6 +106,7 @@ def guard_node(
         splitting=splitting,
         finer=finer_red_flags,
         strict=strict_parse,
+        messages=messages,
     )
     return Node("guard", role.guard)
 
@@ -174,6 +178,7 @@ class _Guard:
     splitting: Splitting | None = None
     finer: RuleLike | None = None
     strict: bool = False
+    messages: bool = False
     told: _Told = field(default_factory=_Told)
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
@@ -232,7 +237,8 @@ class _Guard:
             verdicts.append(seen[text])
         if not (self.key is canonical or self.told.confused):
             self.compare(ballot, verdicts)
-        judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": verdicts, "responses": []}
+        passed = self.with_messages(ballot, verdicts)
+        judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": passed, "responses": []}
         if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
         elif self.compares and ballot.get("samples") == len(ballot.get("counts", ())) == _COMPARED - 1 and verdicts:
@@ -240,6 +246,15 @@ class _Guard:
         if known:
             judged["known"] = known
         return judged
+
+    def with_messages(self, ballot: BallotState, verdicts: list[Verdict]) -> list[Verdict]:
+        """Return the verdicts, those that may be the first under their keys with the messages they were read from."""
+        if not self.messages or "finer" in ballot:
+            return verdicts
+        return [
+            {**one, "message": message_json(response)} if "key" in one and one["key"] not in ballot["votes"] else one
+            for one, response in zip(verdicts, ballot["responses"], strict=True)
+        ]
 
     def used(self, response: AIMessage) -> Usage:
         return prices.usage_of(response, self.price)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
 from langgraph_maker.core.red_flags import RedFlag
-from langgraph_maker.core.state import BallotState, Decision, Verdict
+from langgraph_maker.core.state import START, BallotState, Decision, Verdict
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.hopeless import hopeless
@@ -141,10 +143,12 @@ def decision(ballot: BallotState) -> Decision:
     ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
     decided, human = ballot["status"] == "decided", ballot.get("human")
     won = human["vote"] if human and decided else ballot["votes"][ranking[0][0]] if decided else None
+    said = ballot["messages"].get(canonical(won)) if decided and "messages" in ballot else None
     return {
         "subtask_id": ballot["id"],
         "status": "decided" if decided else "unresolved",
         "vote": won,
+        "message": None if said is None else AIMessage.model_validate_json(said),
         "counts": [{"vote": ballot["votes"][key], "count": count} for key, count in ranking],
         "samples": ballot["samples"],
         "flagged": sum(ballot["flags"].values()),
@@ -211,6 +215,8 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     }
     if not state["samples"] and (order := _order(state)):
         after["order"] = order
+    if messages := _messages(state, due, ballot.votes):
+        after["messages"] = messages
     if late:
         after["climb"] = {**state["climb"], "drawn": state["climb"]["drawn"] + late}
         budget += late
@@ -221,6 +227,18 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     ):
         after["status"] = "unresolved"
     return after
+
+
+def _messages(state: BallotState, due: Sequence[tuple[int, Verdict]], votes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the messages of the votes that are the first under their keys; an audit leaves those of the vote."""
+    messages, audited = state.get("messages", {}), state.get("climb", START)["held"] is not None
+    cast = {*state["counts"]}
+    for _, verdict in due:
+        if "message" in verdict and verdict["key"] in votes and verdict["key"] not in cast:
+            cast.add(verdict["key"])
+            first = {canonical(verdict["vote"]): verdict["message"]}
+            messages = first | messages if audited else messages | first
+    return messages
 
 
 def _refused(ballot: BallotState, k: int) -> bool:

@@ -60,7 +60,8 @@ def create_maker_node(
         maker: What `create_maker` or `create_recursive_maker` made; or from the host's state to that, where it says
             what the task is.
         write: From the host's state and the run's output (see `nodes.state.MakerOutput`) to the host's update. A task's
-            `actions` are there with a store too, up to 4,096 steps; of a longer run `journal.read` has them.
+            `actions` are there with a store too, up to 4,096 steps; of a longer run `journal.read` has them. A run has
+            no message of its own: what goes into a host's `messages` is worded here.
         read: From the host's state to the run's input, such as `{"run_id": …}` to name the run yourself: visits with
             one run id are one run.
         events: What continues the host's custom stream (`langgraph_maker.events`), see `create_voting_node`.

@@ -63,6 +63,7 @@ def create_voting_graph(
     call_timeout: float = 600.0,
     outage_limit: float = 600.0,
     price: Price | None = None,
+    messages: bool = False,
     **_unknown: Never,
 ) -> StateGraph[VotingState, MakerContext, VotingInput, VotingOutput]:
     """Return the graph that votes on a batch of subtasks until each is decided or unresolved (MAKER, Algorithm 2).
@@ -93,6 +94,8 @@ def create_voting_graph(
         call_timeout: Seconds after which a model call is given up and retried.
         outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
+        messages: Whether a decision has the `message` that its vote was read from, the first under its key. Until
+            then one for each different answer is in the state, and in its checkpoints.
 
     Raises:
         ValueError: For an option out of range or an unknown model.
@@ -144,6 +147,7 @@ def create_voting_graph(
                 price=price,
                 compares=not rungs.varied,
                 strict_parse=strict_parse,
+                messages=messages,
             ),
         ),
         tally=releasing(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -15,11 +14,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, patch_config
 from pydantic import Field
-from pydantic_core import to_json
 
 from langgraph_maker.core.ballot import Key
 from langgraph_maker.core.canonical import canonical
-from langgraph_maker.core.errors import UnresolvedError
+from langgraph_maker.core.errors import MakerError, UnresolvedError
 from langgraph_maker.core.margin import unresolved_reason
 from langgraph_maker.core.red_flags import AnyOf, RuleLike
 from langgraph_maker.core.state import Decision, Request, Sampler
@@ -77,7 +75,7 @@ class Voting:
         """Return the graph of one vote."""
 
         def parse(response: AIMessage) -> Any:
-            return {"intent": intent_of(response, answer), "message": _kept(response)}
+            return {"intent": intent_of(response, answer)}
 
         return create_voting_graph(
             sampler,
@@ -85,6 +83,7 @@ class Voting:
             parse=parse,
             key=self.keys[answer is not None],
             red_flags=AnyOf(*(() if self.red_flags is None else (self.red_flags,)), rule),
+            messages=True,
             **self.options,
         ).compile(name="vote")
 
@@ -198,18 +197,6 @@ class VotingModel(BaseChatModel):
         return patch_config(config, recursion_limit=NO_LIMIT)
 
 
-def _kept(response: AIMessage) -> str:
-    """Return the message as JSON, without what of its metadata is none, such as a client's own objects."""
-    with suppress(ValueError):
-        return _json(response)
-    return _json(response.model_copy(update={"response_metadata": {}, "additional_kwargs": {}}))
-
-
-def _json(response: AIMessage) -> str:
-    said = to_json(response.model_dump(), bytes_mode="base64", inf_nan_mode="constants", fallback=lambda _: None)
-    return said.decode()
-
-
 class _OtherQuestionError(Exception):
     """The vote that broke off was on other messages, such as a prompt that tells the time: it begins afresh."""
 
@@ -227,7 +214,8 @@ def _winner(output: Mapping[str, Any]) -> AIMessage:
         counts = [count["count"] for count in decision["counts"]]
         why = unresolved_reason(decision["samples"], decision["flags"], decision["last_flag"], counts)
         raise UnresolvedError(decision, why, instead='on_unresolved="end"')
-    message = AIMessage.model_validate_json(decision["vote"]["message"])
+    if (message := decision["message"]) is None:
+        raise MakerError("this vote was started by a version that kept no messages: vote again, as on another thread")
     message.response_metadata["vote"] = summary(decision)
     return message
 

@@ -91,7 +91,9 @@ def create_voting_node(
         read: From the host's state to the JSON value that `prompt` is written from.
         prompt: φ, from that value to messages or to the text of one, or a template that is filled in with
             it; several are variants of one question.
-        write: From the host's state and the `Decision` to the host's update. `read`, `prompt` and `write` may be async.
+        write: From the host's state and the `Decision` to the host's update. `decision["message"]` is the response that
+            the vote was read from, as for a host's `messages`; None where the vote is unresolved, a human's own answer,
+            or holds secrets. `read`, `prompt` and `write` may be async.
         parse: ψ, from a response's text to a vote; raises `RedFlag` where there is none. One whose argument is
             annotated `AIMessage` gets the whole message. This or `schema`.
         schema: What answers must fit: a pydantic model, a TypedDict, a dataclass, or a JSON schema. Votes are the JSON
@@ -179,6 +181,7 @@ def create_voting_node(
         call_timeout=call_timeout,
         outage_limit=outage_limit,
         price=price,
+        messages=form is None or not form.has_secrets,
     ).compile(name="vote")
 
     def subtasks(found: Any) -> VotingInput:

@@ -13,13 +13,15 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.types import RetryPolicy
-from pydantic import BaseModel
+from langgraph.types import Command, RetryPolicy
+from pydantic import BaseModel, SecretStr
 from scripted import Recording, Scripted, script
 from typing_extensions import TypedDict
 
 from langgraph_maker.core.errors import SamplingError, UnresolvedError
+from langgraph_maker.core.matchers import text
 from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.ladder import Audit, Tier
 from langgraph_maker.prebuilt.voting_node import create_voting_node
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -321,6 +323,69 @@ class TestSchema:
         model = script('{"disk": 1, "peg": 7}', '{"disk": 1, "peg": 2}')
         result = voted(model, parse=None, schema=self.Move, validate=on_board).invoke({"question": "?"})
         assert result == {"answer": {"disk": 1, "peg": 2}, "samples": 4}
+
+
+class TestMessage:
+    """The response that won, for a host that has `messages`."""
+
+    @staticmethod
+    def numbered(*answers: str) -> Scripted:
+        """Return a model whose messages are named by the number of the sample."""
+        return Scripted(lambda one: AIMessage(answers[min(one.number, len(answers) - 1)], id=str(one.number)))
+
+    @staticmethod
+    def winner(**options: Any) -> Any:
+        return options | {"write": lambda _, decision: {"answer": decision["message"]}}
+
+    async def test_is_the_one_that_the_vote_was_read_from(self) -> None:
+        model = self.numbered("No", "Yes!", "yes", "YES", "yes")
+        graph = host(Dict, voted(model, **self.winner(parse=lambda text: text.strip("!"), key=text))).compile()
+        for result in (graph.invoke({"question": "?"}), await graph.ainvoke({"question": "?"})):
+            assert (result["answer"].text, result["answer"].id) == ("Yes!", "1")
+
+    def test_is_there_after_a_resume(self) -> None:
+        rounds = iter(range(10))
+
+        async def dying(requests: Any) -> list[AIMessage]:
+            if next(rounds) == 1:
+                raise OSError("gone")
+            return [AIMessage("B" if one.number == 1 else "A", id=str(one.number)) for one in requests]
+
+        graph = host(Dict, voted(dying, outage_limit=0, **self.winner())).compile(checkpointer=InMemorySaver())
+        with pytest.raises(SamplingError, match="gone"):
+            graph.invoke({"question": "?"}, THREAD)
+        assert graph.invoke(None, THREAD)["answer"].id == "0"
+
+    @pytest.mark.parametrize(("confirmed", "won"), [(False, ("B", "5")), (True, ("A", "0"))])
+    def test_of_a_higher_tier_or_an_audit_is_of_the_vote_that_won(self, confirmed: bool, won: Any) -> None:
+        model = self.numbered(*"AAAaa") if confirmed else self.numbered(*"ABABAB", "b")
+        above = (
+            {"audit": Audit(share=1.0, model=script("a"))} if confirmed else {"ladder": [Tier(samples=6), Tier(k=4)]}
+        )
+        options = self.winner(parse=str.strip, key=text, **above)
+        message = host(Dict, voted(model, **options)).compile().invoke({"question": "?"})["answer"]
+        assert (message.text, message.id) == won
+
+    def test_is_none_where_no_vote_won(self) -> None:
+        model = self.numbered(*"ABABABABAB")
+        options = self.winner(on_unresolved="write", max_samples_per_step=6)
+        assert host(Dict, voted(model, **options)).compile().invoke({"question": "?"})["answer"] is None
+
+    @pytest.mark.parametrize(("answer", "name"), [({"pick": 1}, "1"), ({"answer": "C"}, None)])
+    def test_of_a_humans_choice_is_the_candidates(self, answer: Any, name: str | None) -> None:
+        options = self.winner(ladder="human", max_samples_per_step=4)
+        graph = host(Dict, voted(self.numbered("A", "B", "A", "B"), **options)).compile(checkpointer=InMemorySaver())
+        graph.invoke({"question": "?"}, THREAD)
+        message = graph.invoke(Command(resume=answer), THREAD)["answer"]
+        assert getattr(message, "id", None) == name
+
+    def test_with_a_secret_is_not_kept(self) -> None:
+        class Login(BaseModel):
+            password: SecretStr
+
+        model = self.numbered('{"password": "swordfish"}')
+        options = self.winner(parse=None, schema=Login)
+        assert host(Dict, voted(model, **options)).compile().invoke({"question": "?"})["answer"] is None
 
 
 def test_xray_shows_the_vote_inside_the_host() -> None:
