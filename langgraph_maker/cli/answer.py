@@ -10,7 +10,7 @@ import typer
 
 from langgraph_maker import journal
 from langgraph_maker.cli.console import show, wrapped
-from langgraph_maker.cli.options import Db
+from langgraph_maker.cli.options import Db, Namespace
 from langgraph_maker.cli.shell import USAGE, Command, command_line, told
 from langgraph_maker.cli.tables import counted
 from langgraph_maker.journal.databases import check_there, database, open_store, shown
@@ -29,6 +29,7 @@ def answer(  # noqa: PLR0917 - typer reads the options from the signature
     run_id: Annotated[str, typer.Option("--run-id", metavar="ID", help="the run that waits")],
     step: Annotated[str | None, typer.Argument(help="whose question it is; without it all are shown")] = None,
     db: Db = None,
+    namespace: Namespace = None,
     pick: Annotated[int | None, typer.Option("--pick", metavar="NUMBER", help="take this candidate")] = None,
     text: Annotated[
         str | None, typer.Option("--answer", metavar="TEXT", help="another answer, worded as a model would")
@@ -42,13 +43,13 @@ def answer(  # noqa: PLR0917 - typer reads the options from the signature
     with told(USAGE):
         db = database(db)
         check_there(db)
-    with told(USAGE), open_store(db) as store:
+    with told(USAGE), open_store(db, namespace) as store:
         if step is None:
             if form:
                 raise ValueError("say which step's question that answers")
             questions = journal.questions(store, run_id)
             for question in questions:
-                show(asked_in_words(question, db, run_id))
+                show(asked_in_words(question, db, run_id, namespace))
             if not questions:
                 show(f"run {run_id} has no open questions")
             return
@@ -59,7 +60,7 @@ def answer(  # noqa: PLR0917 - typer reads the options from the signature
     show(f"Saved. Resume run {run_id} with the command that started it (same --run-id and --db).")
 
 
-def asked_in_words(question: Question, db: str, run_id: str) -> str:
+def asked_in_words(question: Question, db: str, run_id: str, namespace: list[str] | None = None) -> str:
     """Return a question with what each candidate would do, and the command that answers it."""
     lines = [wrapped(f"step {question['id']}: {question['why']}", hanging="  ")]
     if problem := question.get("problem"):
@@ -69,7 +70,8 @@ def asked_in_words(question: Question, db: str, run_id: str) -> str:
         wrapped(f"candidate {number} ({counted(one['count'], 'vote')}): {_would_do(one['vote'])}", "  ", "    ")
         for number, one in enumerate(question["candidates"])
     ]
-    command = shlex.join(["langgraph-maker", "answer", question["id"], "--run-id", run_id, "--db", shown(db)])
+    tenant = [word for label in namespace or () for word in ("--namespace", label)]
+    command = shlex.join(["langgraph-maker", "answer", question["id"], "--run-id", run_id, "--db", shown(db), *tenant])
     ways = ["--pick NUMBER", "--answer TEXT", "--retry", "--abort"][0 if question["candidates"] else 1 :]
     return "\n".join([*lines, f"  to answer: {command} {ways[0]} (or {', '.join(ways[1:])})"])
 

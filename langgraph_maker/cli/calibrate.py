@@ -24,6 +24,7 @@ from langgraph_maker.cli.options import (
     MaxCost,
     MaxSteps,
     ModelNames,
+    Namespace,
     NewRunId,
     OutageLimit,
     Prices,
@@ -87,6 +88,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
     outage_limit: OutageLimit = "10m",
     max_steps: MaxSteps = None,
     db: Db = None,
+    namespace: Namespace = None,
     run_id: NewRunId = None,
     seed: Seed = 0,
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write what was found, for plan")] = None,
@@ -129,7 +131,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             raise ValueError(f"a --model is given twice: {', '.join(names)}")
         check_file(file, db)
     command = same_command(db, run_id)
-    with told(USAGE, command), open_store(db) as store:
+    with told(USAGE, command), open_store(db, namespace) as store:
         with follow_samples(err) as on_progress, stopping(stop):
             kept: CalibrateOptions = {**options, "store": store, "on_progress": on_progress}
             found = compare(chosen, asked, for_steps=steps, prices=given, **kept)

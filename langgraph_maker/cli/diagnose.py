@@ -23,6 +23,7 @@ from langgraph_maker.cli.options import (
     MaxCost,
     MaxSteps,
     ModelName,
+    Namespace,
     NewRunId,
     OutageLimit,
     Price,
@@ -87,6 +88,7 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
     outage_limit: OutageLimit = "10m",
     max_steps: MaxSteps = None,
     db: Db = None,
+    namespace: Namespace = None,
     run_id: NewRunId = None,
     seed: Seed = 0,
     as_json: AsJson = False,  # noqa: FBT002
@@ -119,7 +121,7 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
             "run_id": run_id,
         }
     command = same_command(db, run_id)
-    with told(USAGE, command), open_store(db) as store:
+    with told(USAGE, command), open_store(db, namespace) as store:
         with follow_samples(err) as on_progress, stopping(stop):
             kept: diagnosis.DiagnoseOptions = {**options, "store": store, "on_progress": on_progress}
             found = diagnosis.diagnose(chosen, asked, **kept)

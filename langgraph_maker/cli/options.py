@@ -19,6 +19,7 @@ __all__ = [
     "MaxSteps",
     "ModelName",
     "ModelNames",
+    "Namespace",
     "NewRunId",
     "OutageLimit",
     "Price",
@@ -89,6 +90,12 @@ Db: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--db", metavar="FILE|URL", help="SQLite file or postgresql:// URL; default: a file in the data folder"
+    ),
+]
+Namespace: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace", metavar="LABEL", help="of the tenant whose run it is, in a shared database (repeatable)"
     ),
 ]
 NewRunId: TypeAlias = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from langgraph_maker.cli.options import Db
+from langgraph_maker.cli.options import Db, Namespace
 from langgraph_maker.cli.shell import ERROR, USAGE, Command, command_line, told
 from langgraph_maker.cli.writing import check_file, write_report
 from langgraph_maker.journal.databases import check_there, database, open_store
@@ -23,6 +23,7 @@ app = command_line()
 def report(
     run_id: Annotated[str, typer.Option("--run-id", metavar="ID", help="the run, see langgraph-maker runs")],
     db: Db = None,
+    namespace: Namespace = None,
     file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="write it here; default: standard output")
     ] = None,
@@ -38,5 +39,5 @@ def report(
         check_there(db)
     gc.freeze()  # as in `run`: what is loaded by now stays, and need not be looked through again and again
     gc.set_threshold(50_000, 20, 20)
-    with told(USAGE), open_store(db) as store, told(ERROR):
+    with told(USAGE), open_store(db, namespace) as store, told(ERROR):
         write_report(store, run_id, file, form)

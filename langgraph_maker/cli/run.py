@@ -27,6 +27,7 @@ from langgraph_maker.cli.options import (
     MaxCost,
     MaxSteps,
     ModelName,
+    Namespace,
     NewRunId,
     OutageLimit,
     Price,
@@ -124,6 +125,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     outage_limit: OutageLimit = "10m",
     max_steps: MaxSteps = None,
     db: Db = None,
+    namespace: Namespace = None,
     run_id: NewRunId = None,
     seed: Seed = 0,
     report: Annotated[
@@ -169,7 +171,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             raise ValueError("--target and --calibrate-samples go with --k auto")
         create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
     command = same_command(db, run_id)
-    with told(USAGE), open_store(db) as store, reported(store, run_id, report), told(ERROR, command):
+    with told(USAGE), open_store(db, namespace) as store, reported(store, run_id, report), told(ERROR, command):
         save(store, run_id, command)
         with follow(err) as on_progress, stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
@@ -197,7 +199,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
         say(f"stopped at step {result.steps:,}; to resume{raised}: {command}")
     for question in result.questions:
-        say(asked_in_words(question, db, run_id))
+        say(asked_in_words(question, db, run_id, namespace))
     if result.status == "waiting":
         say(f"waiting at step {result.steps:,}; once answered, resume it with: {command}")
     raise typer.Exit(_EXIT[result.status])

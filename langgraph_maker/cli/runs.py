@@ -16,7 +16,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker import journal
 from langgraph_maker.cli.console import say, show
-from langgraph_maker.cli.options import AsJson, Db
+from langgraph_maker.cli.options import AsJson, Db, Namespace
 from langgraph_maker.cli.resume import forget, resumes
 from langgraph_maker.cli.shell import ERROR, USAGE, Command, Group, command_line, to_stdout, told
 from langgraph_maker.cli.tables import counted, drawn, table
@@ -31,9 +31,14 @@ _RunId = Annotated[str, typer.Argument(metavar="ID", help="of the run, see langg
 
 
 @app.callback(invoke_without_command=True)
-def runs(context: typer.Context, db: Db = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+def runs(
+    context: typer.Context,
+    db: Db = None,
+    namespace: Namespace = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
     """List the runs of a database, with how they stand and the command that resumes each."""
-    context.obj = db
+    context.obj = db, namespace
     if context.invoked_subcommand is not None:
         return
     with told(USAGE):
@@ -41,7 +46,7 @@ def runs(context: typer.Context, db: Db = None, as_json: AsJson = False) -> None
         if nothing := holds_nothing(db):
             show("[]" if as_json else f"no runs in {shown(db)}: {nothing}")
             return
-    with told(USAGE), open_store(db) as store, told(ERROR):
+    with told(USAGE), open_store(db, namespace) as store, told(ERROR):
         found = [_row(store, header) for header in journal.runs(store)]
         with to_stdout():
             if as_json:
@@ -105,21 +110,27 @@ def _steps(steps: int | None, kind: str) -> str:
 
 
 @app.command(cls=Command)
-def delete(context: typer.Context, run_id: _RunId, db: Db = None) -> None:
+def delete(context: typer.Context, run_id: _RunId, db: Db = None, namespace: Namespace = None) -> None:
     """Remove a run and all that belongs to it, for good."""
-    with _opened(context, db) as store, told(ERROR):
+    with _opened(context, db, namespace) as store, told(ERROR):
         journal.delete(store, run_id)
         forget(store, run_id)
     say(f"run {run_id} is deleted")
 
 
 @app.command(cls=Command)
-def verify(context: typer.Context, run_id: _RunId, db: Db = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+def verify(
+    context: typer.Context,
+    run_id: _RunId,
+    db: Db = None,
+    namespace: Namespace = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
     """Look for steps that are missing, altered, short of k, out of succession or written by two processes.
 
     Exit status 0 where there are none, 1 where there are.
     """
-    with _opened(context, db) as store, told(ERROR):
+    with _opened(context, db, namespace) as store, told(ERROR):
         problems = journal.verify(store, run_id)
         with to_stdout():
             if as_json:
@@ -137,14 +148,15 @@ def export(
     context: typer.Context,
     run_id: _RunId,
     db: Db = None,
+    namespace: Namespace = None,
     file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="write it here; default: standard output")
     ] = None,
 ) -> None:
     """Write a run as JSON Lines: its header first, then a step a line."""
     with told(USAGE):
-        check_file(file, database(context.obj if db is None else db))
-    with _opened(context, db) as store, told(ERROR):
+        check_file(file, database(context.obj[0] if db is None else db))
+    with _opened(context, db, namespace) as store, told(ERROR):
         journal.header(store, run_id)  # before a file is opened, and so emptied
         if file is not None:
             with written(file) as opened:
@@ -160,10 +172,11 @@ def export(
 
 
 @contextmanager
-def _opened(context: typer.Context, db: str | None) -> Iterator[BaseStore]:
-    """Return the store of a database that is there."""
+def _opened(context: typer.Context, db: str | None, namespace: list[str] | None) -> Iterator[BaseStore]:
+    """Return the store of a database that is there, or a tenant's part of it; what is not given is as of `runs`."""
+    outer_db, outer_namespace = context.obj
     with told(USAGE):
-        db = database(context.obj if db is None else db)
+        db = database(outer_db if db is None else db)
         check_there(db)
-    with told(USAGE), open_store(db) as store:
+    with told(USAGE), open_store(db, namespace or outer_namespace) as store:
         yield store

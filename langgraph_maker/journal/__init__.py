@@ -1,8 +1,9 @@
 """The journal: the full record of a run, one entry a committed step, on any LangGraph `BaseStore`.
 
 A step counts as done only once it is here, and a committed entry is never overwritten. Reading needs no task and no
-model. The functions are synchronous; in asynchronous code run them in a thread (`asyncio.to_thread`), with a
-store that can be used from there.
+model. Each function takes the `namespace` of the tenant whose run it is about, where tenants share the store. The
+functions are synchronous; in asynchronous code run them in a thread (`asyncio.to_thread`), with a store that can be
+used from there.
 
     >>> from langgraph.store.memory import InMemoryStore
     >>> from langgraph_maker import journal, solve

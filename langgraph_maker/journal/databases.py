@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,6 +18,7 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.extras import install
 from langgraph_maker.core.foreign import bounded_text, redacted
 from langgraph_maker.journal.poolers import is_pooled
+from langgraph_maker.journal.tenants import check_namespace, under
 
 if TYPE_CHECKING:
     from langgraph.store.sqlite import SqliteStore
@@ -74,14 +75,16 @@ def shown(db: str) -> str:
 
 
 @contextmanager
-def open_store(db: str) -> Iterator[BaseStore]:
-    """Return the store in `db`, a path or a Postgres URL, ready to be written.
+def open_store(db: str, namespace: Sequence[str] | None = None) -> Iterator[BaseStore]:
+    """Return the store in `db`, a path or a Postgres URL, ready to be written; or a tenant's part of it.
 
     Raises:
-        ValueError: When `db` cannot be opened, is no database or not one of LangGraph's, or may not be written.
+        ValueError: When `db` cannot be opened, is no database or not one of LangGraph's, or may not be written; when
+            `namespace` cannot be a tenant's.
     """
+    check_namespace(namespace or ())
     with _postgres(db) if is_postgres(db) else _sqlite(Path(db)) as store:
-        yield store
+        yield under(store, namespace or ())
 
 
 @contextmanager

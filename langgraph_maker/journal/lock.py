@@ -34,6 +34,7 @@ from langgraph.store.base import BaseStore
 from langgraph_maker.core.errors import JournalError, RunBusyError
 from langgraph_maker.core.extras import install
 from langgraph_maker.journal.poolers import is_pooled
+from langgraph_maker.journal.tenants import root_of, scoped
 
 __all__ = ["ahold", "hold"]
 
@@ -73,7 +74,7 @@ def hold(store: BaseStore, run_id: str) -> Iterator[None]:
         RunBusyError: When a live process, this one included, holds the run; the message says who.
         JournalError: When the lock itself cannot be had: a folder that is not writable, a server that does not answer.
     """
-    with _lock(store, run_id):
+    with _lock(root_of(store), scoped(store, run_id)):
         yield
 
 

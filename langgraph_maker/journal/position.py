@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.core.events import Totals
 from langgraph_maker.core.state import BallotState
+from langgraph_maker.journal.tenants import root_of, scoped
 
 __all__ = ["Lane", "Position", "forget", "hand_over", "handed_over", "known", "remember"]
 
@@ -50,24 +51,24 @@ _handed: WeakKeyDictionary[BaseStore, dict[str, Position]] = WeakKeyDictionary()
 
 def known(store: BaseStore, run_id: str) -> Position | None:
     """Return where this process last saw the journal of a run end."""
-    return _known.get(store, {}).get(run_id)
+    return _known.get(root_of(store), {}).get(scoped(store, run_id))
 
 
 def remember(store: BaseStore, run_id: str, position: Position) -> None:
     """Keep where the journal of a run ends, so that the next node need not look."""
-    _known.setdefault(store, {})[run_id] = position
+    _known.setdefault(root_of(store), {})[scoped(store, run_id)] = position
 
 
 def forget(store: BaseStore, run_id: str) -> None:
     """Drop what is known of a run."""
-    _known.get(store, {}).pop(run_id, None)
+    _known.get(root_of(store), {}).pop(scoped(store, run_id), None)
 
 
 def hand_over(store: BaseStore, run_id: str, position: Position) -> None:
     """Let the next invocation begin where the last one ended, for a caller that held the run all the while."""
-    _handed.setdefault(store, {})[run_id] = position
+    _handed.setdefault(root_of(store), {})[scoped(store, run_id)] = position
 
 
 def handed_over(store: BaseStore, run_id: str) -> Position | None:
     """Return what was handed over, once."""
-    return _handed.get(store, {}).pop(run_id, None)
+    return _handed.get(root_of(store), {}).pop(scoped(store, run_id), None)

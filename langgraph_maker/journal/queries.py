@@ -1,8 +1,9 @@
 """The journal: the full record of a run, one entry a committed step, on any LangGraph `BaseStore`.
 
 A step counts as done only once it is here, and a committed entry is never overwritten. Reading needs no task and no
-model. The functions are synchronous; in asynchronous code run them in a thread (`asyncio.to_thread`), with a
-store that can be used from there.
+model. Each function takes the `namespace` of the tenant whose run it is about, where tenants share the store. The
+functions are synchronous; in asynchronous code run them in a thread (`asyncio.to_thread`), with a store that can be
+used from there.
 
     >>> from langgraph.store.memory import InMemoryStore
     >>> from langgraph_maker import journal, solve
@@ -32,6 +33,7 @@ from langgraph_maker.journal.lock import hold
 from langgraph_maker.journal.position import forget
 from langgraph_maker.journal.records import Entry, Header, Pending
 from langgraph_maker.journal.segments import chain, ends_of, found_header, gapless, header, items_at
+from langgraph_maker.journal.tenants import under
 from langgraph_maker.journal.tree_records import existing_head, snapshot
 from langgraph_maker.journal.verification import Problem, verified
 
@@ -57,7 +59,7 @@ __all__ = [
 _BATCH = 1024
 
 
-def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
+def read(store: BaseStore, run_id: str, start: int = 0, *, namespace: tuple[str, ...] = ()) -> Iterator[Entry]:
     """Iterate over a run's entries in order, from step `start` to the first that is not there.
 
     Of a run with lanes that is under way these are not all: `export` writes all.
@@ -65,6 +67,7 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
     Raises:
         JournalError: When an entry is not as it was written.
     """
+    store = under(store, namespace)
     stride = chain(store, run_id)["stride"] if found_header(store, run_id) else records.ONE_LANE
     for step, item in items_at(store, run_id, stride, range(start, sys.maxsize)):
         if (entry := records.read_entry(item, run_id, step)) is None:
@@ -72,7 +75,7 @@ def read(store: BaseStore, run_id: str, start: int = 0) -> Iterator[Entry]:
         yield entry
 
 
-def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
+def entries(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> Iterator[Entry]:
     """Iterate over all entries, those of lanes under way included, in the order in which they lie in the store.
 
     That is lane beside lane, and the fastest order to read a long run in.
@@ -80,6 +83,7 @@ def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
     Raises:
         JournalError: When there is no such run, or an entry is not as it was written.
     """
+    store = under(store, namespace)
     stride = header(store, run_id)["stride"]
     cells = [(start, ends) for (start, _), ends in ends_of(store, run_id)]
     places = range(max(ends - start for start, ends in cells))
@@ -90,12 +94,13 @@ def entries(store: BaseStore, run_id: str) -> Iterator[Entry]:
                 yield entry
 
 
-def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
+def open_ballots(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> list[BallotState]:
     """Return the ballots that were under way when the run was last written, one a lane at most, by step; or one a node.
 
     Raises:
         JournalError: When there is no such run, or a ballot cannot be read.
     """
+    store = under(store, namespace)
     if header(store, run_id).get("kind") == "tree":
         return store_ops.drive(snapshot(run_id), store)[1]["ballots"]
     ahead = [ends for (_, end), ends in ends_of(store, run_id) if ends < end]
@@ -104,20 +109,22 @@ def open_ballots(store: BaseStore, run_id: str) -> list[BallotState]:
     return [ballot for ballot in ballots if ballot is not None]
 
 
-def alarms(store: BaseStore, run_id: str) -> list[Alarm]:
+def alarms(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> list[Alarm]:
     """Return the alarms that were raised during the run, in that order; those of each process that worked on it.
 
     Raises:
         JournalError: When they cannot be read.
     """
+    store = under(store, namespace)
     return run_data.read_alarms(store_ops.batch(store, [run_data.get_alarms(run_id)])[0], run_id)
 
 
-def runs(store: BaseStore) -> Iterator[Header]:
+def runs(store: BaseStore, *, namespace: tuple[str, ...] = ()) -> Iterator[Header]:
     """Iterate over the headers of all runs in the store, the last written first.
 
     One that cannot be read has the status "unreadable", one that is being removed or forked "deleting" or "forking".
     """
+    store = under(store, namespace)
     for item in _search(store, records.HEADERS):
         run_id = records.name_of(item)
         try:
@@ -144,7 +151,7 @@ def _unreadable(run_id: str) -> Header:
     }
 
 
-def steps(store: BaseStore, run_id: str) -> int:
+def steps(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> int:
     """Return how many steps the run has, found by halving: a few dozen look-ups a lane, however many steps there are.
 
     Of a recursive run, how many stages of its nodes were decided.
@@ -152,12 +159,13 @@ def steps(store: BaseStore, run_id: str) -> int:
     Raises:
         JournalError: When there is no such run.
     """
+    store = under(store, namespace)
     if header(store, run_id).get("kind") == "tree":
         return int(existing_head(store, run_id)["decided"])
     return sum(ends - start for (start, _), ends in ends_of(store, run_id))
 
 
-def verify(store: BaseStore, run_id: str) -> list[Problem]:
+def verify(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> list[Problem]:
     """Look for steps that are missing, altered, short of k, out of succession or written by two processes at once.
 
     Records beside the steps are read too. What lanes of an unfinished run have yet to do is not missing.
@@ -168,6 +176,7 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
     Raises:
         JournalError: When there is no such run, or it is being removed or forked.
     """
+    store = under(store, namespace)
     try:
         found = found_header(store, run_id)
     except JournalError as error:
@@ -177,22 +186,24 @@ def verify(store: BaseStore, run_id: str) -> list[Problem]:
     return verified(store, run_id)
 
 
-def questions(store: BaseStore, run_id: str) -> list[Question]:
+def questions(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> list[Question]:
     """Return what the run waits to have answered by a human.
 
     Raises:
         JournalError: When there is no such run.
     """
+    store = under(store, namespace)
     return [question_of(ballot) for ballot in open_ballots(store, run_id) if ballot["status"] == "asking"]
 
 
-def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
+def answer(store: BaseStore, run_id: str, question_id: str, form: Form, *, namespace: tuple[str, ...] = ()) -> None:
     """Keep a human's answer for when the run continues: the next `solve` of it takes the answer, and asks for no other.
 
     Raises:
         JournalError: When there is no such run.
         ValueError: When it has no such question, or `form` is none of the four that a `Form` can be.
     """
+    store = under(store, namespace)
     asked = {question["id"]: question for question in questions(store, run_id)}
     if question_id not in asked:
         there = f"open are {', '.join(asked)}" if asked else "it has none"
@@ -201,7 +212,7 @@ def answer(store: BaseStore, run_id: str, question_id: str, form: Form) -> None:
     store_ops.batch(store, [run_data.put_answer(run_id, question_id, form)])
 
 
-def delete(store: BaseStore, run_id: str) -> None:
+def delete(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> None:
     """Remove a run, all its entries, and the calibration that it went by.
 
     It says so in the header first: where it breaks off, the next call finishes it, as does a run that begins under this
@@ -211,6 +222,7 @@ def delete(store: BaseStore, run_id: str) -> None:
         JournalError: When there is no such run.
         RunBusyError: When a live process is writing it.
     """
+    store = under(store, namespace)
     with hold(store, records.check_id(run_id)):
         try:
             head, there = found_header(store, run_id), 0
@@ -222,7 +234,7 @@ def delete(store: BaseStore, run_id: str) -> None:
         raise JournalError(f"there is no run {run_id!r} in this store")
 
 
-def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
+def fork(store: BaseStore, run_id: str, step: int, new_id: str, *, namespace: tuple[str, ...] = ()) -> None:
     """Begin run `new_id` with the first `step` steps of `run_id`, and the k it was raised to, to continue from there.
 
     It says so in the new run's header first: where it breaks off, the next call finishes it, as does resuming the run.
@@ -231,6 +243,7 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
         JournalError: When there is no run `run_id` with so many steps, or there is a run `new_id`.
         RunBusyError: When a live process is writing run `new_id`.
     """
+    store = under(store, namespace)
     old, ended = chain(store, run_id), gapless(store, run_id)
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= ended:
         raise JournalError(
@@ -251,12 +264,13 @@ def fork(store: BaseStore, run_id: str, step: int, new_id: str) -> None:
         store_ops.drive(admin.copied(new, pending), store)
 
 
-def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
+def export(store: BaseStore, run_id: str, file: IO[str], *, namespace: tuple[str, ...] = ()) -> None:
     """Write the run as JSON Lines: its header first, then an entry a line, or a node of a recursive run.
 
     Raises:
         JournalError: When there is no such run.
     """
+    store = under(store, namespace)
     head = header(store, run_id)
     file.write(json.dumps(head) + "\n")
     if head.get("kind") == "tree":

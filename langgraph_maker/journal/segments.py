@@ -10,19 +10,20 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal import records, store_ops
 from langgraph_maker.journal.records import Header
 from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.journal.tenants import under
 
 __all__ = ["chain", "checked", "ends", "ends_of", "found_header", "gapless", "header", "items_at", "last_of"]
 
 _BATCH = 1024
 
 
-def header(store: BaseStore, run_id: str) -> Header:
+def header(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> Header:
     """Return what the run is: its task, parameters and k, who worked on it, how it stood when it last ended.
 
     Raises:
         JournalError: When there is no such run.
     """
-    found = found_header(store, run_id)
+    found = found_header(under(store, namespace), run_id)
     if found is None:
         raise JournalError(f"there is no run {run_id!r} in this store")
     if (pending := found.get("pending")) is None:

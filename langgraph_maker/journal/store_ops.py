@@ -17,6 +17,7 @@ from langgraph.store.base import BaseStore, Op
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.foreign import bounded_text
 from langgraph_maker.journal.poolers import without_prepared_statements
+from langgraph_maker.journal.tenants import root_of
 
 __all__ = ["StoreOps", "adrive", "batch", "drive"]
 
@@ -52,11 +53,11 @@ def batch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
         try:
             return store.batch(ops)
         except BaseException as error:  # stores raise what their databases raise
-            _roll_back(store)
+            _roll_back(root_of(store))
             if not isinstance(error, Exception):
                 raise
             attempt = attempt or _Attempts()
-            time.sleep(attempt.pause(error, store))
+            time.sleep(attempt.pause(error, root_of(store)))
 
 
 async def adrive(plan: StoreOps[T], store: BaseStore) -> T:
@@ -73,11 +74,11 @@ async def adrive(plan: StoreOps[T], store: BaseStore) -> T:
                 results = await _abatch(store, ops)
                 break
             except BaseException as error:  # stores raise what their databases raise
-                await _aroll_back(store)
+                await _aroll_back(root_of(store))
                 if not isinstance(error, Exception):
                     raise
                 attempt = attempt or _Attempts()
-                await asyncio.sleep(attempt.pause(error, store))
+                await asyncio.sleep(attempt.pause(error, root_of(store)))
 
 
 async def _abatch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:

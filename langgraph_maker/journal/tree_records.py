@@ -24,6 +24,7 @@ from langgraph_maker.core.state import BallotState, Usage, total_usage
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.records import Header, Session
 from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.journal.tenants import under
 from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
 
 __all__ = [
@@ -257,13 +258,13 @@ def check_single_writer(run_id: str, begun: Head | None, rounds: int, tree: Tree
         )
 
 
-def read_tree(store: BaseStore, run_id: str) -> Tree:
+def read_tree(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> Tree:
     """Return the tree of a run as its journal has it: needs no model. In asynchronous code run it in a thread.
 
     Raises:
         JournalError: When there is no such run, or a record is not as it was written.
     """
-    return store_ops.drive(snapshot(run_id), store)[1]["tree"]
+    return store_ops.drive(snapshot(run_id), under(store, namespace))[1]["tree"]
 
 
 def node_of(run_id: str, node_id: str) -> GetOp:

@@ -55,9 +55,12 @@ def stored_answers(run_id: str, ballots: Sequence[BallotState]) -> StoreOps[dict
     return {name: form for name, form in zip(asking, forms, strict=True) if form}
 
 
-def pending_answers(state: Mapping[str, Any], run_id: str, ballots: Sequence[BallotState]) -> dict[str, Any]:
-    """Return the answers that this run, where no store has it, was given and has not used; to what is still asked."""
-    unused = state.get("unused") if state.get("begun") == run_id else None
+def pending_answers(state: Mapping[str, Any], key: str, ballots: Sequence[BallotState]) -> dict[str, Any]:
+    """Return the answers that the run of this `key`, which no store has, was given and has not used.
+
+    Those to what is not asked any more are left out.
+    """
+    unused = state.get("unused") if state.get("begun") == key else None
     asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
     return {name: form for name, form in (unused or {}).items() if name in asking}
 

@@ -21,6 +21,7 @@ from langgraph_maker.core.task import Partitionable, Task
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.position import Lane, Position, forget, handed_over, known, remember
 from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.journal.tenants import key_of, scoped, under
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
@@ -29,6 +30,7 @@ from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import Emit, ballots_under_way, emitter
 from langgraph_maker.nodes.run_position import BY_STEP, RunTerms, attach, begin, check_fixed, own_header, reopened
 from langgraph_maker.nodes.state import MakerState, RunStatus
+from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, tenant_of
 
 __all__ = ["MOST_ACTIONS", "SEGMENT_ENDED", "decompose_node"]
 
@@ -56,6 +58,7 @@ def decompose_node(
     stop: Callable[[], bool | str] | None = None,
     observer: Observer | None = None,
     left_out: Callable[[], Sequence[str]] = tuple,
+    namespace: Namespace | None = None,
 ) -> Node:
     """Give the next step of each lane to a ballot, begin the run where it has not started, end it where it is done.
 
@@ -78,6 +81,7 @@ def decompose_node(
         stop: Asked before each round; when it says True, or why, the run ends as "stopped" with all that was counted.
         observer: Called with events how a run begins and ends, beside the custom stream.
         left_out: The settings that models refused, to be recorded in the journal when the run ends.
+        namespace: Whose runs these are, see `create_maker`.
 
     Raises:
         ValueError: When neither the task nor `max_steps` says how many steps there may be, or the task is one chain
@@ -111,6 +115,7 @@ def decompose_node(
         stop=stop or (lambda: False),
         tell=emitter(observer),
         left_out=left_out,
+        namespace=checked_tenancy(namespace),
     )
     return Node("decompose", role.decompose, role.adecompose)
 
@@ -126,32 +131,38 @@ class _Decompose:
     stop: Callable[[], bool | str]
     tell: Emit
     left_out: Callable[[], Sequence[str]]
+    namespace: Namespace | None = None
+    tenant: tuple[str, ...] = ()
 
     def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
         if store is None:
             if self.asks:
                 check_can_ask(config)
             return role.unjournalled(state, run_id)
+        store = under(store, role.tenant)
         return store_ops.drive(role.journalled(state, run_id, store), store)
 
     async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
         if store is None:
             if self.asks:
                 check_can_ask(config)
             return role.unjournalled(state, run_id)
+        store = under(store, role.tenant)
         return await store_ops.adrive(role.journalled(state, run_id, store), store)
 
-    def asked(self) -> _Decompose:
-        """Return what the runtime context asks for."""
-        given = overrides()
-        return replace(self, terms=self.terms_under(given)) if given else self
+    def asked(self, config: RunnableConfig) -> _Decompose:
+        """Return what the runtime context asks for, of the tenant whose invocation this is."""
+        given, tenant = overrides(), tenant_of(self.namespace, config)
+        role = replace(self, terms=self.terms_under(given)) if given else self
+        return replace(role, tenant=tenant) if tenant else role
 
     def unjournalled(self, state: MakerState, run_id: str) -> dict[str, Any]:
         limit = self.terms["limit"]
         acted = state.get("acted")
-        if (here := self.here(state, run_id)) is None:
+        key = key_of(self.tenant, run_id)
+        if (here := self.here(state, key)) is None:
             if limit > MOST_ACTIONS:
                 raise ValueError(
                     f"{self.task.name} may take {limit:,} steps; above {MOST_ACTIONS:,} the actions go to a"
@@ -162,13 +173,14 @@ class _Decompose:
         elif acted is None:
             raise JournalError(f"run {run_id!r} was started with a store: compile the graph with that store")
         actions = [action for _, action in sorted(acted, key=itemgetter(0))]
-        left = pending_answers(state, run_id, here["ballots"]) if self.asks else {}
+        left = pending_answers(state, key, here["ballots"]) if self.asks else {}
         answers = {**left, **(state.get("answers") or {})}
-        update = self.load_state({**state, "answers": answers}, run_id, here)
+        update = self.load_state({**state, "answers": answers}, run_id, here, key)
         return {**update, "acted": acted, "actions": actions, "unused": answers}
 
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> StoreOps[dict[str, Any]]:
-        here, handed = self.here(state, run_id), handed_over(store, run_id)
+        key, handed = scoped(store, run_id), handed_over(store, run_id)
+        here = self.here(state, key)
         last = handed if here is None else known(store, run_id)
         attached = last is None or (here is not None and here["lanes"] is not last["lanes"])
         if last is None or attached:
@@ -198,7 +210,7 @@ class _Decompose:
             forget(store, run_id)  # the first round looks whether the journal is still where it was found to end
         else:
             remember(store, run_id, last)
-        update = self.load_state(state, run_id, last)
+        update = self.load_state(state, run_id, last, key)
         if update["status"] != "running":
             if (header := (yield from own_header(run_id))) is not None:
                 outcome = _outcome(update, header["outcome"], self.left_out())
@@ -225,11 +237,11 @@ class _Decompose:
             "alarms": [],
         }
 
-    def here(self, state: MakerState, run_id: str) -> Position | None:
-        """Return where the graph's own state has the run."""
-        if state.get("begun") != run_id:
+    def here(self, state: MakerState, key: str) -> Position | None:
+        """Return where the graph's own state has the run, by its name among those of all tenants."""
+        if state.get("begun") != key:
             return None
-        check_fixed(f"thread of run {run_id!r}", state["fixed"], self.terms["fixed"])
+        check_fixed(f"thread of run {state['run_id']!r}", state["fixed"], self.terms["fixed"])
         return {
             "lanes": state["lanes"],
             "totals": state["totals"],
@@ -239,7 +251,7 @@ class _Decompose:
             "closed": state.get("closed", []),
         }
 
-    def load_state(self, state: MakerState, run_id: str, position: Position) -> dict[str, Any]:
+    def load_state(self, state: MakerState, run_id: str, position: Position, key: str) -> dict[str, Any]:
         if not self.asks and any(ballot["status"] == "asking" for ballot in position["ballots"]):
             again = [restarted(one) if one["status"] == "asking" else one for one in position["ballots"]]
             position = {**position, "ballots": again}
@@ -251,8 +263,10 @@ class _Decompose:
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **position}
         if state.get("answers"):
             update["answers"] = state["answers"]
-        if state.get("begun") != run_id:
-            update |= {"begun": run_id, "fixed": dict(self.terms["fixed"])}
+        if state.get("begun") != key:
+            update |= {"begun": key, "fixed": dict(self.terms["fixed"])}
+            if self.tenant or state.get("namespace"):
+                update["namespace"] = [*self.tenant]
         lanes, totals, ballots = position["lanes"], position["totals"], position["ballots"]
         if status == "running":
             active = self.active(lanes, ballots, draining=draining)

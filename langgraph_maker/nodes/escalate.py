@@ -55,7 +55,7 @@ class _Escalate:
     def escalate(self, state: Any, _: RunnableConfig) -> dict[str, Any]:
         answers = state.get("answers") or {}
         after = escalated(state["ballots"], answers, self.ladder, self.read)
-        self.tell(self.events(state.get("begun", ""), state["ballots"], after))
+        self.tell(self.events(state.get("run_id", ""), state["ballots"], after))
         update: dict[str, Any] = {"ballots": after}
         if answers:
             update["answers"] = None

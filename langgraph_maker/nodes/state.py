@@ -66,8 +66,8 @@ class VotingOutput(TypedDict):
 class VotingState(TypedDict, total=False):
     """A batch of ballots in progress.
 
-    `begun` names whose calls are in flight: the run, or this vote. `totals`, or `counts` of a recursive run, say what
-    that took so far. `draining` asks to wait for all of them and to issue
+    `begun` names whose calls are in flight: the run, among those of all tenants, or this vote. `totals`, or `counts`
+    of a recursive run, say what that took so far. `draining` asks to wait for all of them and to issue
     no more, `in_flight` says how many there still are, and `failure` why no more can be made.
     """
 
@@ -115,7 +115,8 @@ class MakerInput(TypedDict, total=False):
 class MakerOutput(TypedDict, total=False):
     """How the run stands; counts include the ballots still open. `actions` is there when no store is attached.
 
-    `questions` are those that a run which is "waiting" waits for a human to answer.
+    `questions` are those that a run which is "waiting" waits for a human to answer. `namespace` is that of the tenant
+    whose run it is, and there when it has one.
     """
 
     status: RunStatus
@@ -129,13 +130,15 @@ class MakerOutput(TypedDict, total=False):
     run_id: str
     actions: list[Any] | None
     questions: list[Question]
+    namespace: list[str]
 
 
 class MakerState(MakerOutput, total=False):
     """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps.
 
-    `asked` are the questions that came up in this round, which are emitted once they are in the journal, `answered`
-    those whose answers were used, and `unused`, with no store, those that were not yet.
+    `begun` is the run's name among those of all tenants. `asked` are the questions that came up in this round, which
+    are emitted once they are in the journal, `answered` those whose answers were used, and `unused`, with no store,
+    those that were not yet.
     """
 
     begun: str

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_store
 from langgraph.store.base import BaseStore, Op
 
 from langgraph_maker.core.ballot import Ballot
@@ -28,6 +27,7 @@ from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import Emit, drifted, emitter, given_up, round_event, step_event
 from langgraph_maker.nodes.run_position import move, take, was_open
 from langgraph_maker.nodes.state import MakerState
+from langgraph_maker.nodes.tenant import store_of
 from langgraph_maker.nodes.totals import add
 
 __all__ = ["update_node"]
@@ -78,11 +78,11 @@ class _Update:
     state_dict: Callable[[], dict[str, Any] | None]
 
     def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
-        store = get_store()
+        store = store_of(state)
         return self.in_state(state) if store is None else store_ops.drive(self.journalled(state, store), store)
 
     async def aupdate(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
-        store = get_store()
+        store = store_of(state)
         return self.in_state(state) if store is None else await store_ops.adrive(self.journalled(state, store), store)
 
     def in_state(self, state: MakerState) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class _Update:
         return {**position, "asked": [], "answered": [], "acted": acted}
 
     def journalled(self, state: MakerState, store: BaseStore) -> StoreOps[dict[str, Any]]:
-        run_id, last = state["begun"], known(store, state["begun"])
+        run_id, last = state["run_id"], known(store, state["run_id"])
         held: dict[int, Entry] = {}
         if last is None or last["lanes"] is not state["lanes"]:  # the journal may hold more than this process knows of
             steps = [int(ballot["id"]) for ballot in state["ballots"]]
@@ -126,7 +126,7 @@ class _Update:
     def events(
         self, state: MakerState, position: Position, entries: list[Entry], held: Mapping[int, Entry]
     ) -> Iterator[Event]:
-        run_id, lanes = state["begun"], position["lanes"]
+        run_id, lanes = state["run_id"], position["lanes"]
         if self.detailed:
             ballots = {int(ballot["id"]): ballot for ballot in state["ballots"]}
             for entry in entries:

@@ -46,6 +46,7 @@ from langgraph_maker.nodes.state import (
     RoundOutput,
     VotingState,
 )
+from langgraph_maker.nodes.tenant import Namespace
 from langgraph_maker.prebuilt.voting import subgraph_node, voting_round
 from langgraph_maker.simulation.answers import CanWrite
 
@@ -79,6 +80,7 @@ def create_maker(
     stop: Callable[[], bool | str] | None = None,
     detail: Detail = "round",
     observer: Observer | None = None,
+    namespace: Namespace | None = None,
     **_unknown: Never,
 ) -> StateGraph[MakerState, MakerContext, MakerInput, MakerOutput]:
     """Return the graph that solves `task` step by step, each step decided by a vote (MAKER, Algorithm 1).
@@ -120,6 +122,10 @@ def create_maker(
             "stopped", with all that was paid for counted.
         detail: What the custom stream carries, see `events`: what each "round" amounts to, or all its "ballots" too.
         observer: Called with each of these events as well; the alarms that it returns are emitted after it.
+        namespace: Whose runs these are, where tenants share a store: their records are under this prefix, and another
+            tenant's run of the same id is another run. A tuple of labels, of which `"{user_id}"` is taken from the
+            config's "configurable", or a function from the runtime and the config to one. None for none, or that of
+            the host's node (`create_maker_node`).
 
     Raises:
         ValueError: For an option out of range, an unknown model, a `max_cost` without a price, or a ladder that makes
@@ -233,6 +239,7 @@ def create_maker(
                     stop=stop,
                     observer=observer,
                     left_out=lambda: getattr(sampler, "left_out", ()),
+                    namespace=namespace,
                 ),
             ),
         )

@@ -20,6 +20,7 @@ from langgraph_maker.nodes.decompose import MOST_ACTIONS
 from langgraph_maker.nodes.emit import Events, Host
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerInput, MakerState
+from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, inside_tenant, tenant_of
 from langgraph_maker.prebuilt.host import (
     NO_LIMIT,
     Compiled,
@@ -49,6 +50,7 @@ def create_maker_node(
     events: Events = True,
     ask: Callable[[Any], Any] | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
+    namespace: Namespace | None = None,
 ) -> Runnable[Any, Any]:
     """Return a node for any graph that solves a task, and touches no key of the host's but those that `write` gives.
 
@@ -68,6 +70,7 @@ def create_maker_node(
         ask: How the host words a human's question, see `create_voting_node`.
         on_unresolved: "raise" an `UnsolvedError` unless the run ends as solved, or "write" how it stands, whose
             status then says "unresolved" or "stopped".
+        namespace: Whose runs these are, where the maker does not say it itself, see `create_maker`.
 
     Raises:
         TypeError: For an invalid `maker`; while running, when `read` returns no input or `write` no update.
@@ -88,6 +91,7 @@ def create_maker_node(
     check_callable("read", read, "state")
     check_callable("write", write, "state", "run")
     host = Host(events, ask)
+    checked_tenancy(namespace)
     fixed = None if callable(maker) else _compiled(maker)
 
     make = cast("Callable[[Any], Maker]", maker)
@@ -107,14 +111,14 @@ def create_maker_node(
 
     def solve(state: Any, config: RunnableConfig) -> Any:
         run, inside = fixed or _compiled(read_from(state, make, "maker")), _inside(config)
-        with host.inside():
+        with host.inside(), inside_tenant(tenant_of(namespace, config)):
             reopen(run, inside, _again)
             output = run.invoke(given(read_from(state, read)), inside)
         return write_to(state, write, ended(_with_actions(output, _store())), config)
 
     async def asolve(state: Any, config: RunnableConfig) -> Any:
         run, inside = fixed or _compiled(await aread_from(state, make, "maker")), _inside(config)
-        with host.inside():
+        with host.inside(), inside_tenant(tenant_of(namespace, config)):
             await areopen(run, inside, _again)
             output = await run.ainvoke(given(await aread_from(state, read)), inside)
         return await awrite_to(state, write, ended(await asyncio.to_thread(_with_actions, output, _store())), config)
@@ -133,8 +137,10 @@ def _with_actions(output: dict[str, Any], store: BaseStore | None) -> dict[str, 
     """Return the output with the actions that the journal has, where the graph's own state has none."""
     if store is None or output.get("actions") is not None or "steps" not in output:  # a recursive run has none
         return output
-    few = output["steps"] <= MOST_ACTIONS
-    actions = [entry["vote"]["action"] for entry in journal.read(store, output["run_id"])] if few else None
+    few, tenant = output["steps"] <= MOST_ACTIONS, tuple(output.get("namespace") or ())
+    actions = (
+        [entry["vote"]["action"] for entry in journal.read(store, output["run_id"], namespace=tenant)] if few else None
+    )
     return {**output, "actions": actions}
 
 

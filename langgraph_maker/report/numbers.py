@@ -19,6 +19,7 @@ from langgraph_maker.core.questions import Question, question_of
 from langgraph_maker.core.state import BallotState, Usage, VoteCount, total_usage
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.records import Entry, Header, Session
+from langgraph_maker.journal.tenants import under
 from langgraph_maker.nodes.run_events import ballots_under_way
 from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.report.moves import Moves, hanoi
@@ -142,8 +143,8 @@ class Numbers(TypedDict):
     moves: dict[str, Any] | None
 
 
-def numbers(store: BaseStore, run_id: str) -> Numbers:
-    """Read a run's numbers from its journal; neither its task nor its model is needed.
+def numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> Numbers:
+    """Read a run's numbers from its journal; neither its task nor its model is needed. The `namespace` is its tenant's.
 
     Raises:
         JournalError: When there is no such run, or its journal is of another format, damaged or incomplete.
@@ -154,6 +155,7 @@ def numbers(store: BaseStore, run_id: str) -> Numbers:
         Traceback (most recent call last):
         langgraph_maker.core.errors.JournalError: there is no run 'mine' in this store
     """
+    store = under(store, namespace)
     head, done = journal.header(store, run_id), journal.steps(store, run_id)
     moves = _MOVES[head["task"]](head["parameters"], done) if head["task"] in _MOVES else None
     totals = _totals(store, run_id, moves)

@@ -13,6 +13,7 @@ from langgraph_maker import journal
 from langgraph_maker.core.questions import Question
 from langgraph_maker.core.state import BallotState, Usage, VoteCount
 from langgraph_maker.journal import store_ops
+from langgraph_maker.journal.tenants import under
 from langgraph_maker.journal.tree_records import snapshot, sums
 from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
 from langgraph_maker.nodes.ask import open_questions
@@ -69,8 +70,8 @@ class TreeNumbers(TypedDict):
     read: str
 
 
-def tree_numbers(store: BaseStore, run_id: str) -> TreeNumbers:
-    """Read a recursive run's numbers from its journal; no model is needed.
+def tree_numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> TreeNumbers:
+    """Read a recursive run's numbers from its journal; no model is needed. The `namespace` is its tenant's.
 
     Raises:
         JournalError: When there is no such run, or a record is not as it was written.
@@ -81,6 +82,7 @@ def tree_numbers(store: BaseStore, run_id: str) -> TreeNumbers:
         Traceback (most recent call last):
         langgraph_maker.core.errors.JournalError: there is no run 'mine' in this store
     """
+    store = under(store, namespace)
     header = journal.header(store, run_id)
     begun, held = store_ops.drive(snapshot(run_id), store)
     tree, ballots = held["tree"], held["ballots"]

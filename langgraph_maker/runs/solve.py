@@ -25,12 +25,14 @@ from langgraph_maker.core.red_flags import RuleLike
 from langgraph_maker.core.task import Task, check_task
 from langgraph_maker.journal import records
 from langgraph_maker.journal.lock import ahold, hold
+from langgraph_maker.journal.tenants import scoped, under
 from langgraph_maker.models.event_loop import run_at_once, run_sync
 from langgraph_maker.models.pool import aabandon, abandon
 from langgraph_maker.models.prices import Price
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.nodes.guard import default_red_flags
 from langgraph_maker.nodes.ladder import Audit, LadderLike
+from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, tenant_of
 from langgraph_maker.prebuilt.maker import create_maker
 from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.calibration import Calibration
@@ -85,6 +87,7 @@ def solve(
     answers: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    namespace: Namespace | None = None,
     **options: Unpack[SolveOptions],
 ) -> Run:
     """Solve `task` by voting on every step (MAKER, Algorithm 1). Works inside a running event loop too.
@@ -116,6 +119,7 @@ def solve(
         answers: To the questions of a run that waits: from a question's id to a `ladder.Form`. They buy no vote.
         deadline: Seconds from now after which the run ends as "stopped".
         on_progress: Called after every round of voting.
+        namespace: Whose run it is, where tenants share a store or a checkpointer, see `create_maker`.
         **options: Those of `create_maker`: see `SolveOptions`.
 
     Raises:
@@ -151,18 +155,20 @@ def solve(
         answers=answers,
         deadline=deadline,
         on_progress=on_progress,
+        namespace=namespace,
     )
     begun = run_sync(preparing) if k == "auto" else run_at_once(preparing)
     if isinstance(begun, Run):
         return begun
-    run_id, config = begun.run_id, _config(begun.run_id)
+    run_id, key = begun.run_id, scoped(begun.store, begun.run_id)
+    config = _config(run_id, key)
     with hold(begun.store, run_id), begun.watch as watch:
         try:
             while watch.goes_on(begun.store, run_id):
                 for chunk in begun.maker.stream(watch.given(run_id), config, stream_mode="updates"):
                     watch.see(chunk)
         finally:
-            abandon(run_id)
+            abandon(key)
     return watch.run(begun.store, begun.found)
 
 
@@ -181,6 +187,7 @@ async def asolve(
     answers: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    namespace: Namespace | None = None,
     **options: Unpack[SolveOptions],
 ) -> Run:
     """`solve`, for asynchronous code: the model and an asynchronous store are called on the caller's event loop.
@@ -207,10 +214,12 @@ async def asolve(
         answers=answers,
         deadline=deadline,
         on_progress=on_progress,
+        namespace=namespace,
     )
     if isinstance(begun, Run):
         return begun
-    run_id, config = begun.run_id, _config(begun.run_id)
+    run_id, key = begun.run_id, scoped(begun.store, begun.run_id)
+    config = _config(run_id, key)
     async with ahold(begun.store, run_id):
         with begun.watch as watch:
             try:
@@ -218,7 +227,7 @@ async def asolve(
                     async for chunk in begun.maker.astream(watch.given(run_id), config, stream_mode="updates"):
                         watch.see(chunk)
             finally:
-                await aabandon(run_id)
+                await aabandon(key)
     return watch.run(begun.store, begun.found)
 
 
@@ -248,6 +257,7 @@ async def _prepared(
     answers: Mapping[str, Any] | None,
     deadline: float | None,
     on_progress: Callable[[Progress], None] | None,
+    namespace: Namespace | None,
 ) -> _Begun | Run:
     """Return what both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
     if not isinstance(target, (int, float)) or isinstance(target, bool) or not 0 < target < 1:
@@ -255,7 +265,7 @@ async def _prepared(
     check_task(task)
     _check_kept("store", store, BaseStore, "SqliteStore")
     _check_kept("checkpointer", checkpointer, BaseCheckpointSaver, "SqliteSaver")
-    store = store if store is not None else InMemoryStore()
+    store = under(store if store is not None else InMemoryStore(), tenant_of(checked_tenancy(namespace)))
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     if (together := options.pop("steps_per_subtask", 1)) != 1:
         task = Grouped(task, together)
@@ -309,9 +319,9 @@ def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Ca
     return late
 
 
-def _config(run_id: str) -> RunnableConfig:
+def _config(run_id: str, key: str) -> RunnableConfig:
     """Return one segment of a long run: bounded, so that a trace of it stays readable."""
-    return {"recursion_limit": _SEGMENT, "configurable": {"thread_id": run_id}, "run_name": f"maker {run_id}"}
+    return {"recursion_limit": _SEGMENT, "configurable": {"thread_id": key}, "run_name": f"maker {run_id}"}
 
 
 def _monitor(

@@ -17,6 +17,7 @@ from langgraph_maker.core.state import BallotState, no_usage
 from langgraph_maker.journal import run_data, store_ops
 from langgraph_maker.journal.admin import check_clear, opened
 from langgraph_maker.journal.store_ops import StoreOps
+from langgraph_maker.journal.tenants import key_of, scoped, under
 from langgraph_maker.journal.tree_records import (
     TreeCounts,
     TreeRun,
@@ -40,6 +41,7 @@ from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.run_position import check_fixed, reopened
 from langgraph_maker.nodes.state import RunStatus
 from langgraph_maker.nodes.tally import decision
+from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, tenant_of
 from langgraph_maker.prebuilt.recursive.growth import question_title, unsettled
 from langgraph_maker.prebuilt.recursive.guarantee import guarantee
 from langgraph_maker.prebuilt.recursive.limits import Limits, as_decided
@@ -58,14 +60,15 @@ def frontier_node(
     asks: bool,
     settings: Mapping[str, Any],
     min_k: int | None = None,
+    namespace: Namespace | None = None,
 ) -> GraphNode:
     """Gather all that waits for a vote, whatever its stage and place, or end the run.
 
     Where a human may be asked (`asks`) it takes a store or a checkpointer to keep the question; what waits for the
     answer holds up nothing that can continue without it. `accept` is as `Stages` has it; `settings` are recorded for
-    each process; `min_k` is as of `sample_node`.
+    each process; `min_k` is as of `sample_node`, `namespace` as of `create_recursive_maker`.
     """
-    role = _Frontier(k, limits, accept, asks, settings, min_k)
+    role = _Frontier(k, limits, accept, asks, settings, min_k, checked_tenancy(namespace))
     return GraphNode("frontier", role.frontier, role.afrontier)
 
 
@@ -77,22 +80,26 @@ class _Frontier:
     asks: bool
     settings: Mapping[str, Any]
     min_k: int | None
+    namespace: Namespace | None = None
+    tenant: tuple[str, ...] = ()
 
     def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
         if store is None:
             return role.unjournalled(state, run_id, config)
-        return store_ops.drive(role.journalled(state, run_id), store)
+        store = under(store, role.tenant)
+        return store_ops.drive(role.journalled(state, run_id, scoped(store, run_id)), store)
 
     async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(), run_id_of(state, config), get_store()
+        role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
         if store is None:
             return role.unjournalled(state, run_id, config)
-        return await store_ops.adrive(role.journalled(state, run_id), store)
+        store = under(store, role.tenant)
+        return await store_ops.adrive(role.journalled(state, run_id, scoped(store, run_id)), store)
 
-    def asked(self) -> _Frontier:
-        """Return what the runtime context asks for."""
-        return replace(self, k=margin_asked(self.k, overrides(), self.min_k))
+    def asked(self, config: RunnableConfig) -> _Frontier:
+        """Return what the runtime context asks for, of the tenant whose invocation this is."""
+        return replace(self, k=margin_asked(self.k, overrides(), self.min_k), tenant=tenant_of(self.namespace, config))
 
     def begin(self, state: RecursiveState) -> TreeRun:
         problem = state.get("problem")
@@ -106,11 +113,11 @@ class _Frontier:
     def fixed(self, tree: Tree) -> dict[str, Any]:
         return {"problem": tree[ROOT]["problem"], "k": self.k}
 
-    def here(self, state: RecursiveState, run_id: str) -> TreeRun | None:
-        """Return where the graph's own state has the run."""
-        if state.get("begun") != run_id:
+    def here(self, state: RecursiveState, key: str) -> TreeRun | None:
+        """Return where the graph's own state has the run, by its name among those of all tenants."""
+        if state.get("begun") != key:
             return None
-        self.check(f"thread of run {run_id!r}", state, state["fixed"])
+        self.check(f"thread of run {state['run_id']!r}", state, state["fixed"])
         return {"tree": state["tree"], "ballots": state["ballots"], "counts": state["counts"]}
 
     def check(self, what: str, state: RecursiveState, held: Mapping[str, Any]) -> None:
@@ -119,18 +126,19 @@ class _Frontier:
     def unjournalled(self, state: RecursiveState, run_id: str, config: RunnableConfig) -> dict[str, Any]:
         if self.asks:
             check_can_ask(config)
-        held = self.here(state, run_id) or self.begin(state)
-        update = self.load_state(state, run_id, held, pending_answers(state, run_id, held["ballots"]))
+        key = key_of(self.tenant, run_id)
+        held = self.here(state, key) or self.begin(state)
+        update = self.load_state(state, run_id, held, key, pending_answers(state, key, held["ballots"]))
         return {**update, "unused": update.get("answers") or {}}
 
-    def journalled(self, state: RecursiveState, run_id: str) -> StoreOps[dict[str, Any]]:
-        here = self.here(state, run_id)
+    def journalled(self, state: RecursiveState, run_id: str, key: str) -> StoreOps[dict[str, Any]]:
+        here = self.here(state, key)
         listed_as = (yield from opened(run_id)) if here is None else None
         begun = yield from head(run_id)
         at = here["counts"]["rounds"] if here else 0
         if here is None:  # taken up by this invocation: another one may have broken off
-            self.limits.clocks.pop(run_id, None)
-        entered = run_id not in self.limits.clocks
+            self.limits.clocks.pop(key, None)
+        entered = key not in self.limits.clocks
         if begun is None and here is not None:
             raise JournalError(_AHEAD.format(run_id=run_id, at=at, why="the store holds no such run"))
         if begun is None:
@@ -151,7 +159,7 @@ class _Frontier:
             else:
                 check_single_writer(run_id, begun, at, here["tree"])
         kept = yield from stored_answers(run_id, here["ballots"])
-        update = self.load_state(state, run_id, here, kept)
+        update = self.load_state(state, run_id, here, key, kept)
         if entered and begun is not None:
             yield from listed(run_id, begun["fixed"], self.settings)
         if given := state.get("answers"):
@@ -169,7 +177,12 @@ class _Frontier:
         return update
 
     def load_state(
-        self, state: RecursiveState, run_id: str, held: TreeRun, kept: Mapping[str, Any] = MappingProxyType({})
+        self,
+        state: RecursiveState,
+        run_id: str,
+        held: TreeRun,
+        key: str,
+        kept: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         tree = held["tree"]
         questions = {
@@ -184,20 +197,22 @@ class _Frontier:
         asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
         answers = {**{name: form for name, form in kept.items() if name in asking}, **given}
         state = {**state, "answers": answers}
-        status, reason, failed = self.outcome(state, run_id, held)
+        status, reason, failed = self.outcome(state, key, held)
         draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(ballots)
         if draining:  # what is paid for is waited for
             status = "running"
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **held}
-        if state.get("begun") != run_id:
-            update |= {"begun": run_id, "fixed": self.fixed(tree)}
+        if state.get("begun") != key:
+            update |= {"begun": key, "fixed": self.fixed(tree)}
+            if self.tenant or state.get("namespace"):
+                update["namespace"] = [*self.tenant]
         if answers:
             update["answers"] = answers
         if status == "running":
             due = {ballot["id"] for ballot in ballots} if draining else questions.keys()
             margin_asked = [{"id": one, "state": question} for one, question in questions.items() if one in due]
             return update | {"subtasks": margin_asked}
-        self.limits.clocks.pop(run_id, None)
+        self.limits.clocks.pop(key, None)
         samples, flags, usage = sums(held["counts"], ballots)
         answer = tree[ROOT]["answer"] if status == "solved" else None
         done: TreeDone = {
@@ -223,7 +238,7 @@ class _Frontier:
             "questions": open_questions(ballots),
         }
 
-    def outcome(self, state: RecursiveState, run_id: str, held: TreeRun) -> tuple[RunStatus, str, list[Unsettled]]:
+    def outcome(self, state: RecursiveState, key: str, held: TreeRun) -> tuple[RunStatus, str, list[Unsettled]]:
         if held["tree"][ROOT]["stage"] == "done":
             return "solved", "", []
         if failed := self.failed(held):
@@ -232,7 +247,7 @@ class _Frontier:
         if asking and asking == len(waiting(held["tree"])) and not state.get("answers"):
             said = "a node waits" if asking == 1 else f"{asking} nodes wait"
             return "waiting", f"{said} for a human's answer", []
-        if why := self.limited(state, run_id, held):
+        if why := self.limited(state, key, held):
             return "stopped", f"{why}; run it again under the same id to continue", []
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
@@ -253,10 +268,10 @@ class _Frontier:
                 failed.append({"node": node["id"], "question": question, "counts": [], "samples": 0, "reason": why})
         return failed
 
-    def limited(self, state: RecursiveState, run_id: str, held: TreeRun) -> str:
+    def limited(self, state: RecursiveState, key: str, held: TreeRun) -> str:
         """Why the run stops here, if it does: at which nodes it stood, too."""
         samples, _, usage = sums(held["counts"], held["ballots"])
-        why = state.get("failure") or self.limits.reached(run_id, sum(samples.values()), usage)
+        why = state.get("failure") or self.limits.reached(key, sum(samples.values()), usage)
         open_now = waiting(held["tree"])
         return f"{place(open_now[0])}, and {len(open_now) - 1} more: {why}" if why and open_now else why
 

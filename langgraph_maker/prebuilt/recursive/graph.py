@@ -25,6 +25,7 @@ from langgraph_maker.nodes.ladder import LadderLike, read_ladder
 from langgraph_maker.nodes.limits import checked_count
 from langgraph_maker.nodes.release import releasing
 from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
+from langgraph_maker.nodes.tenant import Namespace
 from langgraph_maker.prebuilt.maker import check_cost
 from langgraph_maker.prebuilt.recursive.frontier import frontier_node
 from langgraph_maker.prebuilt.recursive.growth import Choosing, escalate_tree_node, grow_node
@@ -63,6 +64,7 @@ def create_recursive_maker(
     outage_limit: float = 600.0,
     price: Price | None = None,
     stop: Callable[[], bool | str] | None = None,
+    namespace: Namespace | None = None,
     **_unknown: Never,
 ) -> StateGraph[RecursiveState, MakerContext, RecursiveInput, RecursiveOutput]:
     """Return the graph that splits a problem until microagents can answer it, and composes the answers (section 5).
@@ -107,6 +109,7 @@ def create_recursive_maker(
         outage_limit: Seconds for which a failing model call is retried before the run ends as "stopped".
         price: What tokens cost, see `create_maker`.
         stop: Asked before each round and while it waits; True, or why, ends the run as "stopped".
+        namespace: Whose runs these are, see `create_maker`.
 
     Raises:
         ValueError: For an option out of range, an unknown model or a ladder that makes no sense; while running, for an
@@ -204,7 +207,9 @@ def create_recursive_maker(
         **{name: value for name, value in vars(limits).items() if name not in {"stop", "clocks"}},
         **rungs.described,
     }
-    frontier = frontier_node(k=k, limits=limits, accept=stages.accept, asks=rungs.human, settings=settings, min_k=min_k)
+    frontier = frontier_node(
+        k=k, limits=limits, accept=stages.accept, asks=rungs.human, settings=settings, min_k=min_k, namespace=namespace
+    )
 
     def after_frontier(state: RecursiveState) -> Any:
         if state["status"] == "waiting":

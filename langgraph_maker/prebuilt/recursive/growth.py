@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_store
 
 from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.margin import margin_asked
@@ -25,6 +24,7 @@ from langgraph_maker.nodes.ladder.human_answers import Read
 from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
+from langgraph_maker.nodes.tenant import store_of
 from langgraph_maker.prebuilt.recursive.limits import Limits
 from langgraph_maker.prebuilt.recursive.stages import Stages
 from langgraph_maker.prebuilt.recursive.state import Asked, Grown, RecursiveState, Unsettled
@@ -102,18 +102,18 @@ class _Grow:
 
     def grow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
         held, events = self.grown(state)
-        if (store := get_store()) is not None:
+        if (store := store_of(state)) is not None:
             store_ops.drive(self.journalled(state, held), store)
         return self.tell(held, events)
 
     async def agrow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
         held, events = self.grown(state)
-        if (store := get_store()) is not None:
+        if (store := store_of(state)) is not None:
             await store_ops.adrive(self.journalled(state, held), store)
         return self.tell(held, events)
 
     def journalled(self, state: RecursiveState, held: TreeRun) -> StoreOps[None]:
-        run_id = state["begun"]
+        run_id = state["run_id"]
         begun = yield from head(run_id)
         check_single_writer(run_id, begun, state["counts"]["rounds"], state["tree"])
         still_open = {ballot["id"] for ballot in held["ballots"]}
@@ -155,9 +155,9 @@ class _Grow:
                 continue
             closed.append(ballot)
             tree = with_decision(after, node["id"], _decided(ballot, candidates))
-            events.append(_event(state["begun"], node, ballot, vote))
+            events.append(_event(state["run_id"], node, ballot, vote))
         events += [
-            {"event": "question.asked", "run_id": state["begun"], "node": one["id"].partition(":")[0], "question": one}
+            {"event": "question.asked", "run_id": state["run_id"], "node": one["id"].partition(":")[0], "question": one}
             for one in open_questions([ballot for ballot in still_open if ballot["id"] in asking])
         ]
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)

@@ -40,7 +40,7 @@ class RecursiveOutput(TypedDict, total=False):
     """How the run stands; `samples` is by stage, `tree` by node, `depth` that of the deepest node.
 
     `guarantee` says in one line how sure the answer is. `questions` are those that a run which is "waiting" waits for a
-    human to answer.
+    human to answer. `namespace` is that of the tenant whose run it is, and there when it has one.
     """
 
     status: RunStatus
@@ -56,10 +56,11 @@ class RecursiveOutput(TypedDict, total=False):
     unsettled: list[Unsettled]
     questions: list[HumanQuestion]
     run_id: str
+    namespace: list[str]
 
 
 class RecursiveState(RecursiveOutput, total=False):
-    """A run in progress: the run `begun` here, what it is of, and its ballots.
+    """A run in progress: the run `begun` here, by its name among those of all tenants, what it is of, and its ballots.
 
     `asked` are the questions that came up in this round, `answered` those whose answers were used, and `unused`, with
     no store, those that were not yet.
