@@ -184,14 +184,15 @@ class ModelSampler:
             redact(error, self.secrets)
             return [error] * len(group)
         if missing := group[len(responses) :]:  # the provider ignores n, or refuses it
-            self.settings.left_out.add("n")
+            if "n" not in self.settings.doubted:
+                self.settings.left_out.add("n")
             for one in missing:
                 responses += await self._draw([one])
         return responses
 
     async def _ask(self, group: list[Request]) -> list[AIMessage]:
         shape = (len(group) > 1, group[0].temperature is None)
-        if shape in self._proven:
+        if shape in self._proven and not self.settings.doubted:
             return await self._learn(group)
         async with self._alone():
             responses = await self._learn(group)
@@ -201,38 +202,36 @@ class ModelSampler:
     async def _learn(self, group: list[Request]) -> list[AIMessage]:
         """Make a call, again without what the provider refuses; without n it answers the first of the group."""
         while True:
-            left_out = frozenset(self.settings.left_out)
+            left_out = self.settings.omitted
             try:
                 responses = await self._generate(group, left_out)
             except Exception as error:  # noqa: BLE001 - raised below, if it is about none of our settings
                 refused = error
             else:
-                self.settings.taken |= self._carried(group, left_out)
+                self.settings.took(self._carried(group, left_out))
                 return responses
-            if left_out == self.settings.left_out:  # else another call has learned something meanwhile
+            if left_out == self.settings.omitted:  # else another call has learned something meanwhile
                 return await self._try_without(group, left_out, refused)
 
     async def _try_without(self, group: list[Request], left_out: frozenset[str], refused: Exception) -> list[AIMessage]:
-        """Make a refused call without one of our settings at a time, then without all that it may be about."""
-        carried = self._carried(group, left_out)
-        suspects = self.settings.suspects(refused, carried)
-        trials = [{name} for name in suspects] + ([{*suspects}] if len(suspects) > 1 else [])
-        for omitted in trials:
+        """Make a refused call without those of our settings that it may be about."""
+        for omitted in self.settings.trials(refused, left_out, self._carried(group, left_out)):
+            carried = self._carried(group, omitted)
             try:
-                responses = await self._generate(group, left_out | omitted)
+                responses = await self._generate(group, omitted)
             except Exception as error:
-                if not self.settings.moves_on(refused, error, carried - omitted):
+                if not self.settings.moves_on(refused, error, carried):
                     if failure(error).kind == "transient" != failure(refused).kind:
                         raise
+                    self.settings.tried_in_vain(refused, omitted)
                     continue
                 after = error
             else:
-                self.settings.leave_out(omitted, refused)
+                self.settings.went_without(omitted - left_out, refused)
+                self.settings.took(carried)
                 return responses
-            self.settings.leave_out(omitted, refused)
-            return await self._try_without(group, left_out | omitted, after)
-        if trials:
-            self.settings.tried_in_vain(refused, suspects)
+            self.settings.went_without(omitted - left_out, refused)
+            return await self._try_without(group, omitted, after)
         raise refused
 
     def _carried(self, group: Sequence[Request], left_out: AbstractSet[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -26,7 +26,9 @@ class Settings:
     """What a model's provider takes of our settings: learned from what it says, by trial where words fail.
 
     What is `left_out` is so for good. A provider's own words only say what to try first: a setting is left out once a
-    call without it succeeds, or is refused for another of them.
+    call without it succeeds, or is refused for another of them. Where no words say which, a call goes without all that
+    it may be, so that an error about something else costs one further call; where that helps, they are `doubted`, and
+    later calls carry them again one by one, until each was taken or refused.
     """
 
     def __init__(self, model: str) -> None:
@@ -34,31 +36,38 @@ class Settings:
         self.left_out: set[str] = set()
         self.refused: set[str] = set()  # those of them that a provider refused
         self.taken: set[str] = set()  # what a call that succeeded has carried
-        self._in_vain: dict[str, set[str]] = {}  # what was tried, by what errors said
+        self.doubted: list[str] = []
+        self._in_vain: dict[str, list[frozenset[str]]] = {}  # what was tried without, by what errors said
         self._once: set[str] = set()
 
-    def suspects(self, error: Exception, carried: AbstractSet[str]) -> list[str]:
-        """Return which of the settings that a call `carried` may be why it failed, in the order to try without them.
+    @property
+    def omitted(self) -> frozenset[str]:
+        """What the next call goes without: what is left out, and what is doubted, but for one."""
+        return frozenset(self.left_out.union(self.doubted[:-1]))
+
+    def trials(self, error: Exception, omitted: frozenset[str], carried: AbstractSet[str]) -> list[frozenset[str]]:
+        """Return what to go without, in this order, where a call without the `omitted` that `carried` others failed.
 
         A refusal of the request (400, 422, …) may be about any of them, one of the server (500) about what it never
         took, at the second time, and one of the client about that too. Nothing is tried twice for one reason.
         """
         said, (kind, *_, flag) = read(error), failure(error)
-        by_name = [name for name in NAMES if name in carried and _named(name, error, said)]
+        named = [frozenset({name}) for name in NAMES if name in carried and _named(name, error, said)]
+        new, suspected = frozenset(carried - self.taken), list[frozenset[str]]()
         if flag is not None:  # a response, or a prompt that is too long together with the limit
             too_long = flag.reason == "refusal" and _WORDS["max_tokens"].search(said.text)
-            suspected = ["max_tokens"] if too_long and "max_tokens" in carried else []
+            suspected = [frozenset(carried & {"max_tokens"})] if too_long else []
         elif said.status in _REFUSALS:
-            suspected = [*by_name, *(name for name in NAMES if name in carried and name not in by_name)]
-        elif by_name and (said.status is None or said.status in _FAILURES | _NO_SUCH):
-            suspected = by_name
+            suspected = [*named, new, frozenset(carried)] if named or not _elsewhere(error) else []
+        elif named and (said.status is None or said.status in _FAILURES | _NO_SUCH):
+            suspected = [*named, frozenset().union(*named)]
         elif said.status in _FAILURES or (kind != "transient" and said.status is None and said.kinds & _INVALID):
-            new = [name for name in NAMES if name in carried - self.taken]
-            suspected = [] if said.status is not None and self._first_time(said) else new
-        else:
-            suspected = []
-        tried = self._in_vain.get(_plain(said), ())
-        return [name for name in suspected if name not in tried]
+            suspected = [] if said.status is not None and self._first_time(said) else [new]
+        trials = [omitted | names for names in suspected if names]
+        if trials and (again := carried.intersection(self.doubted[-1:])):  # then the others need not be it
+            trials = [frozenset(self.left_out | again), omitted | again, *trials]
+        in_vain = self._in_vain.get(_plain(said), ())
+        return [one for one in dict.fromkeys(trials) if not any(one <= tried for tried in in_vain)]
 
     def moves_on(self, refused: Exception, error: Exception, others: AbstractSet[str]) -> bool:
         """Return whether a call without the setting that was `refused` failed over another one, of the `others`.
@@ -72,17 +81,23 @@ class Settings:
         named = after.kind != "transient" and any(_named(name, error, said) for name in others)
         return named and _plain(read(refused)) != _plain(said)
 
-    def leave_out(self, names: AbstractSet[str], error: Exception) -> None:
-        """Do without settings from here on, and say so."""
-        if new := names - self.left_out:
+    def took(self, carried: AbstractSet[str]) -> None:
+        """Note what a call that succeeded has carried."""
+        self.taken |= carried
+        self.doubted = [name for name in self.doubted if name not in carried]
+
+    def went_without(self, names: AbstractSet[str], error: Exception) -> None:
+        """Note that a call got further without these: leave one out for good and say so; doubt several."""
+        new = names - self.left_out
+        if len(new) == 1:
             self.left_out |= new
             self.refused |= new
-            what = " and ".join(sorted(new))
-            logger.warning("%s does not take %s: left out from here on (%s)", self.model, what, reason(error))
+            logger.warning("%s does not take %s: left out from here on (%s)", self.model, *new, reason(error))
+        self.doubted = [name for name in NAMES if name in new.union(self.doubted) - self.left_out]
 
-    def tried_in_vain(self, error: Exception, names: Iterable[str]) -> None:
-        """Remember that an error is about none of these settings."""
-        self._in_vain.setdefault(_plain(read(error)), set()).update(names)
+    def tried_in_vain(self, error: Exception, omitted: frozenset[str]) -> None:
+        """Remember that a call without these met the same error."""
+        self._in_vain.setdefault(_plain(read(error)), []).append(omitted)
 
     def _first_time(self, said: Reading) -> bool:
         seen = (plain := _plain(said)) in self._once
@@ -92,8 +107,17 @@ class Settings:
 
 def _named(name: str, error: Exception, said: Reading) -> bool:
     """Return whether an error names a setting."""
-    params = [param for cause in causes(error) if isinstance(param := getattr(cause, "param", None), str)]
+    params = _params(error)
     return any(param in NAMES[name] for param in params) if params else _WORDS[name].search(said.text) is not None
+
+
+def _elsewhere(error: Exception) -> bool:
+    """Return whether an error names a part of the request that is none of our settings."""
+    return any(re.split(r"\W", param)[0] in _OTHERS for param in _params(error))
+
+
+def _params(error: Exception) -> list[str]:
+    return [param for cause in causes(error) if isinstance(param := getattr(cause, "param", None), str)]
 
 
 def _plain(said: Reading) -> str:
@@ -104,6 +128,7 @@ def _plain(said: Reading) -> str:
 _REFUSALS: Final = frozenset({400, 405, 406, 411, 413, 415, 422})
 _FAILURES: Final = frozenset({500, 501})
 _NO_SUCH: Final = frozenset({403, 404})
+_OTHERS: Final = frozenset({"messages", "model", "input", "prompt", "tools", "tool_choice", "response_format"})
 _INVALID: Final = frozenset(
     {"ValidationError", "ParamValidationError", "UnsupportedParamsError", "ModelInvalidRequestError"}
 )

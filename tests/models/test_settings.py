@@ -105,9 +105,20 @@ def test_two_that_are_refused_together_without_a_word() -> None:
 
     with served(script) as (url, calls):
         assert vote(chat(url))["vote"] == 7
-    assert [(hot(body), limited(body)) for body in calls] == [(True, True), (True, False), (False, True)] + [
-        (False, False)
-    ] * 2
+    sent = [(hot(body), limited(body)) for body in calls]
+    assert sent == [(True, True), (False, False), (True, False), (False, True), (False, False)]
+
+
+def test_what_was_left_out_with_another_is_carried_again_until_each_was_taken_or_refused() -> None:
+    def script(_: int, body: dict[str, Any]) -> tuple[int, Any]:
+        return (400, b"") if hot(body) or several(body) else (200, openai_says(body))
+
+    with served(script) as (url, calls):
+        node = chat(url)
+        assert vote(node, k=8)["samples"] == 8
+    assert not any(hot(body) or several(body) for body in calls[-3:])
+    assert all(map(limited, calls[-3:]))
+    assert sum(hot(body) or several(body) for body in calls) <= 5
 
 
 def test_a_server_that_fails_over_what_it_never_took_is_tried_without_at_the_second_time(
@@ -137,7 +148,9 @@ def test_a_server_that_fails_once_has_refused_nothing(monkeypatch: pytest.Monkey
         (403, error("You have no access to this model"), 2),
         (404, error("The model `m` does not exist"), 2),
         (402, error("Insufficient Balance"), 2),
-        (400, error("The model identifier is invalid"), 6),  # without the limit, the temperature, both; then without n
+        (400, error("The model identifier is invalid"), 4),  # each once more without any of them
+        (400, error("Invalid value for the messages", param="messages[0].content"), 2),
+        (422, error("Unprocessable Entity"), 4),
     ],
 )
 def test_what_is_about_none_of_our_settings_ends_with_the_providers_reason(
