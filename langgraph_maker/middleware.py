@@ -62,7 +62,8 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         min_k: The least k that a runtime context may ask for (see `MakerContext`); None where it may lower none.
         hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and retried.
+        call_timeout: Seconds after which a call is given up and retried; None for 600, 900 for the flex tier, and
+            none in batches.
         outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
         events: What continues the agent's custom stream, see `create_voting_node`.
@@ -101,7 +102,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         min_k: int | None = None,
         hedge: int = 0,
         max_concurrency: int | None = None,
-        call_timeout: float = 600.0,
+        call_timeout: float | None = None,
         outage_limit: float = 600.0,
         price: Price | None = None,
         events: Events = True,

@@ -80,7 +80,8 @@ MaxConcurrency: TypeAlias = Annotated[
     int | None, typer.Option("--max-concurrency", help="model calls at a time; default: 256 to a chat model")
 ]
 CallTimeout: TypeAlias = Annotated[
-    str, typer.Option("--call-timeout", metavar="TIME", help="after which a call is retried")
+    str | None,
+    typer.Option("--call-timeout", metavar="TIME", help="after which a call is retried; default: 10m, 15m with flex"),
 ]
 OutageLimit: TypeAlias = Annotated[
     str, typer.Option("--outage-limit", metavar="TIME", help="for which a failing call is retried before it stops")

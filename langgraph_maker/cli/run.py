@@ -121,7 +121,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     deadline: Deadline = None,
     price: Price = None,
     max_concurrency: MaxConcurrency = None,
-    call_timeout: CallTimeout = "10m",
+    call_timeout: CallTimeout = None,
     outage_limit: OutageLimit = "10m",
     max_steps: MaxSteps = None,
     db: Db = None,
@@ -153,7 +153,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             "max_cost": max_cost,
             "price": None if price is None else prices.read_price(price),
             "max_concurrency": max_concurrency,
-            "call_timeout": seconds(call_timeout),
+            "call_timeout": None if call_timeout is None else seconds(call_timeout),
             "outage_limit": seconds(outage_limit),
             "stop": stop.is_set,
         }

@@ -72,7 +72,12 @@ def removed(run_id: str, header: Header | None) -> StoreOps[int]:
                 steps = range(max(first, stop - _BATCH), stop)
                 yield [records.drop_entry(run_id, step, header["stride"]) for step in reversed(steps)]
                 count += len(steps)
-    for where in (records.namespace(run_id), records.tree(run_id), records.calibration(run_id)):
+    for where in (
+        records.namespace(run_id),
+        records.tree(run_id),
+        records.calibration(run_id),
+        records.batches(run_id),
+    ):
         keys = yield from keys_in(where)
         for start in range(0, len(keys), _BATCH):
             yield [PutOp(where, key, None) for key in keys[start : start + _BATCH]]

@@ -35,6 +35,7 @@ __all__ = [
     "Header",
     "Pending",
     "Session",
+    "batches",
     "calibration",
     "check",
     "check_id",
@@ -422,6 +423,11 @@ def namespace(run_id: str) -> tuple[str, ...]:
 def calibration(run_id: str) -> tuple[str, ...]:
     """Return where the answers of a calibration are, and what was found."""
     return (ROOT, "calibrations", _label(run_id))
+
+
+def batches(run_id: str) -> tuple[str, ...]:
+    """Return where it is recorded which batches hold which requests of a run."""
+    return (ROOT, "batches", _label(run_id))
 
 
 def tree(run_id: str) -> tuple[str, ...]:

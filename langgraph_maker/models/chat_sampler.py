@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from importlib import import_module
 from itertools import groupby
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -23,7 +24,7 @@ from langgraph_maker.models.configurable import choices, frozen, is_configurable
 from langgraph_maker.models.connections import Connections
 from langgraph_maker.models.failures import failure
 from langgraph_maker.models.independence import at_temperature, independent, secrets_of, takes_n, unbound, without_keys
-from langgraph_maker.models.resolve import Model, chat_model, each_chat_model, model_name
+from langgraph_maker.models.resolve import BATCH, Model, chat_model, each_chat_model, model_name
 from langgraph_maker.models.responses import message_in, messages_in
 from langgraph_maker.models.retry import redact
 from langgraph_maker.models.settings import NAMES, Settings
@@ -61,6 +62,9 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
         if task is None:
             raise ValueError(f"{model!r} simulates answers to a task; without one, use a SimulatedChatModel")
         return simulated_sampler(model, task)
+    if isinstance(model, str) and model.startswith(BATCH):
+        batches = import_module("langgraph_maker.models.batches")  # which is built on the class below
+        return cast("Sampler", batches.BatchSampler(model, max_tokens=max_tokens))
     if isinstance(model, str):
         model = chat_model(model)
     if isinstance(model, Runnable):

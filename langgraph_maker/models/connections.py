@@ -14,7 +14,7 @@ from weakref import finalize
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
-__all__ = ["Connections", "connected", "fresh", "once"]
+__all__ = ["Connections", "connected", "fresh", "has_own_client", "once", "with_client"]
 
 
 class Connections:
@@ -93,7 +93,7 @@ def connected(model: BaseChatModel, client: Callable[[str], Any]) -> BaseChatMod
     That is for the clients that Stainless makes (OpenAI's, Anthropic's, Groq's, …), where the user gave none and no
     proxy.
     """
-    if any(getattr(model, name, None) is not None for name in _OF_THE_USER):
+    if has_own_client(model):
         return None
     with_own = _with_clients(
         model,
@@ -101,6 +101,23 @@ def connected(model: BaseChatModel, client: Callable[[str], Any]) -> BaseChatMod
         lambda name: "async" in name,
     )
     return None if with_own is model else with_own
+
+
+def has_own_client(model: BaseChatModel) -> bool:
+    """Return whether the user gave the model an HTTP client or a proxy."""
+    return any(getattr(model, name, None) is not None for name in _OF_THE_USER)
+
+
+def with_client(model: BaseChatModel, client: Callable[[str, Any], Any]) -> BaseChatModel:
+    """Return a copy of `model` whose asynchronous calls go through what `client` makes for a package and its client."""
+    copy = _with_clients(
+        model,
+        lambda root: root.copy(http_client=client(type(root).__module__.partition(".")[0], root), max_retries=0),
+        lambda name: "async" in name,
+    )
+    if copy is not model and "http_async_client" in type(copy).model_fields:
+        copy.__dict__["http_async_client"] = vars(copy)["root_async_client"]._client  # noqa: SLF001 - as if given
+    return copy
 
 
 def once(model: BaseChatModel) -> BaseChatModel:

@@ -19,7 +19,8 @@ Arrival = tuple[Request, AIMessage]
 class InFlight:
     """What one owner has in flight on one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], bool] | None = None) -> None:
+        self.on_stop = on_stop
         self.loop = asyncio.get_running_loop()
         self.tasks: dict[asyncio.Task[None], Sequence[Request]] = {}
         self.paid: set[Any] = set()  # tasks whose call is with the provider
@@ -95,13 +96,14 @@ class InFlight:
                     await self.changed.wait()
             except TimeoutError:
                 if not self.ripe and stop():
-                    self.drain()
+                    self.drain(stopped=True)
 
-    def drain(self) -> None:
-        """Give up what is not with the provider, and wait for the rest."""
+    def drain(self, *, stopped: bool = False) -> None:
+        """Give up what is not with the provider, and wait for the rest, unless a sampler that is `stopped` says no."""
+        wait = self.on_stop() if stopped and self.on_stop is not None and not self.draining else True
         self.draining = True
         for task in self.tasks:
-            if task not in self.paid:
+            if task not in self.paid or not wait:
                 task.cancel()
 
     def emptied(self) -> bool:

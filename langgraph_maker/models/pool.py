@@ -39,7 +39,7 @@ class Pool:
         sampler: Whom to call.
         max_concurrency: Calls at a time, over all owners; None for no bound. Fewer while the provider says that
             there are too many.
-        call_timeout: Seconds after which a call is given up and retried.
+        call_timeout: Seconds after which a call is given up and retried; None for what the sampler says, or 600.
         outage_limit: Seconds for which a failing call is retried.
 
     Raises:
@@ -51,10 +51,14 @@ class Pool:
         sampler: Sampler,
         *,
         max_concurrency: int | None = None,
-        call_timeout: float = 600.0,
+        call_timeout: float | None = None,
         outage_limit: float = 600.0,
     ) -> None:
+        if call_timeout is None:
+            call_timeout = getattr(sampler, "call_timeout", _CALL_TIMEOUT)
         for name, value in (("call_timeout", call_timeout), ("outage_limit", outage_limit)):
+            if value is None and name == "call_timeout":
+                continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
                 raise ValueError(f"{name} is a number of seconds, not {value!r}")
         if call_timeout == 0:
@@ -128,7 +132,7 @@ class Pool:
             await flight.state_dict(wanted)
             flight.need(needed)
             if draining:
-                flight.drain()
+                flight.drain(stopped=bool(stop()))
             if not (flight.failed or flight.draining):
                 for group in groups:
                     flight.issue(group, self._make(flight, list(group)))
@@ -196,7 +200,7 @@ class Pool:
         flight = self._flights.get(owner)
         if flight is None or flight.loop is not asyncio.get_running_loop() or flight.emptied():
             await self.aclose(owner)
-            flight = self._flights[owner] = InFlight()
+            flight = self._flights[owner] = InFlight(getattr(self.sampler, "drain", None))
         if flight.timer is not None:
             flight.timer.cancel()
         return flight
@@ -357,6 +361,7 @@ def _told(error: Exception) -> str:
     return terminal_safe(said if isinstance(error, SamplingError) else f"{type(error).__name__}: {said}")
 
 
+_CALL_TIMEOUT: Final = 600.0
 _ORPHANED: Final = 120.0
 """Seconds after which calls are cancelled that no node came back for: the graph was given up between supersteps."""
 _FIRST_ANSWER: Final = 20.0

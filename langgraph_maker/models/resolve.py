@@ -29,8 +29,10 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import Sampler
 
-__all__ = ["Model", "chat_model", "check_model", "each_chat_model", "model_name"]
+__all__ = ["BATCH", "Model", "chat_model", "check_model", "each_chat_model", "model_name"]
 
+BATCH: Final = "openai-batch:"
+"""What the name of a model begins with that is asked by OpenAI's Batch API."""
 Model: TypeAlias = str | BaseChatModel | Runnable[Any, Any] | Sampler
 """A chat model, a Runnable from messages to a message, "provider:name", or a `Sampler`."""
 

@@ -31,7 +31,10 @@ def sampler_of(models: Sequence[Model], *, task: Task | None = None, max_tokens:
 class _Several:
     def __init__(self, samplers: Sequence[Sampler]) -> None:
         self.samplers = samplers
+        self.outlives = any(getattr(sampler, "outlives", False) for sampler in samplers)
         self.never_waits = all(getattr(sampler, "never_waits", False) for sampler in samplers)
+        timeouts = [getattr(sampler, "call_timeout", 600.0) for sampler in samplers]
+        self.call_timeout = None if None in timeouts else max(timeouts)
         bounds = [getattr(sampler, "max_concurrency", None) for sampler in samplers]
         self.max_concurrency = min((bound for bound in bounds if bound is not None), default=None)
 
@@ -51,6 +54,12 @@ class _Several:
             responses = await self.samplers[model]([requests[place] for place in its])
             drawn.update(zip(its, responses, strict=True))
         return [drawn[place] for place in range(len(requests))]
+
+    def drain(self) -> bool:
+        """Return whether what is out is to be waited for, as a run was stopped."""
+        drains = [getattr(sampler, "drain", None) for sampler in self.samplers]
+        waits = [drain is None or drain() for drain in drains]
+        return all(waits)
 
     @property
     def left_out(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_store
 
 from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.foreign import excerpt
@@ -18,6 +20,7 @@ from langgraph_maker.core.margin import Margin, check_least, margin_asked, margi
 from langgraph_maker.core.purity import pure
 from langgraph_maker.core.state import BallotState, Request, Sampler, Subtask, no_usage
 from langgraph_maker.models.event_loop import run_at_once, run_sync
+from langgraph_maker.models.keeping import kept_in
 from langgraph_maker.models.pool import Arrival, Pool, misuse
 from langgraph_maker.nodes.ask import check_can_ask
 from langgraph_maker.nodes.context import overrides
@@ -254,20 +257,27 @@ class _Sample:
         )
         groups = [call for group in vote.groups for call in ([group] if len(group) == 1 else split(group))]
         try:
-            vote.arrived += await self.pool.collect(
-                vote.owner,
-                groups,
-                wanted=vote.wanted,
-                needed=vote.needed,
-                enough=max(1, len(vote.wanted) // _SHARE),
-                draining=state.get("draining", False),
-                stop=self.stop,
-            )
+            with self.recorded(vote.owner):
+                vote.arrived += await self.pool.collect(
+                    vote.owner,
+                    groups,
+                    wanted=vote.wanted,
+                    needed=vote.needed,
+                    enough=max(1, len(vote.wanted) // _SHARE),
+                    draining=state.get("draining", False),
+                    stop=self.stop,
+                )
         except SamplingError as error:
             if self.on_failure == "raise" or not self.pool.answered:
                 raise
             return str(error)
         return ""
+
+    def recorded(self, owner: str) -> AbstractContextManager[None]:
+        """Record calls that outlive a process with the run, or in a voting graph with this visit of it."""
+        if not getattr(self.sampler, "outlives", False):
+            return nullcontext()
+        return kept_in(get_store(), owner)
 
     def update(self, vote: _Round, failure: str) -> dict[str, Any]:
         arrived: dict[str, list[Arrival]] = {}

@@ -72,7 +72,7 @@ def create_maker(
     audit: Audit | float | None = None,
     hedge: int = 0,
     max_concurrency: int | None = None,
-    call_timeout: float = 600.0,
+    call_timeout: float | None = None,
     outage_limit: float = 600.0,
     max_total_samples: int | None = None,
     max_cost: float | None = None,
@@ -113,7 +113,8 @@ def create_maker(
         audit: An `Audit`, or a share of the steps that get a second vote in another way before they count as done.
         hedge: Samples in flight a step beyond those that could be needed, see `sample_node`.
         max_concurrency: Model calls at a time; None for 256 where they go to a chat model, for no bound elsewhere.
-        call_timeout: Seconds after which a model call is given up and retried.
+        call_timeout: Seconds after which a call is given up and retried; None for 600, 900 for the flex tier, and
+            none in batches.
         outage_limit: Seconds for which a failing model call is retried before the run ends as "stopped".
         max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
         max_cost: Dollars after which it does.

@@ -60,7 +60,7 @@ def create_voting_graph(
     audit: Audit | float | None = None,
     hedge: int = 0,
     max_concurrency: int | None = None,
-    call_timeout: float = 600.0,
+    call_timeout: float | None = None,
     outage_limit: float = 600.0,
     price: Price | None = None,
     messages: bool = False,
@@ -91,7 +91,8 @@ def create_voting_graph(
         audit: The same.
         hedge: Samples in flight a ballot beyond those that could be needed, see `sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and retried.
+        call_timeout: Seconds after which a call is given up and retried; None for 600, 900 for the flex tier, and
+            none in batches.
         outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
         messages: Whether a decision has the `message` that its vote was read from, the first under its key. Until

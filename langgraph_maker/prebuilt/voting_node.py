@@ -68,7 +68,7 @@ def create_voting_node(
     audit: Audit | float | None = None,
     hedge: int = 0,
     max_concurrency: int | None = None,
-    call_timeout: float = 600.0,
+    call_timeout: float | None = None,
     outage_limit: float = 600.0,
     price: Price | None = None,
     events: Events = True,
@@ -116,7 +116,8 @@ def create_voting_node(
         audit: The same.
         hedge: Samples in flight beyond those that could be needed, see `nodes.sample_node`.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and retried.
+        call_timeout: Seconds after which a call is given up and retried; None for 600, 900 for the flex tier, and
+            none in batches.
         outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
         events: What continues the host's custom stream (`events.Votes`): True, False for nothing, or a function of each

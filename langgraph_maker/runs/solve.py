@@ -62,7 +62,7 @@ class SolveOptions(TypedDict, total=False):
     audit: Audit | float | None
     hedge: int
     max_concurrency: int | None
-    call_timeout: float
+    call_timeout: float | None
     outage_limit: float
     max_total_samples: int | None
     max_cost: float | None

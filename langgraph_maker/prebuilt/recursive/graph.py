@@ -60,7 +60,7 @@ def create_recursive_maker(
     max_cost: float | None = None,
     deadline: float | None = None,
     max_concurrency: int | None = None,
-    call_timeout: float = 600.0,
+    call_timeout: float | None = None,
     outage_limit: float = 600.0,
     price: Price | None = None,
     stop: Callable[[], bool | str] | None = None,
@@ -105,7 +105,8 @@ def create_recursive_maker(
         deadline: Seconds after which it does, counted by each process from where it takes the run up, and looked at
             between rounds; no call is waited for longer.
         max_concurrency: Model calls at a time, see `create_maker`.
-        call_timeout: Seconds after which a model call is given up and retried.
+        call_timeout: Seconds after which a call is given up and retried; None for 600, 900 for the flex tier, and
+            none in batches.
         outage_limit: Seconds for which a failing model call is retried before the run ends as "stopped".
         price: What tokens cost, see `create_maker`.
         stop: Asked before each round and while it waits; True, or why, ends the run as "stopped".
@@ -167,7 +168,7 @@ def create_recursive_maker(
     pool = Pool(
         sampler,
         max_concurrency=max_concurrency,
-        call_timeout=min(call_timeout, longest),
+        call_timeout=call_timeout if limits.deadline is None else min(call_timeout or longest, longest),
         outage_limit=min(outage_limit, longest),
     )
     vote = voting_round(

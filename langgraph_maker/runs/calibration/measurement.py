@@ -65,7 +65,7 @@ class CalibrateOptions(TypedDict, total=False):
     stop: Callable[[], bool | str] | None
     on_progress: Callable[[str, int], None] | None
     max_concurrency: int | None
-    call_timeout: float
+    call_timeout: float | None
     outage_limit: float
     seed: int
     store: BaseStore | None
@@ -106,7 +106,7 @@ async def acalibrate(
     stop: Callable[[], bool | str] | None = None,
     on_progress: Callable[[str, int], None] | None = None,
     max_concurrency: int | None = None,
-    call_timeout: float = 600.0,
+    call_timeout: float | None = None,
     outage_limit: float = 600.0,
     seed: int = 0,
     store: BaseStore | None = None,
@@ -145,7 +145,8 @@ async def acalibrate(
         stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
         on_progress: Called after each batch with which model was asked, and how many samples were drawn so far.
         max_concurrency: Model calls at a time, and samples in a batch; None for 256 to a chat model, and 64 elsewhere.
-        call_timeout: Seconds after which a call is given up and retried.
+        call_timeout: Seconds after which a call is given up and retried; None for 600, 900 for the flex tier, and
+            none in batches.
         outage_limit: Seconds for which a failing call is retried.
         seed: Chooses the steps.
         store: Keeps every answer, so that the same call with the same `run_id` resumes where it stopped.

@@ -19,6 +19,7 @@ from langgraph_maker.core.red_flags import AnyOf, RuleLike, TokenLimit, Truncate
 from langgraph_maker.core.state import Request, Usage, Verdict, no_usage, total_usage
 from langgraph_maker.core.task import State, Task, Vote
 from langgraph_maker.journal import records, store_ops
+from langgraph_maker.models.keeping import kept_in
 from langgraph_maker.models.pool import Pool
 from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.guard import guard_node
@@ -108,7 +109,8 @@ class Trials:
         task, rules = self.task, each_rule(self.red_flags)
         limits = [rule.limit for rule in rules if isinstance(rule, TokenLimit)]
         self.limit = min(limits) if limits else None
-        self.batch = self.pool.max_concurrency or _BATCH
+        at_once: int = getattr(self.pool.sampler, "at_once", _BATCH)
+        self.batch = self.pool.max_concurrency or at_once
         others = AnyOf(*(rule for rule in rules if not isinstance(rule, TokenLimit)))
         self.guard = guard_node(
             parse=task.parse, key=task.vote_key, validate=task.validate, red_flags=others, price=self.price
@@ -172,7 +174,8 @@ class Trials:
             now = missing[: self._affordable()]
             requests = [self._request(draw, state) for draw, state in now]
             asked = {(one.subtask_id, one.number): what for one, what in zip(requests, now, strict=True)}
-            arrived, error = await self.pool.draw(requests, stop=self.stop)
+            with kept_in(self.store, self.run_id):
+                arrived, error = await self.pool.draw(requests, stop=self.stop)
             came = [(asked[request.subtask_id, request.number], response) for request, response in arrived]
             await self._keep([(draw, self._answer(draw, state, response)) for (draw, state), response in came])
             if error is not None and not self.stop():  # a stop gives up calls that wait for another attempt

@@ -63,7 +63,7 @@ class DiagnoseOptions(TypedDict, total=False):
     stop: Callable[[], bool | str] | None
     on_progress: Callable[[str, int], None] | None
     max_concurrency: int | None
-    call_timeout: float
+    call_timeout: float | None
     outage_limit: float
     seed: int
     store: BaseStore | None
@@ -90,7 +90,7 @@ async def adiagnose(
     stop: Callable[[], bool | str] | None = None,
     on_progress: Callable[[str, int], None] | None = None,
     max_concurrency: int | None = None,
-    call_timeout: float = 600.0,
+    call_timeout: float | None = None,
     outage_limit: float = 600.0,
     seed: int = 0,
     store: BaseStore | None = None,
@@ -124,7 +124,8 @@ async def adiagnose(
         on_progress: Called after each batch with which model was asked, and how many samples there are of this way to
             ask.
         max_concurrency: Model calls at a time.
-        call_timeout: Seconds after which a call is retried.
+        call_timeout: Seconds after which a call is given up and retried; None for 600, 900 for the flex tier, and
+            none in batches.
         outage_limit: Seconds for which a failing call is retried.
         seed: Chooses the steps.
         store: Keeps every answer, so that the same call with the same `run_id` buys none again.

@@ -19,8 +19,9 @@ to test what your own client makes of an API on a bad day (here it tries again):
 plain HTTP, and an error about a key repeats the key as it was sent, since clients must be shown not to pass it on.
 """
 
+from langgraph_maker.simulation.server.batch_jobs import BatchFaults
 from langgraph_maker.simulation.server.counts import Stats
 from langgraph_maker.simulation.server.faults import Faults
 from langgraph_maker.simulation.server.server import SimulatedServer, serve
 
-__all__ = ["Faults", "SimulatedServer", "Stats", "serve"]
+__all__ = ["BatchFaults", "Faults", "SimulatedServer", "Stats", "serve"]

@@ -66,6 +66,7 @@ class ChatRequest(NamedTuple):
     n: int
     temperature: float | None
     max_tokens: int | None
+    service_tier: str | None = None
 
 
 def read_request(body: bytes, *, refuses: Collection[str] = (), ignores: Collection[str] = ()) -> ChatRequest:
@@ -108,7 +109,8 @@ def read_request(body: bytes, *, refuses: Collection[str] = (), ignores: Collect
             400, f"Invalid '{where}': {first['msg'].removeprefix('Value error, ')}", param=where, code="invalid_value"
         ) from None
     messages: list[BaseMessage] = [_KINDS[message.role](message.content) for message in read.messages]
-    return ChatRequest(read.model, messages, read.n, read.temperature, read.max_tokens or read.max_completion_tokens)
+    most = read.max_tokens or read.max_completion_tokens
+    return ChatRequest(read.model, messages, read.n, read.temperature, most, read.service_tier)
 
 
 def completion(asked: ChatRequest, result: ChatResult, *, name: str, created: int, cached: int) -> dict[str, Any]:
@@ -138,6 +140,7 @@ def completion(asked: ChatRequest, result: ChatResult, *, name: str, created: in
         "model": asked.model,
         "choices": choices,
         "usage": usage | {"prompt_tokens_details": {"cached_tokens": cached}},
+        "service_tier": _SERVED.get(asked.service_tier or "auto", asked.service_tier),
         "system_fingerprint": "simulated",
     }
 
@@ -186,6 +189,7 @@ class _Body(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     stream: Annotated[bool, BeforeValidator(_no_stream)] = False
     seed: int | None = None
+    service_tier: Literal["auto", "default", "flex", "priority"] | None = None
 
 
 _KINDS: Final[dict[str, type[SystemMessage | HumanMessage | AIMessage]]] = {
@@ -194,9 +198,10 @@ _KINDS: Final[dict[str, type[SystemMessage | HumanMessage | AIMessage]]] = {
     "user": HumanMessage,
     "assistant": AIMessage,
 }
+_SERVED: Final = {"auto": "default"}
 _DEFAULTS: Final = {"n": 1, "temperature": 1}
 _WITHOUT_EFFECT: Final = {
     *("stop", "top_p", "frequency_penalty", "presence_penalty", "reasoning_effort"),
-    *("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
+    *("user", "metadata", "store", "safety_identifier", "prompt_cache_key"),
 }
 _KNOWN: Final = {*_Body.model_fields, *_WITHOUT_EFFECT}

@@ -17,6 +17,7 @@ The kinds of faults, and what a client meets:
 | cut | status 200 and half of the JSON; Content-Length says all of it, and the connection is closed |
 | html | status 200 and an HTML page |
 | empty, null | status 200, `"choices": []` or `"choices": null`, no usage |
+| unavailable | 429 "resource unavailable", where the flex tier is asked for; other requests are answered |
 | timeout | nothing, until the client gives up or the server stops |
 | outage | 503 and reset in turn |
 """
@@ -26,13 +27,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 
 __all__ = ["KINDS", "Faults", "TokenBucket"]
 
 KINDS: Final = (
     *("400", "401", "403", "404", "429", "500", "502", "503"),
-    *("reset", "truncated", "cut", "html", "empty", "null", "timeout", "outage"),
+    *("reset", "truncated", "cut", "html", "empty", "null", "timeout", "outage", "unavailable"),
 )
 """The kinds of faults, see the module's table."""
 
@@ -56,6 +57,8 @@ class Faults:
         ['429', '500', None]
     """
 
+    kinds: ClassVar[Sequence[str]] = KINDS
+
     rates: Mapping[str, float] = field(default_factory=dict)
     numbers: Sequence[tuple[str, int, int]] = ()
     times: Sequence[tuple[str, float, float]] = ()
@@ -63,8 +66,8 @@ class Faults:
 
     def __post_init__(self) -> None:
         for kind in (*self.rates, *(kind for kind, _, _ in (*self.numbers, *self.times))):
-            if kind not in KINDS:
-                raise ValueError(f"no fault is called {kind!r}: known are {', '.join(KINDS)}")
+            if kind not in self.kinds:
+                raise ValueError(f"no fault is called {kind!r}: known are {', '.join(self.kinds)}")
         wrong = [
             *(f"{kind}={rate:g}" for kind, rate in self.rates.items() if not 0 <= rate <= 1),
             *(f"{kind}@{first}-{last}" for kind, first, last in self.numbers if not 1 <= first <= last),
@@ -85,7 +88,7 @@ class Faults:
             raise ValueError(f"retry_after is a number of seconds of at least 0, not {self.retry_after}")
 
     @classmethod
-    def parse(cls, *specs: str) -> Faults:
+    def parse(cls, *specs: str) -> Self:
         """Read faults as the command line takes them, several in one string separated by commas.
 
         `KIND=RATE` is a probability, `KIND@FIRST-LAST` (or `KIND@NUMBER`) a range of requests, `KIND@BEGIN+LENGTH` a

@@ -48,6 +48,8 @@ async def fail(request: web.Request, kind: str, answer: bytes, retry_after: floa
             return web.json_response(head | {"choices": [] if kind == "empty" else None, "usage": None})
         case "429":
             raise too_many(retry_after)
+        case "unavailable":
+            raise ApiError(429, _UNAVAILABLE, kind="requests", code="resource_unavailable", retry_after=retry_after)
         case "401":
             raise wrong_key(request)
         case _:
@@ -113,6 +115,7 @@ def _reset(transport: asyncio.Transport | None) -> None:
         transport.abort()
 
 
+_UNAVAILABLE: Final = "Resource unavailable: there is no capacity for the flex tier now. Please try again later."
 _PAGE: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 _REFUSALS: Final = {
     "400": (400, "Invalid prompt: it goes against the content policy.", "invalid_request_error", "content_policy"),

@@ -25,6 +25,8 @@ except ImportError as missing:  # pragma: no cover - the test environment has th
 from langgraph_maker.core.task import Task
 from langgraph_maker.simulation.chat_model import SimulatedChatModel
 from langgraph_maker.simulation.profiles import Profile, read_spec
+from langgraph_maker.simulation.server.batch_api import add_routes
+from langgraph_maker.simulation.server.batch_jobs import BatchFaults, BatchJobs
 from langgraph_maker.simulation.server.chat_api import PARAMETERS, ApiError, ChatRequest, completion, read_request
 from langgraph_maker.simulation.server.counts import Stats, Tally
 from langgraph_maker.simulation.server.faults import Faults, TokenBucket
@@ -34,13 +36,14 @@ __all__ = ["SimulatedServer", "serve"]
 
 
 class SimulatedServer:
-    """A simulated OpenAI-compatible server: `POST /v1/chat/completions`, `GET /v1/models`, `GET /stats`.
+    """A simulated OpenAI-compatible server: chat completions, files and batches, `GET /v1/models`, `GET /stats`.
 
     Answers are independent draws above temperature 0, from one request or several; `seed` and `stop` in a request
     have no effect. Whatever model a request names answers. A fault takes the place of the answer, before key, limit
     and prompt are looked at; those with status 200, 500 or 502 and resets come after the latency, the others at once.
     The attributes `keys` (a set: take one out to revoke it), `faults` (a `Faults`) and `latency` may be changed while
-    it runs.
+    it runs, and of its `batches` (see `batch_jobs.BatchJobs`) `faults`, `seconds`, `enqueued_tokens`, and `progress`:
+    the share of its lines that every batch under way has done, where not the time says so.
 
     Args:
         task: What it answers for, a `Checkable` task.
@@ -53,7 +56,10 @@ class SimulatedServer:
         faults: Which requests fail and how: `Faults`, or a string for `Faults.parse`.
         refuses: Parameters that are refused with 400, as some models do: of `chat_api.PARAMETERS`.
         ignores: Parameters that are ignored, as some servers do. Without `n` there is one choice.
-        cached_tokens: Prompt tokens that are reported as cached, from the second answer on.
+        cached_tokens: Prompt tokens that are reported as cached, from the second answer on; none in batches.
+        batch_faults: Which batches go wrong and how: `BatchFaults`, or a string for `BatchFaults.parse`.
+        batch_seconds: How long a batch takes.
+        enqueued_tokens: Input tokens that batches may have enqueued at a time; None is no limit.
 
     Raises:
         TypeError: When the task is not `Checkable`.
@@ -81,6 +87,9 @@ class SimulatedServer:
         refuses: Collection[str] = (),
         ignores: Collection[str] = (),
         cached_tokens: int = 0,
+        batch_faults: BatchFaults | str = "",
+        batch_seconds: float = 0.0,
+        enqueued_tokens: int | None = None,
     ) -> None:
         profile, own = read_spec(model) if isinstance(model, str) else (model, None)
         seed = seed if own is None else own
@@ -88,6 +97,8 @@ class SimulatedServer:
             ("latency", latency, 3600),
             ("spread", spread, 5),
             ("cached_tokens", cached_tokens, profile.input_tokens),
+            ("batch_seconds", batch_seconds, 86_400),
+            ("enqueued_tokens", enqueued_tokens or 0, 1e12),
         ):
             if not 0 <= value <= high:
                 raise ValueError(f"{name} is a number from 0 to {high}, not {value}")
@@ -110,7 +121,17 @@ class SimulatedServer:
         self._bucket = None if rate_limit is None else TokenBucket(rate_limit)
         self._fault_draws, self._latency_draws = np.random.default_rng(abs(seed)).spawn(2)
         self._began: float | None = None
+        self._lines = 0
         self._tally = Tally()
+        self.batches = BatchJobs(
+            answer=self._answer_line,
+            count=self._tally.answer,
+            faults=BatchFaults.parse(batch_faults) if isinstance(batch_faults, str) else batch_faults,
+            seconds=batch_seconds,
+            enqueued_tokens=enqueued_tokens,
+            input_tokens=profile.input_tokens,
+            seed=seed,
+        )
 
     @property
     def stats(self) -> Stats:
@@ -154,6 +175,7 @@ class SimulatedServer:
         app = web.Application(middlewares=[errors_as_json], client_max_size=_BODY_LIMIT)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
+        add_routes(app, self.batches, self._check_key)
         app.router.add_get("/stats", self._stats)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
@@ -184,7 +206,9 @@ class SimulatedServer:
             body = await request.read()
             if kind in _WITH_ANSWER:
                 self._admit(request)
-                answer = self._complete(read_request(body, refuses=self.refuses, ignores=self.ignores), number)
+                asked = read_request(body, refuses=self.refuses, ignores=self.ignores)
+                kind = kind if asked.service_tier == "flex" or kind != "unavailable" else None
+                answer = {} if kind == "unavailable" else self._complete(asked, number)
             if delay and kind not in _AT_ONCE:
                 await asyncio.sleep(delay)
         except (asyncio.CancelledError, ConnectionError):
@@ -216,15 +240,24 @@ class SimulatedServer:
         if self.keys is not None and key_of(request) not in self.keys:
             raise wrong_key(request)
 
-    def _complete(self, asked: ChatRequest, number: int) -> dict[str, Any]:
+    def _answer_line(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Return the answer to one request of a batch, or its refusal."""
+        try:
+            asked = read_request(body, refuses=self.refuses, ignores=self.ignores)
+            self._lines += 1
+            return 200, self._complete(asked, self._lines, batch=True)
+        except ApiError as error:
+            return error.status, error.body
+
+    def _complete(self, asked: ChatRequest, number: int, *, batch: bool = False) -> dict[str, Any]:
         options: dict[str, Any] = {"n": asked.n, "temperature": asked.temperature, "max_tokens": asked.max_tokens}
         try:
             # Past callbacks, tracers and caches, which this process may have switched on for its clients.
             result = self._model._generate(asked.messages, **options)  # noqa: SLF001
         except ValueError as error:
             raise ApiError(400, f"Invalid prompt: {error}", param="messages", code="invalid_prompt") from error
-        cached = self.cached_tokens if self.stats.answered else 0
-        name = f"chatcmpl-simulated-{number}"
+        cached = self.cached_tokens if self.stats.answered and not batch else 0
+        name = f"chatcmpl-simulated-{'batch-' if batch else ''}{number}"
         return completion(asked, result, name=name, created=int(time.time()), cached=cached)
 
 
@@ -262,9 +295,9 @@ def serve(
             pass
 
 
-_AT_ONCE: Final = {"400", "401", "403", "404", "429", "503", "timeout"}
-_WITH_ANSWER: Final = {None, "truncated", "cut"}
-_BODY_LIMIT: Final = 10 * 2**20  # bytes
+_AT_ONCE: Final = {"400", "401", "403", "404", "429", "503", "timeout", "unavailable"}
+_WITH_ANSWER: Final = {None, "truncated", "cut", "unavailable"}
+_BODY_LIMIT: Final = 256 * 2**20  # bytes, of a batch's file
 _BACKLOG: Final = 4096  # connections that arrive at one moment
 _SHUTDOWN: Final = 0.05  # seconds that answers in progress are given at the end
 _GLANCE: Final = 0.5  # seconds; where a wait cannot be interrupted, Ctrl-C is seen this late

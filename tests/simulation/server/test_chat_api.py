@@ -34,7 +34,7 @@ def refusal(**asked: Any) -> Any:
 
 
 def test_defaults() -> None:
-    assert read()[2:] == (1, None, None)
+    assert read()[2:] == (1, None, None, None)
     assert read(n=None, temperature=None, max_tokens=None, stop=None, seed=None) == read()
 
 
