@@ -129,7 +129,8 @@ class Intake:
                         await self._more.wait()
                 except TimeoutError:
                     break
-            due, self.queue = [one for one in self.queue if not one.future.done()], []
+            due, self.queue = self.queue[: self.most_requests], self.queue[self.most_requests :]
+            due = [one for one in due if not one.future.done()]
             self._start(self._dispatch(due), due)
 
     def _start(self, work: Coroutine[Any, Any, None], concerns: Sequence[_Waiting] = ()) -> None:

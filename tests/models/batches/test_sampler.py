@@ -20,7 +20,7 @@ from langgraph_maker.simulation.server import SimulatedServer
 from langgraph_maker.tasks import TowersOfHanoi
 
 TASK = TowersOfHanoi(4)
-QUICK = BatchLimits(delay=0.03, poll=0.02, grace=0.1)
+QUICK = BatchLimits(delay=0.1, poll=0.02, grace=0.1)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def test_a_run_is_solved_by_few_batches_and_its_usage_is_the_servers_own() -> No
     assert (run.status, run.steps) == ("solved", 15)
     assert used(run.usage) == (counted.prompt_tokens, counted.completion_tokens)
     assert counted.requests == 0  # no call was made by itself
-    assert 2 <= len(server.batches.jobs) <= 8
+    assert 2 <= len(server.batches.jobs) <= 12
     assert sum(len(job.lines) for job in server.batches.jobs.values()) == run.samples
 
 
@@ -83,7 +83,7 @@ def test_more_tokens_than_may_be_enqueued_wait_for_their_turn() -> None:
 
 
 def test_batches_are_within_the_limits_given() -> None:
-    limits = BatchLimits(delay=0.03, poll=0.02, requests=5)
+    limits = BatchLimits(delay=1.0, poll=0.02, requests=5)
     with serving() as (server, url):
         graph = create_voting_graph(
             BatchSampler(chat(url), limits=limits), prompt=TASK.prompt, parse=TASK.parse, k=2
@@ -106,10 +106,11 @@ def test_a_setting_that_is_refused_is_left_out_and_nothing_is_lost() -> None:
 def test_a_request_that_is_asked_again_by_a_resumed_run_is_answered_by_the_batch_that_it_is_in() -> None:
     store = InMemoryStore()
     with serving() as (server, url):
+        begun = lambda: bool(server.batches.jobs)  # noqa: E731
         server.batches.progress = 0.0
-        first = solve(TASK, BatchSampler(chat(url), limits=QUICK), lanes=8, store=store, run_id="it", deadline=0.5)
+        first = solve(TASK, BatchSampler(chat(url), limits=QUICK), lanes=8, store=store, run_id="it", stop=begun)
         assert first.status == "stopped"
-        assert len(server.batches.jobs) == 1
+        assert server.stats.samples == 0
         server.batches.progress = None
         run = solve(TASK, BatchSampler(chat(url), limits=QUICK), lanes=8, store=store, run_id="it")
     assert run.status == "solved"
@@ -121,9 +122,10 @@ def test_a_request_that_is_asked_again_by_a_resumed_run_is_answered_by_the_batch
 def test_a_stop_may_cancel_batches_and_what_they_did_is_counted() -> None:
     store = InMemoryStore()
     with serving() as (server, url):
+        begun = lambda: bool(server.batches.jobs)  # noqa: E731
         server.batches.progress = 0.5
         sampler = BatchSampler(chat(url), limits=QUICK, on_stop="cancel")
-        stopped = solve(TASK, sampler, lanes=8, store=store, run_id="it", deadline=0.5)
+        stopped = solve(TASK, sampler, lanes=8, store=store, run_id="it", stop=begun)
         assert stopped.status == "stopped"
         assert [job.status for job in server.batches.jobs.values()] == ["cancelled"]
         assert stopped.samples == server.stats.samples == 12
