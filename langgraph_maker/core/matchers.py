@@ -17,7 +17,7 @@ the winner is handed back as it was first cast.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -200,9 +200,24 @@ def fields(*names: str, **matchers: Key) -> Key:
             ours, theirs = chosen(one), chosen(other)
             return all(alike(rule, ours[name], theirs[name]) for name, rule in rules.items())
 
-        return Pairwise(equal)
+        return _FieldRelation(equal, rules)
     keys = {name: _key_function(rule) for name, rule in rules.items()}
-    return lambda vote: canonical({name: keys[name](value) for name, value in chosen(vote).items()})
+
+    def key(vote: Any) -> str:
+        return canonical({name: keys[name](value) for name, value in chosen(vote).items()})
+
+    key.rules = rules  # type: ignore[attr-defined]
+    return key
+
+
+@dataclass(frozen=True)
+class _FieldRelation(Pairwise):
+    rules: Mapping[str, Key]
+
+
+def rules_of(key: Key) -> Mapping[str, Key] | None:
+    """Return which fields a matcher of `fields` compares, and by what; None for another matcher."""
+    return getattr(key, "rules", None)
 
 
 def sets(of: Key = canonical) -> Key:

@@ -10,8 +10,11 @@ from typing_extensions import TypedDict
 
 __all__ = [
     "START",
+    "Agreement",
     "BallotState",
     "Decision",
+    "FieldDecision",
+    "FieldState",
     "Flag",
     "HeldVotes",
     "LadderState",
@@ -123,6 +126,14 @@ class LadderState(TypedDict):
     base: NotRequired[int]
 
 
+class FieldState(TypedDict):
+    """The votes on one field, where votes are by field, and whether its `counts` decided it."""
+
+    counts: dict[str, int]
+    votes: dict[str, Any]
+    decided: bool
+
+
 class SubSteps(TypedDict):
     """How far the chain of sub-steps of a subtask is, see `ladder.Split`: its next step starts from `state`.
 
@@ -166,6 +177,7 @@ class BallotState(TypedDict):
     "asking" waits for that; where it is `refuted`, it was decided that an answer is wrong, which a human may overrule.
     While it has a `finer` chain, its votes are of a step of that; `joined` is there once that has decided it.
     `messages` has, by the canonical form of a vote that was first under its key, the message that it was read from.
+    `fields` is there where votes are by field; `counts` and `votes` then are of whole readings, and decide nothing.
     """
 
     id: str
@@ -191,6 +203,7 @@ class BallotState(TypedDict):
     messages: NotRequired[dict[str, str]]
     timeouts: NotRequired[int]
     order: NotRequired[list[str]]
+    fields: NotRequired[dict[str, FieldState]]
     usage: Usage
     numbers: list[int]
     responses: list[AIMessage]
@@ -204,6 +217,26 @@ class VoteCount(TypedDict):
     count: int
 
 
+class Agreement(TypedDict):
+    """How far votes agree: by how many the most frequent answer leads, and its share of the votes, from 0 to 1.
+
+    `samples` is how many votes were counted. It says how consistent a model was, not how likely it is right.
+    """
+
+    lead: int
+    share: float
+    samples: int
+
+
+class FieldDecision(TypedDict):
+    """How the vote on one field ended: `vote` is the winner as first cast, None if unresolved."""
+
+    status: Literal["decided", "unresolved"]
+    vote: Any
+    counts: list[VoteCount]
+    agreement: Agreement
+
+
 class Decision(TypedDict):
     """How a ballot ended: `vote` is the winner as first cast, None if unresolved.
 
@@ -211,7 +244,8 @@ class Decision(TypedDict):
     which `last_flag` is the last in words. `rounds` counts how often samples were issued, `cancelled` the samples that
     were issued as a hedge and not waited for. `tier` is where on the ladder it was decided, 0 the first; where `human`,
     a human said what `vote` is. `message` is the response that `vote` was read from, if there is one and it was kept
-    (`messages=True`).
+    (`messages=True`). `agreement` is that of the votes, whoever decided. Where votes are by field, `fields` has each
+    with its own, and the whole is decided once all are.
     """
 
     subtask_id: str
@@ -228,6 +262,8 @@ class Decision(TypedDict):
     usage: Usage
     tier: int
     human: bool
+    agreement: Agreement
+    fields: NotRequired[dict[str, FieldDecision]]
 
 
 class Request(NamedTuple):

@@ -193,7 +193,7 @@ class _Sample:
             awaited = range(ballot["following"], margin_asked)
             out, due = missing, [number for number in awaited if number not in arrived and number not in flying]
         k, budget = self.terms(ballot)
-        lacking = deficit(ballot, k) if ballot["samples"] else k
+        lacking = deficit(ballot, k, budget) if ballot["samples"] else k
         room = budget - ballot["samples"] - out  # what was lost uses up nothing
         new = range(margin_asked, margin_asked + min(lacking + self.hedge - out, room))
         if new and len(new) + out >= lacking > 0:

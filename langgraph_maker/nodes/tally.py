@@ -12,6 +12,14 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import canonical
+from langgraph_maker.core.field_votes import (
+    agreement,
+    cast_fields,
+    field_decisions,
+    fields_deficit,
+    least_agreement,
+    whole,
+)
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.state import START, BallotState, Decision, Verdict
@@ -36,6 +44,7 @@ def tally_node(
     hedge: int = 0,
     ladder: Ladder | None = None,
     min_k: int | None = None,
+    by_field: bool = False,
     decisions: bool = True,
 ) -> Node:
     """Apply first-to-ahead-by-k to each ballot, votes in the order in which they were issued.
@@ -52,6 +61,7 @@ def tally_node(
         hedge: As given to `sample_node`.
         ladder: The same.
         min_k: The same.
+        by_field: Whether the keys of votes are those of `FieldVotes`, so that each field is decided by its own votes.
         decisions: Whether to write them, and to emit votes (`events.Votes`); a maker graph reads the ballots
             themselves, and emits rounds.
 
@@ -65,9 +75,8 @@ def tally_node(
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         given = overrides()
         own = terms(k, max_samples_per_step, ladder, given, min_k) if given else usual
-        ballots = [
-            _count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in state["ballots"]
-        ]
+        ballots = [_by_field(ballot) for ballot in state["ballots"]] if by_field else state["ballots"]
+        ballots = [_count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in ballots]
         moved = {one["id"] for one in state["ballots"] if one["verdicts"]}
         if any(one["flags"] and not one["counts"] and one["id"] in moved for one in ballots):
             lost = hopeless(ballots, state) & moved
@@ -90,6 +99,10 @@ def tally_node(
         return {**ballot, "status": "unresolved", "climb": ladder.place(ballot, why)}
 
     return Node("tally", tally)
+
+
+def _by_field(ballot: BallotState) -> BallotState:
+    return ballot if "fields" in ballot else {**ballot, "fields": {}}
 
 
 def _unresolved(ballot: BallotState, hedge: int) -> BallotState:
@@ -141,10 +154,12 @@ def _tell(ballots: Sequence[BallotState]) -> None:
 def decision(ballot: BallotState) -> Decision:
     """Return the closed ballot as its `Decision`."""
     ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
-    decided, human = ballot["status"] == "decided", ballot.get("human")
-    won = human["vote"] if human and decided else ballot["votes"][ranking[0][0]] if decided else None
+    decided, human, fields = ballot["status"] == "decided", ballot.get("human"), ballot.get("fields")
+    won = None
+    if decided:
+        won = human["vote"] if human else ballot["votes"][ranking[0][0]] if fields is None else whole(fields)
     said = ballot["messages"].get(canonical(won)) if decided and "messages" in ballot else None
-    return {
+    made: Decision = {
         "subtask_id": ballot["id"],
         "status": "decided" if decided else "unresolved",
         "vote": won,
@@ -159,11 +174,25 @@ def decision(ballot: BallotState) -> Decision:
         "usage": ballot["usage"],
         "tier": ballot["climb"]["tier"] if "climb" in ballot else 0,
         "human": human is not None,
+        "agreement": agreement(ballot["counts"]) if fields is None else least_agreement(fields),
     }
+    if fields is not None:
+        made["fields"] = field_decisions(fields)
+    return made
 
 
-def deficit(ballot: BallotState, k: int) -> int:
-    """Return the least number of votes, beside all that have arrived, that could decide a ballot."""
+def deficit(ballot: BallotState, k: int, budget: int | None = None) -> int:
+    """Return the least number of votes, beside all that have arrived, that could decide a ballot.
+
+    Where votes are by field, those that a `budget` of samples cannot decide are left out.
+    """
+    if (fields := ballot.get("fields")) is not None:
+        before = sum(ballot["counts"].values())
+        for _, verdict in ballot["waiting"]:
+            if "key" in verdict:
+                fields, before = cast_fields(fields, k, verdict["key"], verdict["vote"], before), before + 1
+        room = None if budget is None else budget - ballot["samples"]
+        return fields_deficit(fields, k, room)
     counted = Ballot.resume(k, ballot["counts"], ballot["votes"])
     for _, verdict in ballot["waiting"]:
         if "key" in verdict and counted.deficit:
@@ -175,6 +204,8 @@ def reopened_below(ballot: BallotState, k: int) -> BallotState:
     """Return the ballot, open if votes decided it by less than `k`, as a process with a smaller margin had it."""
     if ballot["status"] != "decided" or "human" in ballot or "joined" in ballot:
         return ballot
+    if (fields := ballot.get("fields")) is not None:
+        return {**ballot, "status": "open"} if fields_deficit(fields, k) else ballot
     return ballot if Ballot.resume(1, ballot["counts"], ballot["votes"]).margin >= k else {**ballot, "status": "open"}
 
 
@@ -189,7 +220,8 @@ def _to_count(ballot: BallotState, hedge: int) -> bool:
 
 
 def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
-    ballot = Ballot.resume(k, state["counts"], state["votes"])
+    by_field = _Fields(state, k, budget) if "fields" in state else None
+    ballot = by_field or Ballot.resume(k, state["counts"], state["votes"])
     flags, last_flag = state["flags"], state["last_flag"]
     due, waiting = (_arrived(state), []) if hedge else _due(state)
     late = 0  # what was asked before the ballot escalated is drawn, and counts for nothing here
@@ -202,7 +234,7 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
         elif ballot.deficit or not hedge:  # nor does what comes once it is decided
             ballot.cast(verdict["vote"], verdict["key"])
     after: BallotState = {
-        **state,
+        **(state if by_field is None else by_field.state()),
         "counts": ballot.counts,
         "votes": ballot.votes,
         "samples": state["samples"] + len(state["verdicts"]),
@@ -239,6 +271,27 @@ def _messages(state: BallotState, due: Sequence[tuple[int, Verdict]], votes: Map
             first = {canonical(verdict["vote"]): verdict["message"]}
             messages = first | messages if audited else messages | first
     return messages
+
+
+class _Fields:
+    """A ballot whose fields are voted on: the `counts` of whole readings are kept, and decide nothing."""
+
+    def __init__(self, state: BallotState, k: int, budget: int) -> None:
+        self._state, self.fields = state, {**state["fields"]}
+        self.counts, self.votes = {**state["counts"]}, {**state["votes"]}
+        self._k, self._room = k, budget - state["samples"] - len(state["verdicts"])
+
+    def cast(self, vote: Any, key: str) -> None:
+        self.fields = cast_fields(self.fields, self._k, key, vote, sum(self.counts.values()))
+        self.counts[key] = self.counts.get(key, 0) + 1
+        self.votes.setdefault(key, vote)
+
+    def state(self) -> BallotState:
+        return {**self._state, "fields": self.fields}
+
+    @property
+    def deficit(self) -> int:
+        return fields_deficit(self.fields, self._k, self._room)
 
 
 def _refused(ballot: BallotState, k: int) -> bool:

@@ -11,6 +11,7 @@ from langgraph.types import Send
 
 from langgraph_maker.core.ballot import Key
 from langgraph_maker.core.canonical import canonical
+from langgraph_maker.core.field_votes import FieldVotes
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.red_flags import RedFlag, RuleLike
 from langgraph_maker.models.chat_sampler import token_allowance
@@ -122,6 +123,9 @@ def create_voting_graph(
         decorrelate=decorrelate,
         audit=audit,
     )
+    by_field = isinstance(key, FieldVotes)
+    if by_field and not rungs.plain:
+        raise ValueError("votes by field take no ladder and no audit: a field that does not converge is unresolved")
     sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     builder = voting_round(
@@ -152,7 +156,15 @@ def create_voting_graph(
             ),
         ),
         tally=releasing(
-            pool, tally_node(k=k, max_samples_per_step=max_samples_per_step, min_k=min_k, hedge=hedge, ladder=rungs)
+            pool,
+            tally_node(
+                k=k,
+                max_samples_per_step=max_samples_per_step,
+                min_k=min_k,
+                hedge=hedge,
+                ladder=rungs,
+                by_field=by_field,
+            ),
         ),
     )
     if rungs.plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Never, TypeAlias, cast
@@ -12,8 +13,11 @@ from langchain_core.runnables.config import patch_config
 from langgraph_maker.core.ballot import Key
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.errors import UnresolvedError
+from langgraph_maker.core.field_votes import FieldVotes
+from langgraph_maker.core.foreign import error_text, excerpt
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import unresolved_reason
+from langgraph_maker.core.matchers import rules_of
 from langgraph_maker.core.questions import Question
 from langgraph_maker.core.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.core.state import Decision, VoteCount
@@ -54,6 +58,7 @@ def create_voting_node(
     write: Callable[[Any, Decision], Any],
     parse: Parse | None = None,
     schema: SchemaLike | None = None,
+    votes: Literal["whole", "fields"] = "whole",
     key: Key = canonical,
     validate: Callable[[Any, Any], RedFlag | None] | None = None,
     k: int = 3,
@@ -100,7 +105,12 @@ def create_voting_node(
             that the object can be made of again (`schema.model_validate(decision["vote"])`), equal for equal objects;
             a secret is in it for `write` and `validate` only, and by a salted hash elsewhere. Models that can call
             tools are made to, from others the response's text must be that JSON.
-        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it.
+        votes: "whole" votes on an answer as it is. "fields" decides each field of an object by its own
+            first-to-ahead-by-k over the same samples: `decision["fields"]` has how each ended, with its agreement, and
+            the vote is the object of the winners once all are decided. No single response may have given that
+            object, so `schema` and `validate` judge it too, and it is unresolved where they refuse it.
+        key: Which votes are equal: those with equal keys, or as a relation of `matchers` has it. With votes="fields":
+            `matchers.fields(…)`, which names the fields to vote on; without it all are, by `matchers.canonical`.
         validate: From the value read and a vote to a `RedFlag`, or None.
         k: The margin by which an answer must lead.
         red_flags: Which responses to discard.
@@ -147,12 +157,8 @@ def create_voting_node(
         {'mood': 'positive'}
     """
     check_keywords(create_voting_node, _unknown)
-    if (parse is None) == (schema is None):
-        raise ValueError(
-            "give either parse, which reads a response's text (parse=str takes it as it is), or schema, such as a"
-            " pydantic model, and not both"
-        )
     check_on_unresolved(on_unresolved)
+    _check_votes(votes, parse, schema)
     host = Host(events, ask)
     check_callable("read", read, "state")
     check_callable("write", write, "state", "decision")
@@ -165,7 +171,7 @@ def create_voting_node(
         model,
         prompt=prompt,
         parse=cast("Parse", parse),
-        key=key,
+        key=key if votes == "whole" else _by_field(key),
         validate=validate,
         k=k,
         red_flags=red_flags,
@@ -188,13 +194,12 @@ def create_voting_node(
     def subtasks(found: Any) -> VotingInput:
         return {"subtasks": [{"id": "vote", "state": found}]}
 
-    def decided(output: dict[str, Any]) -> Decision:
+    def decided(output: dict[str, Any], found: Any) -> Decision:
         decision: Decision = output["decisions"][0]
+        if refused := _refused(decision, found, form, validate):
+            decision = {**decision, "status": "unresolved", "vote": None, "message": None, "last_flag": refused}
         if decision["status"] == "unresolved" and on_unresolved == "raise":
-            counts = [count["count"] for count in decision["counts"]]
-            raise UnresolvedError(
-                decision, unresolved_reason(decision["samples"], decision["flags"], decision["last_flag"], counts)
-            )
+            raise UnresolvedError(decision, refused or _why(decision))
         return decision if form is None or not form.has_secrets else _restored(form, decision)
 
     def inside(config: RunnableConfig) -> RunnableConfig:
@@ -205,13 +210,15 @@ def create_voting_node(
     def vote(state: Any, config: RunnableConfig) -> Any:
         with host.inside():
             reopen(graph, inside(config), vote_again)
-            decision = decided(graph.invoke(subtasks(read_from(state, read)), inside(config)))
+            found = read_from(state, read)
+            decision = decided(graph.invoke(subtasks(found), inside(config)), found)
         return write_to(state, write, decision, config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
         with host.inside():
             await areopen(graph, inside(config), vote_again)
-            decision = decided(await graph.ainvoke(subtasks(await aread_from(state, read)), inside(config)))
+            found = await aread_from(state, read)
+            decision = decided(await graph.ainvoke(subtasks(found), inside(config)), found)
         return await awrite_to(state, write, decision, config)
 
     return Node("vote", vote, avote, shows=[graph])
@@ -221,7 +228,57 @@ def _restored(form: Schema, decision: Decision) -> Decision:
     """Return the decision with the secrets themselves."""
     form.check_restored(vote := form.restored(decision["vote"]))
     counts: list[VoteCount] = [{**one, "vote": form.restored(one["vote"])} for one in decision["counts"]]
-    return {**decision, "vote": vote, "counts": counts}
+    restored: Decision = {**decision, "vote": vote, "counts": counts}
+    if "fields" in decision:
+        restored["fields"] = form.restored(decision["fields"])
+    return restored
+
+
+def _by_field(key: Key) -> FieldVotes:
+    """Return the key of votes by field.
+
+    Raises:
+        ValueError: For a matcher that does not say which fields there are.
+    """
+    if (rules := rules_of(key)) is None and key is not canonical:
+        raise ValueError(
+            'votes="fields" takes key=matchers.fields("number", vendor=text, …), which says how each field is compared;'
+            f" {excerpt(key)} compares whole votes"
+        )
+    return FieldVotes(rules)
+
+
+def _refused(decision: Decision, state: Any, form: Schema | None, validate: Validate | None) -> str:
+    """Return why the object that the fields make is refused; "" where it is not."""
+    vote, flag = decision["vote"], None
+    if "fields" not in decision or vote is None:
+        return ""
+    try:
+        if form is not None and vote.keys() >= decision["counts"][0]["vote"].keys():  # else it is a part
+            form.read(json.dumps(vote))
+        flag = validate(state, vote) if validate is not None else None
+    except RedFlag as raised:
+        flag = raised
+    except Exception as error:  # noqa: BLE001 - as of a response
+        flag = RedFlag("malformed", error_text(error))
+    return f"the fields were decided one by one, but together they are refused: {flag}" if flag else ""
+
+
+def _why(decision: Decision) -> str:
+    counts = [count["count"] for count in decision["counts"]]
+    why = unresolved_reason(decision["samples"], decision["flags"], decision["last_flag"], counts)
+    unresolved = [name for name, field in decision.get("fields", {}).items() if field["status"] == "unresolved"]
+    return f"fields that did not converge: {excerpt(unresolved)}; {why}" if unresolved else why
+
+
+def _check_votes(votes: object, parse: object, schema: object) -> None:
+    if (parse is None) == (schema is None):
+        raise ValueError(
+            "give either parse, which reads a response's text (parse=str takes it as it is), or schema, such as a"
+            " pydantic model, and not both"
+        )
+    if votes not in ("whole", "fields"):
+        raise ValueError(f'votes is "whole" or "fields", not {excerpt(votes)}')
 
 
 def _knowing(form: Schema, validate: Validate | None) -> Validate | None:
