@@ -11,13 +11,13 @@ from typing import Any, cast
 
 from langgraph.store.base import Item, Op, PutOp, SearchOp
 
-from langgraph_maker.core.errors import JournalError
+from langgraph_maker.core.errors import JournalError, RunBusyError
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.records import Header, Pending
 from langgraph_maker.journal.segments import ends
 from langgraph_maker.journal.store_ops import StoreOps
 
-__all__ = ["check_clear", "copied", "keys_in", "opened", "removed"]
+__all__ = ["check_clear", "copied", "keys_in", "opened", "removed", "takeover"]
 
 _BATCH = 1024
 
@@ -72,12 +72,8 @@ def removed(run_id: str, header: Header | None) -> StoreOps[int]:
                 steps = range(max(first, stop - _BATCH), stop)
                 yield [records.drop_entry(run_id, step, header["stride"]) for step in reversed(steps)]
                 count += len(steps)
-    for where in (
-        records.namespace(run_id),
-        records.tree(run_id),
-        records.calibration(run_id),
-        records.batches(run_id),
-    ):
+    for place in (records.namespace, records.tree, records.calibration, records.batches, records.evidence):
+        where = place(run_id)
         keys = yield from keys_in(where)
         for start in range(0, len(keys), _BATCH):
             yield [PutOp(where, key, None) for key in keys[start : start + _BATCH]]
@@ -131,3 +127,26 @@ def _copies(run_id: str, source: str, steps: range, items: Sequence[Item | None]
                 " fork (journal.delete)"
             )
         yield records.put_entry(run_id, entry, stride)
+
+
+def takeover(run_id: str) -> StoreOps[None]:
+    """End this process's work on a run that another one has taken over, and leave evidence of it for `verify`.
+
+    Raises:
+        RunBusyError: When that is so, with who it is.
+        JournalError: When the run was removed meanwhile.
+    """
+    header: Header | None = None
+    for _ in range(2):  # a store may answer from the past
+        header = records.read_header((yield [records.get_header(run_id)])[0], run_id)
+        if header is not None and header["sessions"][-1]["writer"] == records.writer():
+            return
+    if header is None:
+        raise JournalError(f"run {run_id!r} was removed while it was written: begin it anew under another id")
+    other = header["sessions"][-1]
+    yield [PutOp(records.evidence(run_id), records.writer(), {"by": other["writer"]}, index=False)]
+    raise RunBusyError(
+        f"run {run_id!r} was taken over by process {other['writer']} at {other['began']}, while process"
+        f" {records.writer()} wrote it, on a store that cannot lock it: let one of them write, and look at the run with"
+        " journal.verify"
+    )

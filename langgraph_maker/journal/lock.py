@@ -5,10 +5,14 @@
 | SQLite on a file | an OS lock on a file beside the database | all that open the file on one host | the process |
 | Postgres | an advisory lock on a connection of its own | all clients of the database | that connection |
 | Postgres behind a pooler | the same, in a transaction left open | all clients of the database | that connection |
-| in memory, and any other `BaseStore` | an entry in this process | users of the same store object | the process |
+| in memory | an entry in this process | users of the same store object | the process |
+| any other `BaseStore` | the same, with a warning | users of the same store object | the process |
 
-Elsewhere it is best effort: other stores shared between processes, SQLite on a network file system that does not
-pass locks on, Postgres restarted in mid-run, or behind a pooler that ends idle transactions.
+A database file of several names (hard links) is locked in the system's folder of temporary files, too, with a warning.
+
+Elsewhere it is best effort: SQLite on a network file system that does not pass locks on, Postgres restarted in mid-run,
+or behind a pooler that ends idle transactions. Where a run is not locked, a process that finds that another has taken
+it over ends, and leaves evidence for `verify` (`takeover`).
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, c
 from datetime import UTC, datetime
 from inspect import isawaitable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from langgraph.store.base import BaseStore
@@ -36,7 +41,7 @@ from langgraph_maker.core.extras import install
 from langgraph_maker.journal.poolers import is_pooled
 from langgraph_maker.journal.tenants import root_of, scoped
 
-__all__ = ["ahold", "hold"]
+__all__ = ["ahold", "hold", "is_held"]
 
 _DATABASE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
 _PATIENCE = 0.2  # seconds in which the lock of a process killed just now is given back
@@ -58,6 +63,15 @@ _POOLED = (
 )
 logger = logging.getLogger(__name__)
 
+_UNLOCKED = (
+    "%s keeps no lock: another process that writes run %r at the same time is not kept out, and this one ends when it"
+    " sees that. Let one process at a time write a run"
+)
+_LINKED = (
+    "%s has %d names (hard links), beside each of which SQLite keeps a log of its own: two processes that open it by"
+    " different names damage it. Remove the other names"
+)
+_held: set[tuple[int, str]] = set()
 _in_process: dict[tuple[int, str], datetime] = {}
 _sockets: set[int] = set()
 
@@ -76,6 +90,11 @@ def hold(store: BaseStore, run_id: str) -> Iterator[None]:
     """
     with _lock(root_of(store), scoped(store, run_id)):
         yield
+
+
+def is_held(store: BaseStore, run_id: str) -> bool:
+    """Return whether this process keeps all others from writing the run."""
+    return (id(root_of(store)), scoped(store, run_id)) in _held
 
 
 @asynccontextmanager
@@ -98,11 +117,26 @@ def _lock(store: Any, run_id: str) -> AbstractContextManager[None]:
     """By the name of the store's module, so that no database package is imported for a store of another kind."""
     modules = {kind.__module__ for kind in type(store).__mro__}
     if any(module.startswith("langgraph.store.postgres") for module in modules):
-        return _advisory_lock(store.conn, run_id)
+        return _noted(store, run_id, _advisory_lock(store.conn, run_id))
     if any(module.startswith("langgraph.store.sqlite") for module in modules):
         database = _database(store.conn)
-        return _file_lock(database, run_id) if database else _process_lock(store.conn, run_id)
+        lock = _file_lock(database, run_id) if database else _process_lock(store.conn, run_id)
+        return _noted(store, run_id, lock)
+    if any(module.startswith("langgraph.store.memory") for module in modules):
+        return _noted(store, run_id, _process_lock(store, run_id))
+    logger.warning(_UNLOCKED, type(store).__name__, run_id)
     return _process_lock(store, run_id)
+
+
+@contextmanager
+def _noted(store: object, run_id: str, lock: AbstractContextManager[None]) -> Iterator[None]:
+    """Enter `lock`, which keeps all other processes out, and have `is_held` know of it."""
+    with lock:
+        _held.add((id(store), run_id))
+        try:
+            yield
+        finally:
+            _held.discard((id(store), run_id))
 
 
 @contextmanager
@@ -121,7 +155,20 @@ def _process_lock(owner: object, run_id: str) -> Iterator[None]:
 @contextmanager
 def _file_lock(database: str, run_id: str) -> Iterator[None]:
     """Return the holder is named in a second file, since where locks are mandatory the locked one cannot be read."""
-    path = f"{os.path.realpath(database)}-{_digest(run_id).hex()}"
+    real = Path(os.path.realpath(database))
+    with ExitStack() as locks:
+        if real.exists() and (about := real.stat()).st_nlink > 1:
+            logger.warning(_LINKED, database, about.st_nlink)
+            inode = Path(gettempdir(), f"langgraph-maker-{about.st_dev:x}-{about.st_ino:x}")
+            locks.enter_context(_lock_beside(inode, run_id))
+        locks.enter_context(_lock_beside(real, run_id))
+        yield
+
+
+@contextmanager
+def _lock_beside(database: Path, run_id: str) -> Iterator[None]:
+    """Lock the file of this name with the run's."""
+    path = f"{database}-{_digest(run_id).hex()}"
     lock_path, holder_path = Path(f"{path}.lock"), Path(f"{path}.holder")
     try:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - an extra, for those who journal in a file

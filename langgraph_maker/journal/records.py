@@ -42,6 +42,7 @@ __all__ = [
     "damaged",
     "drop_entry",
     "drop_header",
+    "evidence",
     "get_entries",
     "get_header",
     "get_node",
@@ -428,6 +429,11 @@ def calibration(run_id: str) -> tuple[str, ...]:
 def batches(run_id: str) -> tuple[str, ...]:
     """Return where it is recorded which batches hold which requests of a run."""
     return (ROOT, "batches", _label(run_id))
+
+
+def evidence(run_id: str) -> tuple[str, ...]:
+    """Return where processes say that another had taken the run over while they wrote it, each under its own name."""
+    return (ROOT, "mixed", _label(run_id))
 
 
 def tree(run_id: str) -> tuple[str, ...]:

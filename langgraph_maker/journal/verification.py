@@ -11,7 +11,7 @@ from typing import Any
 from langgraph.store.base import BaseStore, Item
 
 from langgraph_maker.core.errors import JournalError
-from langgraph_maker.journal import records, run_data, store_ops
+from langgraph_maker.journal import admin, records, run_data, store_ops
 from langgraph_maker.journal.records import Entry, Header
 from langgraph_maker.journal.segments import chain, ends_of, items_at, last_of
 
@@ -64,6 +64,10 @@ class _Walk:
             problems.append(Problem(first, "missing", detail))
         if not problems:
             problems += self._mixed(sum(self.written.values()))
+        witnesses = store_ops.drive(admin.keys_in(records.evidence(run_id)), store)
+        for writer in sorted({*witnesses, *self.head.get("mixed", [])}):
+            detail = f"{writer} found that another had taken the run over while it wrote"
+            problems.append(Problem("header", "mixed writers", detail))
         return problems
 
     def _cell(self, items: Iterator[tuple[int, Item | None]]) -> Iterator[Problem]:
@@ -101,8 +105,6 @@ class _Walk:
 
     def _mixed(self, steps: int) -> Iterator[Problem]:
         """Return where a process has fewer steps than it found and left, another wrote over them."""
-        for writer in self.head.get("mixed", []):
-            yield Problem("header", "mixed writers", f"{writer} found at its end that another had taken the run over")
         found = self.head.get("found", {})
         order = [writer for writer, _ in groupby(session["writer"] for session in self.head["sessions"])]
         if len(set(order)) < len(order):

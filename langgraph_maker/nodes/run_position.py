@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from langgraph.store.base import PutOp
 from typing_extensions import TypedDict
 
 from langgraph_maker.core.ballot import Ballot
@@ -194,7 +195,10 @@ def own_header(run_id: str) -> StoreOps[Header | None]:
         header = records.read_header((yield [records.get_header(run_id)])[0], run_id)
         if header is None or header["sessions"][-1]["writer"] == records.writer():
             return header
-    return None if header is None else {**header, "mixed": [*header.get("mixed", []), records.writer()]}
+    if header is None:
+        return None
+    yield [PutOp(records.evidence(run_id), records.writer(), {"by": header["sessions"][-1]["writer"]}, index=False)]
+    return {**header, "mixed": [*header.get("mixed", []), records.writer()]}
 
 
 def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:

@@ -17,6 +17,8 @@ from langgraph_maker.core.margin import Margin, SubtaskTerms, margin_asked, marg
 from langgraph_maker.core.state import BallotState, Verdict
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal import records, run_data, store_ops
+from langgraph_maker.journal.admin import takeover
+from langgraph_maker.journal.lock import is_held
 from langgraph_maker.journal.position import Lane, Position, forget, known, remember
 from langgraph_maker.journal.records import Entry
 from langgraph_maker.journal.store_ops import StoreOps
@@ -93,6 +95,8 @@ class _Update:
 
     def journalled(self, state: MakerState, store: BaseStore) -> StoreOps[dict[str, Any]]:
         run_id, last = state["run_id"], known(store, state["run_id"])
+        if not is_held(store, run_id):
+            yield from takeover(run_id)
         held: dict[int, Entry] = {}
         if last is None or last["lanes"] is not state["lanes"]:  # the journal may hold more than this process knows of
             steps = [int(ballot["id"]) for ballot in state["ballots"]]
