@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 
 from langgraph_maker import create_maker, create_recursive_maker, journal, solve
+from langgraph_maker.core.errors import RunBusyError
 from langgraph_maker.journal import records
 from langgraph_maker.prebuilt.recursive import read_tree
 from langgraph_maker.prebuilt.recursive.multiplication import simulated_multiplication
@@ -159,7 +161,8 @@ def test_two_writers_where_nothing_locks_are_named(
 
         def turn(supersteps: int) -> None:
             monkeypatch.setattr(records, "writer", lambda: name)
-            stepping(run, supersteps)()
+            with suppress(RunBusyError):  # it saw that the other has taken over
+                stepping(run, supersteps)()
 
         return turn
 

@@ -65,7 +65,7 @@ def two_at_once(seed: int) -> tuple[InMemoryStore, list[tuple[str, Op]], list[An
             return error
 
     async def both() -> list[Any]:
-        return await asyncio.gather(process("first", 0), process("second", chance.randrange(120)))
+        return [*await asyncio.gather(process("first", 0), process("second", chance.randrange(120)))]
 
     return inner, log, asyncio.run(both())
 
