@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -21,4 +22,4 @@ def lowest(project: Path = PROJECT) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(f"{name}=={version}" for name, version in lowest().items()))
+    sys.stdout.writelines(f"{name}=={version}\n" for name, version in lowest().items())
