@@ -12,12 +12,13 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
-from langgraph.store.base import BaseStore, Op
+from langgraph.store.base import BaseStore, Op, SearchOp
 
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.foreign import bounded_text
 from langgraph_maker.journal.poolers import without_prepared_statements
-from langgraph_maker.journal.tenants import root_of
+from langgraph_maker.journal.salvage import is_undecodable, one_by_one, salvaged
+from langgraph_maker.journal.tenants import root_of, seen_by_tenant, under_tenant
 
 __all__ = ["StoreOps", "adrive", "batch", "drive"]
 
@@ -56,6 +57,8 @@ def batch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
             _roll_back(root_of(store))
             if not isinstance(error, Exception):
                 raise
+            if is_undecodable(error, ops):
+                return _batch_one_by_one(store, ops)
             attempt = attempt or _Attempts()
             time.sleep(attempt.pause(error, root_of(store)))
 
@@ -77,8 +80,50 @@ async def adrive(plan: StoreOps[T], store: BaseStore) -> T:
                 await _aroll_back(root_of(store))
                 if not isinstance(error, Exception):
                     raise
+                if is_undecodable(error, ops):
+                    results = await _abatch_one_by_one(store, ops)
+                    break
                 attempt = attempt or _Attempts()
                 await asyncio.sleep(attempt.pause(error, root_of(store)))
+
+
+def _batch_one_by_one(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
+    """Read what can be decoded; each search of a tenant's part is one of the whole store, whose items it sorts out."""
+    root, wanted = root_of(store), under_tenant(store, ops)
+    results: list[Any] = [[] if isinstance(op, SearchOp) else None for op in ops]
+    for place, op in one_by_one(root, wanted):
+        try:
+            [item] = root.batch([op])
+        except Exception as error:
+            if not is_undecodable(error, [op]):
+                raise
+            item = salvaged(op)
+        _add(results, place, item)
+    return seen_by_tenant(store, results)
+
+
+async def _abatch_one_by_one(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
+    """`_batch_one_by_one`, in asynchronous code."""
+    root, wanted = root_of(store), under_tenant(store, ops)
+    results: list[Any] = [[] if isinstance(op, SearchOp) else None for op in ops]
+    for place, op in one_by_one(root, wanted):
+        try:
+            [item] = await _abatch(root, [op])
+        except Exception as error:
+            await _aroll_back(root)
+            if not is_undecodable(error, [op]):
+                raise
+            item = salvaged(op)
+        _add(results, place, item)
+    return seen_by_tenant(store, results)
+
+
+def _add(results: list[Any], place: int, item: Any) -> None:
+    """Put an item where its operation's result is: a search finds a list of them."""
+    if isinstance(results[place], list):
+        results[place].append(item)
+    else:
+        results[place] = item
 
 
 async def _abatch(store: BaseStore, ops: Sequence[Op]) -> list[Any]:

@@ -19,7 +19,16 @@ from langgraph.store.base import BaseStore, Item, ListNamespacesOp, Op
 
 from langgraph_maker.core.foreign import excerpt
 
-__all__ = ["TenantStore", "check_namespace", "key_of", "root_of", "scoped", "under"]
+__all__ = [
+    "TenantStore",
+    "check_namespace",
+    "key_of",
+    "root_of",
+    "scoped",
+    "seen_by_tenant",
+    "under",
+    "under_tenant",
+]
 
 
 class TenantStore(BaseStore):
@@ -36,13 +45,14 @@ class TenantStore(BaseStore):
 
     def batch(self, ops: Iterable[Op]) -> list[Any]:
         """Do the operations, each under the tenant's namespace."""
-        return self._inside(self.store.batch(self._under(ops)))
+        return self.outward(self.store.batch(self.inward(ops)))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Any]:
         """`batch`, in asynchronous code."""
-        return self._inside(await self.store.abatch(self._under(ops)))
+        return self.outward(await self.store.abatch(self.inward(ops)))
 
-    def _under(self, ops: Iterable[Op]) -> list[Op]:
+    def inward(self, ops: Iterable[Op]) -> list[Op]:
+        """Return the operations, each under the tenant's namespace."""
         return [self._op(op) for op in ops]
 
     def _op(self, op: Any) -> Any:
@@ -51,7 +61,8 @@ class TenantStore(BaseStore):
         name = "namespace_prefix" if hasattr(op, "namespace_prefix") else "namespace"
         return op._replace(**{name: self.labels + getattr(op, name)})
 
-    def _inside(self, results: list[Any]) -> list[Any]:
+    def outward(self, results: list[Any]) -> list[Any]:
+        """Return the results, as if there were no other tenants."""
         return [
             [self._item(item) for item in result] if isinstance(result, list) else self._item(result)
             for result in results
@@ -93,6 +104,16 @@ def under(store: BaseStore, namespace: Sequence[str]) -> BaseStore:
 def root_of(store: BaseStore) -> BaseStore:
     """Return the store that `store` is a tenant's part of, or itself."""
     return store.store if isinstance(store, TenantStore) else store
+
+
+def under_tenant(store: BaseStore, ops: Sequence[Op]) -> Sequence[Op]:
+    """Return what operations on a tenant's part of a store are on the store itself."""
+    return store.inward(ops) if isinstance(store, TenantStore) else ops
+
+
+def seen_by_tenant(store: BaseStore, results: list[Any]) -> list[Any]:
+    """Return results of the store itself as the tenant sees them."""
+    return store.outward(results) if isinstance(store, TenantStore) else results
 
 
 def scoped(store: BaseStore | None, run_id: str) -> str:

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_store
 
 from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.foreign import excerpt
@@ -30,6 +29,7 @@ from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt, as_messages, ask, each_prompt
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.tally import Terms, deficit, reopened_below, terms, unanswered
+from langgraph_maker.nodes.tenant import store_of
 
 __all__ = ["check_temperatures", "new_ballot", "sample_node"]
 
@@ -257,7 +257,7 @@ class _Sample:
         )
         groups = [call for group in vote.groups for call in ([group] if len(group) == 1 else split(group))]
         try:
-            with self.recorded(vote.owner):
+            with self.recorded(vote.owner, state):
                 vote.arrived += await self.pool.collect(
                     vote.owner,
                     groups,
@@ -273,11 +273,11 @@ class _Sample:
             return str(error)
         return ""
 
-    def recorded(self, owner: str) -> AbstractContextManager[None]:
+    def recorded(self, owner: str, state: VotingState) -> AbstractContextManager[None]:
         """Record calls that outlive a process with the run, or in a voting graph with this visit of it."""
         if not getattr(self.sampler, "outlives", False):
             return nullcontext()
-        return kept_in(get_store(), owner)
+        return kept_in(store_of(state), state.get("run_id") or owner)
 
     def update(self, vote: _Round, failure: str) -> dict[str, Any]:
         arrived: dict[str, list[Arrival]] = {}

@@ -76,6 +76,8 @@ class VotingState(TypedDict, total=False):
     decisions: list[Decision]
     answers: Answers
     begun: str
+    run_id: str
+    namespace: list[str]
     totals: Totals
     counts: Mapping[str, Any]
     draining: bool
@@ -89,6 +91,8 @@ class RoundInput(TypedDict):
     subtasks: list[Subtask]
     ballots: list[BallotState]
     begun: str
+    run_id: str
+    namespace: list[str]
     totals: Totals
     counts: Mapping[str, Any]
     draining: bool

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-from langgraph.store.base import BaseStore, GetOp, PutOp
+from langgraph.store.base import BaseStore, GetOp
 
 from langgraph_maker.core.errors import CalibrationError, JournalError
 from langgraph_maker.core.margin import ByState
@@ -215,14 +216,18 @@ def _look(run_id: str) -> store_ops.StoreOps[tuple[str | None, records.Header | 
         GetOp(records.calibration(run_id), _CALIBRATION_KEY, refresh_ttl=False),
         records.get_header(run_id),
     ]
-    return kept and str(kept.value["calibration"]), records.read_header(header, run_id)
+    where, what = _CALIBRATION_KEY, "calibration"
+    found = None if kept is None else json.dumps(records.read_record(kept, run_id, where, what, what, _NO_CALIBRATION))
+    return found, records.read_header(header, run_id)
 
 
 def _keep(run_id: str, found: Calibration) -> store_ops.StoreOps[None]:
-    yield [PutOp(records.calibration(run_id), _CALIBRATION_KEY, {"calibration": found.to_json()}, index=False)]
+    value = json.loads(found.to_json())
+    yield [records.put_record(records.calibration(run_id), run_id, _CALIBRATION_KEY, "calibration", value)]
 
 
 _CALIBRATION_KEY = "found"
+_NO_CALIBRATION = "restore the database from a backup, or remove the run with its calibration (journal.delete)"
 
 
 def _checked(found: Calibration, target: float) -> Calibration:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, NotRequired
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langgraph.store.base import BaseStore, GetOp, Op, PutOp
+from langgraph.store.base import BaseStore, GetOp, Op
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import canonical
-from langgraph_maker.core.errors import JournalError
+from langgraph_maker.core.foreign import error_text, shortened
 from langgraph_maker.core.margin import check_budget
 from langgraph_maker.core.red_flags import AnyOf, RuleLike, TokenLimit, Truncated, each_rule, output_tokens
 from langgraph_maker.core.state import Request, Usage, Verdict, no_usage, total_usage
@@ -132,10 +133,11 @@ class Trials:
     def _load(self, about: str) -> store_ops.StoreOps[None]:
         [kept] = yield [GetOp(self._where, "about", refresh_ttl=False)]
         if kept is None:
-            yield [PutOp(self._where, "about", {"about": about}, index=False)]
-        elif kept.value["about"] != about:
+            yield [records.put_record(self._where, self.run_id, "about", "about", json.loads(about))]
+        elif (held := canonical(records.read_record(kept, self.run_id, "about", "about", _ABOUT, _REMEDY))) != about:
             raise ValueError(
-                f"{self.run_id!r} holds another calibration, of {kept.value['about']}, not {about}: give another run_id"
+                f"{self.run_id!r} holds another calibration, of {shortened(held)}, not {shortened(about)}: give another"
+                " run_id"
             )
         while True:
             names = range(self.batches, self.batches + _READ_AT_ONCE)
@@ -143,11 +145,14 @@ class Trials:
             for item in items:
                 if item is None:
                     return
+                key = f"batch-{self.batches:06d}"
+                read = records.read_record(item, self.run_id, key, "answers", _ANSWERS, _REMEDY)
                 try:
-                    batch = [(Draw(*draw), self._priced(answer)) for draw, answer in json.loads(item.value["answers"])]
-                except (TypeError, KeyError, ValueError) as error:
-                    raise JournalError(f"the answers of calibration {self.run_id!r} cannot be read: {error}") from error
-                self._remember(batch)
+                    checked = _TRIALS.validate_json(json.dumps(read), strict=True)
+                except ValueError as error:
+                    why = f"cannot be read: {error_text(error)}"
+                    raise records.damaged(self.run_id, _ANSWERS, why, _REMEDY) from error
+                self._remember([(draw, self._priced(answer)) for draw, answer in checked])
 
     def _priced(self, answer: TrialAnswer) -> TrialAnswer:
         """Return its cost anew, where a price is given: another may have been, or none. No tokens are none known."""
@@ -289,7 +294,7 @@ class Trials:
     async def _keep(self, batch: Sequence[tuple[Draw, TrialAnswer]]) -> None:
         if not batch:
             return
-        op: Op = PutOp(self._where, f"batch-{self.batches:06d}", {"answers": json.dumps(batch)}, index=False)
+        op: Op = records.put_record(self._where, self.run_id, f"batch-{self.batches:06d}", "answers", batch)
         await store_ops.adrive(_once(op), self.store)
         self._remember(batch)
         self.on_progress(len(self.answers))
@@ -306,3 +311,8 @@ def _once(op: Op) -> store_ops.StoreOps[None]:
 
 def _most(counts: dict[str, int]) -> str:
     return max(counts, key=counts.__getitem__)
+
+
+_TRIALS: Final[TypeAdapter[list[tuple[Draw, TrialAnswer]]]] = TypeAdapter(list[tuple[Draw, TrialAnswer]])
+_ABOUT, _ANSWERS = "description of the calibration", "answers of the calibration"
+_REMEDY = "restore the database from a backup, or give another run_id to sample anew"
