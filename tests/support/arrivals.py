@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from langgraph_maker.core.events import RoundEnded, Totals
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.runs.monitor.outlook import NONE_OPEN
+from langgraph_maker.theory.mixture import shape
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +53,7 @@ def arriving(
     flagged = np.zeros(lanes, bool)
     begun, width = lanes, k + 200
     counts = {name: np.zeros(width, int) for name in ("votes", "margins", "contested")}
+    shapes = dict[str, int]()
     done = lost = lost_squared = lost_times = flagged_steps = 0
     while (going := np.flatnonzero(at < ends)).size:
         now = going if arrives >= 1 else going[random.random(going.size) < arrives]
@@ -73,6 +75,9 @@ def arriving(
         np.add.at(counts["votes"], votes[over], 1)
         np.add.at(counts["margins"], margins, 1)
         np.add.at(counts["contested"], margins[losing > 0], 1)
+        for n, k_of in zip(votes[over].tolist(), margins.tolist(), strict=True):
+            name = shape(n, (n + k_of) // 2, k_of)
+            shapes[name] = shapes.get(name, 0) + 1
         done += over.size
         lost, lost_squared = lost + int(losing.sum()), lost_squared + int((losing**2).sum())
         lost_times += int((losing * votes[over]).sum())
@@ -87,6 +92,7 @@ def arriving(
             "samples": int((counts["votes"] * np.arange(width)).sum()),
             "votes": int((counts["votes"] * np.arange(width)).sum()),
             "lost": lost,
+            "shapes": shapes.copy(),
             "lost_squared": lost_squared,
             "lost_times_votes": lost_times,
             "flagged_steps": flagged_steps,

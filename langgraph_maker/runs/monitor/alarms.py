@@ -84,7 +84,7 @@ class Alarms:
             self.tests["flags"].under_way = 0, min(still["ballots"], still["flagged_steps"] + still["contested"])
             self.tests["drift"].under_way = 0, still["contested"]
             self.tests["uncontested"].under_way = 0, still["ballots"] - still["contested"]
-            self.depth = (seen.contested, deep(begin["totals"]) or 0)
+            self.depth = deep(begin["totals"])
             self.first["p"].add(seen.steps + still["contested"], seen.contested + still["contested"], 0, 0)
             self.first["flags"].add(seen.steps, seen.flags, still["contested"], still["flagged_steps"])
             self.first["drift"].add(seen.steps, seen.drift, still["contested"], still["drifted"])
@@ -280,12 +280,10 @@ class Alarms:
         """Contested ballots with two lost votes or more, oftener than if all steps had one p."""
         if "uneven" in self.silent or self.p is None or not _HALF < self.p < 1:
             return None
-        if (now := deep(totals)) is None:
-            return None
-        contested, before = sum(totals["contested"]), self.depth
-        self.depth = (contested, now)
+        before, self.depth = self.depth, deep(totals)
+        contested, now = self.depth
         margins = [k for k, count in enumerate(totals["margins"]) if count and k > 1]
-        null = max((deep_share(self.p, k) for k in margins), default=1.0)
+        null = max((deep_share(self.expected.p_of(k, self.p), k) for k in margins), default=1.0)
         if not self.tests["uneven"].see(contested - before[0], now - before[1], null):
             return None
         return self.alarm(

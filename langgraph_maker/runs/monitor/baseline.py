@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from langgraph_maker.runs.calibration.result import Calibration, no_better
-from langgraph_maker.runs.monitor.step_counts import contested
+from langgraph_maker.runs.monitor.step_counts import contested, p_of_contested
 from langgraph_maker.theory.intervals import exact_interval
 
 __all__ = ["TOLERATED", "Baseline"]
@@ -69,6 +69,11 @@ class Baseline:
         """Return the largest share of contested ballots among so many by margin, the least p being `p`."""
         shares = (self.contested.get(str(k), contested(p, [0] * k + [1])) for k in range(len(margins)))
         return sum(count * share for count, share in zip(margins, shares, strict=True)) / sum(margins)
+
+    def p_of(self, k: int, p: float) -> float:
+        """Return the least p of steps with the margin `k`, the least of all steps being `p`."""
+        share = self.contested.get(str(k))
+        return p if share is None else p_of_contested(share, [0] * k + [1])
 
     @classmethod
     def of(

@@ -14,7 +14,6 @@ hard and the others easy, it happens far oftener.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,26 +57,20 @@ def deep_share(p: float, k: int) -> float:
     return 1 - k * p ** (k + 1) * wrong / contested if contested > 0 else 0.0
 
 
-def deep(totals: Totals) -> int | None:
-    """Return how many decided steps had two lost votes or more; None where margins leave that open.
-
-    By the margin k a ballot of k + 4 votes or more has, and k + votes is even where there are two answers. Margins that
-    are all even or all odd cannot be told apart, unless there is but one.
+def deep(totals: Totals) -> tuple[int, int]:
+    """Return how many steps decided in the first tier had a lost vote, and how many had two or more.
 
     Example:
         >>> from langgraph_maker.nodes.totals import nothing
-        >>> deep({**nothing(), "margins": [0, 0, 0, 9], "votes_per_step": [0, 0, 0, 6, 0, 2, 0, 1]})
-        1
+        >>> deep({**nothing(), "shapes": {"3:3:3": 6, "5:4:3": 2, "7:5:3": 1, "4:3:2": 1}})
+        (4, 1)
     """
-    margins = [k for k, count in enumerate(totals["margins"]) if count]
-    if len({k % 2 for k in margins}) < len(margins) or len(margins) > 2:  # noqa: PLR2004 - even and odd
-        return None
-    return sum(_from(totals["votes_per_step"], k, len(margins)) for k in margins)
-
-
-def _from(votes_per_step: Sequence[int], k: int, margins: int) -> int:
-    """Those of k + 4 votes and more: every other, where another margin has the rest; then k alone has its parity."""
-    return sum(votes_per_step[k + 4 :: margins])
+    contested = twice = 0
+    for name, count in totals["shapes"].items():
+        votes, leading, _ = map(int, name.split(":"))
+        contested += count if votes > leading else 0
+        twice += count if votes > leading + 1 else 0
+    return contested, twice
 
 
 @dataclass

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from langgraph_maker.core.events import Alarm, Totals
-from langgraph_maker.runs.monitor.sureness import IfEqual, Unknown
+from langgraph_maker.runs.monitor.sureness import IfEqual, IfMostlyRight, Unknown
 from langgraph_maker.theory.inference import Estimate
 from langgraph_maker.theory.mixture import _digits, sure
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langgraph_maker.core.events import Alarm, Totals
 
 __all__ = ["Outlook", "caveats", "refuted", "sentence"]
 
@@ -35,14 +29,15 @@ class Outlook:
         p: Share of right answers among valid ones, if all steps are equally hard. Where they are not, hard ones draw
             more votes, and it reads lower than the mean over steps.
         valid_rate: Share of samples without a red flag (v).
-        so_far: Probability that no step was decided wrongly so far, each step having its own p (`mixture.spread`); None
-            where too little is decided, or too few votes are lost to see whether samples err independently.
+        so_far: Probability that no step was decided wrongly so far, by the mixture of steps that fits the ballots
+            (`mixture.spread`), if none of them is mostly wrong; None where anything speaks against that, see `unknown`.
         so_far_low: A lower bound on it, whatever the steps are like, where a calibration of the same model allows one
             (`inference.calibrated_bound`).
         to_the_end: Probability that none will have been when all planned steps are done.
         to_the_end_low: A lower bound on that.
         if_equal: The same if all steps are equally hard; None where some were decided above the first tier.
-        differ: Whether the ballots show that they are not.
+        if_mostly_right: What the mixture says, also where something speaks against taking it for more than that.
+        differ: Whether the ballots suggest that steps are not equally hard, as one run of twenty does by chance.
         contested: Steps started with a vote for a second answer.
         hard_high: Of the steps started, at most so many get one vote of three wrong, or right, or oftener: bound of 95
             %. Steps that the model always gets wrong are not among them.
@@ -67,8 +62,9 @@ class Outlook:
         earlier_alarms: Those raised by processes before it.
         unknown: Why there is no `so_far`: no step was decided by a vote ("votes"), k is 1 ("k"), more ballots are open
             than decided ("early"), p may be 1/2 ("half"), slow answers are drawn again or are others than fast ones
-            ("latency", which says how), or too few votes are lost to see whether samples err independently
-            ("independence"); "" where there is.
+            ("latency", which says how), an alarm was raised ("alarm"), calibration saw errors cluster ("clusters"), too
+            few votes are lost to see whether samples err independently ("independence"), or steps differ in how hard
+            they are, and no ballot says whether a hard one is mostly right ("differ"); "" where there is.
         latency: What speaks for votes that are biased towards fast answers, in words.
         open_ballots: Ballots under way.
         caveats: What else the guarantee rests on, or speaks against it, in words.
@@ -83,6 +79,7 @@ class Outlook:
     to_the_end: float | None
     to_the_end_low: float | None
     if_equal: IfEqual | None
+    if_mostly_right: IfMostlyRight | None
     differ: bool
     contested: int
     hard_high: int | None
@@ -140,19 +137,23 @@ def _number(found: Outlook) -> str:
     whole = f"{(found.planned or 0) - found.unvoted:,}"
     if found.unknown:
         said = f"not known{' yet' if partly and found.p.value is not None else ''}: {_why(found)}"
-        if found.unknown != "independence" or equal is None:
+        if found.unknown == "independence" and equal is not None:
+            return f"{said}; if they do, equally often at every step, {of} {sure(equal.so_far, equal.so_far_at_least)}"
+        if (by_ballots := found.if_mostly_right) is None:
             return said
-        return f"{said}; if they do, equally often at every step, {of} {sure(equal.so_far, equal.so_far_at_least)}"
+        end = by_ballots.to_the_end
+        to_come = f", in all {whole} {_digits(end)}" if partly and end is not None else ""
+        return (
+            f"{said}; {of} {_digits(by_ballots.so_far)}{to_come} by the mixture of steps that fits its ballots, if"
+            " samples err independently and no step is mostly wrong, which no ballot shows"
+        )
     if found.so_far is None:
         return "not known"
     to_come = f", in all {whole} {_digits(found.to_the_end)}" if partly and found.to_the_end is not None else ""
-    alarmed = found.alarms or found.earlier_alarms
-    if alarmed or found.differ or equal is None:
-        why = "an alarm stands" if alarmed else "steps differ in how hard they are" if found.differ else ""
-        known = f"not known, as {why}: at best, " if why else ""
+    if equal is None:
         return (
-            f"{known}{of} {_digits(found.so_far)}{to_come}, by the mixture of steps that fits its ballots, if samples"
-            " err independently, and less often than not at every step"
+            f"{of} {_digits(found.so_far)}{to_come}, by the mixture of steps that fits its ballots, if samples err"
+            " independently, and less often than not at every step"
         )
     said = f"{of} {sure(equal.so_far, equal.so_far_at_least)}"
     if partly and equal.to_the_end is not None and equal.to_the_end_at_least is not None:
@@ -174,6 +175,9 @@ def _why(found: Outlook) -> str:
         "latency": f"{found.latency}: votes are biased if slow answers are others than fast ones",
         "independence": f"{found.contested or 'none'} of {ballots:,} ballots had a lost vote, too few to see whether"
         " samples err independently: answers of a cache or a fixed seed look alike",
+        "alarm": "an alarm stands",
+        "clusters": "calibration saw errors come again on the same steps",
+        "differ": "its ballots suggest that steps differ in how hard they are",
     }[found.unknown]
 
 

@@ -10,12 +10,12 @@ from langgraph_maker.core.events import Alarm, OpenBallots, Totals
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.monitor import sureness
 from langgraph_maker.runs.monitor.guarantee import Outlook, caveats, refuted
-from langgraph_maker.runs.monitor.sureness import IfEqual
+from langgraph_maker.runs.monitor.sureness import IfEqual, IfMostlyRight
 from langgraph_maker.theory.inference import Estimate, p_from_ballots, undecided_steps, valid_rate
 from langgraph_maker.theory.intervals import upper_bound
 from langgraph_maker.theory.mixture import FEW, contested, likelihood_gain, spread, sure
 
-__all__ = ["NONE_OPEN", "IfEqual", "outlook", "refuted", "sure"]
+__all__ = ["NONE_OPEN", "IfEqual", "IfMostlyRight", "outlook", "refuted", "sure"]
 
 NONE_OPEN: OpenBallots = {
     "ballots": 0,
@@ -31,8 +31,10 @@ NONE_OPEN: OpenBallots = {
     "given_up": {},
     "timeouts": 0,
 }
-_DIFFER: Final = 3.0
-"""The gain in log likelihood from which steps are said to differ; less than one run in a hundred has it by chance."""
+_DIFFER: Final = 1.35
+"""The gain in log likelihood from which ballots suggest that steps differ: by chance in one run of twenty.
+
+A run that is taken to differ by chance says less than it could, and one that is not, and does, says too much."""
 
 
 def outlook(
@@ -85,11 +87,20 @@ def outlook(
     differ = mixed is not None and p.value is not None and likelihood_gain(p.value, mixed, *begun) > _DIFFER
     timeouts = totals["timeouts"] + still["timeouts"]
     latency = sureness.latency(totals, samples, timeouts + in_flight_lost)
-    unknown = sureness.unknown(totals, still, p, lost_votes, latency)
-    so_far = to_the_end = None
-    if mixed is not None and not unknown:
-        so_far, to_the_end = sureness.mixed(mixed, totals, still, left, ahead)
-    doubtful = unknown not in {"", "independence"} or alarms or earlier_alarms or timeouts or in_flight_lost
+    unknown = sureness.unknown(
+        totals,
+        still,
+        p,
+        lost_votes,
+        latency=latency,
+        alarmed=bool(alarms or earlier_alarms),
+        clusters=calibration is not None and bool(calibration.warning),
+        differ=differ,
+    )
+    mostly_right = None
+    if mixed is not None and unknown not in {"early", "half", "latency", "independence"}:
+        mostly_right = sureness.mixed(mixed, totals, still, left, ahead)
+    doubtful = unknown not in {"", "independence", "differ"} or timeouts or in_flight_lost
     otherwise = totals["climbed"] or totals["by_split"]
     low = None if doubtful or otherwise else sureness.calibrated(calibration, begun, ahead, planned)
     return Outlook(
@@ -97,11 +108,12 @@ def outlook(
         planned=planned,
         p=p,
         valid_rate=valid,
-        so_far=so_far,
+        so_far=None if unknown or mostly_right is None else mostly_right.so_far,
         so_far_low=low,
-        to_the_end=to_the_end,
+        to_the_end=None if unknown or mostly_right is None else mostly_right.to_the_end,
         to_the_end_low=low,
         if_equal=sureness.if_equal(totals, p, left, ahead),
+        if_mostly_right=mostly_right,
         differ=differ,
         contested=lost_votes,
         hard_high=sureness.hard_high(totals, still),

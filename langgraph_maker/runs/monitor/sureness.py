@@ -14,6 +14,7 @@ from langgraph_maker.theory.mixture import FEW, Shapes, Spread, most_contested, 
 
 __all__ = [
     "IfEqual",
+    "IfMostlyRight",
     "Unknown",
     "calibrated",
     "effective_votes",
@@ -29,7 +30,9 @@ _LATE: Final = 0.01
 """The share of samples that may have been drawn again, because the first try was slow, before nothing is known."""
 _TWO: Final = 2.0
 
-Unknown: TypeAlias = Literal["", "votes", "k", "early", "half", "latency", "independence"]
+Unknown: TypeAlias = Literal[
+    "", "votes", "k", "early", "half", "latency", "alarm", "clusters", "independence", "differ"
+]
 """Why nothing is known, see `outlook.Outlook`."""
 
 
@@ -43,15 +46,47 @@ class IfEqual:
     to_the_end_at_least: float | None
 
 
-def unknown(totals: Totals, still: OpenBallots, p: Estimate, lost_votes: int, latency: str) -> Unknown:
-    """Return why nothing is known, "" where something is."""
+@dataclass(frozen=True)
+class IfMostlyRight:
+    """Probabilities of no error by the mixture of steps that fits the ballots, if none of these is mostly wrong."""
+
+    so_far: float
+    to_the_end: float | None
+
+
+def unknown(
+    totals: Totals,
+    still: OpenBallots,
+    p: Estimate,
+    lost_votes: int,
+    *,
+    latency: str,
+    alarmed: bool,
+    clusters: bool,
+    differ: bool,
+) -> Unknown:
+    """Return why nothing is known, "" where something is.
+
+    Args:
+        totals: Of the run.
+        still: The ballots under way.
+        p: Pooled over both.
+        lost_votes: How many of them have a lost vote.
+        latency: What `latency` says.
+        alarmed: Whether an alarm was raised.
+        clusters: Whether calibration saw errors cluster by step.
+        differ: Whether ballots suggest that steps differ in how hard they are.
+    """
     if p.value is None:
         return "k" if any(totals["margins"]) else "votes"
     rules: list[tuple[Unknown, bool]] = [
         ("early", totals["steps"] < still["ballots"]),
         ("half", p.low <= _HALF),
         ("latency", bool(latency)),
+        ("alarm", alarmed),
+        ("clusters", clusters),
         ("independence", lost_votes < FEW),
+        ("differ", differ),
     ]
     return next((code for code, applies in rules if applies), "")
 
@@ -63,21 +98,19 @@ def latency(totals: Totals, samples: int, drawn_again: int) -> str:
     return latency_matters(totals)
 
 
-def mixed(
-    fitted: Spread, totals: Totals, still: OpenBallots, left: int | None, k: int
-) -> tuple[float | None, float | None]:
-    """Return the probabilities of no error so far and to the end, where each step has its own p."""
+def mixed(fitted: Spread, totals: Totals, still: OpenBallots, left: int | None, k: int) -> IfMostlyRight:
+    """Return the probabilities of no error so far and to the end, where each step has its own p of 1/2 or more."""
     log_right = fitted.decided(totals["shapes"])
     higher = spread(totals["above"], still["above"])
     if higher is not None:
         log_right += higher.decided(totals["above"])
     if left is None or k < 1:
-        return exp(log_right), None
+        return IfMostlyRight(exp(log_right), None)
     log_end = log_right + fitted.to_decide(still["shapes"], k)
     if higher is not None:
         log_end += higher.to_decide(still["above"], k)
     log_end += max(0, left - still["ballots"]) * log1p(-fitted.to_come(k))
-    return exp(log_right), exp(log_end)
+    return IfMostlyRight(exp(log_right), exp(log_end))
 
 
 def if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual | None:

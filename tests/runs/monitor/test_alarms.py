@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import zip_longest
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from arrivals import P, arriving
-from ballots import Votes, begun, round_of, rounds, totals_of, voted
+from ballots import Votes, begun, round_of, rounds, shapes_of, totals_of, voted
 
 from langgraph_maker import theory
-from langgraph_maker.core.events import Alarm
+from langgraph_maker.core.events import Alarm, Totals
 from langgraph_maker.runs.monitor.alarms import Alarms
 from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.theory.change_detection import Rising, above
@@ -89,7 +90,9 @@ def test_a_k_that_grows_with_the_step_is_no_fault() -> None:
     for end in range(EACH, 2001, EACH):
         lost = int((many[:end] > 5).sum())
         contested = [0, 0, int((few > 2).sum()), 0, 0, lost]
-        both = totals_of(np.concatenate([few, many[:end]]), 2, margins=[0, 0, 150, 0, 0, end], contested=contested)
+        margins, shapes = [0, 0, 150, 0, 0, end], shapes_of(few, 2) | shapes_of(many[:end], 5)
+        votes = np.concatenate([few, many[:end]])
+        both = totals_of(votes, 2, margins=margins, contested=contested, shapes=shapes)
         found += alarms.see(round_of(both))
     assert found == []
 
@@ -239,6 +242,35 @@ def test_steps_that_differ_are_seen_by_the_depth_of_contests(lanes: int) -> None
         any(alarm["what"] == "uneven" for alarm in in_lanes(seed, p, lanes, Baseline(p=0.96))) for seed in range(20)
     )
     assert seen >= 15
+
+
+def of_margins(votes: dict[int, Votes], each: int = 50) -> list[dict[str, Any]]:
+    """The totals of a run in which steps of these margins take turns, after every `each` steps of every margin."""
+    found = []
+    for end in range(each, min(map(len, votes.values())) + 1, each):
+        parts = [totals_of(one[:end], k) for k, one in votes.items()]
+        whole: dict[str, Any] = {**parts[0]}
+        for part in parts[1:]:
+            for name in ("steps", "samples", "votes", "lost"):
+                whole[name] += part[name]
+            for name in ("margins", "contested", "votes_per_step", "samples_per_step"):
+                pair = whole[name], part[name]  # type: ignore[literal-required]
+                whole[name] = [sum(two) for two in zip_longest(*pair, fillvalue=0)]
+            whole["shapes"] = whole["shapes"] | part["shapes"]
+        found.append(whole)
+    return found
+
+
+@pytest.mark.parametrize(("hard", "alarms"), [(0.6, 8), (0.99, 0)])
+def test_steps_that_differ_are_seen_where_steps_have_several_margins(hard: float, alarms: int) -> None:
+    """k is 2, 3 or 4 in turns, and one step of twenty hard: of 10 runs most alarm, and none where all are alike."""
+    random, seen = np.random.default_rng(21), 0
+    p = np.where(np.arange(600) % 20 == 0, hard, 0.99)
+    for _ in range(10):
+        watch = Alarms({**begun(4, 1800), "k": None}, Baseline(p=0.96))
+        runs = of_margins({k: voted(random, p, k, (600,)) for k in (2, 3, 4)})
+        seen += any(alarm["what"] == "uneven" for whole in runs for alarm in watch.see(round_of(cast("Totals", whole))))
+    assert seen >= alarms if alarms else seen == 0
 
 
 def audited(p: float, second: float, repeated: float, steps: int = 1500) -> list[Alarm]:
