@@ -100,9 +100,9 @@ def solve(
         k: The margin by which an answer must lead; a function gives each step, numbered from 0, its own. "auto"
             calibrates first, stores what was found with the run, and takes the least k that reaches `target`, see
             `k_rule`; of each type of steps its own where the task tells types apart (`task.Typed`) and they differ. It
-            refuses where errors come again on the same steps, unless votes take prompts in turns (`decorrelate`). A run
-            that continues keeps it, also with another model, which was not calibrated: `Run.calibration.model` says
-            which was.
+            refuses where errors surely come again on the same steps (at a level of 0.01), unless votes take prompts in
+            turns (`decorrelate`). A run that continues keeps it, also with another model, which was not calibrated:
+            `Run.calibration.model` says which was.
         target: Of "auto": wanted probability of zero errors in the whole task.
         calibration_samples: Of "auto": steps to sample. With a `max_cost` a tenth of it is for the calibration, and
             the run has the rest; `max_total_samples` is for the run alone.

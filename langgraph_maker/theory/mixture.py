@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 __all__ = [
+    "DIFFER",
     "FEW",
     "Pooled",
     "Shapes",
@@ -48,6 +49,9 @@ __all__ = [
 
 FEW: Final = 5
 """Contested ballots below which nothing is seen of whether samples err independently."""
+
+DIFFER: Final = 1.35
+"""The `likelihood_gain` from which ballots suggest that steps differ: by chance in one run of twenty."""
 
 
 def sure(value: float, low: float | None) -> str:

@@ -7,7 +7,7 @@ from math import exp, log, log1p
 from typing import Final
 
 from langgraph_maker.journal.tree_types import ROOT, DecidedStage, Tree, TreeNode
-from langgraph_maker.theory.mixture import FEW, contested, equal, sure
+from langgraph_maker.theory.mixture import DIFFER, FEW, contested, equal, likelihood_gain, spread, sure
 
 __all__ = ["guarantee"]
 
@@ -42,10 +42,21 @@ def guarantee(tree: Tree) -> str:
             f" {', '.join(said)}; each stage has a p of its own{_each(p, shapes)}"
         )
     right = exp(sum(_log_right(node, p) for node in nodes))
+    if differ := [stage for stage, value in p.items() if _differs(value, shapes[stage])]:
+        return (
+            "not known: its ballots suggest that problems differ in how hard they are at a stage"
+            f" ({', '.join(differ)}), and no ballot shows whether a hard one is mostly right; if all were alike, no"
+            f" error in {len(decided):,} stages with probability {sure(right, None)}{_each(p, shapes)}"
+        )
     return (
         f"no error in {len(decided):,} stages with probability {sure(right, None)}{_each(p, shapes)}, if samples err"
         " independently, equally often at all problems of a stage, and less often than not; no bound is known"
     )
+
+
+def _differs(p: float, counted: Counter[str]) -> bool:
+    mixture = spread(counted)
+    return mixture is not None and likelihood_gain(p, mixture, counted) > DIFFER
 
 
 def _answering(tree: Tree, node_id: str) -> list[TreeNode]:

@@ -14,6 +14,7 @@ from langgraph_maker.runs.calibration.margin_choice import OfType, averaged
 
 __all__ = [
     "ASSUMED",
+    "REFUSED",
     "SIGNIFICANT",
     "TOO_LARGE",
     "Calibration",
@@ -35,6 +36,9 @@ TOO_LARGE = (
 
 SIGNIFICANT = 0.05
 """The p-value below which errors are said to cluster by step."""
+
+REFUSED = 0.01
+"""That below which no k is recommended for it: a run that goes on with less than that says that nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -225,13 +229,13 @@ class Calibration:
 
     @property
     def repeating(self) -> str:
-        """Why no k can be recommended that holds: errors that come again on the same steps; "" where none were seen."""
+        """Why no k can be recommended that holds: errors that come again on the same steps; "" where none surely do."""
         if self.systematic:
             listed = ", ".join(map(str, self.systematic[:_LISTED])) + (", …" if len(self.systematic) > _LISTED else "")
             some = f"the model is wrong as often as right on {len(self.systematic):,} of {self.samples:,} sampled steps"
             return f"{some} ({listed}), and no k gets past those"
-        if self.warning:
-            pairs = self.independence
+        pairs = self.independence
+        if pairs.p_value < REFUSED:
             return (
                 f"errors come again on the same steps (p-value {pairs.p_value:.3f}: of {pairs.looked:,} steps whose"
                 f" sample was wrong, {pairs.again:,} were wrong again), and a k that takes all steps to be alike does"

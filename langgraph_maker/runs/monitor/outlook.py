@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any
 
 from langgraph_maker.core.events import Alarm, OpenBallots, Totals
 from langgraph_maker.runs.calibration.result import Calibration
@@ -13,7 +13,7 @@ from langgraph_maker.runs.monitor.guarantee import Outlook, caveats, refuted
 from langgraph_maker.runs.monitor.sureness import IfEqual, IfMostlyRight
 from langgraph_maker.theory.inference import Estimate, p_from_ballots, undecided_steps, valid_rate
 from langgraph_maker.theory.intervals import upper_bound
-from langgraph_maker.theory.mixture import FEW, contested, likelihood_gain, spread, sure
+from langgraph_maker.theory.mixture import DIFFER, FEW, contested, likelihood_gain, spread, sure
 
 __all__ = ["NONE_OPEN", "IfEqual", "IfMostlyRight", "outlook", "refuted", "sure"]
 
@@ -31,10 +31,6 @@ NONE_OPEN: OpenBallots = {
     "given_up": {},
     "timeouts": 0,
 }
-_DIFFER: Final = 1.35
-"""The gain in log likelihood from which ballots suggest that steps differ: by chance in one run of twenty.
-
-A run that is taken to differ by chance says less than it could, and one that is not, and does, says too much."""
 
 
 def outlook(
@@ -84,7 +80,7 @@ def outlook(
     begun = (totals["shapes"], totals["given_up"], still["shapes"], still["given_up"])
     lost_votes = contested(*begun)
     mixed = None if p.value is None else spread(*begun)
-    differ = mixed is not None and p.value is not None and likelihood_gain(p.value, mixed, *begun) > _DIFFER
+    differ = mixed is not None and p.value is not None and likelihood_gain(p.value, mixed, *begun) > DIFFER
     timeouts = totals["timeouts"] + still["timeouts"]
     latency = sureness.latency(totals, samples, timeouts + in_flight_lost)
     unknown = sureness.unknown(

@@ -66,6 +66,14 @@ def test_with_few_lost_votes_at_a_stage_it_is_not_known() -> None:
     assert "2 of 22 (solve)" in said
 
 
+def test_where_problems_of_a_stage_differ_it_is_not_known() -> None:
+    said = guarantee(leaves({"3:3:3": 190, "5:4:3": 3, "7:5:3": 3, "11:7:3": 2, "15:9:3": 2}))
+    assert said.startswith(
+        "not known: its ballots suggest that problems differ in how hard they are at a stage (solve)"
+    )
+    assert "if all were alike, no error in 200 stages with probability" in said
+
+
 def test_what_a_human_decided_has_no_number() -> None:
     human: DecidedStage = {**decided("solve", "3:3:3"), "human": True}
     assert guarantee(tree_of(decided("atomic", "3:3:3"), human)) == "not known: a human decided 1 of its 2 stages"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, script
 from typer.testing import CliRunner, Result
 
+from benchmarks.guarantee import Steps, drawn, some
 from langgraph_maker import Grouped, RedFlag, Split, Vote, solve
 from langgraph_maker.cli import app
 from langgraph_maker.core.grouped import headed, steps_asked
@@ -97,6 +99,20 @@ def test_few_are_accused_of_what_is_chance() -> None:
     for seed in range(3):
         found = diagnose(SORTING, f"sim:error=0.4,seed={seed}", samples=25, seed=seed)
         assert found.blocking == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bad", "p_bad", "p"), [(0.01, 0.3, 0.99), (0.1, 0.45, 0.99), (0.03, 0.5, 0.8)])
+def test_the_bound_on_steps_that_may_block_holds(bad: float, p_bad: float, p: float) -> None:
+    """Of 2,000 steps 200 are sampled; of 40 runs more than 6 would miss with a probability of 0.003, at 95 %."""
+    missed, accused = 0, list[float]()
+    for seed in range(40):
+        law = some(bad, p_bad, p, 2000)(Random(seed))
+        found = diagnose(Steps(2000), drawn(law, seed), samples=200, seed=seed)
+        missed += found.types[0].share_high < sum(law(step, 0) <= 0.5 for step in range(2000)) / 2000
+        accused += [law(suspect.step, 0) for suspect in found.blocking]
+    assert missed <= 6
+    assert all(of <= 0.5 for of in accused)
 
 
 def test_it_is_unclear_where_right_and_wrong_are_equally_frequent() -> None:

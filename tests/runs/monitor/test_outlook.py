@@ -270,6 +270,9 @@ def test_a_calibration_that_saw_clusters_is_in_the_line() -> None:
     said = "calibration saw errors cluster by step (p-value 0.012)"
     seen, unseen = (outlook(totals, planned=100, calibration=one) for one in (clusters, found))
     assert said in seen.guarantee
+    assert not clusters.repeating
+    sure = replace(clusters, independence=replace(clusters.independence, p_value=0.009))
+    assert "errors come again on the same steps (p-value 0.009" in sure.repeating
     assert (seen.so_far, seen.unknown) == (None, "clusters")
     assert said not in unseen.guarantee
     assert unseen.so_far is not None
