@@ -2,10 +2,12 @@
 
 A task that is nothing but its steps, with models whose truth is known: how often each answer is right at each step is
 written down here, and the package's simulated model has no part in it. For each setting, over many whole runs: the
-share of runs without an error among the steps that they decided (true), what they said of it without a bound (so far;
-if all steps are equally hard), how often they said that nothing is known, how many lower bounds they stated, so far or
-to the end, and how many of these were above the truth, which is to be 5 % at most. "up to" is the mean of how many
-steps may be ones that answers are split on, "hard" how many there are, and "above" how often these were more.
+share of runs without an error among the steps that they decided (true), what those said of it that took it for known
+(so far), and beside that what all of them say under an assumption that they name (if no step is mostly wrong; if all
+steps are equally hard), how often they said that nothing is known, how many took it for known and were more than a
+tenth above the truth (too good), how many lower bounds they stated, so far or to the end, and how many of these were
+above the truth, which is to be 5 % at most. "up to" is the mean of how many steps may be ones that answers are split
+on, "hard" how many there are, and "above" how often these were more.
 """
 
 from __future__ import annotations
@@ -112,6 +114,32 @@ def slow(law: Law, seed: int, late: float) -> Sampler:
     return sample
 
 
+def changed(model: Sampler, answer: Callable[[int, str], str]) -> Sampler:
+    """Return a model whose answers to a step are made of those of another."""
+
+    @never_waits
+    async def sample(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+        steps = [int(request.messages[-1].text) for request in requests]
+        drawn_now = [one.text.split()[0] for one in await model(requests) if isinstance(one, AIMessage)]
+        return [AIMessage(f"{answer(step, one)} {step + 1}") for step, one in zip(steps, drawn_now, strict=True)]
+
+    return sample
+
+
+def by_prompt(law: Law, seed: int, prompts: int) -> Sampler:
+    """Return a model that is asked so many prompts again and again, and has one answer to each."""
+    kept = dict[int, str]()
+    return changed(drawn(law, seed), lambda step, answer: kept.setdefault(step % prompts, answer))
+
+
+def many_wrong(law: Law, seed: int, answers: int) -> Sampler:
+    """Return a model with so many wrong answers to each step, one as likely as another."""
+    random = Random(seed)  # noqa: S311 - simulation
+    return changed(
+        drawn(law, seed), lambda _, answer: answer if answer == "right" else f"wrong{random.randrange(answers)}"
+    )
+
+
 class _BrokenOffError(Exception):
     """A process that dies."""
 
@@ -175,11 +203,11 @@ def at(p: float) -> Callable[[Random], Law]:
 
 
 def some(share: float, hard: float, easy: float, steps: int) -> Callable[[Random], Law]:
-    """Return the law of steps of which a share, drawn at random, is hard."""
+    """Return the law of steps of which a share, drawn at random, is hard; after so many they come again."""
 
     def law(random: Random) -> Law:
         of = [hard if random.random() < share else easy for _ in range(steps)]
-        return lambda step, _: of[step]
+        return lambda step, _: of[step % steps]
 
     return law
 
@@ -231,6 +259,24 @@ SETTINGS: dict[str, Setting] = {
         lambda _: lambda _step, number: 0.8 if number else 0.99,
         {"first_temperature": 0.0},
     ),
+    "prompts": Setting("5 % of 40 prompts at .3, else .97", 400, drawn, some(0.05, 0.3, 0.97, 40)),
+    "promptcache": Setting(
+        "20 prompts at .9, a cache for each", 300, lambda law, seed: by_prompt(law, seed, 20), at(0.9)
+    ),
+    "answers": Setting(
+        "all at .6, three wrong answers", 100, lambda law, seed: many_wrong(law, seed, 3), at(0.6), {"lanes": 16}
+    ),
+    "deep": Setting("5 % at .6, else .99, k = 5", 300, drawn, some(0.05, 0.6, 0.99, 300), {"k": 5}),
+    "falling": Setting(
+        "p from .995 down to .75", 300, drawn, lambda _: lambda step, _number: 0.995 - 0.245 * step / 300, {"lanes": 1}
+    ),
+    "half6": Setting(
+        "3 % at .6, else .99, 256 lanes, stopped",
+        1000,
+        drawn,
+        some(0.03, 0.6, 0.99, 1000),
+        {"lanes": 256, "max_total_samples": 1500},
+    ),
     "drift": Setting(
         "p .99, .8 from half way", 300, drawn, lambda _: lambda step, _number: 0.99 if step < 150 else 0.8, {"lanes": 1}
     ),
@@ -249,8 +295,10 @@ class Row(NamedTuple):
 
     true: float
     so_far: float | None
+    mostly_right: float | None
     if_equal: float | None
     unknown: float
+    too_good: int
     bounds: int
     too_high: int
     hard: float
@@ -275,14 +323,17 @@ def row(setting: Setting, runs: int, first: int = 0) -> Row:
     true = fmean(one.clean for one in seen)
     looks = [(one.run.outlook, one.hard) for one in seen if one.run.outlook is not None]
     said = [look.so_far for look, _ in looks if look.so_far is not None]
+    mostly = [look.if_mostly_right.so_far for look, _ in looks if look.if_mostly_right is not None]
     equal = [look.if_equal.so_far for look, _ in looks if look.if_equal is not None]
     lows = [low for look, _ in looks for low in (look.so_far_low, look.to_the_end_low) if low is not None]
     up_to = [(look.hard_high, hard) for look, hard in looks if look.hard_high is not None]
     return Row(
         true=true,
         so_far=fmean(said) if said else None,
+        mostly_right=fmean(mostly) if mostly else None,
         if_equal=fmean(equal) if equal else None,
         unknown=1 - len(said) / len(seen),
+        too_good=sum(one > true + 0.1 for one in said),
         bounds=len(lows),
         too_high=sum(low > true for low in lows),
         hard=fmean(one.hard for one in seen),
@@ -299,14 +350,14 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0, help="of the first run")
     chosen = arguments.parse_args()
     logging.disable()  # that calls time out is what a setting is about
-    print(f"{'':44}  true  so far  equal  unknown  bounds  too high  hard  up to  above")
+    print(f"{'':44}  true  so far  mostly right  equal  unknown  too good  bounds  too high  hard  up to  above")
     for name in chosen.settings or SETTINGS:
         setting = SETTINGS[name]
         found = row(setting, chosen.runs, chosen.seed)
         print(
-            f"{setting.said:44}{found.true:6.2f}{_shown(found.so_far):>8}{_shown(found.if_equal):>7}"
-            f"{100 * found.unknown:7.0f} %{found.bounds:8}{found.too_high:10}{found.hard:6.1f}"
-            f"{_shown(found.up_to, 1):>7}{100 * found.above:5.0f} %",
+            f"{setting.said:44}{found.true:6.2f}{_shown(found.so_far):>8}{_shown(found.mostly_right):>14}"
+            f"{_shown(found.if_equal):>7}{100 * found.unknown:7.0f} %{found.too_good:10}{found.bounds:8}"
+            f"{found.too_high:10}{found.hard:6.1f}{_shown(found.up_to, 1):>7}{100 * found.above:5.0f} %",
             flush=True,
         )
 
