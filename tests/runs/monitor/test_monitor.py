@@ -13,9 +13,10 @@ from langchain_core.messages import AIMessage
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 
+from benchmarks.guarantee import Steps, drawn
 from langgraph_maker import Progress, Run, asolve, create_maker, journal, solve, theory
 from langgraph_maker.core.events import Alarm
-from langgraph_maker.core.margin import RaisableMargin
+from langgraph_maker.core.margin import ByState, RaisableMargin
 from langgraph_maker.core.state import Request, never_waits
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.models.prices import Price
@@ -62,6 +63,21 @@ def test_a_model_that_turns_worse_half_way() -> None:
     assert all(entry["margin"] == 4 for entry in entries if entry["step"] < first["steps"])
     assert all(entry["margin"] >= first["k"] for entry in entries if entry["step"] >= first["steps"])
     assert run.status == "solved"
+    assert journal.verify(store, "r") == []
+
+
+def test_a_k_by_type_of_step_is_raised_for_all_types() -> None:
+    """Even steps go by k = 4, odd ones by 5; p falls half way, and what is raised is lowered for no type."""
+    store, k = InMemoryStore(), ByState(lambda step, _: 4 + step % 2, least=4)
+    model = drawn(lambda step, _: 0.99 if step < 200 else 0.75, 3)
+    run = solve(Steps(400), model, k=k, raise_k=True, store=store, run_id="r", first_temperature=0.1)
+    first = of_p(run)
+    assert first["k"] > 5
+    for entry in journal.read(store, "r"):
+        usual = 4 + entry["step"] % 2
+        assert entry["margin"] == usual if entry["step"] < first["steps"] else entry["margin"] >= first["k"]
+    again = solve(Steps(400), model, k=k, raise_k=True, store=store, run_id="r", first_temperature=0.1)
+    assert (again.status, again.digest) == (run.status, run.digest)
     assert journal.verify(store, "r") == []
 
 
