@@ -38,7 +38,7 @@ SIGNIFICANT = 0.05
 """The p-value below which errors are said to cluster by step."""
 
 REFUSED = 0.01
-"""That below which no k is recommended for it: a run that goes on with less than that says that nothing is known."""
+"""That below which no k is recommended; between the two a run begins, and says that nothing is known."""
 
 
 @dataclass(frozen=True)
