@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import reprlib
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, Never
+from typing import Annotated, Any, Final, Literal, Never, NotRequired, Self
+from uuid import uuid4
 
 from langgraph_maker.core.extras import install
 
 try:
-    from langchain.agents.middleware import AgentMiddleware, ModelRequest
+    from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest
+    from langchain.agents.middleware.types import PrivateStateAttr
     from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, ToolStrategy
 except ImportError as error:
     raise ImportError(f"langgraph_maker.middleware needs langchain: {install('agents')}") from error
 from langchain_core.messages import AIMessage
+from langgraph.config import get_config
 
 from langgraph_maker.core.ballot import Key, check_key
 from langgraph_maker.core.canonical import canonical
@@ -23,7 +27,9 @@ from langgraph_maker.core.errors import UnresolvedError
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.red_flags import RuleLike, Truncated
 from langgraph_maker.models.prices import Price
+from langgraph_maker.nodes.budget import Budget, Limits, Spent, Visits, budgeted, total
 from langgraph_maker.nodes.emit import Events
+from langgraph_maker.prebuilt.account import is_kept
 from langgraph_maker.prebuilt.tool_intents import Check, type_check
 from langgraph_maker.prebuilt.voting_model import Voting, VotingModel, summary
 
@@ -66,6 +72,9 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
             none in batches.
         outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
+        max_total_samples: Samples that one run of the agent may draw, all its steps together. A step that would take
+            more ends the agent with a message that says so, whatever `on_unresolved` is.
+        max_cost: Dollars that it may spend, likewise; a vote is ended after the round that reaches them.
         events: What continues the agent's custom stream, see `create_voting_node`.
         on_unresolved: "raise" an `UnresolvedError`, or "end" the agent with a message that says it is unresolved.
 
@@ -105,6 +114,8 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         call_timeout: float | None = None,
         outage_limit: float = 600.0,
         price: Price | None = None,
+        max_total_samples: int | None = None,
+        max_cost: float | None = None,
         events: Events = True,
         on_unresolved: Literal["raise", "end"] = "raise",
         **_unknown: Never,
@@ -118,7 +129,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         if key is not None and vote_on == "calls":
             check_key(key)
             logger.warning('key compares final answers, which are not voted on: give vote_on="all", or leave it out')
-        self.on_unresolved = on_unresolved
+        self.on_unresolved, self.limits = on_unresolved, Limits(max_total_samples, max_cost)
         self.voting = Voting(
             red_flags,
             {
@@ -138,21 +149,33 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
             events=events,
         )
 
+    def __new__(cls, *_: Any, max_total_samples: int | None = None, max_cost: float | None = None, **__: Any) -> Self:
+        """Return the kind that has nodes of its own in the agent's graph only where it has a budget to keep."""
+        limited = cls is VotingMiddleware and (max_total_samples is not None or max_cost is not None)
+        return super().__new__(_Limited if limited else cls)  # type: ignore[return-value]
+
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
         """Have the model call made by a vote."""
+        budget = self._budget(request)
         try:
-            return handler(self._voting(request))
+            with budgeted(budget):
+                return handler(self._voting(request))
         except UnresolvedError as error:
-            return self._unresolved(error)
+            return self._unresolved(error, budget)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
     ) -> Any:
         """Have the model call made by a vote."""
+        budget = self._budget(request)
         try:
-            return await handler(self._voting(request))
+            with budgeted(budget):
+                return await handler(self._voting(request))
         except UnresolvedError as error:
-            return self._unresolved(error)
+            return self._unresolved(error, budget)
+
+    def _budget(self, request: ModelRequest[Any]) -> Budget | None:  # noqa: ARG002 - of the kind that has one
+        return None
 
     def _voting(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """Return the same request of a model that votes: the agent binds and reads it as it would the model itself."""
@@ -165,10 +188,59 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         )
         return request.override(model=model)
 
-    def _unresolved(self, error: UnresolvedError) -> AIMessage:
+    def _unresolved(self, error: UnresolvedError, budget: Budget | None) -> AIMessage:
+        vote = summary(error.decision)
+        if budget is not None and (why := budget.why(error.decision)):
+            return AIMessage(f"Stopped: {why}.", response_metadata={"vote": {**vote, "status": "stopped"}})
         if self.on_unresolved == "raise":
             raise error
-        return AIMessage(f"Unresolved: {error.why}.", response_metadata={"vote": summary(error.decision)})
+        return AIMessage(f"Unresolved: {error.why}.", response_metadata={"vote": vote})
+
+
+class _LimitedState(AgentState[Any]):
+    vote_run: NotRequired[Annotated[dict[str, Any], PrivateStateAttr]]
+
+
+class _Limited(VotingMiddleware):
+    """The middleware with a budget: what a run of the agent has used is in the agent's state, after each step.
+
+    What a step used that raised is known to the process that ran it.
+    """
+
+    state_schema = _LimitedState
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._runs: OrderedDict[str, Visits] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """That of the public class."""
+        return VotingMiddleware.__name__
+
+    def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:  # noqa: ARG002 - as it is called
+        """Begin another run of the agent."""
+        return {"vote_run": {"id": uuid4().hex, "samples": 0, "cost": 0.0}}
+
+    def after_model(self, state: Any, runtime: Any) -> dict[str, Any]:  # noqa: ARG002 - as it is called
+        """Keep what the run has used."""
+        run = state["vote_run"]
+        spent = total(self._visits(run))
+        return {"vote_run": {**run, "samples": spent.samples, "cost": spent.cost}}
+
+    def _budget(self, request: ModelRequest[Any]) -> Budget:
+        """Return the budget of a step; one that is retried resumes its vote where a checkpointer has that."""
+        state: Any = request.state
+        step = str(len(state["messages"])) if is_kept(get_config()) else uuid4().hex
+        return Budget(self.limits, self._visits(state["vote_run"]), step)
+
+    def _visits(self, run: Mapping[str, Any]) -> Visits:
+        """Return what a run has used, step by step where that was in this process."""
+        visits = self._runs.setdefault(run["id"], {"before": Spent(run["samples"], run["cost"])})
+        self._runs.move_to_end(run["id"])
+        if len(self._runs) > _REMEMBERED:
+            self._runs.popitem(last=False)
+        return visits
 
 
 def _checks_of_answers(form: Any) -> dict[str, Check]:
@@ -178,3 +250,6 @@ def _checks_of_answers(form: Any) -> dict[str, Check]:
         return {}
     specs = ToolStrategy(schema).schema_specs
     return {spec.name: type_check(spec.schema) for spec in specs if spec.schema_kind != "json_schema"}
+
+
+_REMEMBERED: Final = 1024  # runs of an agent

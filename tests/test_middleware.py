@@ -609,3 +609,62 @@ class TestBadInput:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
         ).stdout
         assert "pip install 'langgraph-maker[agents]', or in a clone" in said
+
+
+class TestABudgetOfARun:
+    @staticmethod
+    def agent(answers: list[Any], saver: Any = None, **options: Any) -> tuple[Any, ScriptedChatModel]:
+        def add(a: int, b: int) -> int:
+            """Add."""
+            return a + b
+
+        model = ScriptedChatModel(answers=answers)
+        limited = VotingMiddleware(**{"k": 2, **options})
+        return create_agent(model, [add], middleware=[limited], checkpointer=saver), model
+
+    def test_ends_the_agent_with_a_message_that_says_so(self) -> None:
+        agent, model = self.agent([tool_call("add", a=1, b=1)], max_total_samples=5)
+        last = agent.invoke({"messages": "1 + 1?"})["messages"][-1]
+        assert last.text == "Stopped: 4 samples were drawn, and max_total_samples is 5."
+        assert last.response_metadata["vote"]["status"] == "stopped"
+        assert len(model.calls) == 4
+
+    async def test_is_of_one_run_of_the_agent_and_another_run_has_its_own(self) -> None:
+        call = tool_call("add", a=1, b=1)
+        agent, model = self.agent([call, call, "2", "2"] * 2, InMemorySaver(), max_total_samples=4)
+        for run in range(1, 3):
+            said = await agent.ainvoke({"messages": "1 + 1?"}, {"configurable": {"thread_id": "1"}})
+            assert (said["messages"][-1].text, len(model.calls)) == ("2", 4 * run)
+        assert "vote_run" not in said
+
+    def test_is_known_to_the_process_that_continues_a_run(self) -> None:
+        saver, call, config = InMemorySaver(), tool_call("add", a=1, b=1), {"configurable": {"thread_id": "1"}}
+        agent, _ = self.agent([call], saver, max_total_samples=6)
+        agent.invoke({"messages": "1 + 1?"}, config, interrupt_before=["tools"])
+        agent, model = self.agent([call], saver, max_total_samples=6)
+        assert "6 samples were drawn" in agent.invoke(None, config)["messages"][-1].text
+        assert len(model.calls) == 4
+
+    def test_counts_what_a_step_used_that_another_model_then_did(self) -> None:
+        first, second = (ScriptedChatModel(answers=[*pair] * 9) for pair in ("12", "34"))
+        agent: Any = create_agent(
+            first,
+            [],
+            middleware=[
+                ModelFallbackMiddleware(second),
+                VotingMiddleware(k=2, vote_on="all", max_samples_per_step=6, max_total_samples=8),
+            ],
+        )
+        said = agent.invoke({"messages": "?"})["messages"][-1].text
+        assert said == "Stopped: 8 samples were drawn, and max_total_samples is 8."
+        assert (len(first.calls), len(second.calls)) == (6, 2)
+
+    def test_may_be_dollars(self) -> None:
+        call = tool_call("add", a=1, b=1)
+        agent, _ = self.agent([call], max_cost=1.0)
+        assert "what was spent is not known" in agent.invoke({"messages": "1 + 1?"})["messages"][-1].text
+
+    def test_adds_nothing_to_the_graph_of_an_agent_without_one(self) -> None:
+        assert not any("Voting" in name for name in self.agent(["1"])[0].get_graph().nodes)
+        with pytest.raises(ValueError, match="max_cost is a finite number of dollars above 0"):
+            VotingMiddleware(max_cost=-1)

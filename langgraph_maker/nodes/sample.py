@@ -22,6 +22,7 @@ from langgraph_maker.models.event_loop import run_at_once, run_sync
 from langgraph_maker.models.keeping import kept_in
 from langgraph_maker.models.pool import Arrival, Pool, misuse
 from langgraph_maker.nodes.ask import check_can_ask
+from langgraph_maker.nodes.budget import current_budget
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.ladder.decomposition import FinerError
 from langgraph_maker.nodes.ladder.ladder import PLAIN, Ladder
@@ -200,6 +201,8 @@ class _Sample:
             due += new
             margin_asked = new.stop
         issued: BallotState = {**ballot, "asked": margin_asked, "rounds": ballot["rounds"] + 1}
+        if (budget_held := current_budget()) is not None:
+            budget_held.note(margin_asked, ballot["usage"])
         try:
             requests = self.requests(issued, due, first, vote.owner)
         except FinerError as error:

@@ -23,6 +23,7 @@ from langgraph_maker.core.field_votes import (
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.state import START, BallotState, Decision, Verdict
+from langgraph_maker.nodes.budget import current_budget
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.hopeless import hopeless
@@ -142,7 +143,10 @@ def terms(
                 f"the vote {ballot['id']!r} was started with k = {ballot['k']} and cannot continue with less, {margin}:"
                 " leave k as it was, or begin another vote, as on another thread"
             )
-        return (margin, most) if ladder is None or ladder.plain else ladder.terms(ballot, margin, budget)
+        if ladder is not None and not ladder.plain:
+            margin, most = ladder.terms(ballot, margin, budget)
+        held = current_budget()
+        return margin, most if held is None else held.most(ballot, margin, most)
 
     return of
 

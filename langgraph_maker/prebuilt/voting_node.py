@@ -23,12 +23,14 @@ from langgraph_maker.core.red_flags import AnyOf, RedFlag, RuleLike
 from langgraph_maker.core.state import Decision, VoteCount
 from langgraph_maker.models.prices import Price
 from langgraph_maker.models.resolve import Model
+from langgraph_maker.nodes.budget import Budget, Limits, budgeted
 from langgraph_maker.nodes.emit import Events, Host
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.ladder import Audit, LadderLike, Tier
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.nodes.state import VotingInput
+from langgraph_maker.prebuilt.account import ThreadAccount
 from langgraph_maker.prebuilt.host import (
     NO_LIMIT,
     aread_from,
@@ -76,6 +78,8 @@ def create_voting_node(
     call_timeout: float | None = None,
     outage_limit: float = 600.0,
     price: Price | None = None,
+    max_total_samples: int | None = None,
+    max_cost: float | None = None,
     events: Events = True,
     ask: Callable[[Question], Any] | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
@@ -130,6 +134,9 @@ def create_voting_node(
             none in batches.
         outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
+        max_total_samples: Samples that all visits of this node may draw on one thread; a vote that would take more is
+            unresolved. Without a checkpointer there is no thread, and each visit may draw them.
+        max_cost: Dollars that they may spend, likewise; a vote is ended after the round that reaches them.
         events: What continues the host's custom stream (`events.Votes`): True, False for nothing, or a function of each
             event, of which what it returns is sent in its place, unless it is None.
         ask: From a `ladder.Question` to what `interrupt` hands to the host, in the form that its users know; None for
@@ -159,7 +166,7 @@ def create_voting_node(
     check_keywords(create_voting_node, _unknown)
     check_on_unresolved(on_unresolved)
     _check_votes(votes, parse, schema)
-    host = Host(events, ask)
+    host, account = Host(events, ask), ThreadAccount(Limits(max_total_samples, max_cost))
     check_callable("read", read, "state")
     check_callable("write", write, "state", "decision")
     form = None if schema is None else Schema(schema)
@@ -194,12 +201,13 @@ def create_voting_node(
     def subtasks(found: Any) -> VotingInput:
         return {"subtasks": [{"id": "vote", "state": found}]}
 
-    def decided(output: dict[str, Any], found: Any) -> Decision:
+    def decided(output: dict[str, Any], found: Any, budget: Budget | None) -> Decision:
         decision: Decision = output["decisions"][0]
+        spent = budget.why(decision) if budget is not None else ""
         if refused := _refused(decision, found, form, validate):
             decision = {**decision, "status": "unresolved", "vote": None, "message": None, "last_flag": refused}
         if decision["status"] == "unresolved" and on_unresolved == "raise":
-            raise UnresolvedError(decision, refused or _why(decision))
+            raise UnresolvedError(decision, refused or spent or _why(decision))
         return decision if form is None or not form.has_secrets else _restored(form, decision)
 
     def inside(config: RunnableConfig) -> RunnableConfig:
@@ -208,17 +216,25 @@ def create_voting_node(
         return patch_config(config, recursion_limit=NO_LIMIT)
 
     def vote(state: Any, config: RunnableConfig) -> Any:
-        with host.inside():
-            reopen(graph, inside(config), vote_again)
-            found = read_from(state, read)
-            decision = decided(graph.invoke(subtasks(found), inside(config)), found)
+        budget = account.open(inside(config))
+        try:
+            with host.inside(), budgeted(budget):
+                reopen(graph, inside(config), vote_again)
+                found = read_from(state, read)
+                decision = decided(graph.invoke(subtasks(found), inside(config)), found, budget)
+        finally:
+            account.close(budget, inside(config))
         return write_to(state, write, decision, config)
 
     async def avote(state: Any, config: RunnableConfig) -> Any:
-        with host.inside():
-            await areopen(graph, inside(config), vote_again)
-            found = await aread_from(state, read)
-            decision = decided(await graph.ainvoke(subtasks(found), inside(config)), found)
+        budget = await account.aopen(inside(config))
+        try:
+            with host.inside(), budgeted(budget):
+                await areopen(graph, inside(config), vote_again)
+                found = await aread_from(state, read)
+                decision = decided(await graph.ainvoke(subtasks(found), inside(config)), found, budget)
+        finally:
+            await account.aclose(budget, inside(config))
         return await awrite_to(state, write, decision, config)
 
     return Node("vote", vote, avote, shows=[graph])
