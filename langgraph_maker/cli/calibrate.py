@@ -240,7 +240,8 @@ def _money(cost: float | None, estimate: float | None) -> str:
 
 def _by_list(found: Comparison, given: dict[str, Price]) -> str:
     """By which list, for models that no price was given for."""
-    listed = any(row.price is not None and row.model not in given for row in found.rows)
+    known = [row.model for row in found.rows if row.price is not None and not row.model.startswith("sim:")]
+    listed = any(model not in given for model in known)
     return f", {prices.dated()}" if listed else ""
 
 

@@ -152,7 +152,7 @@ def _granularities(given: list[str]) -> list[int]:
 
 def _report(task: Task, found: Diagnosis, *, by_list: bool) -> str:
     ways = "one way to ask" if found.variants == 1 else f"{found.variants} ways to ask"
-    listed = f" {prices.dated()}" if by_list else ""
+    listed = f" {prices.dated()}" if by_list and not found.model.startswith("sim:") else ""
     spent = "" if found.spent is None else f", {dollars(found.spent)}{listed}"
     title = f"{found.task}, {found.model}: {_VERDICTS[found.verdict]}"
     rows = [row for one in found.types for row in _rows(one)]

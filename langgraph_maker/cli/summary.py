@@ -70,7 +70,8 @@ def _margin(k: int | Literal["auto"], result: Run) -> str:
 def _tokens(result: Run) -> str:
     usage = result.usage
     cached = f" ({usage['cached_input_tokens']:,} of them cached)" if usage["cached_input_tokens"] else ""
-    return f"{usage['input_tokens']:,} in{cached}, {usage['output_tokens']:,} out"
+    served = "".join(f"; {counted(count, 'sample')} served as {tier}" for tier, count in usage.get("tiers", {}).items())
+    return f"{usage['input_tokens']:,} in{cached}, {usage['output_tokens']:,} out{served}"
 
 
 def _cost(result: Run, model: str, *, by_list: bool) -> str:
@@ -79,4 +80,5 @@ def _cost(result: Run, model: str, *, by_list: bool) -> str:
         return "not known: give --price to have it counted"
     simulated = ", had the model been a real one" if model.startswith("sim:") else ""
     cancelled = f", without {counted(result.cancelled, 'cancelled call')}" if result.cancelled else ""
-    return f"${cost:,.4f}{simulated}{cancelled}{f'; {prices.dated()}' if by_list else ''}"
+    listed = f"; {prices.dated()}" if by_list and not simulated else "; at the published price" if by_list else ""
+    return f"${cost:,.4f}{simulated}{cancelled}{listed}"

@@ -42,13 +42,15 @@ class Subtask(TypedDict):
 class Usage(TypedDict):
     """Tokens as the provider counts them, 0 where it does not say; cached input tokens are among the input tokens.
 
-    `cost` is dollars, None once anything was used whose price is not known.
+    `cost` is dollars, None once anything was used whose price is not known. `tiers` counts the samples that were served
+    at another service tier than the standard one, batches included, by its name; it may be missing where none was.
     """
 
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
     cost: float | None
+    tiers: NotRequired[dict[str, int]]
 
 
 def no_usage() -> Usage:
@@ -71,6 +73,10 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
         total["output_tokens"] += usage["output_tokens"]
         so_far, more = total["cost"], usage["cost"]
         total["cost"] = None if so_far is None or more is None else round(so_far + more, 11)
+        if served := usage.get("tiers"):
+            tiers = total.setdefault("tiers", {})
+            for tier, samples in served.items():
+                tiers[tier] = tiers.get(tier, 0) + samples
     return total
 
 

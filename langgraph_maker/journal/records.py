@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
 from operator import itemgetter
-from typing import Any, Final, Literal, NotRequired
+from typing import Any, Final, Literal, NotRequired, cast
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -89,7 +89,7 @@ class Entry(TypedDict):
     the same time can be told; 0 where an older version wrote it.
     `given_up` has the shapes (`mixture.shape`) of ballots on it that were given up. `timeouts` counts calls that timed
     out and were retried. `late` is 1 where, of its first votes but for the very first, the one that arrived last was
-    lost and the one that arrived first was not, -1 the other way round.
+    lost and the one that arrived first was not, -1 the other way round. `tiers` is as in `state.Usage`.
     """
 
     step: int
@@ -119,9 +119,10 @@ class Entry(TypedDict):
     given_up: list[str]
     timeouts: int
     late: int
+    tiers: dict[str, int]
 
 
-_DEFAULTS: Final[Mapping[str, Any]] = {"revision": 0, "given_up": [], "timeouts": 0, "late": 0}
+_DEFAULTS: Final[Mapping[str, Any]] = {"revision": 0, "given_up": [], "timeouts": 0, "late": 0, "tiers": {}}
 """Of fields added since format 7; entries are lists in the order of the fields, so add new ones at the end."""
 _FIELDS: Final = tuple(Entry.__annotations__)
 _values: Final = itemgetter(*_FIELDS)
@@ -371,8 +372,7 @@ def _check_entry(entry: Entry, step: int) -> None:
     """Refuse what no run writes; usage that is not known, or cannot be, is read as such."""
     if entry["step"] != step:
         raise ValueError(f"it is that of step {entry['step']!r:.20}")
-    if (usage := known_usage(entry)) is not entry:
-        entry.update(usage)  # type: ignore[typeddict-item]
+    entry.update(known_usage(cast("Usage", entry)))  # type: ignore[typeddict-item]
     _ENTRY.validate_python(entry, strict=True)
     if not isinstance(entry["vote"], dict) or not {"action", "next_state"} <= entry["vote"].keys():
         raise ValueError("its vote is none")
@@ -400,7 +400,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and 0 <= value < 2**63
 
 
-_usage: Final = itemgetter(*Usage.__annotations__)
+_usage: Final = itemgetter("input_tokens", "cached_input_tokens", "output_tokens", "cost")
 _WIDE: Final = " "
 """What the text of an entry begins with that holds whole numbers of more than 64 bits, which the fast reader rounds."""
 

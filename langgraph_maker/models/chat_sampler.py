@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RuleLike, TokenLimit, each_rule
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.core.task import Task
@@ -27,13 +28,24 @@ from langgraph_maker.models.independence import at_temperature, independent, sec
 from langgraph_maker.models.resolve import BATCH, Model, chat_model, each_chat_model, model_name
 from langgraph_maker.models.responses import message_in, messages_in
 from langgraph_maker.models.retry import redact
+from langgraph_maker.models.service_tiers import (
+    OR_DEFAULT,
+    at_service_tier,
+    call_timeout,
+    check_service_tier,
+    has_no_room,
+    takes_service_tier,
+    tier_of,
+)
 from langgraph_maker.models.settings import NAMES, Settings
 from langgraph_maker.simulation.chat_model import simulated_sampler
 
 __all__ = ["ModelSampler", "as_sampler", "token_allowance"]
 
 
-def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None = None) -> Sampler:
+def as_sampler(
+    model: Model, *, task: Task | None = None, max_tokens: int | None = None, service_tier: str | None = None
+) -> Sampler:
     """Return the sampler that draws from `model`.
 
     Samples are independent draws: the model's cache and streaming are off, and samples stay out of the host's
@@ -44,6 +56,7 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
         model: See `models.Model`.
         task: What a simulated model ("sim:…") answers for.
         max_tokens: Output tokens to ask for, where the model has that setting and leaves it open.
+        service_tier: At which its calls are made, see `service_tiers`; None for what the model says.
 
     Raises:
         ValueError: For a string that names no model, or a model without its key.
@@ -58,6 +71,8 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
         >>> [message.text for message in asyncio.run(sampler([request]))]
         ['4']
     """
+    if check_service_tier(service_tier) is not None and not takes_service_tier(model):
+        raise ValueError(f"{excerpt(model_name(model))} has no service tiers: leave service_tier out")
     if isinstance(model, str) and model.startswith("sim:"):
         if task is None:
             raise ValueError(f"{model!r} simulates answers to a task; without one, use a SimulatedChatModel")
@@ -68,7 +83,7 @@ def as_sampler(model: Model, *, task: Task | None = None, max_tokens: int | None
     if isinstance(model, str):
         model = chat_model(model)
     if isinstance(model, Runnable):
-        return (_ConfigurableSampler if is_configurable(model) else ModelSampler)(model, max_tokens)
+        return (_ConfigurableSampler if is_configurable(model) else ModelSampler)(model, max_tokens, service_tier)
     if callable(model):
         return model
     raise TypeError(f"a model is a chat model, a Runnable, a Sampler or a string like 'openai:NAME', not {model!r}")
@@ -96,7 +111,10 @@ class ModelSampler:
     max_concurrency = 256
     """Calls at a time, unless the user says otherwise: what sockets and files suffice for anywhere."""
 
-    def __init__(self, model: Runnable[Any, Any], max_tokens: int | None) -> None:
+    def __init__(self, model: Runnable[Any, Any], max_tokens: int | None, service_tier: str | None = None) -> None:
+        model = at_service_tier(model, service_tier)
+        self.tier, self.or_default = tier_of(model), service_tier == OR_DEFAULT
+        self.call_timeout: float | None = call_timeout(self.tier)
         self.secrets = secrets_of(model)
         self.settings = Settings(model_name(model))
         self.limits_tokens = False
@@ -273,18 +291,19 @@ class ModelSampler:
         config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
         if len(group) > 1:
             kwargs["n"] = len(group)
-        result = await model.agenerate(
-            [messages],
-            callbacks=config.get("callbacks"),
-            tags=config.get("tags"),
-            metadata=config.get("metadata"),
-            run_name=config.get("run_name"),
-            **kwargs,
-        )
+        about: dict[str, Any] = {name: config.get(name) for name in ("callbacks", "tags", "metadata", "run_name")}
+        try:
+            result = await model.agenerate([messages], **about, **kwargs)
+        except Exception as error:
+            if not (self.or_default and has_no_room(error)):
+                raise
+            result = await model.agenerate([messages], **about, **kwargs, service_tier="default")
         said = messages_in(result)[: len(group)]
         provider = model._get_ls_params().get("ls_provider")  # noqa: SLF001 - for tracers, and there is no other name
         for message in said:  # where a stream was cut off, not even this is said
             message.response_metadata.setdefault("model_provider", provider)
+            if self.tier:
+                message.response_metadata.setdefault("service_tier", self.tier)
         return said
 
 
@@ -297,8 +316,8 @@ class _ConfigurableSampler:
 
     max_concurrency = ModelSampler.max_concurrency
 
-    def __init__(self, model: Any, max_tokens: int | None) -> None:
-        self.model, self.max_tokens = model, max_tokens
+    def __init__(self, model: Any, max_tokens: int | None, service_tier: str | None = None) -> None:
+        self.model, self.max_tokens, self.service_tier = model, max_tokens, service_tier
         self.samplers: OrderedDict[Hashable, tuple[Any, ModelSampler]] = OrderedDict()
         self._lock = Lock()
 
@@ -324,7 +343,7 @@ class _ConfigurableSampler:
             if key in self.samplers:
                 self.samplers.move_to_end(key)
                 return self.samplers[key][1]
-        sampler = ModelSampler(resolved(self.model, config), self.max_tokens)
+        sampler = ModelSampler(resolved(self.model, config), self.max_tokens, self.service_tier)
         with self._lock:
             _, sampler = self.samplers.setdefault(key, (values, sampler))  # values: no object's id is used again
             over = [self.samplers.popitem(last=False)[1][1] for _ in range(len(self.samplers) - _MOST_CHOICES)]

@@ -14,7 +14,7 @@ from weakref import finalize
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
-__all__ = ["Connections", "connected", "fresh", "has_own_client", "once", "with_client"]
+__all__ = ["Connections", "connected", "fresh", "has_own_client", "once", "patient", "with_client"]
 
 
 class Connections:
@@ -124,6 +124,15 @@ def once(model: BaseChatModel) -> BaseChatModel:
     """Return `model` with clients that make no call again by themselves."""
     return _with_clients(
         model, lambda root: root.with_options(max_retries=0), lambda name: name in type(model).model_fields
+    )
+
+
+def patient(model: BaseChatModel, seconds: float) -> BaseChatModel:
+    """Return `model` with clients that wait so long for an answer, unless the user has said how long."""
+    if getattr(model, "request_timeout", None) is not None:
+        return model
+    return _with_clients(
+        model, lambda root: root.with_options(timeout=seconds), lambda name: name in type(model).model_fields
     )
 
 

@@ -1,16 +1,18 @@
-"""What tokens cost: list prices of well-known models, and `Price` for all others.
+"""What tokens cost, by service tier: list prices of well-known models, and `Price` for all others.
+
+List prices are those of the package genai-prices (extra `prices`), which follows the providers' pages, flex, priority,
+batches and cached input included. A simulated model costs what was published for the model that it simulates.
 
 >>> usage = {"input_tokens": 1_000_000, "cached_input_tokens": 0, "output_tokens": 100_000, "cost": None}
->>> of("openai:gpt-4.1-mini").cost(usage)
-0.56
+>>> of("openai:gpt-4.1-mini").cost(usage), of("openai:gpt-4.1-mini", "batch").cost(usage)
+(0.56, 0.28)
 """
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -19,23 +21,27 @@ from langchain_core.messages import AIMessage
 
 from langgraph_maker.core.foreign import bounded_text, finite_count, terminal_safe
 from langgraph_maker.core.state import Usage
+from langgraph_maker.models import price_list
+from langgraph_maker.simulation.profiles import SIMULATED, read_spec
 
-__all__ = ["AS_OF", "TABLE", "Price", "dated", "of", "read_price", "usage_of"]
+__all__ = ["STANDARD", "Price", "dated", "of", "read_price", "usage_of"]
 
 logger = logging.getLogger(__name__)
 
-AS_OF: Final = "2025-10"
-"""When the prices in `TABLE` were those of the providers' lists. Give a `Price` where yours differ."""
+STANDARD: Final = "default"
+"""The service tier of the list price."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars per million tokens.
+    """Dollars per million tokens, at the provider's standard tier.
 
     Args:
         input: For input tokens.
         output: For output tokens, those of hidden reasoning included.
         cached_input: For input tokens that the provider had cached; None: as other input.
+        tiers: Prices at other service tiers, by their names ("flex", "batch", "priority"). Where they are not given,
+            flex and batches cost half of this, as OpenAI's and Anthropic's do, and what others cost is not known.
 
     Raises:
         ValueError: For what is not a number of at least 0.
@@ -43,19 +49,34 @@ class Price:
     Example:
         >>> Price(0.4, 1.6, cached_input=0.1)
         Price(input=0.4, output=1.6, cached_input=0.1)
+        >>> Price(0.4, 1.6).at("batch"), Price(0.4, 1.6).at("priority")
+        (Price(input=0.2, output=0.8, cached_input=None), None)
     """
 
     input: float
     output: float
     cached_input: float | None = None
+    tiers: Mapping[str, Price] = field(default_factory=dict, hash=False, repr=False)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is None and field.name == "cached_input":
+        for name in ("input", "output", "cached_input"):
+            value = getattr(self, name)
+            if value is None and name == "cached_input":
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
-                raise ValueError(f"a price is dollars per million {field.name} tokens, at least 0, not {value!r}")
+                raise ValueError(f"a price is dollars per million {name} tokens, at least 0, not {value!r}")
+        given: Any = self.tiers  # as JSON has them, where a calibration is read
+        tiers = {tier: Price(**price) if isinstance(price, dict) else price for tier, price in given.items()}
+        object.__setattr__(self, "tiers", tiers)
+
+    def at(self, tier: str) -> Price | None:
+        """Return the price at a service tier, None where it is not known."""
+        if (given := self.tiers.get(tier)) is not None:
+            return given
+        if tier in _STANDARD:
+            return self
+        cached = None if self.cached_input is None else self.cached_input / 2
+        return Price(self.input / 2, self.output / 2, cached) if tier in _HALF else None
 
     def cost(self, usage: Mapping[str, Any]) -> float:
         """Return dollars for `input_tokens`, of them `cached_input_tokens`, and `output_tokens`."""
@@ -66,40 +87,58 @@ class Price:
         return (fresh * self.input + cached * for_cached + written * self.output) / 1e6
 
 
-TABLE: Final[dict[str, Price]] = {
-    "gpt-4.1": Price(2.0, 8.0, 0.5),
-    "gpt-4.1-mini": Price(0.4, 1.6, 0.1),
-    "gpt-4.1-nano": Price(0.1, 0.4, 0.025),
-    "gpt-4o": Price(2.5, 10.0, 1.25),
-    "gpt-4o-mini": Price(0.15, 0.6, 0.075),
-    "gpt-5": Price(1.25, 10.0, 0.125),
-    "gpt-5-mini": Price(0.25, 2.0, 0.025),
-    "gpt-5-nano": Price(0.05, 0.4, 0.005),
-    "o3": Price(2.0, 8.0, 0.5),
-    "o3-mini": Price(1.1, 4.4, 0.55),
-    "o4-mini": Price(1.1, 4.4, 0.275),
-    "claude-haiku-4-5": Price(1.0, 5.0, 0.1),
-    "claude-sonnet-4-5": Price(3.0, 15.0, 0.3),
-    "haiku-4.5": Price(1.0, 5.0),
-    "gpt-oss-20b": Price(0.05, 0.2),
-}
-"""List prices as of `AS_OF`; the last two are those of MAKER's table, for its simulated models."""
+def of(model: str, tier: str = STANDARD, input_tokens: int = 0) -> Price | None:
+    """Return the list price of a model under any of its names, at a service tier, None where it is not known.
 
-
-@lru_cache(maxsize=256)
-def of(model: str) -> Price | None:
-    """Return the list price of a model under any of its names, None where it is not known.
+    Args:
+        model: Its name, with its provider ("openai:NAME") or as a response has it.
+        tier: As the provider names it, or "batch".
+        input_tokens: Of the call, as long prompts cost more at some providers.
 
     Example:
-        >>> of("sim:gpt-4.1,seed=3") == of("gpt-4.1-2025-04-14") == of("gpt-4.1-latest") == of("gpt-4.1")
-        True
+        >>> of("sim:gpt-4.1-mini,seed=3"), of("openai:gpt-4.1-mini-2025-04-14")
+        (Price(input=0.4, output=1.6, cached_input=None), Price(input=0.4, output=1.6, cached_input=0.1))
+        >>> of("openai:gpt-5-mini", "flex")
+        Price(input=0.125, output=1.0, cached_input=0.0125)
         >>> of("gpt-4.1-large") is None
         True
     """
-    name = model.rsplit(" ", 1)[-1].split(",", maxsplit=1)[0].rsplit("/", 1)[-1].rsplit(":", 1)[-1].lower()
-    if (price := TABLE.get(name)) is not None:
-        return price
-    return TABLE.get(_SNAPSHOT.sub("", name))
+    if model.startswith("sim:"):
+        return _simulated(model, tier)
+    name = price_list.plain_name(model)
+    if (given := price_list.file_rates().get(name)) is not None:
+        return _of_file(name, given).at(tier)
+    price = _listed(name, datetime.now(UTC).date(), input_tokens >= _LONG and input_tokens)
+    return None if price is None else price.at(tier)
+
+
+@lru_cache(maxsize=512)
+def _listed(name: str, today: date, input_tokens: int) -> Price | None:
+    """Return the list price of a model with those at all tiers that have one."""
+    if (standard := price_list.library_rates(name, STANDARD, today)) is None:
+        return None
+    tiers = {tier: price_list.library_rates(name, tier, today) for tier in ("flex", "batch", "priority")}
+    of_tiers = {tier: Price(*rates.at(input_tokens)) for tier, rates in tiers.items() if rates is not None}
+    return Price(*standard.at(input_tokens), tiers=of_tiers)
+
+
+def _simulated(model: str, tier: str) -> Price | None:
+    """Return what was published for the model that a name simulates; None where that is not all."""
+    try:
+        profile, _ = read_spec(model)
+    except ValueError:
+        return None
+    if profile.input_price is None or profile.output_price is None:
+        return None
+    return Price(profile.input_price, profile.output_price).at(tier)
+
+
+def _of_file(name: str, given: Mapping[str, Any]) -> Price:
+    try:
+        numbers = {key: value for key, value in given.items() if not isinstance(value, dict)}
+        return Price(**numbers, tiers={key: value for key, value in given.items() if isinstance(value, dict)})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"the price list {price_list.FILE}: {name}: {error}") from error
 
 
 def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
@@ -116,8 +155,9 @@ def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
         True
     """
     said: Any = response.usage_metadata
-    name = response.response_metadata.get("model_name")
-    name = name if isinstance(name, str) else ""
+    metadata = response.response_metadata
+    name, tier = metadata.get("model_name"), metadata.get("service_tier")
+    name, tier = name if isinstance(name, str) else "", tier if isinstance(tier, str) else STANDARD
     unknown: Usage = {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": None}
     if not said:
         return unknown
@@ -126,13 +166,21 @@ def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
     if read is None or written is None:
         _say_unreadable(bounded_text(name, 100))
         return unknown
+    if (total := finite_count(counts.get("total_tokens"))) is not None:
+        written = max(written, total - read)  # some count what was reasoned in the total alone
     details = counts.get("input_token_details")
-    given = details.get("cache_read") if isinstance(details, Mapping) else details
-    cached = finite_count(0 if given is None else given, most=read)
+    if isinstance(details, Mapping):
+        details = details.get("cache_read", details.get(f"{tier}_cache_read"))  # OpenAI's client names them by tier
+    cached = finite_count(0 if details is None else details, most=read)
     if cached is None:
         _say_unreadable(bounded_text(name, 100))
     usage: Usage = {"input_tokens": read, "cached_input_tokens": cached or 0, "output_tokens": written, "cost": None}
-    if (price := price or of(name)) is not None:
+    if tier not in _STANDARD:
+        usage["tiers"] = {tier: 1}
+    if metadata.get("model_provider") == SIMULATED:
+        name = f"sim:{name}"
+    price = of(name, tier, read) if price is None else price.at(tier)
+    if price is not None:
         usage["cost"] = price.cost(usage)
     return usage
 
@@ -146,26 +194,24 @@ def _say_unreadable(model: str) -> None:
     )
 
 
-_SNAPSHOT: Final = re.compile(r"-(20\d\d-?\d\d-?\d\d|latest)$")
-
-
 def dated(today: date | None = None) -> str:
-    """Return what the prices in `TABLE` are as of, and how old that is once it is more than half a year.
+    """Return what the list prices are as of, and how old that is once it is more than half a year.
 
     Example:
-        >>> AS_OF, dated(date(2025, 11, 30))
-        ('2025-10', 'by the price list of 2025-10')
-        >>> dated(date(2026, 11, 30))
-        'by the price list of 2025-10, 13 months old: give your own price where it differs'
+        >>> dated(date(2026, 1, 1)).startswith("by the price list genai-prices")
+        True
     """
-    year, month = map(int, AS_OF.split("-"))
+    name, as_of = price_list.origin()
     today = today or datetime.now(UTC).date()
-    months = 12 * (today.year - year) + today.month - month
+    months = 12 * (today.year - as_of.year) + today.month - as_of.month
     old = f", {months} months old: give your own price where it differs" if months > _HALF_A_YEAR else ""
-    return f"by the price list of {AS_OF}{old}"
+    return f"by the price list {name}, of {as_of:%Y-%m}{old}"
 
 
 _HALF_A_YEAR: Final = 6  # months
+_LONG: Final = 10_000  # tokens; no prompt below costs more for its length
+_STANDARD: Final = frozenset({"", "default", "auto", "standard", "on_demand"})
+_HALF: Final = frozenset({"flex", "batch"})
 
 
 def read_price(text: str) -> Price:
@@ -180,7 +226,7 @@ def read_price(text: str) -> Price:
     """
     try:
         numbers = [float(part) for part in text.split(",")]
-        return Price(*numbers)
+        return Price(**dict(zip(("input", "output", "cached_input")[: len(numbers)], numbers, strict=True)))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"a price is INPUT,OUTPUT or INPUT,OUTPUT,CACHED in dollars per million tokens, not {text!r}"

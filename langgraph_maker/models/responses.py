@@ -47,11 +47,17 @@ def messages_in(result: LLMResult) -> list[AIMessage]:
         message.model_copy(
             update={
                 "usage_metadata": usage,
-                "response_metadata": {"model_name": output.get("model_name"), **message.response_metadata},
+                "response_metadata": {**_named(output), **message.response_metadata},
             }
         )
         for message, usage in zip(said, usages, strict=True)
     ]
+
+
+def _named(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a call says of itself and not with each response: its model, and the tier it was served at."""
+    said = {name: output.get(name) for name in ("model_name", "service_tier")}
+    return said if said["service_tier"] else {"model_name": said["model_name"]}
 
 
 def _shared(used: tuple[int, int, int], said: Sequence[AIMessage]) -> list[UsageMetadata]:

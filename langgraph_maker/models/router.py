@@ -15,7 +15,13 @@ from langgraph_maker.models.resolve import Model, check_model
 __all__ = ["sampler_of"]
 
 
-def sampler_of(models: Sequence[Model], *, task: Task | None = None, max_tokens: int | None = None) -> Sampler:
+def sampler_of(
+    models: Sequence[Model],
+    *,
+    task: Task | None = None,
+    max_tokens: int | None = None,
+    service_tier: str | None = None,
+) -> Sampler:
     """Return the sampler that draws from all of these, or from the one there is (see `as_sampler`).
 
     Raises:
@@ -24,7 +30,7 @@ def sampler_of(models: Sequence[Model], *, task: Task | None = None, max_tokens:
     """
     for model in models:
         check_model(model)
-    samplers = [as_sampler(model, task=task, max_tokens=max_tokens) for model in models]
+    samplers = [as_sampler(model, task=task, max_tokens=max_tokens, service_tier=service_tier) for model in models]
     return samplers[0] if len(samplers) == 1 else _Several(samplers)
 
 

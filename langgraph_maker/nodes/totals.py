@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import cast
 
 from langgraph_maker.core.events import Totals
 from langgraph_maker.core.state import Usage, no_usage, total_usage
@@ -76,7 +77,7 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
         totals["samples"] += samples
         totals["rounds"] += entry["rounds"]
         totals["cancelled"] += entry["cancelled"]
-        used.append(entry)
+        used.append(cast("Usage", entry))
         _count(totals["samples_per_step"], samples)
         if entry["flags"]:
             _add_flags(totals, entry["flags"])

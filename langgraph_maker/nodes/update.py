@@ -247,6 +247,7 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, written: 
         "audits": climb["audits"] if climb else 0,
         "disagreed": climb["disagreed"] if climb else 0,
         **ballot["usage"],
+        "tiers": ballot["usage"].get("tiers", {}),
         "start": lane["mark"],
         "end": after["mark"],
         "writer": written[0],

@@ -12,13 +12,14 @@ from langgraph.types import Send
 
 from langgraph_maker.core.ballot import Relation
 from langgraph_maker.core.events import Detail, Observer
+from langgraph_maker.core.extras import install
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.core.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.core.state import Verdict
 from langgraph_maker.core.task import HasVariants, Task, Vote, check_task
-from langgraph_maker.models import prices
+from langgraph_maker.models import price_list, prices
 from langgraph_maker.models.chat_sampler import token_allowance
 from langgraph_maker.models.pool import Pool
 from langgraph_maker.models.prices import Price
@@ -77,6 +78,7 @@ def create_maker(
     max_total_samples: int | None = None,
     max_cost: float | None = None,
     price: Price | None = None,
+    service_tier: str | None = None,
     stop: Callable[[], bool | str] | None = None,
     detail: Detail = "round",
     observer: Observer | None = None,
@@ -118,7 +120,9 @@ def create_maker(
         outage_limit: Seconds for which a failing model call is retried before the run ends as "stopped".
         max_total_samples: Samples after which the run ends as "stopped", whatever was in flight counted.
         max_cost: Dollars after which it does.
-        price: What tokens cost; None for the list price (`prices.TABLE`) of the model that a response names.
+        price: What tokens cost; None for the list price of the model that a response names.
+        service_tier: Of calls: "flex" for half the price and slower answers, "flex-or-default" to make a call that
+            flex has no room for at the default tier, "priority"; None for what the model says.
         stop: Asked before each round and while it waits, such as `threading.Event().is_set`; True ends the run as
             "stopped", with all that was paid for counted.
         detail: What the custom stream carries, see `events`: what each "round" amounts to, or all its "ballots" too.
@@ -164,10 +168,10 @@ def create_maker(
         audit=audit,
         task=task,
     )
-    sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags))
+    sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     validate = validating(task)
-    check_cost(max_cost, price, model_name(model))
+    check_cost(max_cost, price, model_name(model), getattr(sampler, "tier", ""))
     vote = voting_round(
         StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
@@ -231,6 +235,7 @@ def create_maker(
                         "red_flags": [_described(rule) for rule in each_rule(red_flags)],
                         "max_total_samples": max_total_samples,
                         "max_cost": max_cost,
+                        "service_tier": getattr(sampler, "tier", "") or None,
                         "max_concurrency": max_concurrency,
                         **rungs.described,
                     },
@@ -306,7 +311,7 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
     return lambda subtask_id: k(int(subtask_id))
 
 
-def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
+def check_cost(max_cost: float | None, price: Price | None, model: str, tier: str = "") -> None:
     """Refuse an invalid limit in dollars, or that nothing could be held against.
 
     Raises:
@@ -316,7 +321,13 @@ def check_cost(max_cost: float | None, price: Price | None, model: str) -> None:
         return
     if not isinstance(max_cost, (int, float)) or isinstance(max_cost, bool) or not 0 < max_cost < float("inf"):
         raise ValueError(f"max_cost is a number of dollars above 0, not {max_cost!r}")
-    if price is None and prices.of(model) is None:
+    known = prices.of(model) if price is None else price
+    if known is None or known.at(tier) is None:
+        at = f" at the service tier {tier!r}" if tier else ""
+        listed = (
+            "" if price is not None or price_list.installed() else f", or install the price list: {install('prices')}"
+        )
         raise ValueError(
-            f"max_cost needs to know what {model} costs: give its price, in dollars per million input and output tokens"
+            f"max_cost needs to know what {model} costs{at}: give its price, in dollars per million input and output"
+            f" tokens{listed}"
         )

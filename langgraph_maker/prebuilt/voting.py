@@ -64,6 +64,7 @@ def create_voting_graph(
     call_timeout: float | None = None,
     outage_limit: float = 600.0,
     price: Price | None = None,
+    service_tier: str | None = None,
     messages: bool = False,
     **_unknown: Never,
 ) -> StateGraph[VotingState, MakerContext, VotingInput, VotingOutput]:
@@ -96,6 +97,7 @@ def create_voting_graph(
             none in batches.
         outage_limit: Seconds for which a failing model call is retried before it raises `SamplingError`.
         price: What tokens cost, see `create_maker`.
+        service_tier: Of calls, see `create_maker`.
         messages: Whether a decision has the `message` that its vote was read from, the first under its key. Until
             then one for each different answer is in the state, and in its checkpoints.
 
@@ -126,7 +128,7 @@ def create_voting_graph(
     by_field = isinstance(key, FieldVotes)
     if by_field and not rungs.plain:
         raise ValueError("votes by field take no ladder and no audit: a field that does not converge is unresolved")
-    sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags))
+    sampler = sampler_of(rungs.models, max_tokens=token_allowance(red_flags), service_tier=service_tier)
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     builder = voting_round(
         StateGraph(VotingState, MakerContext, input_schema=VotingInput, output_schema=VotingOutput),

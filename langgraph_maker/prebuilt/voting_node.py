@@ -80,6 +80,7 @@ def create_voting_node(
     price: Price | None = None,
     max_total_samples: int | None = None,
     max_cost: float | None = None,
+    service_tier: str | None = None,
     events: Events = True,
     ask: Callable[[Question], Any] | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
@@ -137,6 +138,7 @@ def create_voting_node(
         max_total_samples: Samples that all visits of this node may draw on one thread; a vote that would take more is
             unresolved. Without a checkpointer there is no thread, and each visit may draw them.
         max_cost: Dollars that they may spend, likewise; a vote is ended after the round that reaches them.
+        service_tier: Of calls, see `create_maker`.
         events: What continues the host's custom stream (`events.Votes`): True, False for nothing, or a function of each
             event, of which what it returns is sent in its place, unless it is None.
         ask: From a `ladder.Question` to what `interrupt` hands to the host, in the form that its users know; None for
@@ -195,6 +197,7 @@ def create_voting_node(
         call_timeout=call_timeout,
         outage_limit=outage_limit,
         price=price,
+        service_tier=service_tier,
         messages=form is None or not form.has_secrets,
     ).compile(name="vote")
 

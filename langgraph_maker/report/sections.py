@@ -270,6 +270,7 @@ def money(found: Numbers) -> Child:
         ("input tokens", f"{usage['input_tokens']:,}"),
         ("of them cached", f"{usage['cached_input_tokens']:,}"),
         ("output tokens", f"{usage['output_tokens']:,}"),
+        *((f"served as {tier}", counted(samples, "sample")) for tier, samples in usage.get("tiers", {}).items()),
         ("cost", dollars(usage["cost"])),
         ("cost per step", dollars(each)),
     ]

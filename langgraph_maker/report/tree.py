@@ -298,6 +298,7 @@ def _money(found: TreeNumbers) -> Child:
         ("input tokens", f"{usage['input_tokens']:,}"),
         ("of these cached", f"{usage['cached_input_tokens']:,}"),
         ("output tokens", f"{usage['output_tokens']:,}"),
+        *((f"served as {tier}", f"{samples:,}") for tier, samples in usage.get("tiers", {}).items()),
         ("cost", dollars(usage["cost"])),
     )
 

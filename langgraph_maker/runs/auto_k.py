@@ -35,6 +35,7 @@ _PASSED_ON = (
     "call_timeout",
     "outage_limit",
     "price",
+    "service_tier",
     "stop",
 )
 

@@ -67,6 +67,7 @@ class SolveOptions(TypedDict, total=False):
     max_total_samples: int | None
     max_cost: float | None
     price: Price | None
+    service_tier: str | None
     stop: Callable[[], bool | str] | None
     detail: Detail
     observer: Observer | None

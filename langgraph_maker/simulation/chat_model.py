@@ -40,7 +40,7 @@ from langgraph_maker.simulation.answers import (
     SplitSimulation,
     simulate,
 )
-from langgraph_maker.simulation.profiles import PROFILES, Profile, read_spec
+from langgraph_maker.simulation.profiles import PROFILES, SIMULATED, Profile, read_spec
 
 __all__ = [
     "PROFILES",
@@ -149,7 +149,11 @@ class SimulatedChatModel(BaseChatModel):
             message = AIMessage(
                 text,
                 usage_metadata=_usage(profile.input_tokens, tokens),
-                response_metadata={"finish_reason": reason, "model_name": profile.name},
+                response_metadata={
+                    "finish_reason": reason,
+                    "model_name": profile.name,
+                    "model_provider": SIMULATED,
+                },
             )
             generations.append(ChatGeneration(message=message, generation_info={"finish_reason": reason}))
             written += tokens
@@ -212,7 +216,8 @@ def simulated_sampler(spec: str, task: Task, seed: int = 0) -> Sampler:
 
     @never_waits
     async def sample(requests: Sequence[Request]) -> list[AIMessage]:
-        blank = AIMessage("", response_metadata={"finish_reason": "stop", "model_name": profile.name})
+        named = {"finish_reason": "stop", "model_name": profile.name, "model_provider": SIMULATED}
+        blank = AIMessage("", response_metadata=named)
         questions: dict[int, SimulatedQuestion | GroupedQuestion] = {}
         responses = []
         for messages, temperature, _, number, *_ in requests:

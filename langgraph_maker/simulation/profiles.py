@@ -13,7 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-__all__ = ["PROFILES", "Profile", "read_spec"]
+__all__ = ["PROFILES", "SIMULATED", "Profile", "read_spec"]
+
+
+SIMULATED: Final = "simulated"
+"""The provider that responses of simulated models name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,6 @@ from langgraph_maker.cli.resume import save
 from langgraph_maker.cli.shell import load
 from langgraph_maker.core.foreign import terminal_safe
 from langgraph_maker.journal.databases import open_store
-from langgraph_maker.models import prices
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.runs.monitor.outlook import outlook
 from langgraph_maker.runs.result import Progress
@@ -364,12 +363,6 @@ def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         shown = said("serve", "--port", port, code=1)
     assert f"--port {port}" in shown
     assert "line" not in shown
-
-
-def test_an_old_price_list_says_so_where_it_was_used(tmp_path: Path) -> None:
-    arguments = ["run", "hanoi", "--disks", "2", "--db", str(tmp_path / "r.sqlite")]
-    assert f"by the price list of {prices.AS_OF}" in said(*arguments)
-    assert "by the price list" not in said(*arguments, "--price", "1,2")
 
 
 @pytest.fixture(autouse=True)

@@ -49,13 +49,10 @@ class BatchSampler(ModelSampler):
     """
 
     max_concurrency: int | None = None  # type: ignore[assignment]
-    call_timeout = None
-    """A call takes as long as its batch."""
     at_once = 50_000
     """Samples to draw together, where more would be drawn than one waits for."""
     outlives = True
     """Calls go on when the process ends, so that they are recorded with the run."""
-    tier = "batch"
 
     def __init__(
         self,
@@ -71,6 +68,8 @@ class BatchSampler(ModelSampler):
             name = model.removeprefix(BATCH)
             model = chat_model(name if ":" in name else f"openai:{name}")
         super().__init__(model, max_tokens)
+        self.tier = "batch"
+        self.call_timeout = None  # a call takes as long as its batch
         self.limits, self.on_stop = limits or BatchLimits(), on_stop
         self.settings.left_out.add("n")  # some models repeat themselves within one request of a batch
         self._intakes: dict[asyncio.AbstractEventLoop, dict[str, Intake]] = {}
@@ -145,7 +144,7 @@ class BatchSampler(ModelSampler):
         finally:
             _ASKED.reset(before)
         for message in said:
-            message.response_metadata["service_tier"] = self.tier
+            message.response_metadata["service_tier"] = self.tier  # the provider names that of the call
         return said
 
     def drain(self) -> bool:

@@ -38,7 +38,6 @@ from langgraph_maker.runs.calibration.procedure import Procedure
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.calibration.statistics import at_other_limits, conclude
 from langgraph_maker.runs.calibration.trials import Trials
-from langgraph_maker.simulation.profiles import read_spec
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -61,6 +60,7 @@ class CalibrateOptions(TypedDict, total=False):
     early: bool
     max_steps: int | None
     price: Price | None
+    service_tier: str | None
     max_cost: float | None
     stop: Callable[[], bool | str] | None
     on_progress: Callable[[str, int], None] | None
@@ -102,6 +102,7 @@ async def acalibrate(
     early: bool = False,
     max_steps: int | None = None,
     price: Price | None = None,
+    service_tier: str | None = None,
     max_cost: float | None = None,
     stop: Callable[[], bool | str] | None = None,
     on_progress: Callable[[str, int], None] | None = None,
@@ -140,6 +141,7 @@ async def acalibrate(
         early: End as soon as both ends of the interval of p call for the same k.
         max_steps: Of a task of unknown length, how many steps to look at.
         price: What tokens cost; None for what is known of the model, see `known_price`.
+        service_tier: Of calls, see `create_maker`.
         max_cost: Dollars to spend at most; the batch under way may exceed it a little. Where states come from a pilot
             run, half of them are for that.
         stop: Asked before each batch and while calls are waited for; True, or why, ends the sampling.
@@ -179,10 +181,13 @@ async def acalibrate(
             raise ValueError(f"{what} is a share of the steps, from 0 to 1, not {share!r}")
     steps = task.steps if steps is None else steps
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
+    sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
+    tier = getattr(sampler, "tier", "")
+    check_cost(max_cost, price, name, tier)
     trials = Trials(
         task=task,
         pool=Pool(
-            as_sampler(model, task=task, max_tokens=token_allowance(red_flags)),
+            sampler,
             max_concurrency=max_concurrency,
             call_timeout=call_timeout,
             outage_limit=outage_limit,
@@ -222,7 +227,7 @@ async def acalibrate(
         run_id=run_id,
         steps=steps,
         target=target,
-        price=price,
+        price=None if price is None else price.at(tier),
         anytime=early or max_cost is not None or planned.ended,
     )
     return replace(found, other_limits=at_other_limits(counts, found))
@@ -237,13 +242,7 @@ def known_price(model: Model) -> Price | None:
         >>> known_price("sim:error=0.1,input_price=1,output_price=2"), known_price("sim:llama-3.2-3b")
         (Price(input=1.0, output=2.0, cached_input=None), None)
     """
-    name = model_name(model)
-    if not name.startswith("sim:"):
-        return prices.of(name)
-    profile, _ = read_spec(name)
-    if profile.input_price is None or profile.output_price is None:
-        return None
-    return Price(profile.input_price, profile.output_price)
+    return prices.of(model_name(model))
 
 
 def _names(*given: object) -> list[str]:

@@ -22,7 +22,7 @@ from langgraph_maker.core.task import State, Task, Vote
 from langgraph_maker.journal import records, store_ops
 from langgraph_maker.models.keeping import kept_in
 from langgraph_maker.models.pool import Pool
-from langgraph_maker.models.prices import Price
+from langgraph_maker.models.prices import STANDARD, Price
 from langgraph_maker.nodes.guard import guard_node
 from langgraph_maker.nodes.sample import new_ballot
 
@@ -158,7 +158,10 @@ class Trials:
         """Return its cost anew, where a price is given: another may have been, or none. No tokens are none known."""
         if self.price is None or not (answer["usage"]["input_tokens"] or answer["usage"]["output_tokens"]):
             return answer
-        return {**answer, "usage": {**answer["usage"], "cost": self.price.cost(answer["usage"])}}
+        tier = next(iter(answer["usage"].get("tiers", {STANDARD: 1})))
+        price = self.price.at(tier)
+        cost = None if price is None else price.cost(answer["usage"])
+        return {**answer, "usage": {**answer["usage"], "cost": cost}}
 
     @property
     def _where(self) -> tuple[str, ...]:

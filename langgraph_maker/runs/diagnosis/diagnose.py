@@ -59,6 +59,7 @@ class DiagnoseOptions(TypedDict, total=False):
     red_flags: RuleLike | None
     max_steps: int | None
     price: Price | None
+    service_tier: str | None
     max_cost: float | None
     stop: Callable[[], bool | str] | None
     on_progress: Callable[[str, int], None] | None
@@ -86,6 +87,7 @@ async def adiagnose(
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     max_steps: int | None = None,
     price: Price | None = None,
+    service_tier: str | None = None,
     max_cost: float | None = None,
     stop: Callable[[], bool | str] | None = None,
     on_progress: Callable[[str, int], None] | None = None,
@@ -119,6 +121,7 @@ async def adiagnose(
         red_flags: As in a run.
         max_steps: Of a task of unknown length, how many steps to look at.
         price: What tokens cost, see `calibrate`.
+        service_tier: Of calls, see `create_maker`.
         max_cost: Dollars to spend at most, an equal part for each way to ask at each granularity.
         stop: Asked before each batch; True, or why, ends the sampling.
         on_progress: Called after each batch with which model was asked, and how many samples there are of this way to
@@ -158,7 +161,12 @@ async def adiagnose(
         flags = lengthened(red_flags, m) if m > 1 and red_flags is not None else red_flags
         parts = variants * (1 + len(finer.wanted)) * (len(course.lost) if m == FINER else 1)
         pool = Pool(
-            as_sampler(model, task=task if m == FINER else asked, max_tokens=token_allowance(flags)),
+            as_sampler(
+                model,
+                task=task if m == FINER else asked,
+                max_tokens=token_allowance(flags),
+                service_tier=service_tier,
+            ),
             max_concurrency=max_concurrency,
             call_timeout=call_timeout,
             outage_limit=outage_limit,
