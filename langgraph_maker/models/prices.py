@@ -56,7 +56,7 @@ class Price:
     input: float
     output: float
     cached_input: float | None = None
-    tiers: Mapping[str, Price] = field(default_factory=dict, hash=False, repr=False)
+    tiers: Mapping[str, Price] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("input", "output", "cached_input"):
@@ -66,7 +66,9 @@ class Price:
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
                 raise ValueError(f"a price is dollars per million {name} tokens, at least 0, not {value!r}")
         given: Any = self.tiers  # as JSON has them, where a calibration is read
-        tiers = {tier: Price(**price) if isinstance(price, dict) else price for tier, price in given.items()}
+        tiers: dict[str, Any] = {
+            tier: Price(**price) if isinstance(price, dict) else price for tier, price in given.items()
+        }
         object.__setattr__(self, "tiers", tiers)
 
     def at(self, tier: str) -> Price | None:
@@ -226,8 +228,15 @@ def read_price(text: str) -> Price:
     """
     try:
         numbers = [float(part) for part in text.split(",")]
-        return Price(**dict(zip(("input", "output", "cached_input")[: len(numbers)], numbers, strict=True)))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"a price is INPUT,OUTPUT or INPUT,OUTPUT,CACHED in dollars per million tokens, not {text!r}"
-        ) from error
+    except ValueError:
+        numbers = []
+    problem = f"a price is INPUT,OUTPUT or INPUT,OUTPUT,CACHED in dollars per million tokens, not {text!r}"
+    try:
+        match numbers:
+            case [read, written]:
+                return Price(read, written)
+            case [read, written, cached]:
+                return Price(read, written, cached)
+    except ValueError as error:
+        raise ValueError(problem) from error
+    raise ValueError(problem)

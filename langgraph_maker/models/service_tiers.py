@@ -1,6 +1,6 @@
 """The service tier that a model is asked for: as it is set, given, and where one has no room, another.
 
-"flex" costs half, answers later, and refuses calls while it has no room: they wait and are made again. With
+"flex" costs half, answers later, and refuses calls while it has no room: they are retried. With
 "flex-or-default" such a call is made at the default tier, which costs twice as much and is priced so.
 """
 
