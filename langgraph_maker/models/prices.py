@@ -65,10 +65,10 @@ class Price:
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
                 raise ValueError(f"a price is dollars per million {name} tokens, at least 0, not {value!r}")
-        given: Any = self.tiers  # as JSON has them, where a calibration is read
-        tiers: dict[str, Any] = {
-            tier: Price(**price) if isinstance(price, dict) else price for tier, price in given.items()
-        }
+        given: Mapping[str, Any] = self.tiers  # as JSON has them, where a calibration is read
+        tiers = {}
+        for tier, price in given.items():
+            tiers[tier] = Price(**price) if isinstance(price, dict) else price
         object.__setattr__(self, "tiers", tiers)
 
     def at(self, tier: str) -> Price | None:
