@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from pathlib import Path
 from runpy import run_path
@@ -116,6 +117,15 @@ def test_what_a_page_shows_is_run_as_shown(
 
 def test_every_page_with_a_program_is_found() -> None:
     assert {"README.md", "docs/start/own-task.md", "docs/guides/watching.md"} <= {one.values[0] for one in BLOCKS}
+
+
+def test_the_notebook_prints_what_it_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = json.loads((ROOT / "examples" / "first_vote.ipynb").read_text())["cells"]
+    programs = [cell for cell in cells if cell["cell_type"] == "code"]
+    (tmp_path / "cells.py").write_text("\n".join("".join(cell["source"]) for cell in programs))
+    printed = "".join("".join(cell["outputs"][0]["text"]) for cell in programs)
+    assert run(tmp_path / "cells.py", capsys) == printed
+    assert printed.endswith("solved 127 steps\n")
 
 
 def test_readme_states_what_theory_says() -> None:
