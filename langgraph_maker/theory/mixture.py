@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 
-FEW: Final = 5
-"""Contested ballots below which nothing is seen of whether samples err independently."""
+FEW: Final = 10
+"""Contested ballots below which too little is seen of whether samples err independently, and steps are alike."""
 
 DIFFER: Final = 1.35
 """The `likelihood_gain` from which ballots suggest that steps differ: by chance in one run of twenty."""

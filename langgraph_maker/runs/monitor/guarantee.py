@@ -63,8 +63,9 @@ class Outlook:
         unknown: Why there is no `so_far`: no step was decided by a vote ("votes"), k is 1 ("k"), more ballots are open
             than decided ("early"), p may be 1/2 ("half"), slow answers are drawn again or are others than fast ones
             ("latency", which says how), an alarm was raised ("alarm"), calibration saw errors cluster ("clusters"), too
-            few votes are lost to see whether samples err independently ("independence"), or steps differ in how hard
-            they are, and no ballot says whether a hard one is mostly right ("differ"); "" where there is.
+            few votes are lost to see whether samples err independently and steps are alike ("independence"), or steps
+            differ in how hard they are, and no ballot says whether a hard one is mostly right ("differ"); "" where
+            there is.
         latency: What speaks for votes that are biased towards fast answers, in words.
         open_ballots: Ballots under way.
         caveats: What else the guarantee rests on, or speaks against it, in words.
@@ -174,7 +175,7 @@ def _why(found: Outlook) -> str:
         "half": "by its ballots the model may be wrong as often as right",
         "latency": f"{found.latency}: votes are biased if slow answers are others than fast ones",
         "independence": f"{found.contested or 'none'} of {ballots:,} ballots had a lost vote, too few to see whether"
-        " samples err independently: answers of a cache or a fixed seed look alike",
+        " samples err independently and steps are alike: answers of a cache or a fixed seed look the same",
         "alarm": "an alarm stands",
         "clusters": "calibration saw errors come again on the same steps",
         "differ": "its ballots suggest that steps differ in how hard they are",
