@@ -91,7 +91,9 @@ def _read_form(answer: Any) -> Form | str:
             form = None
     if not isinstance(form, dict):
         return _no_form(answer)
-    given = [name for name, value in form.items() if name == "answer" or (value is not None and value is not False)]
+    given = [name for name, value in form.items() if value is not None and value is not False and value != ""]
+    if not given and "answer" in form:  # null, false or "" is the answer, and not a field that was left empty
+        given = ["answer"]
     typed = all(form[name] is True for name in given if name in {"retry", "abort"})
     if len(given) != 1 or not typed or form.keys() - Form.__annotations__.keys():
         return _no_form(answer)
@@ -114,7 +116,11 @@ def _form(candidates: int) -> dict[str, Any]:
         "type": "object",
         "properties": {
             **({"pick": pick} if candidates else {}),
-            "answer": {"title": "Answer", "description": "another answer, worded as a model would"},
+            "answer": {
+                "type": ["string", "number", "boolean", "object", "array", "null"],
+                "title": "Answer",
+                "description": "another answer, worded as a model would",
+            },
             "retry": {"type": "boolean", "title": "Retry", "description": "let the vote begin again"},
             "abort": {"type": "boolean", "title": "Abort", "description": "give the step up"},
         },

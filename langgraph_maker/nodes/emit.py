@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Final, TypeAlias
 
 from langgraph.config import get_stream_writer
@@ -69,6 +70,13 @@ def emit(event: Any) -> None:
 
 
 def ask_human(question: Any) -> Any:
-    """Return a human's answer to a question, in the words that the host wants it in."""
+    """Return a human's answer to a question, in the words that the host wants it in.
+
+    Where LangGraph takes it, the interrupt has the JSON schema of the answer, for clients that show a form.
+    """
     ask = _host.get().ask
-    return interrupt(question if ask is None else ask(question))
+    shown = question if ask is None else ask(question)
+    return interrupt(shown, response_schema=question["form"]) if _SCHEMAS else interrupt(shown)
+
+
+_SCHEMAS: Final = "response_schema" in signature(interrupt).parameters  # since LangGraph 1.2.12

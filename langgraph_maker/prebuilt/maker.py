@@ -48,6 +48,7 @@ from langgraph_maker.nodes.state import (
     VotingState,
 )
 from langgraph_maker.nodes.tenant import Namespace
+from langgraph_maker.nodes.trace import TRACED
 from langgraph_maker.prebuilt.voting import subgraph_node, voting_round
 from langgraph_maker.simulation.answers import CanWrite
 
@@ -248,8 +249,9 @@ def create_maker(
                     namespace=namespace,
                 ),
             ),
+            **TRACED,
         )
-        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
+        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput, **TRACED)
         .add_node(
             "escalate",
             escalate_node(
@@ -258,8 +260,13 @@ def create_maker(
                 observer=observer,
                 detail=detail,
             ),
+            **TRACED,
         )
-        .add_node("update", releasing(pool, update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer)))
+        .add_node(
+            "update",
+            releasing(pool, update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer)),
+            **TRACED,
+        )
         .add_edge(START, "decompose")
         .add_conditional_edges(
             "decompose", after_decompose, ["vote", *(["escalate", "ask"] if rungs.human else []), END]

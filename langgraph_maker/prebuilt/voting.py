@@ -7,6 +7,7 @@ from typing import Any, Literal, Never
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import RunControl
 from langgraph.types import Send
 
 from langgraph_maker.core.ballot import Key
@@ -38,6 +39,7 @@ from langgraph_maker.nodes.state import (
     VotingOutput,
     VotingState,
 )
+from langgraph_maker.nodes.trace import TRACED
 
 __all__ = ["create_voting_graph", "default_durability", "subgraph_node", "vote_again", "voting_round"]
 
@@ -172,7 +174,7 @@ def create_voting_graph(
     if rungs.plain:
         return builder.add_conditional_edges("tally", _goes_on, ["sample", END])
     read = verdict_reader(parse=parse, key=key, validate=validate, red_flags=red_flags)
-    builder.add_node("escalate", releasing(pool, escalate_node(ladder=rungs, read=read, decisions=True)))
+    builder.add_node("escalate", releasing(pool, escalate_node(ladder=rungs, read=read, decisions=True)), **TRACED)
     builder.add_conditional_edges(
         "tally",
         lambda state: "escalate" if any(map(rungs.concerns, state["ballots"])) else _goes_on(state),
@@ -201,14 +203,17 @@ def vote_again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
 
 
 def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
-    """Return the graph as a node without checkpoints of its own, whose namespaces would pile up; drawn all the same."""
+    """Return the graph as a node without checkpoints of its own, whose namespaces would pile up; drawn all the same.
+
+    A host that drains does so after the round: within it, what has arrived would be lost.
+    """
     graph = builder.compile(checkpointer=False, name=name)
 
     def call(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return graph.invoke(state, default_durability(config))
+        return graph.invoke(state, default_durability(config), control=RunControl())
 
     async def acall(state: Any, config: RunnableConfig) -> dict[str, Any]:
-        return await graph.ainvoke(state, default_durability(config))
+        return await graph.ainvoke(state, default_durability(config), control=RunControl())
 
     return Node(name, call, acall, shows=[builder.compile(name=name)])
 
@@ -231,9 +236,9 @@ def voting_round(
 ) -> StateGraph[VotingState, MakerContext, Any, Any]:
     """Assemble one round of voting; what follows `tally` is the caller's."""
     return (
-        graph.add_node("sample", sample)
-        .add_node("guard", guard)
-        .add_node("tally", tally)
+        graph.add_node("sample", sample, **TRACED)
+        .add_node("guard", guard, **TRACED)
+        .add_node("tally", tally, **TRACED)
         .add_edge(START, "sample")
         .add_edge("sample", "guard")
         .add_edge("guard", "tally")

@@ -26,6 +26,7 @@ from langgraph_maker.nodes.limits import checked_count
 from langgraph_maker.nodes.release import releasing
 from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
 from langgraph_maker.nodes.tenant import Namespace
+from langgraph_maker.nodes.trace import TRACED
 from langgraph_maker.prebuilt.maker import check_cost
 from langgraph_maker.prebuilt.recursive.frontier import frontier_node
 from langgraph_maker.prebuilt.recursive.growth import Choosing, escalate_tree_node, grow_node
@@ -224,10 +225,10 @@ def create_recursive_maker(
 
     builder = (
         StateGraph(RecursiveState, MakerContext, input_schema=RecursiveInput, output_schema=RecursiveOutput)
-        .add_node("frontier", releasing(pool, frontier))
-        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput)
-        .add_node("escalate", escalate_tree_node(rungs, answers(stages, validate, red_flags)))
-        .add_node("grow", releasing(pool, grow))
+        .add_node("frontier", releasing(pool, frontier), **TRACED)
+        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput, **TRACED)
+        .add_node("escalate", escalate_tree_node(rungs, answers(stages, validate, red_flags)), **TRACED)
+        .add_node("grow", releasing(pool, grow), **TRACED)
         .add_edge(START, "frontier")
         .add_conditional_edges("frontier", after_frontier, ["vote", *(["escalate", "ask"] if rungs.human else []), END])
         .add_conditional_edges("vote", after_vote)
