@@ -152,6 +152,9 @@ def attach(task: Task, run_id: str, here: Position | None, terms: RunTerms) -> S
         yield [records.put_header(_joined(header, session, 0))]
         return begin(task, terms)
     position, wrote = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
+    if (yield from _is_from_the_past(run_id, position)):
+        cells = _cells(task, header, segments, terms["limit"])
+        position, wrote = yield from _replay(task, header, cells, terms["margin"])
     _check_ahead(run_id, here, position["totals"]["steps"])
     if wrote.keys() - {one["writer"] for one in header["sessions"]}:  # the store answered from the past
         header = records.read_header((yield [records.get_header(run_id)])[0], run_id) or header
@@ -266,6 +269,12 @@ def _replay(
     return position, wrote
 
 
+def _is_from_the_past(run_id: str, position: Position) -> StoreOps[bool]:
+    """Return whether the journal goes on where it was found to end: a store may answer from the past."""
+    steps = [lane["step"] for lane in position["lanes"] if lane["step"] < lane["end"]]
+    return any(item is not None for item in (yield records.get_entries(run_id, steps, position["stride"])))
+
+
 def was_open(entry: Entry) -> bool:
     """Return whether the ballot of a step was open after some round, and so has a record of its own."""
     return entry["rounds"] > 1 or entry["tier"] > 0 or entry["human"]
@@ -276,8 +285,10 @@ def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> St
     steps = [lane["step"] for lane in lanes]
     mine = {ballot["id"]: ballot for ballot in ours}
     ballots = []
-    for step, item in zip(steps, (yield [run_data.get_open(run_id, step) for step in steps]), strict=True):
-        found = (run_data.read_open(item, run_id, step), mine.get(str(step)))
+    items = yield [run_data.get_open(run_id, step) for step in steps]
+    again = yield [run_data.get_open(run_id, step) for step in steps]  # a store may answer from the past
+    for step, item, second in zip(steps, items, again, strict=True):
+        found = [mine.get(str(step)), *(run_data.read_open(one, run_id, step) for one in (item, second))]
         if counted := [ballot for ballot in found if ballot is not None]:
             ballots.append(max(counted, key=lambda ballot: ballot["samples"]))
     return reopened(ballots)

@@ -16,8 +16,8 @@ SEED, EACH = 20, 5
 
 def broken(scenario: str, share: int | None) -> list[str]:
     """The cases that do not come to what the scenario comes to without a fault, as lines that repeat them."""
-    _, operations, calls = reference(scenario)
-    found = [*cases(scenario, operations, calls)]
+    _, times = reference(scenario)
+    found = [*cases(scenario, times)]
     assert len(found) > 30, "there is little to go wrong"
     chosen = found if share is None else random.Random(f"{SEED} {scenario}").sample(found, share)
     lines = []
