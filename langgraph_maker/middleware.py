@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Never, NotRequired, Self
 from uuid import uuid4
 
 from langgraph_maker.core.extras import install
+from langgraph_maker.core.foreign import excerpt
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest
@@ -123,7 +124,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         super().__init__()
         check_keywords(VotingMiddleware, _unknown)
         if on_unresolved not in ("raise", "end"):
-            raise ValueError(f'on_unresolved is "raise" or "end", not {on_unresolved!r}')
+            raise ValueError(f'on_unresolved is "raise" or "end", not {excerpt(on_unresolved)}')
         if vote_on not in ("calls", "all"):
             raise ValueError(f'vote_on is "calls" or "all", not {reprlib.repr(vote_on)}')
         if key is not None and vote_on == "calls":

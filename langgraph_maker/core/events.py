@@ -24,6 +24,7 @@ from typing import Any, Literal, NotRequired, Protocol, TypeAlias, runtime_check
 
 from typing_extensions import TypedDict
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.questions import Question
 from langgraph_maker.core.state import Usage, VoteCount
 
@@ -345,5 +346,5 @@ def check_detail(detail: object) -> bool:
         ValueError: When it is none of `Detail`.
     """
     if detail not in {"round", "ballots"}:
-        raise ValueError(f'detail is "round" or "ballots", not {detail!r}')
+        raise ValueError(f'detail is "round" or "ballots", not {excerpt(detail)}')
     return detail == "ballots"

@@ -25,6 +25,10 @@ __all__ = [
 class _Excerpts(Repr):
     """Shows what `repr` shows, bounded in depth and length."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 80  # characters: a name or a setting is shown whole
+
     def repr_int(self, x: int, level: int) -> str:
         if x.bit_length() > _LONGEST_INT:
             return f"<int of {x.bit_length():,} bits>"

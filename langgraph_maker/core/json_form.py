@@ -11,8 +11,9 @@ import dataclasses
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from pydantic import AliasChoices, AliasPath, BaseModel, SecretBytes, SecretStr
@@ -111,6 +112,8 @@ def _as_text(value: Any) -> Any:
             value = value.astimezone(UTC)
         except OverflowError:  # at the ends of the calendar
             return value.isoformat()
+    if isinstance(value, time):
+        value = _at_utc(value)
     try:
         return to_jsonable_python(value)
     except (PydanticSerializationError, UnicodeDecodeError):
@@ -118,6 +121,18 @@ def _as_text(value: Any) -> Any:
             f"{excerpt(value, 80)}, a {type(value).__name__}, is not JSON: a vote is made of dicts, lists, strings,"
             " finite numbers, booleans and None, or of models, dataclasses, sets, decimals and times"
         ) from None
+
+
+def _at_utc(at: time) -> time:
+    """Return a time of day that knows its zone in UTC, where that is on the same day: then it is the same one."""
+    offset = at.utcoffset()
+    if not offset:
+        return at
+    moved = datetime.combine(_A_DAY, at, UTC) - offset
+    return moved.timetz() if moved.date() == _A_DAY else at
+
+
+_A_DAY: Final = date(2000, 1, 1)
 
 
 def _of_mapping(value: Mapping[Any, Any], hide: Hide | None) -> dict[str, Any]:
@@ -173,6 +188,7 @@ _FORMS: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any, Hide | None
     (str, lambda value, _: str(value)),
     (int, lambda value, _: int(value)),
     (Decimal, lambda value, _: decimal_form(value)),
+    (Fraction, lambda value, _: str(value)),
     (BaseModel, _of_model),
     (Mapping, _of_mapping),
     ((list, tuple), lambda value, hide: [_form(item, hide) for item in value]),

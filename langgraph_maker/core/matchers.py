@@ -17,14 +17,17 @@ the winner is handed back as it was first cast.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from langgraph_maker.core.ballot import Key, Relation, key_of
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.json_form import decimal_form
 from langgraph_maker.core.normalisation import compatible
 from langgraph_maker.core.red_flags import RedFlag
 
@@ -132,20 +135,19 @@ def text(vote: Any) -> str:
         raise _malformed(f"the matcher text compares texts, not {excerpt(vote)}")
     if len(vote) > _LONGEST:
         raise _malformed(f"the matcher text compares texts of up to {_LONGEST:,} characters, not of {len(vote):,}")
-    try:
-        return " ".join(compatible(compatible(vote).casefold()).split())
-    except ValueError as error:
-        raise _malformed(str(error)) from None
+    return " ".join(compatible(compatible(vote).casefold()).split())
 
 
 def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
     """Take numbers for equal that differ by at most `absolute`, or by the share `relative` of the larger one.
 
     So are lists and objects with such numbers in the same places; all else is compared as by `canonical`. Numbers are
-    taken as they are written: 1.1 differs from 1 by 0.1 and no more.
+    taken as they are written: 1.1 differs from 1 by 0.1 and no more. A decimal with more digits than a JSON number
+    holds, which a vote has as its text (see `json_form`), is one of them.
 
     Raises:
         ValueError: When neither tolerance is above 0, or one is no finite number of at least 0.
+        RedFlag: While voting, for a decimal of more than 400 digits.
 
     Example:
         >>> alike(within(0.01), {"total": 9.99}, {"total": 10}), alike(within(relative=0.01), 100, 102)
@@ -158,8 +160,7 @@ def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
         raise ValueError("within needs a tolerance, absolute or relative; without one votes are compared by canonical")
 
     def close(one: Any, other: Any) -> bool:
-        if _is_number(one) and _is_number(other):
-            ours, theirs = _written(one), _written(other)
+        if (ours := _number(one)) is not None and (theirs := _number(other)) is not None:
             return abs(ours - theirs) <= max(_written(absolute), _written(relative) * max(abs(ours), abs(theirs)))
         if isinstance(one, list) and isinstance(other, list):
             return len(one) == len(other) and all(map(close, one, other))
@@ -168,7 +169,7 @@ def within(absolute: float = 0.0, *, relative: float = 0.0) -> Pairwise:
             return named[0].keys() == named[1].keys() and all(
                 close(named[0][name], named[1][name]) for name in named[0]
             )
-        return canonical(one) == canonical(other)
+        return (isinstance(one, str) and one == other) or canonical(one) == canonical(other)
 
     return Pairwise(close)
 
@@ -258,6 +259,20 @@ def _written(number: float) -> Fraction:
     return Fraction(number) if isinstance(number, int) else Fraction(repr(float(number)))
 
 
+def _number(value: Any) -> Fraction | None:
+    """Return the number that a vote holds, as such or as the text of a decimal that JSON has no number for."""
+    if _is_number(value):
+        return _written(value)
+    if not isinstance(value, str) or len(value) > _LONGEST_DECIMAL or not _DECIMAL.fullmatch(value):
+        return None
+    number = Decimal(value)
+    if decimal_form(number) != value:  # a text that looks like one
+        return None
+    if abs(number.adjusted()) > _MOST_DIGITS:
+        raise _malformed(f"within compares numbers of up to {_MOST_DIGITS} digits, not {excerpt(value)}")
+    return Fraction(number)
+
+
 def _flag(detail: str) -> RedFlag:
     return RedFlag("no_equivalence", detail)
 
@@ -270,5 +285,8 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+_DECIMAL = re.compile(r"-?\d+(\.\d+(E[+-]\d{1,9})?|E[+-]\d{1,9})")  # digits alone are more likely a name
+_LONGEST_DECIMAL = 1000  # characters
+_MOST_DIGITS = 400
 _LONGEST = 1_000_000
 _SHOWN = 40

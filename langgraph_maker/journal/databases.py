@@ -16,7 +16,7 @@ from platformdirs import user_data_path
 
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.extras import install
-from langgraph_maker.core.foreign import bounded_text, redacted
+from langgraph_maker.core.foreign import bounded_text, excerpt, redacted
 from langgraph_maker.journal.poolers import is_pooled
 from langgraph_maker.journal.tenants import check_namespace, under
 
@@ -39,7 +39,7 @@ def database(db: str | None) -> str:
     if db is None:
         return str(user_data_path("langgraph-maker", ensure_exists=True) / "runs.sqlite")
     if not db.strip():
-        raise ValueError(f"db must name an SQLite file or be a postgresql:// URL, got {db!r}")
+        raise ValueError(f"db must name an SQLite file or be a postgresql:// URL, got {excerpt(db)}")
     return db
 
 

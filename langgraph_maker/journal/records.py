@@ -28,6 +28,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.core.canonical import mark
 from langgraph_maker.core.errors import JournalError
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import Usage
 
 __all__ = [
@@ -187,7 +188,7 @@ def check_id(run_id: object) -> str:
         ValueError: When it is not a text, or an empty one.
     """
     if not isinstance(run_id, str) or not run_id:
-        raise ValueError(f"a run id is a text that is not empty, not {run_id!r}")
+        raise ValueError(f"a run id is a text that is not empty, not {excerpt(run_id)}")
     return run_id
 
 

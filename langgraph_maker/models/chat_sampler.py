@@ -75,7 +75,7 @@ def as_sampler(
         raise ValueError(f"{excerpt(model_name(model))} has no service tiers: leave service_tier out")
     if isinstance(model, str) and model.startswith("sim:"):
         if task is None:
-            raise ValueError(f"{model!r} simulates answers to a task; without one, use a SimulatedChatModel")
+            raise ValueError(f"{excerpt(model)} simulates answers to a task; without one, use a SimulatedChatModel")
         return simulated_sampler(model, task)
     if isinstance(model, str) and model.startswith(BATCH):
         batches = import_module("langgraph_maker.models.batches")  # which is built on the class below
@@ -86,7 +86,9 @@ def as_sampler(
         return (_ConfigurableSampler if is_configurable(model) else ModelSampler)(model, max_tokens, service_tier)
     if callable(model):
         return model
-    raise TypeError(f"a model is a chat model, a Runnable, a Sampler or a string like 'openai:NAME', not {model!r}")
+    raise TypeError(
+        f"a model is a chat model, a Runnable, a Sampler or a string like 'openai:NAME', not {excerpt(model)}"
+    )
 
 
 def token_allowance(red_flags: RuleLike | None) -> int | None:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 
+from langgraph_maker.core.foreign import bounded_text
 from langgraph_maker.core.red_flags import RedFlag
 
 __all__ = ["Failure", "Reading", "causes", "failure", "read", "reason"]
@@ -90,10 +91,10 @@ def read(error: BaseException) -> Reading:
         codes=frozenset(facts.codes),
         kinds=frozenset(name for cause in chain for name in _names(cause)),
         own=_names(error),
-        text=" ".join([*map(str, chain), *facts.messages])[:_LONGEST].lower(),
+        text=" ".join([*map(_text, chain), *facts.messages])[:_LONGEST].lower(),
         messages=facts.messages,
         wait=facts.wait,
-        unreadable=isinstance(error, _MISREAD) and not _NO_SUCH_ARGUMENT.search(str(error)) and _in_a_client(error),
+        unreadable=isinstance(error, _MISREAD) and not _NO_SUCH_ARGUMENT.search(_text(error)) and _in_a_client(error),
     )
 
 
@@ -106,18 +107,27 @@ def reason(error: BaseException) -> str:
         >>> reason(error)
         'Error code: 400 - Invalid n value'
     """
-    said = str(error)
+    said = _text(error)
     messages = read(error).messages
-    if messages and not any(message in said for message in messages):
+    if not messages:
+        return said[:_LONGEST_REASON]
+    if not any(message in said for message in messages):
         said = f"{said} - {messages[0]}" if said else messages[0]
+    elif not any(message in said[:_SHOWN] for message in messages):  # as in Cohere's, behind the headers
+        said = f"{messages[0]} ({said})"
     return said[:_LONGEST_REASON]
+
+
+def _text(error: BaseException) -> str:
+    """Return what an error says, bounded, whatever it holds."""
+    return bounded_text(error, _LONGEST)
 
 
 def causes(error: BaseException) -> list[BaseException]:
     """Return an error and what caused it, each once."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and cause not in chain:
+    while cause is not None and len(chain) < _MOST_PARTS and not any(cause is one for one in chain):
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
     return chain
@@ -206,6 +216,7 @@ _CODE_IN: Final = ("code", "type", "status", "Code", "reason", "error_code", "qu
 _BODY_IN: Final = ("body", "details", "error", "data", "json_body")
 _MESSAGE_IN: Final = ("message", "Message", "detail", "msg", "error", "raw", "error_message")
 _LONGEST, _LONGEST_REASON = 20_000, 1000  # characters
+_SHOWN: Final = 180  # characters of which a flag's detail has room
 _MOST_PARTS: Final = 20
 
 
@@ -224,7 +235,7 @@ def _plain(code: str) -> str:
 
 def _own_words(cause: BaseException) -> list[str]:
     """Text that a client wraps a body in, as Mistral's does."""
-    return [] if any(not isinstance(one, str) for one in cause.args) else [str(cause)]
+    return [] if any(not isinstance(one, str) for one in cause.args) else [_text(cause)]
 
 
 def _text_of(response: Any) -> str | None:
@@ -345,10 +356,21 @@ _TABLE: Final[Sequence[_Sign]] = (
             " insufficient_credits credit_balance_too_low billing_error exceeded_current_quota_error"
             " Arrearage AllocationQuota.FreeTierOnly 1113 ServiceQuotaExceededException"  # Alibaba, Zhipu, Bedrock
         ),
+        # Google's free tier; Anthropic; Moonshot; xAI: "used all available credits or reached its monthly spending
+        # limit"; Cohere: "a Trial key, which is limited to 1000 API calls / month"; OpenRouter: "free-models-per-day"
         words=re.compile(
             r"quotaid\W{1,6}\w+perday|credit balance is too low|insufficient[ _](balance|quota|credit|funds)"
+            r"|(out of|used (up )?all( of)?( (the|your|its))?( available| remaining)?|no( more)?) credits"
+            r"|(monthly|daily|spend(ing)?|usage|billing( hard)?)[ _](spend(ing)? |usage |hard )?(limit|quota|cap)"
+            r" (has been |was |is |have been )?(reached|exceeded|exhausted|used)"
+            r"|(reached|exceeded|exhausted|used up)( (your|its|the))?"
+            r" (monthly|specified api|daily|spend(ing)?|usage|billing)"
+            r"|limited to [\d,]+ [\w ]{0,20}(/|per) ?month|free-models-per-day"
         ),
     ),
+    # "You exceeded your current quota" is for good, but for Google's, whose next minute may have another
+    _Sign("transient", codes=_codes("RESOURCE_EXHAUSTED")),
+    _Sign("permanent", words=re.compile(r"exceeded your current (quota|usage)|check your plan and billing")),
     _Sign("transient", statuses={408, 409, 424, 425, *_FULL}, codes=_THROTTLED),  # 424: Bedrock's ModelErrorException
     _Sign("permanent", statuses={*range(400, 500)}),
     _Sign("transient", statuses={*range(500, 600)}),

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from langchain_core.messages import AIMessage
 
 from langgraph_maker.core.errors import SamplingError
-from langgraph_maker.core.foreign import bounded_text, terminal_safe
+from langgraph_maker.core.foreign import bounded_text, excerpt, terminal_safe
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.models.concurrency import Limiter
 from langgraph_maker.models.failures import Failure, failure, reason
@@ -60,13 +60,15 @@ class Pool:
             if value is None and name == "call_timeout":
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-                raise ValueError(f"{name} is a number of seconds, not {value!r}")
+                raise ValueError(f"{name} is a number of seconds, not {excerpt(value)}")
         if call_timeout == 0:
             raise ValueError("call_timeout is above 0, or no call could be answered in time")
         if max_concurrency is None:
             max_concurrency = getattr(sampler, "max_concurrency", None)
         elif not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
-            raise ValueError(f"max_concurrency is a whole number of at least 1, or None, not {max_concurrency!r}")
+            raise ValueError(
+                f"max_concurrency is a whole number of at least 1, or None, not {excerpt(max_concurrency)}"
+            )
         self.sampler = sampler
         self.max_concurrency = max_concurrency
         self.call_timeout, self.outage_limit = call_timeout, outage_limit

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage
 
-from langgraph_maker.core.foreign import bounded_text, finite_count, terminal_safe
+from langgraph_maker.core.foreign import bounded_text, excerpt, finite_count, terminal_safe
 from langgraph_maker.core.state import Usage
 from langgraph_maker.models import price_list
 from langgraph_maker.simulation.profiles import SIMULATED, read_spec
@@ -64,7 +64,7 @@ class Price:
             if value is None and name == "cached_input":
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
-                raise ValueError(f"a price is dollars per million {name} tokens, at least 0, not {value!r}")
+                raise ValueError(f"a price is dollars per million {name} tokens, at least 0, not {excerpt(value)}")
         given: Mapping[str, Any] = self.tiers  # as JSON has them, where a calibration is read
         tiers = {}
         for tier, price in given.items():
@@ -230,7 +230,7 @@ def read_price(text: str) -> Price:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    problem = f"a price is INPUT,OUTPUT or INPUT,OUTPUT,CACHED in dollars per million tokens, not {text!r}"
+    problem = f"a price is INPUT,OUTPUT or INPUT,OUTPUT,CACHED in dollars per million tokens, not {excerpt(text)}"
     try:
         match numbers:
             case [read, written]:

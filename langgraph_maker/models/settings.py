@@ -64,7 +64,7 @@ class Settings:
         elif said.status in _FAILURES or (kind != "transient" and said.status is None and said.kinds & _INVALID):
             suspected = [] if said.status is not None and self._first_time(said) else [new]
         trials = [omitted | names for names in suspected if names]
-        if trials and (again := carried.intersection(self.doubted[-1:])):  # then the others need not be it
+        if trials and (again := carried & {*self.doubted[-1:]}):  # then the others need not be it
             trials = [frozenset(self.left_out | again), omitted | again, *trials]
         in_vain = self._in_vain.get(_plain(said), ())
         return [one for one in dict.fromkeys(trials) if not any(one <= tried for tried in in_vain)]
@@ -72,14 +72,14 @@ class Settings:
     def moves_on(self, refused: Exception, error: Exception, others: AbstractSet[str]) -> bool:
         """Return whether a call without the setting that was `refused` failed over another one, of the `others`.
 
-        Or over anything else, where it was the client that refused: this one has reached the provider.
+        Or over anything else, where it was the client that refused: this one has got further.
         """
-        before, after = failure(refused), failure(error)
-        if after.reached and not before.reached:
+        said, before = read(error), read(refused)
+        if _plain(before) == _plain(said):
+            return False
+        if not failure(refused).reached:
             return True
-        said = read(error)
-        named = after.kind != "transient" and any(_named(name, error, said) for name in others)
-        return named and _plain(read(refused)) != _plain(said)
+        return failure(error).kind != "transient" and any(_named(name, error, said) for name in others)
 
     def took(self, carried: AbstractSet[str]) -> None:
         """Note what a call that succeeded has carried."""
@@ -93,7 +93,7 @@ class Settings:
             self.left_out |= new
             self.refused |= new
             logger.warning("%s does not take %s: left out from here on (%s)", self.model, *new, reason(error))
-        self.doubted = [name for name in NAMES if name in new.union(self.doubted) - self.left_out]
+        self.doubted = [name for name in NAMES if name in {*new, *self.doubted} - self.left_out]
 
     def tried_in_vain(self, error: Exception, omitted: frozenset[str]) -> None:
         """Remember that a call without these met the same error."""

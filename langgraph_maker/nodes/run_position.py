@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import mark, plain
 from langgraph_maker.core.errors import JournalError
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.core.task import Partitionable, Segment, Task
 from langgraph_maker.journal import records, run_data
@@ -321,7 +322,8 @@ def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) ->
     for name, value in fixed.items():
         if held[name] != value:
             raise JournalError(
-                f"{what} was started with {name} {held[name]!r}, not {value!r}: continue with that, or give another"
+                f"{what} was started with {name} {excerpt(held[name])}, not {excerpt(value)}: continue with"
+                " that, or give another"
                 " run id"
             )
 

@@ -20,6 +20,7 @@ from langgraph_maker.core.field_votes import (
     least_agreement,
     whole,
 )
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.state import START, BallotState, Decision, Verdict
@@ -140,7 +141,8 @@ def terms(
         margin, most = own(ballot["id"], ballot["state"])
         if margin < ballot.get("k", 0):
             raise ValueError(
-                f"the vote {ballot['id']!r} was started with k = {ballot['k']} and cannot continue with less, {margin}:"
+                f"the vote {excerpt(ballot['id'])} was started with k = {ballot['k']} and cannot continue with"
+                f" less, {margin}:"
                 " leave k as it was, or begin another vote, as on another thread"
             )
         if ladder is not None and not ladder.plain:

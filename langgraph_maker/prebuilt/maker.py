@@ -13,6 +13,7 @@ from langgraph.types import Send
 from langgraph_maker.core.ballot import Relation
 from langgraph_maker.core.events import Detail, Observer
 from langgraph_maker.core.extras import install
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import RaisableMargin
@@ -294,7 +295,9 @@ def _prompts(task: Task) -> list[Prompt]:
     if not isinstance(task, HasVariants):
         return [task.prompt]
     if not isinstance(task.variants, int) or isinstance(task.variants, bool) or task.variants < 1:
-        raise ValueError(f"variants of {task.name} is how many prompts it has, at least 1, not {task.variants!r}")
+        raise ValueError(
+            f"variants of {task.name} is how many prompts it has, at least 1, not {excerpt(task.variants)}"
+        )
     return [task.prompt, *(partial(task.prompt, variant=variant) for variant in range(1, task.variants))]
 
 
@@ -327,7 +330,7 @@ def check_cost(max_cost: float | None, price: Price | None, model: str, tier: st
     if max_cost is None:
         return
     if not isinstance(max_cost, (int, float)) or isinstance(max_cost, bool) or not 0 < max_cost < float("inf"):
-        raise ValueError(f"max_cost is a number of dollars above 0, not {max_cost!r}")
+        raise ValueError(f"max_cost is a number of dollars above 0, not {excerpt(max_cost)}")
     known = prices.of(model) if price is None else price
     if known is None or known.at(tier) is None:
         at = f" at the service tier {tier!r}" if tier else ""

@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from langgraph_maker.core.ballot import Key, Relation, check_key, key_of
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.extras import install
-from langgraph_maker.core.foreign import error_text, shortened
+from langgraph_maker.core.foreign import error_text, excerpt, shortened
 from langgraph_maker.core.matchers import Pairwise, alike
 from langgraph_maker.core.red_flags import RedFlag, Rule
 
@@ -112,7 +112,7 @@ class OneOfTools(Rule):
             return RedFlag("invalid_tool_call", f"{broken['name']}: {broken['error'] or broken['args']}")
         for call in response.tool_calls:
             if (check := self.checks.get(call["name"])) is None:
-                return RedFlag("unknown_tool", f"{call['name']!r} is none of {sorted(self.checks)}")
+                return RedFlag("unknown_tool", f"{excerpt(call['name'])} is none of {sorted(self.checks)}")
             try:
                 check(call["args"])
             except ValueError as error:

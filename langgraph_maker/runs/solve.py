@@ -262,7 +262,9 @@ async def _prepared(
 ) -> _Begun | Run:
     """Return what both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
     if not isinstance(target, (int, float)) or isinstance(target, bool) or not 0 < target < 1:
-        raise ValueError(f"target, the wanted probability of zero errors, is above 0 and below 1, not {target!r}")
+        raise ValueError(
+            f"target, the wanted probability of zero errors, is above 0 and below 1, not {excerpt(target)}"
+        )
     check_task(task)
     _check_kept("store", store, BaseStore, "SqliteStore")
     _check_kept("checkpointer", checkpointer, BaseCheckpointSaver, "SqliteSaver")
@@ -310,7 +312,7 @@ def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Ca
     if deadline is None:
         return stop
     if not isinstance(deadline, (int, float)) or isinstance(deadline, bool) or not deadline > 0:
-        raise ValueError(f"deadline is a number of seconds above 0, not {deadline!r}")
+        raise ValueError(f"deadline is a number of seconds above 0, not {excerpt(deadline)}")
     due = time.monotonic() + deadline
 
     def late() -> bool | str:

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from langchain_core.messages import BaseMessage
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.grouped import Grouped, headed, steps_asked
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.task import Decomposable, HasOracle, State, Task, Vote
@@ -87,7 +88,7 @@ class Simulation:
     def __init__(self, task: Task, profile: Profile, seed: int = 0) -> None:
         if not isinstance(task, HasOracle):
             raise TypeError(
-                f"{task!r} cannot be simulated: give it oracle(state) -> Vote and read_state(messages) -> State"
+                f"{excerpt(task)} cannot be simulated: give it oracle(state) -> Vote and read_state(messages) -> State"
             )
         self.task: Task = task
         self.profile = profile
@@ -128,14 +129,16 @@ class Simulation:
         right = self.oracle(state)
         if key(right) != task.vote_key(right):
             raise ValueError(
-                f"{task!r} does not read a simulated answer as what it says: give it render(vote) -> str, a response"
+                f"{excerpt(task)} does not read a simulated answer as what it says: give it render(vote) ->"
+                " str, a response"
                 " that parse reads as that vote"
             )
         if self.profile.error or self.profile.hard:
             wrong = [key(vote) for vote in self.wrong_votes(state)]
             if not wrong or None in wrong or task.vote_key(right) in wrong:
                 raise ValueError(
-                    f"{task!r} does not read a simulated wrong answer as another vote: give it wrong_votes(state) ->"
+                    f"{excerpt(task)} does not read a simulated wrong answer as another vote: give it"
+                    " wrong_votes(state) ->"
                     " list[Vote], votes that its parser accepts and that are not the oracle's"
                 )
 

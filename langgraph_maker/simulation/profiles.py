@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from langgraph_maker.core.foreign import excerpt
+
 __all__ = ["PROFILES", "SIMULATED", "Profile", "read_spec"]
 
 
@@ -76,7 +78,7 @@ class Profile:
         for name, least in (("alternatives", 1), ("input_tokens", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+                raise ValueError(f"{name} is a whole number of at least {least}, not {excerpt(value)}")
         for name, low, high in (
             ("unevenness", 0, 1e3),
             ("output_tokens", 1, 1e6),
@@ -197,25 +199,26 @@ def read_spec(spec: str) -> tuple[Profile, int | None]:
         profile = known
     else:
         raise ValueError(
-            f"{spec!r}: unknown model {first!r}: known are {', '.join(PROFILES)}, or settings such as error=0.01"
+            f"{excerpt(spec)}: unknown model {excerpt(first)}: known are {', '.join(PROFILES)}, or settings"
+            " such as error=0.01"
         )
     values: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if key not in _KEYS or not equals:
-            raise ValueError(f"{spec!r}: unknown key {key!r}: known are {', '.join(_KEYS)}")
+            raise ValueError(f"{excerpt(spec)}: unknown key {excerpt(key)}: known are {', '.join(_KEYS)}")
         if key in values:
-            raise ValueError(f"{spec!r}: {key} is given twice")
+            raise ValueError(f"{excerpt(spec)}: {key} is given twice")
         try:
             values[key] = _KEYS[key](text)
         except ValueError:
             kind = "whole number" if _KEYS[key] is int else "number"
-            raise ValueError(f"{spec!r}: {key} is a {kind}, not {text!r}") from None
+            raise ValueError(f"{excerpt(spec)}: {key} is a {kind}, not {excerpt(text)}") from None
     seed = values.pop("seed", None)
     try:
         return replace(profile, **values), seed
     except ValueError as error:
-        raise ValueError(f"{spec!r}: {error}") from None
+        raise ValueError(f"{excerpt(spec)}: {error}") from None
 
 
 _KEYS: Final[dict[str, type[int | float]]] = {

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.task import Segment, State, Task, Vote
 from langgraph_maker.core.variants import pick
 from langgraph_maker.tasks.hanoi_moves import Pegs, moved, state_after, strategy
@@ -59,7 +60,7 @@ class TowersOfHanoi(Task):
 
     def __init__(self, disks: int = 10, *, repairing: bool = False) -> None:
         if not isinstance(disks, int) or isinstance(disks, bool) or not 1 <= disks <= MAX_DISKS:
-            raise ValueError(f"disks is a whole number from 1 to {MAX_DISKS}, not {disks!r}")
+            raise ValueError(f"disks is a whole number from 1 to {MAX_DISKS}, not {excerpt(disks)}")
         self.disks = disks
         self.repairing = repairing
         self.steps = 2**disks - 1

@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 from langchain_core.messages import BaseMessage
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.task import State, Task, Vote
 from langgraph_maker.tasks.wording import asked, fingerprint, said, shown, written
@@ -63,9 +64,11 @@ class Ledger(Task):
         self.transactions = [dict(transaction) for transaction in transactions]
         for name, balance in self.accounts.items():
             if not isinstance(name, str) or not name.isprintable():
-                raise ValueError(f"the name of an account is a text of printable characters, not {name!r}")
+                raise ValueError(f"the name of an account is a text of printable characters, not {excerpt(name)}")
             if not _whole(balance, -_LARGEST):
-                raise ValueError(f"the balance of account {name!r} is a whole number of cents, not {balance!r}")
+                raise ValueError(
+                    f"the balance of account {excerpt(name)} is a whole number of cents, not {excerpt(balance)}"
+                )
         if not self.transactions:
             raise ValueError("a ledger has at least one transaction")
         self._check()
@@ -79,7 +82,9 @@ class Ledger(Task):
             ValueError: When there are less than 1 transaction or 2 accounts.
         """
         if not _whole(count, 1) or not _whole(accounts, 2):
-            raise ValueError(f"count is at least 1 and accounts at least 2, not {count!r} and {accounts!r}")
+            raise ValueError(
+                f"count is at least 1 and accounts at least 2, not {excerpt(count)} and {excerpt(accounts)}"
+            )
         random = Random(seed)  # noqa: S311 - no secret
         names = [f"a{number}" for number in range(1, accounts + 1)]
         opening = {name: random.randrange(0, 200_000) for name in names}
@@ -205,10 +210,11 @@ class Ledger(Task):
         seen: dict[str, int] = {}
         for place, one in enumerate(self.transactions):
             for problem in _problems(one, self.accounts):
-                raise ValueError(f"transaction {place} ({one.get('id')!r}) {problem}")
+                raise ValueError(f"transaction {place} ({excerpt(one.get('id'))}) {problem}")
             if (first := seen.setdefault(one["id"], place)) != place:
                 raise ValueError(
-                    f"transaction {place} has the id of transaction {first}, {one['id']!r}: each is applied once, so"
+                    f"transaction {place} has the id of transaction {first}, {excerpt(one['id'])}: each is"
+                    " applied once, so"
                     " leave one of them out, or give it an id of its own"
                 )
 
@@ -216,17 +222,17 @@ class Ledger(Task):
 def _problems(one: Mapping[str, Any], accounts: Mapping[str, int]) -> Iterator[str]:
     kind = one.get("kind")
     if not isinstance(kind, str) or kind not in _NAMES:
-        yield f"is of kind {kind!r}: it is one of {', '.join(_NAMES)}"
+        yield f"is of kind {excerpt(kind)}: it is one of {', '.join(_NAMES)}"
     elif set(one) != _NAMES[kind]:
         yield f"has the fields {', '.join(one)}: a {kind} has {', '.join(sorted(_NAMES[kind]))}"
     elif not isinstance(one["id"], str):
         yield f"has the id {one['id']!r:.80}: it must be a text"
     elif not _whole(one["amount"], 1):
-        yield f"is of {one['amount']!r}: an amount is a whole number of cents, at least 1"
+        yield f"is of {excerpt(one['amount'])}: an amount is a whole number of cents, at least 1"
     elif unknown := [name for name in _named(one) if not isinstance(name, str) or name not in accounts]:
-        yield f"names the account {unknown[0]!r}, which the ledger does not have"
+        yield f"names the account {excerpt(unknown[0])}, which the ledger does not have"
     elif one.get("to") == one["account"]:
-        yield f"is a transfer from {one['to']!r} to itself"
+        yield f"is a transfer from {excerpt(one['to'])} to itself"
 
 
 def _whole(value: object, least: int, most: int = _LARGEST) -> bool:

@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 
 from langchain_core.messages import BaseMessage
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.task import State, Task, Vote
 from langgraph_maker.tasks.wording import asked, said, shown, written
@@ -70,7 +71,7 @@ class Multiplication(Task):
             ValueError: When `digits` is no whole number of at least 1.
         """
         if not isinstance(digits, int) or isinstance(digits, bool) or digits < 1:
-            raise ValueError(f"digits is a whole number of at least 1, not {digits!r}")
+            raise ValueError(f"digits is a whole number of at least 1, not {excerpt(digits)}")
         random = Random(seed)  # noqa: S311 - no secret
         a, b = ("".join(random.choices("123456789") + random.choices("0123456789", k=digits - 1)) for _ in "ab")
         return cls(a, b)
@@ -179,7 +180,8 @@ def _number(name: str, given: int | str) -> int:
     if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
         return given
     raise ValueError(
-        f"{name} is a whole number of 0 or more, not {given!r}: multiply without signs, and set the sign of the product"
+        f"{name} is a whole number of 0 or more, not {excerpt(given)}: multiply without signs, and set the sign"
+        " of the product"
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Self
 
 from langchain_core.messages import BaseMessage
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.task import State, Task, Vote
 from langgraph_maker.tasks.wording import asked, fingerprint, said, shown, written
@@ -53,10 +54,12 @@ class Sorting(Task):
 
     def __init__(self, numbers: Sequence[int]) -> None:
         if isinstance(numbers, str) or not isinstance(numbers, Sequence) or len(numbers) < 2:  # noqa: PLR2004
-            raise ValueError(f"there is nothing to sort in {numbers!r}: give a list of at least two numbers")
+            raise ValueError(f"there is nothing to sort in {excerpt(numbers)}: give a list of at least two numbers")
         for place, number in enumerate(numbers):
             if not isinstance(number, int) or isinstance(number, bool) or not _LEAST <= number <= _MOST:
-                raise ValueError(f"number {place} of the list is {number!r}, and should be a whole number of 64 bits")
+                raise ValueError(
+                    f"number {place} of the list is {excerpt(number)}, and should be a whole number of 64 bits"
+                )
         self.numbers = list(numbers)
         self.steps = _most_steps(len(numbers))
 
@@ -68,7 +71,7 @@ class Sorting(Task):
             ValueError: When `count` is no whole number of at least 2.
         """
         if not isinstance(count, int) or isinstance(count, bool) or count < 2:  # noqa: PLR2004
-            raise ValueError(f"count is a whole number of at least 2, not {count!r}")
+            raise ValueError(f"count is a whole number of at least 2, not {excerpt(count)}")
         random = Random(seed)  # noqa: S311 - no secret
         return cls([random.randint(-2 * count, 8 * count) for _ in range(count)])
 

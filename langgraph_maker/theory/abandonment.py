@@ -31,6 +31,7 @@ from math import cosh, log
 from typing import Final
 
 from langgraph_maker.core.ballot import check_margin
+from langgraph_maker.core.foreign import excerpt
 
 __all__ = ["ALPHA_FLAGS", "ALPHA_LEVEL", "LEAST_VALID", "gives_up"]
 
@@ -82,6 +83,6 @@ def gives_up(counts: Sequence[int], flagged: int, k: int, error: float = 0.001) 
 def _odds(k: int, error: float) -> tuple[float, float]:
     """L/2 and ln cosh(L/2)."""
     if not 0 < error < 0.5:  # noqa: PLR2004 - where p0 would be 1/2
-        raise ValueError(f"error, how often k may err on an easy step, is above 0 and below 1/2, not {error!r}")
+        raise ValueError(f"error, how often k may err on an easy step, is above 0 and below 1/2, not {excerpt(error)}")
     half = log((1 - error) / error) / check_margin(k) / 2
     return half, log(cosh(half))

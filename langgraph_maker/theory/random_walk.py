@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from langgraph_maker.core.foreign import excerpt
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -158,7 +160,7 @@ def numbers(name: str, value: ArrayLike) -> Floats:
     except (TypeError, ValueError, OverflowError):
         floats = None
     if floats is None:
-        raise ValueError(f"{name} is a number or an array of numbers that fit a float, not {value!r}")
+        raise ValueError(f"{name} is a number or an array of numbers that fit a float, not {excerpt(value)}")
     refuse(~np.isfinite(floats), name + " is a finite number, not {}: check where it comes from", floats)
     return floats
 

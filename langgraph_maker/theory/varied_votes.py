@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.theory.random_walk import checked_integers, numbers, refuse
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def p_correct_varied(ps: ArrayLike, k: int, *, hard: float = 0.0, repeats: float
     """
     rights = numbers("ps", ps)
     if rights.ndim != 1 or not rights.size:
-        raise ValueError(f"ps is a list of probabilities, one for each variant, not {ps!r}")
+        raise ValueError(f"ps is a list of probabilities, one for each variant, not {excerpt(ps)}")
     rates: dict[str, ArrayLike] = {"ps": rights, "hard": hard, "repeats": repeats, "shared": shared}
     for name, rate in rates.items():
         share = numbers(name, rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from scripted import Counting, Scripted, right, script
 
 from langgraph_maker import Ballot, RedFlag, create_maker, create_voting_graph
 from langgraph_maker.core.errors import SamplingError
+from langgraph_maker.core.json_form import json_form
 from langgraph_maker.core.matchers import Pairwise, alike, canonical, exact, fields, sets, text, within
 
 NO_TEXT: Any = {}.get
@@ -195,6 +197,26 @@ class TestInGraphs:
         decision = self.decide(script('{"b": 1}', '{"a": 1}'), key=fields("a"), k=2)
         assert (decision["flags"], decision["vote"]) == ({"malformed": 1}, {"a": 1})
         assert "fields ['a']" in decision["last_flag"]
+
+
+class TestDecimals:
+    """A decimal with more digits than a JSON number holds is the text of its digits in a vote."""
+
+    def test_they_are_numbers_to_a_tolerance(self) -> None:
+        long, longer = (json_form(Decimal(text)) for text in ("0.10000000000000000001", "0.10900000000000000001"))
+        assert (type(long), type(longer)) == (str, str)
+        assert alike(within(0.01), long, longer)
+        assert alike(within(0.01), long, 0.1)
+        assert not alike(within(0.001), long, longer)
+
+    def test_other_texts_are_none(self) -> None:
+        assert not alike(within(0.1), "1.50", "1.5")
+        assert not alike(within(relative=0.1), "1234567890123456789012", "1234567890123456789013")
+
+    def test_what_is_too_long_is_refused_in_words(self) -> None:
+        one, other = (json_form(Decimal(text)) for text in ("1E+999999999", "2E+999999999"))
+        with pytest.raises(RedFlag, match="up to 400 digits, not '1E"):
+            alike(within(1), one, other)
 
 
 class TestBadInput:

@@ -232,6 +232,37 @@ class TestGateways:
         assert kinds(HTTPError(400, "refused", body=said)) == {kind}
 
 
+class TestQuotasInWords:
+    """Where a client keeps no code of a quota that is used up, its words say so."""
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "litellm.RateLimitError: OpenAIException - You exceeded your current quota, please check your plan",
+            "You are using a Trial key, which is limited to 1000 API calls / month.",
+            "Your team has either used all available credits or reached its monthly spending limit.",
+            "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day",
+            "Your account has run out of credits",
+            "You have reached your specified API usage limits. You will regain access on 2027-01-01.",
+            "The monthly usage limit has been reached",
+        ],
+    )
+    def test_what_is_used_up(self, said: str) -> None:
+        assert kinds(HTTPError(429, said), HTTPError(429, "", body={"message": said})) == {"permanent"}
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "You are using a Trial key, which is limited to 20 API calls / minute.",
+            "Rate limit reached for model m on tokens per day (TPD): Limit 100000, Used 99000. Please try again in 7m.",
+            "Rate limit exceeded: free-models-per-min",
+            "Service tier capacity exceeded for this model.",
+        ],
+    )
+    def test_what_comes_back(self, said: str) -> None:
+        assert kinds(HTTPError(429, said)) == {"transient"}
+
+
 class TestAnthropic:
     def test_by_status(self) -> None:
         overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
@@ -370,6 +401,34 @@ class TestReason:
 
     def test_once(self) -> None:
         assert reason(HTTPError(400, "Invalid n value", body={"detail": "Invalid n value"})) == "Invalid n value"
+
+    def test_first_where_a_client_puts_headers_before_them(self) -> None:
+        body = {"message": "Invalid n value"}
+        said = f"headers: {'x' * 300}, status_code: 400, body: {body}"
+        assert reason(HTTPError(400, said, body=body)).startswith("Invalid n value (headers: x")
+
+    def test_of_errors_without_a_text(self) -> None:
+        class OddError(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError
+
+        deep: Any = []
+        for _ in range(10**5):
+            deep = [deep]
+        for error in (OddError(), ValueError(deep), ValueError("\ud800")):
+            assert failure(error).kind == "unknown"
+            assert reason(error).encode()
+
+    def test_of_a_circle_of_causes(self) -> None:
+        class Equal(Exception):  # noqa: N818
+            def __eq__(self, other: object) -> bool:
+                raise RuntimeError
+
+            __hash__ = Exception.__hash__
+
+        one, other = Equal("one"), Equal("other")
+        one.__cause__, other.__cause__ = other, one
+        assert reason(one) == "one"
 
     def test_bounded(self) -> None:
         deep: Any = "x" * 10**6

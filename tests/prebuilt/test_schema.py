@@ -9,8 +9,9 @@ import sys
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
@@ -132,6 +133,11 @@ class Raw(BaseModel):
     data: bytes
 
 
+class Daily(BaseModel):
+    at: time
+    share: Fraction = Fraction(1)
+
+
 class Counts(RootModel[dict[str, int]]):
     pass
 
@@ -176,6 +182,9 @@ def decide(schema: Any, answers: Sequence[dict[str, Any]], **options: Any) -> An
         (Money, [{"total": "0.10000000000000000001"}, {"total": "0.1000000000000000000100"}]),
         (When, [{"at": "2026-01-01T12:00:00+00:00"}, {"at": "2026-01-01T13:00:00+01:00"}]),
         (When, [{"at": "2026-01-01T12:00", "took": "PT60S"}, {"at": "2026-01-01T12:00:00", "took": 60}]),
+        (Daily, [{"at": "12:00:00Z"}, {"at": "13:00:00+01:00"}]),
+        (Daily, [{"at": "12:00", "share": "1/2"}, {"at": "12:00:00", "share": "0.5"}]),
+        (Daily, [{"at": "00:30:00+01:00"}]),
         (Alias, [{"totalAmount": 7}]),
         (Choices, [{"sum": 7}, {"amounts": [0, 7]}]),
         (Deep, [{"amounts": [{}, {"value": 7}]}]),

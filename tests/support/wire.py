@@ -102,3 +102,34 @@ def ollama_says(_: dict[str, Any], finish: Any = "stop") -> bytes:
     }
     ended = {"done_reason": finish, "prompt_eval_count": 5, "eval_count": 1}
     return json.dumps(said | (ended if finish is not None else {})).encode() + b"\n"
+
+
+def gemini_says(body: dict[str, Any], finish: Any = "STOP") -> dict[str, Any]:
+    """Candidates of Gemini."""
+    n = body.get("generationConfig", {}).get("candidateCount") or 1
+    said = {"role": "model", "parts": [{"text": "7"}]}
+    return {
+        "candidates": [{"index": at, "content": said, "finishReason": finish} for at in range(n)],
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": n, "totalTokenCount": 5 + n},
+        "modelVersion": "m",
+    }
+
+
+def bedrock_says(_: dict[str, Any], finish: Any = "end_turn") -> dict[str, Any]:
+    """A message of Bedrock's Converse."""
+    return {
+        "output": {"message": {"role": "assistant", "content": [{"text": "7"}]}},
+        "stopReason": finish,
+        "usage": {"inputTokens": 5, "outputTokens": 1, "totalTokens": 6},
+        "metrics": {"latencyMs": 1},
+    }
+
+
+def cohere_says(_: dict[str, Any], finish: Any = "COMPLETE") -> dict[str, Any]:
+    """A message of Cohere's second API."""
+    return {
+        "id": "c",
+        "finish_reason": finish,
+        "message": {"role": "assistant", "content": [{"type": "text", "text": "7"}]},
+        "usage": {"tokens": {"input_tokens": 5, "output_tokens": 1}},
+    }

@@ -10,6 +10,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from langgraph_maker.core.ballot import check_margin
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import check_budget
 from langgraph_maker.core.red_flags import RedFlag, RuleLike
@@ -130,11 +131,11 @@ def create_recursive_maker(
     check_keywords(create_recursive_maker, _unknown)
     stages = Stages() if stages is None else stages
     if not isinstance(stages, Stages):
-        raise TypeError(f"stages is a recursion.Stages, or one of a subclass of yours, not {stages!r}")
+        raise TypeError(f"stages is a recursion.Stages, or one of a subclass of yours, not {excerpt(stages)}")
     if check is not None and not callable(check):
-        raise TypeError(f"check is a function from a problem and an answer to a RedFlag or None, not {check!r}")
+        raise TypeError(f"check is a function from a problem and an answer to a RedFlag or None, not {excerpt(check)}")
     if not isinstance(comparable, bool):
-        raise TypeError(f"comparable is True or False, not {comparable!r}")
+        raise TypeError(f"comparable is True or False, not {excerpt(comparable)}")
     check_cost(max_cost, price, model_name(model))
     limits = Limits(
         max_depth=checked_count("max_depth", max_depth, 0),
@@ -241,5 +242,5 @@ def create_recursive_maker(
 def _seconds(deadline: float | None) -> float | None:
     number = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
     if deadline is not None and not (number and deadline >= 0):
-        raise ValueError(f"deadline is a number of seconds, not {deadline!r}")
+        raise ValueError(f"deadline is a number of seconds, not {excerpt(deadline)}")
     return deadline

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.core.task import State, Task, Vote
 from langgraph_maker.prebuilt.recursive.stages import INSTRUCTIONS, SCHEMAS, StageQuestion, Stages
@@ -217,5 +218,5 @@ def _sum(question: StageQuestion) -> int:
 
 def _value(how: str, answers: Sequence[int]) -> int:
     if (found := _SUM.fullmatch(how)) is None or len(answers) != 2:  # noqa: PLR2004 - two halves
-        raise ValueError(f"{how!r} is no sum of two parts")
+        raise ValueError(f"{excerpt(how)} is no sum of two parts")
     return answers[0] * int(found[1] or 1) + answers[1]

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag, RuleLike
 from langgraph_maker.core.state import Request, Sampler, Verdict
 from langgraph_maker.journal.tree_types import Stage
@@ -39,7 +40,8 @@ class StageSampler:
         for model in models:
             if isinstance(model, str) and model.startswith("sim:"):
                 raise ValueError(
-                    f"{model!r} simulates answers to a task, and here is none: give a Sampler that answers the stages,"
+                    f"{excerpt(model)} simulates answers to a task, and here is none: give a Sampler that"
+                    " answers the stages,"
                     " such as recursion.multiplication.simulated_multiplication()"
                 )
         if stages.tools and any(isinstance(model, (str, Runnable)) for model in models):

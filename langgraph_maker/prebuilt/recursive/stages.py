@@ -17,6 +17,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from langgraph_maker.core.canonical import canonical, check_one_reading
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.journal.tree_types import Stage
 
@@ -223,7 +224,7 @@ class Stages:
                 return flag
         used = {int(place) for place in _PLACE.findall(vote["compose"])}
         if used != {*range(1, len(parts) + 1)}:
-            return RedFlag("ignored_part", f"{len(parts)} subproblems, and compose is {vote['compose']!r}")
+            return RedFlag("ignored_part", f"{len(parts)} subproblems, and compose is {excerpt(vote['compose'])}")
         return None
 
     def _part(self, question: StageQuestion, part: str) -> RedFlag | None:
@@ -231,11 +232,11 @@ class Stages:
         if not _says_something(part):
             return RedFlag("empty_subproblem")
         if self.key(part) in {self.key(one) for one in (*question["above"], problem)}:
-            return RedFlag("cycle", f"{part!r} is being split already")
+            return RedFlag("cycle", f"{excerpt(part)} is being split already")
         if not self.simpler(part, problem):
             return RedFlag("not_simpler", repr(part))
         if (sibling := _SIBLING.search(part)) and sibling[0] not in problem:
-            return RedFlag("sibling", f"{sibling[0]!r} in {part!r}, which is answered on its own")
+            return RedFlag("sibling", f"{excerpt(sibling[0])} in {excerpt(part)}, which is answered on its own")
         return None
 
 

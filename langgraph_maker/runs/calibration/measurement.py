@@ -21,6 +21,7 @@ from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker import theory
 from langgraph_maker.core.ballot import check_margin
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RuleLike, each_rule
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal import records
@@ -178,7 +179,7 @@ async def acalibrate(
     theory.k_min(1, 1 if steps is None else steps)
     for what, share in (("pairs", pairs), ("firsts", firsts)):
         if not 0 <= share <= 1:
-            raise ValueError(f"{what} is a share of the steps, from 0 to 1, not {share!r}")
+            raise ValueError(f"{what} is a share of the steps, from 0 to 1, not {excerpt(share)}")
     steps = task.steps if steps is None else steps
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
@@ -257,5 +258,5 @@ def check_aims(samples: int, target: float) -> None:
         ValueError: With what to give instead.
     """
     if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        raise ValueError(f"samples is a whole number of at least 1, not {samples!r}")
+        raise ValueError(f"samples is a whole number of at least 1, not {excerpt(samples)}")
     theory.k_min(1, 1, target)

@@ -20,6 +20,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RuleLike
 from langgraph_maker.core.task import HasOracle, HasStepType, State, Task
 from langgraph_maker.journal import records
@@ -146,7 +147,7 @@ async def adiagnose(
         )
     for what, count in (("samples", samples), ("looks", looks)):
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"{what} is a whole number of at least 1, not {count!r}")
+            raise ValueError(f"{what} is a whole number of at least 1, not {excerpt(count)}")
     check_temperatures(temperature, temperature)
     name, price = model_name(model), known_price(model) if price is None else price
     check_cost(max_cost, price, name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.runs.calibration.result import Calibration, no_better
 from langgraph_maker.runs.monitor.step_counts import contested, p_of_contested
 from langgraph_maker.theory.intervals import exact_interval
@@ -58,12 +59,12 @@ class Baseline:
             ("differing", self.differing),
         ):
             if rate is not None and not 0 <= rate <= 1:
-                raise ValueError(f"{name} is from 0 to 1, not {rate!r}")
+                raise ValueError(f"{name} is from 0 to 1, not {excerpt(rate)}")
         if not isinstance(self.raise_k, bool):
-            raise ValueError(f"raise_k is True or False, not {self.raise_k!r}")  # noqa: TRY004 - as all bad values
+            raise ValueError(f"raise_k is True or False, not {excerpt(self.raise_k)}")  # noqa: TRY004 - as all bad values
         for name, k in (("max_k", self.max_k), ("audit_k", self.audit_k)):
             if k is not None and k < 1:
-                raise ValueError(f"{name} is at least 1, not {k!r}")
+                raise ValueError(f"{name} is at least 1, not {excerpt(k)}")
 
     def share(self, margins: Sequence[int], p: float) -> float:
         """Return the largest share of contested ballots among so many by margin, the least p being `p`."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from langgraph_maker.core.extras import install
+from langgraph_maker.core.foreign import excerpt
 
 try:
     from aiohttp import web
@@ -106,7 +107,7 @@ class SimulatedServer:
             raise ValueError(f"rate_limit is a number of requests a second above 0, or None, not {rate_limit}")
         for option, names in (("refuses", refuses), ("ignores", ignores)):
             for name in sorted(set(names) - set(PARAMETERS)):
-                raise ValueError(f"{option}: no parameter {name!r}: known are {', '.join(PARAMETERS)}")
+                raise ValueError(f"{option}: no parameter {excerpt(name)}: known are {', '.join(PARAMETERS)}")
         if isinstance(keys, str):
             raise ValueError("keys is a set of strings, not one string: put it in braces")  # noqa: TRY004 - as above
         self.profile = profile
