@@ -13,7 +13,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langgraph_maker import Ballot, RedFlag
-from langgraph_maker.core.canonical import canonical, plain
+from langgraph_maker.core.canonical import plain
 from langgraph_maker.core.foreign import error_text, excerpt
 from langgraph_maker.core.matchers import alike, exact, fields, sets, text, within
 from langgraph_maker.core.normalisation import composed
@@ -53,9 +53,7 @@ SCHEMA = Schema({"title": "answer", "type": "object"})
 PARTS: dict[str, Callable[[str], Any]] = {
     **{f"{task.name} parse": task.parse for task in TASKS},
     "schema": SCHEMA.read,
-    "canonical": canonical,
     "plain": plain,
-    "composed": composed,
     "text": text,
     "exact": lambda said: exact(said.encode("utf-8", "replace").decode()),
     "within": lambda said: alike(within(1), said, said),
