@@ -34,7 +34,8 @@ def check_keywords(face: Callable[..., Any], unknown: Iterable[str], more: Colle
     for name in unknown:
         if name in more:
             continue
-        known = [*more, *(one.name for one in signature(face).parameters.values() if one.kind is not _VARIADIC)]
+        called = vars(face).get("__init__", face) if isinstance(face, type) else face  # its __new__ may take anything
+        known = [*more, *(one.name for one in signature(called).parameters.values() if one.kind is not _VARIADIC)]
         like = means(name, known)
         now = like and name in _RENAMED
         instead = f": it is called {like} now" if now else f": did you mean {like}?" if like else ""

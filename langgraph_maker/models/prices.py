@@ -138,7 +138,8 @@ def _simulated(model: str, tier: str) -> Price | None:
 def _of_file(name: str, given: Mapping[str, Any]) -> Price:
     try:
         numbers = {key: value for key, value in given.items() if not isinstance(value, dict)}
-        return Price(**numbers, tiers={key: value for key, value in given.items() if isinstance(value, dict)})
+        tiers: Any = {key: value for key, value in given.items() if isinstance(value, dict)}  # read by Price
+        return Price(**numbers, tiers=tiers)
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"the price list {price_list.FILE}: {name}: {error}") from error
 

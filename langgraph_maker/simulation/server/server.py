@@ -204,7 +204,7 @@ class SimulatedServer:
         number, kind, delay = self._arrive(time.monotonic())
         answer: dict[str, Any] = {}
         try:
-            body = await request.read()
+            body = await request.clone(client_max_size=_CHAT_LIMIT).read()
             if kind in _WITH_ANSWER:
                 self._admit(request)
                 asked = read_request(body, refuses=self.refuses, ignores=self.ignores)
@@ -298,6 +298,7 @@ def serve(
 
 _AT_ONCE: Final = {"400", "401", "403", "404", "429", "503", "timeout", "unavailable"}
 _WITH_ANSWER: Final = {None, "truncated", "cut", "unavailable"}
+_CHAT_LIMIT: Final = 10 * 2**20  # bytes
 _BODY_LIMIT: Final = 256 * 2**20  # bytes, of a batch's file
 _BACKLOG: Final = 4096  # connections that arrive at one moment
 _SHUTDOWN: Final = 0.05  # seconds that answers in progress are given at the end
