@@ -16,8 +16,11 @@ HOME = "https://github.com/langgraph-maker/langgraph-maker/blob/main/"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made to those that are written."""
+    shown = next(section["Reference"] for section in config.nav or [] if "Reference" in section)
     for path, text in pages():
         files.append(File.generated(config, path, content=text))
+        if path.startswith("reference/") and path not in shown:
+            shown.append(path)
     return files
 
 
