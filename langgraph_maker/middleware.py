@@ -33,6 +33,7 @@ from langgraph_maker.nodes.emit import Events
 from langgraph_maker.prebuilt.account import is_kept
 from langgraph_maker.prebuilt.tool_intents import Check, type_check
 from langgraph_maker.prebuilt.voting_model import Voting, VotingModel, summary
+from langgraph_maker.prebuilt.watch import VoteObserver
 
 __all__ = ["VotingMiddleware"]
 
@@ -77,6 +78,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
             more ends the agent with a message that says so, whatever `on_unresolved` is.
         max_cost: Dollars that it may spend, likewise; a vote is ended after the round that reaches them.
         events: What continues the agent's custom stream, see `create_voting_node`.
+        observer: Called with each `events.VoteEnded`, see `create_voting_node`.
         on_unresolved: "raise" an `UnresolvedError`, or "end" the agent with a message that says it is unresolved.
 
     Raises:
@@ -118,6 +120,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         max_total_samples: int | None = None,
         max_cost: float | None = None,
         events: Events = True,
+        observer: VoteObserver | None = None,
         on_unresolved: Literal["raise", "end"] = "raise",
         **_unknown: Never,
     ) -> None:
@@ -148,6 +151,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
             answers=None if vote_on == "calls" else key or canonical,
             arguments=arguments,
             events=events,
+            observer=observer,
         )
 
     def __new__(cls, *_: Any, max_total_samples: int | None = None, max_cost: float | None = None, **__: Any) -> Self:

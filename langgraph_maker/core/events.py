@@ -26,7 +26,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.questions import Question
-from langgraph_maker.core.state import Usage, VoteCount
+from langgraph_maker.core.state import Decision, Usage, VoteCount
 
 __all__ = [
     "Alarm",
@@ -46,6 +46,7 @@ __all__ = [
     "StepUnresolved",
     "SubStepDecided",
     "Totals",
+    "VoteEnded",
     "VotesCounted",
     "check_detail",
 ]
@@ -172,7 +173,7 @@ class RoundEnded(TypedDict):
     `steps`, `samples`, `votes`, `winner_votes` and `flags` are of the steps that it decided, `totals` of all steps
     of the run so far, and `open` of the ballots that go into a further round. `lanes` counts lanes not at their end.
     `audited` counts the second votes on the steps that it decided (`ladder.Audit`), and how many of these votes were
-    contested.
+    contested. `in_flight` is how many samples are still under way.
     """
 
     event: Literal["round.ended"]
@@ -186,6 +187,7 @@ class RoundEnded(TypedDict):
     totals: Totals
     open: OpenBallots
     audited: NotRequired[list[int]]
+    in_flight: NotRequired[int]
 
 
 class StepDecided(TypedDict):
@@ -238,6 +240,19 @@ class VotesCounted(TypedDict):
 
     event: Literal["votes.counted"]
     ballots: list[BallotStatus]
+
+
+class VoteEnded(TypedDict):
+    """A vote of a voting node or agent has ended, for its observer alone: `started` is in nanoseconds since 1970.
+
+    `outcome` is "decided", "unresolved", "interrupted" (it will resume), or "failed", and there may be no `decision`.
+    """
+
+    event: Literal["vote.ended"]
+    k: int
+    outcome: str
+    decision: Decision | None
+    started: int
 
 
 class SamplesFlagged(TypedDict):

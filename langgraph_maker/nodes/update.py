@@ -138,6 +138,7 @@ class _Update:
         ahead = sum(lane["step"] < lane["end"] for lane in lanes)
         decided = [one for one in state["ballots"] if one["status"] == "decided" and int(one["id"]) not in held]
         told = round_event(run_id, state["totals"], position["totals"], ahead, position["ballots"], decided=decided)
+        told["in_flight"] = state.get("in_flight", 0)
         margin_asked = state.get("asked") or ()
         for question in open_questions([ballot for ballot in position["ballots"] if ballot["id"] in margin_asked]):
             yield {"event": "question.asked", "run_id": run_id, "step": int(question["id"]), "question": question}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import Any
 
@@ -28,6 +29,7 @@ from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.prebuilt.host import NO_LIMIT, areopen, reopen, saves_at_exit
 from langgraph_maker.prebuilt.tool_intents import Check, OneOfTools, checks_of, intent_of, intents_by, json_check
 from langgraph_maker.prebuilt.voting import create_voting_graph, default_durability, vote_again
+from langgraph_maker.prebuilt.watch import VoteObserver, watched
 
 __all__ = ["Voting", "VotingModel", "summary"]
 
@@ -42,6 +44,7 @@ class Voting:
         arguments: Which arguments are equal, by the names of tools, see `intents_by`.
         events: See `nodes.emit.Events`.
         options: Of `create_voting_graph`, all others.
+        observer: See `create_voting_node`.
 
     Raises:
         ValueError: For an option out of range.
@@ -55,12 +58,17 @@ class Voting:
         answers: Key | None,
         arguments: Mapping[str, Key],
         events: Events = True,
+        observer: VoteObserver | None = None,
     ) -> None:
-        self.red_flags, self.options, self.host = red_flags, options, Host(events)
+        self.red_flags, self.options, self.host, self.observer = red_flags, options, Host(events), observer
         prose = _all_alike if answers is None else answers
         self.keys = intents_by(prose, arguments), intents_by(answers or canonical, arguments)
         self.samplers: list[tuple[Any, Mapping[str, Any], Sampler]] = []
         self.graph(_nobody, list, OneOfTools({}), None)  # says at once which option is out of range
+
+    def watched(self) -> AbstractContextManager[Callable[[Decision], None]]:
+        """Give the observer the end of the vote in here."""
+        return watched(self.observer, self.options["k"], self.options["min_k"])
 
     def sampler(self, base: Any, bound: Any, arguments: Mapping[str, Any]) -> Sampler:
         """Return the sampler of `bound`, the same one for the same arguments: it learned what its provider refuses."""
@@ -132,22 +140,22 @@ class VotingModel(BaseChatModel):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
         """Return the message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
-        with self.voting.host.inside():
+        with self.voting.watched() as ended, self.voting.host.inside():
             try:
                 reopen(graph, self._config(config), vote_again)
-                return _winner(graph.invoke(subtasks, self._config(config)))
+                return _winner(graph.invoke(subtasks, self._config(config)), ended)
             except _OtherQuestionError:
-                return _winner(graph.invoke(subtasks, self._config(config)))
+                return _winner(graph.invoke(subtasks, self._config(config)), ended)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
         """Return the message that won."""
         graph, subtasks = self._vote_on(input, kwargs)
-        with self.voting.host.inside():
+        with self.voting.watched() as ended, self.voting.host.inside():
             try:
                 await areopen(graph, self._config(config), vote_again)
-                return _winner(await graph.ainvoke(subtasks, self._config(config)))
+                return _winner(await graph.ainvoke(subtasks, self._config(config)), ended)
             except _OtherQuestionError:
-                return _winner(await graph.ainvoke(subtasks, self._config(config)))
+                return _winner(await graph.ainvoke(subtasks, self._config(config)), ended)
 
     def _generate(
         self,
@@ -208,7 +216,7 @@ def summary(decision: Decision) -> dict[str, Any]:
     return {"counts": counts, **{name: decision[name] for name in rest}}  # type: ignore[literal-required]
 
 
-def _winner(output: Mapping[str, Any]) -> AIMessage:
+def _winner(output: Mapping[str, Any], ended: Callable[[Decision], None]) -> AIMessage:
     decision: Decision = output["decisions"][0]
     if decision["status"] == "unresolved":
         counts = [count["count"] for count in decision["counts"]]
@@ -217,6 +225,7 @@ def _winner(output: Mapping[str, Any]) -> AIMessage:
     if (message := decision["message"]) is None:
         raise MakerError("this vote was started by a version that kept no messages: vote again, as on another thread")
     message.response_metadata["vote"] = summary(decision)
+    ended(decision)
     return message
 
 

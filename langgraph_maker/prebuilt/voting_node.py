@@ -45,6 +45,7 @@ from langgraph_maker.prebuilt.host import (
 )
 from langgraph_maker.prebuilt.schema import Schema, SchemaLike
 from langgraph_maker.prebuilt.voting import create_voting_graph, default_durability, vote_again
+from langgraph_maker.prebuilt.watch import VoteObserver, watched
 
 __all__ = ["create_voting_node"]
 
@@ -83,6 +84,7 @@ def create_voting_node(
     service_tier: str | None = None,
     events: Events = True,
     ask: Callable[[Question], Any] | None = None,
+    observer: VoteObserver | None = None,
     on_unresolved: Literal["raise", "write"] = "raise",
     **_unknown: Never,
 ) -> Runnable[Any, Any]:
@@ -143,6 +145,7 @@ def create_voting_node(
             event, of which what it returns is sent in its place, unless it is None.
         ask: From a `ladder.Question` to what `interrupt` hands to the host, in the form that its users know; None for
             the question itself. The answer is a `ladder.Form` either way.
+        observer: Called with each `events.VoteEnded`, such as `otel.Telemetry()`.
         on_unresolved: "raise" an `UnresolvedError`, or "write" the decision, whose status then says "unresolved".
 
     Raises:
@@ -221,10 +224,11 @@ def create_voting_node(
     def vote(state: Any, config: RunnableConfig) -> Any:
         budget = account.open(inside(config))
         try:
-            with host.inside(), budgeted(budget):
+            with watched(observer, k, min_k) as ended, host.inside(), budgeted(budget):
                 reopen(graph, inside(config), vote_again)
                 found = read_from(state, read)
                 decision = decided(graph.invoke(subtasks(found), inside(config)), found, budget)
+                ended(decision)
         finally:
             account.close(budget, inside(config))
         return write_to(state, write, decision, config)
@@ -232,10 +236,11 @@ def create_voting_node(
     async def avote(state: Any, config: RunnableConfig) -> Any:
         budget = await account.aopen(inside(config))
         try:
-            with host.inside(), budgeted(budget):
+            with watched(observer, k, min_k) as ended, host.inside(), budgeted(budget):
                 await areopen(graph, inside(config), vote_again)
                 found = await aread_from(state, read)
                 decision = decided(await graph.ainvoke(subtasks(found), inside(config)), found, budget)
+                ended(decision)
         finally:
             await account.aclose(budget, inside(config))
         return await awrite_to(state, write, decision, config)

@@ -34,6 +34,7 @@ PUBLIC = (
             "journal",
             "events",
             "monitor",
+            "otel",
             "theory",
             "theory.inference",
             "runs.calibration.planning",
