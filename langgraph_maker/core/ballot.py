@@ -74,12 +74,21 @@ def key_text(found: object, vote: Any) -> str:
     Raises:
         NotTextError: When it is not.
     """
-    if isinstance(found, str):
+    if isinstance(found, str) and (found.isascii() or _can_be_kept(found)):
         return found
     raise NotTextError(
-        f"key returned {excerpt(found)} for the vote {excerpt(vote)}: it returns a text, and votes with equal ones are"
-        " equal"
+        f"key returned {excerpt(found)} for the vote {excerpt(vote)}: it returns a text, without lone surrogates, and"
+        " votes with equal ones are equal"
     )
+
+
+def _can_be_kept(text: str) -> bool:
+    """Return whether a text is free of lone surrogates, which no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Ballot:

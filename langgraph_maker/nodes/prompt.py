@@ -97,7 +97,7 @@ def as_messages(asked: Any) -> list[BaseMessage]:
         return list(asked)
     try:
         return convert_to_messages([HumanMessage(one) if isinstance(one, str) else one for one in asked])
-    except (ValueError, TypeError, NotImplementedError, KeyError) as error:
+    except Exception as error:  # also what a value raises that is asked for its text
         raise TypeError(
             f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages ({error_text(error)})"
         ) from error

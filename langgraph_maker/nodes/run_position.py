@@ -73,7 +73,7 @@ def _stride(limit: int, lanes: int) -> int:
 
 def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
     if lanes == 1 or not isinstance(task, Partitionable):
-        return [{"step": 0, "end": limit, "state": task.initial_state()}]
+        return [{"step": 0, "end": limit, "state": _state(task, task.initial_state())}]
     segments = list(task.segments(lanes))
     bounds = [0, *(segment["end"] for segment in segments)]
     joined = bounds[:-1] == [segment["step"] for segment in segments] and bounds[-1] >= limit

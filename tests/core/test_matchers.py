@@ -225,6 +225,10 @@ class TestBadInput:
         with pytest.raises(ValueError, match="tolerance"):
             within(**tolerances)
 
+    def test_a_key_that_no_database_takes(self) -> None:
+        with pytest.raises(TypeError, match="for the vote 1: it returns a text, without lone surrogates"):
+            Ballot(1, key=lambda _: "\ud800").cast(1)
+
     def test_no_fields(self) -> None:
         with pytest.raises(ValueError, match="name the fields"):
             fields()

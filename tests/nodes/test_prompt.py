@@ -65,7 +65,14 @@ def test_a_single_one(prompt: Any) -> None:
     assert [(one.type, one.text) for one in asked_with(prompt, "x")] == [("human", "x")]
 
 
-@pytest.mark.parametrize("said", [5, None, b"x", [5], [("nobody", "x")], [{"content": "x"}], {"q": "x"}, [[]]])
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    "said", [5, None, b"x", [5], [("nobody", "x")], [{"content": "x"}], {"q": "x"}, [[]], {"a": Broken()}]
+)
 def test_what_is_no_prompt(said: Any) -> None:
     with pytest.raises(TypeError, match="prompt returned .*: what it returns is a text or a list of messages"):
         as_messages(said)

@@ -35,6 +35,27 @@ class Cut(Counting):
         return [{"step": start, "end": end, "state": start} for start, end in pairwise(cuts)]
 
 
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("state", [nested(100_000), {"a": object()}, 10**6000], ids=["deep", "object", "huge"])
+@pytest.mark.parametrize("store", [None, InMemoryStore()])
+def test_an_initial_state_that_cannot_be_kept_is_refused_in_words(state: Any, store: Any) -> None:
+    class Odd(Counting):
+        def initial_state(self) -> Any:
+            return state
+
+        def is_done(self, state: Any) -> bool:
+            return False
+
+    with pytest.raises(ValueError, match="a state of .* is none that can be kept"):
+        solve(Odd(), Scripted(right), store=store)
+
+
 def bought_twice(model: Scripted) -> list[Any]:
     drawn = Counter((request.subtask_id, request.number) for batch in model.batches for request in batch)
     return [sample for sample, times in drawn.items() if times > 1]
