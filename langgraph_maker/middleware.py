@@ -64,6 +64,8 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
             (`fields` compares those that it names and no other). By default all are compared as JSON.
         key: Of "all": which final answers are equal; None for `matchers.canonical`.
         red_flags: Which responses to discard.
+        strict_parse: Whether an exception of `arguments`, `key` or a red flag on a response surfaces; a `ValueError`
+            is a red flag all the same.
         first_temperature: Of the first sample of a step; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples before a step is unresolved; default 10 k², and at least 100.
@@ -108,6 +110,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
         arguments: Mapping[str, Key] = MappingProxyType({}),
         key: Key | None = None,
         red_flags: RuleLike | None = _CUT_OFF,
+        strict_parse: bool = False,
         first_temperature: float | None = 0.0,
         temperature: float | None = 0.1,
         max_samples_per_step: int | None = None,
@@ -138,6 +141,7 @@ class VotingMiddleware(AgentMiddleware[Any, Any]):
             red_flags,
             {
                 "k": k,
+                "strict_parse": strict_parse,
                 "first_temperature": first_temperature,
                 "temperature": temperature,
                 "max_samples_per_step": max_samples_per_step,

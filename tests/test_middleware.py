@@ -587,6 +587,26 @@ class TestBadInput:
         VotingMiddleware(key=text)
         assert 'give vote_on="all"' in caplog.text
 
+    def test_matchers_of_a_tool_that_there_is_none_of_are_told_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        middleware = VotingMiddleware(k=2, arguments={"ad": fields("a")})
+        for _ in range(2):
+            agent(says("4"), [Ran().add], voting=middleware).invoke(QUESTION)
+        [message] = [record.getMessage() for record in caplog.records]
+        assert message.startswith("arguments= names ['ad'], and the tools are ['add']")
+
+    @pytest.mark.parametrize("arguments", [fields("a"), "add", ["add"]])
+    def test_matchers_of_no_tool(self, arguments: Any) -> None:
+        with pytest.raises(TypeError, match="arguments are matchers by the names of tools"):
+            VotingMiddleware(arguments=arguments)
+
+    def test_a_bug_in_a_matcher_may_surface(self) -> None:
+        def broken(_: Any) -> str:
+            raise KeyError("bug")
+
+        voting = VotingMiddleware(k=2, vote_on="all", key=broken, strict_parse=True)
+        with pytest.raises(KeyError, match="bug"):
+            agent(says("4"), voting=voting).invoke(QUESTION)
+
     def test_a_key_without_a_text(self) -> None:
         key: Any = {}.get
         with pytest.raises(TypeError, match="key returned None for the vote 'Paris': it returns a text"):

@@ -124,6 +124,8 @@ def _report(found: Outcome) -> str:
     cost = f", ${found.spent:,.2f}{simulated}" if found.spent else ""
     parts = [paragraph(f"{found.name}: {kind.about}; {done}, {found.drawn:,} samples{cost}", "")]
     parts += ["\n".join(map(paragraph, found.sentences))] if found.sentences else []
+    if found.prices:
+        parts.append(paragraph(f"Dollars are {found.prices}.", ""))
     if found.simulated:
         parts.append("Simulated models: no figure says anything about a real one.")
     parts.append("\n".join(map(str, [found.data, *found.figures])))

@@ -29,6 +29,19 @@ def check_function(name: str, value: object, what: str) -> None:
         raise TypeError(f"{name} is a plain function {what}, not an async one: what has to wait goes before the vote")
 
 
+def check_callbacks(**given: object) -> None:
+    """Refuse what cannot be called back, each by its name; None is none.
+
+    Raises:
+        TypeError: With what to give instead.
+    """
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise TypeError(f"{name} is a function that is called while the run goes on, not {excerpt(value)}")
+        if is_async(value):
+            raise TypeError(f"{name} is a plain function, not an async one")
+
+
 def check_arguments(name: str, function: Callable[..., Any], *given: str) -> None:
     """Refuse a function that cannot be called with so many arguments.
 

@@ -37,7 +37,7 @@ def check_keywords(face: Callable[..., Any], unknown: Iterable[str], more: Colle
         called = vars(face).get("__init__", face) if isinstance(face, type) else face  # its __new__ may take anything
         known = [*more, *(one.name for one in signature(called).parameters.values() if one.kind is not _VARIADIC)]
         like = means(name, known)
-        now = like and name in _RENAMED
+        now = like in _RENAMED.get(name, ())
         instead = f": it is called {like} now" if now else f": did you mean {like}?" if like else ""
         raise TypeError(f"{face.__name__}() takes no {name:.80}{instead}")
 

@@ -199,13 +199,22 @@ def check_budget(max_samples_per_step: int | None, k: int) -> int:
     return budget
 
 
-def unresolved_reason(samples: int, flags: Mapping[str, int], last_flag: str, counts: Collection[int]) -> str:
-    """Why a ballot with these counts did not converge."""
+def unresolved_reason(samples: int, flags: Mapping[str, int] | int, last_flag: str, counts: Collection[int]) -> str:
+    """Return why a ballot with these counts did not converge; `flags` may be all there is to know of their number.
+
+    Example:
+        >>> unresolved_reason(10, {"malformed": 10}, "malformed: KeyError", [])
+        'no answer led by the margin after 10 samples, all of them flagged for one reason (last: malformed: KeyError)'
+    """
     said = f"no answer led by the margin after {samples} samples"
-    if flagged := sum(flags.values()):
-        most = max(flags, key=flags.__getitem__)
-        said += f", {flagged} of them flagged, most often as {most} (last: {last_flag})"
-        said += "; there is no other reason and no vote" if flags[most] == samples else ""
+    known = flags if isinstance(flags, Mapping) else {}
+    if flagged := flags if isinstance(flags, int) else sum(flags.values()):
+        if len(known) == 1 and flagged >= samples:
+            said += ", all of them flagged for one reason"
+        else:
+            said += f", {flagged} of them flagged"
+            said += f", most often as {max(known, key=known.__getitem__)}" if known else ""
+        said += f" (last: {last_flag})"
     if counts:
         said += f"; {len(counts)} different answers, the most frequent {max(counts)} times"
     return said

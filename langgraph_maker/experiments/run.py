@@ -13,6 +13,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.extras import install
 from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.red_flags import output_tokens
 from langgraph_maker.experiments import figures
 from langgraph_maker.experiments.base import Experiment, Line, Settings, is_simulated
@@ -26,7 +27,7 @@ from langgraph_maker.experiments.pilot import Pilot
 from langgraph_maker.experiments.red_flags import RedFlags
 from langgraph_maker.experiments.scaling import Scaling
 from langgraph_maker.journal.lock import hold
-from langgraph_maker.models.prices import Price
+from langgraph_maker.models.prices import Price, dated
 from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.prebuilt.maker import check_cost
 from langgraph_maker.runs.calibration import known_price
@@ -59,6 +60,7 @@ class Outcome:
         spent: Dollars for them, as far as prices are known; for simulated models, had they been real.
         stopped: Why it ended before all points were done, "" if they are.
         problem: Why there are no figures, "" if there are.
+        prices: Which list dollars are by, and how old it is; "" where all prices were given, or are not known.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Outcome:
     spent: float
     stopped: str
     problem: str
+    prices: str = ""
 
 
 def experiment(
@@ -173,7 +176,14 @@ def experiment(
         spent=sum(line["spent"] or 0.0 for line in lines),
         stopped=stopped,
         problem="" if figures.can_draw() else figures.MISSING,
+        prices=_by_list(named, asked.settings.prices),
     )
+
+
+def _by_list(named: Mapping[str, Model], given: Mapping[str, Price]) -> str:
+    """Return by which list dollars are, for models that no price was given for."""
+    unpriced = {name: model for name, model in named.items() if name not in given and not is_simulated(name)}
+    return dated() if any(known_price(model) is not None for model in unpriced.values()) else ""
 
 
 @contextmanager
@@ -242,8 +252,7 @@ def _settings(
     size = kind.samples if samples is None else samples
     if size is not None:
         check_aims(size, 0.5)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed is a whole number of at least 0, not {seed!r}")
+    check_whole("seed", seed, 0)
     return Settings(models=tuple(named), disks=given, samples=size, seed=seed, prices=prices)
 
 

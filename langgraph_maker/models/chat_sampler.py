@@ -25,7 +25,7 @@ from langgraph_maker.models.configurable import choices, frozen, is_configurable
 from langgraph_maker.models.connections import Connections
 from langgraph_maker.models.failures import failure
 from langgraph_maker.models.independence import at_temperature, independent, secrets_of, takes_n, unbound, without_keys
-from langgraph_maker.models.resolve import BATCH, Model, chat_model, each_chat_model, model_name
+from langgraph_maker.models.resolve import BATCH, Model, chat_model, check_model, each_chat_model, model_name
 from langgraph_maker.models.responses import message_in, messages_in
 from langgraph_maker.models.retry import redact
 from langgraph_maker.models.service_tiers import (
@@ -71,6 +71,7 @@ def as_sampler(
         >>> [message.text for message in asyncio.run(sampler([request]))]
         ['4']
     """
+    check_model(model)
     if check_service_tier(service_tier) is not None and not takes_service_tier(model):
         raise ValueError(f"{excerpt(model_name(model))} has no service tiers: leave service_tier out")
     if isinstance(model, str) and model.startswith("sim:"):

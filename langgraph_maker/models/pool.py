@@ -17,7 +17,8 @@ from weakref import WeakKeyDictionary, WeakSet
 from langchain_core.messages import AIMessage
 
 from langgraph_maker.core.errors import SamplingError
-from langgraph_maker.core.foreign import bounded_text, excerpt, terminal_safe
+from langgraph_maker.core.foreign import bounded_text, terminal_safe
+from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.models.concurrency import Limiter
 from langgraph_maker.models.failures import Failure, failure, reason
@@ -57,18 +58,14 @@ class Pool:
         if call_timeout is None:
             call_timeout = getattr(sampler, "call_timeout", _CALL_TIMEOUT)
         for name, value in (("call_timeout", call_timeout), ("outage_limit", outage_limit)):
-            if value is None and name == "call_timeout":
-                continue
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-                raise ValueError(f"{name} is a number of seconds, not {excerpt(value)}")
+            if value is not None or name != "call_timeout":
+                check_number(name, value, "a number of seconds", lambda seconds: seconds >= 0)
         if call_timeout == 0:
             raise ValueError("call_timeout is above 0, or no call could be answered in time")
         if max_concurrency is None:
             max_concurrency = getattr(sampler, "max_concurrency", None)
-        elif not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
-            raise ValueError(
-                f"max_concurrency is a whole number of at least 1, or None, not {excerpt(max_concurrency)}"
-            )
+        else:
+            check_whole("max_concurrency", max_concurrency, hint=", or None")
         self.sampler = sampler
         self.max_concurrency = max_concurrency
         self.call_timeout, self.outage_limit = call_timeout, outage_limit

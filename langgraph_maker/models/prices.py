@@ -24,7 +24,7 @@ from langgraph_maker.core.state import Usage
 from langgraph_maker.models import price_list
 from langgraph_maker.simulation.profiles import SIMULATED, read_spec
 
-__all__ = ["STANDARD", "Price", "dated", "of", "read_price", "usage_of"]
+__all__ = ["STANDARD", "Price", "check_price", "dated", "of", "read_price", "recorded", "usage_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -205,6 +205,8 @@ def dated(today: date | None = None) -> str:
         True
     """
     name, as_of = price_list.origin()
+    if name == "none":
+        return "by the list prices of that time, as there is no list here"
     today = today or datetime.now(UTC).date()
     months = 12 * (today.year - as_of.year) + today.month - as_of.month
     old = f", {months} months old: give your own price where it differs" if months > _HALF_A_YEAR else ""
@@ -215,6 +217,26 @@ _HALF_A_YEAR: Final = 6  # months
 _LONG: Final = 10_000  # tokens; no prompt below costs more for its length
 _STANDARD: Final = frozenset({"", "default", "auto", "standard", "on_demand"})
 _HALF: Final = frozenset({"flex", "batch"})
+
+
+def recorded(price: Price | None) -> list[float | None] | None:
+    """Return how the record of a run has its price: the numbers, or None where list prices were taken.
+
+    Example:
+        >>> recorded(Price(0.4, 1.6)), recorded(None)
+        ([0.4, 1.6, None], None)
+    """
+    return None if price is None else [price.input, price.output, price.cached_input]
+
+
+def check_price(price: object) -> None:
+    """Refuse what is no price.
+
+    Raises:
+        TypeError: With how to give one.
+    """
+    if price is not None and not isinstance(price, Price):
+        raise TypeError(f"price is a Price, such as Price(input=0.4, output=1.6), not {excerpt(price)}")
 
 
 def read_price(text: str) -> Price:

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.core.task import Task
 from langgraph_maker.models.chat_sampler import as_sampler
-from langgraph_maker.models.resolve import Model, check_model
+from langgraph_maker.models.resolve import Model
 
 __all__ = ["sampler_of"]
 
@@ -28,8 +28,6 @@ def sampler_of(
         ValueError: For a string that names no model, or a model without its key.
         TypeError: For an object that is not a model.
     """
-    for model in models:
-        check_model(model)
     samplers = [as_sampler(model, task=task, max_tokens=max_tokens, service_tier=service_tier) for model in models]
     return samplers[0] if len(samplers) == 1 else _Several(samplers)
 

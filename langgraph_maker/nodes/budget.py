@@ -10,8 +10,8 @@ from math import isfinite
 from typing import Final, NamedTuple, TypeAlias
 
 from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.state import BallotState, Decision, Usage
-from langgraph_maker.nodes.limits import checked_count
 
 __all__ = ["Budget", "Limits", "Spent", "Visits", "budgeted", "current_budget", "total"]
 
@@ -40,7 +40,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.max_total_samples is not None:
-            checked_count("max_total_samples", self.max_total_samples)
+            check_whole("max_total_samples", self.max_total_samples)
         cost = self.max_cost
         number = isinstance(cost, (int, float)) and not isinstance(cost, bool)
         if cost is not None and not (number and isfinite(cost) and cost > 0):

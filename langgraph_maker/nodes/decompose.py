@@ -16,6 +16,7 @@ from langgraph_maker.core.ballot import check_margin
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Observer, RunStarted
 from langgraph_maker.core.margin import check_budget, margin_asked
+from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.core.task import Partitionable, Task
 from langgraph_maker.journal import records, run_data, store_ops
@@ -25,7 +26,7 @@ from langgraph_maker.journal.tenants import key_of, scoped, under
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
-from langgraph_maker.nodes.limits import checked_count, overspent, run_id_of
+from langgraph_maker.nodes.limits import overspent, run_id_of
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import Emit, ballots_under_way, emitter
 from langgraph_maker.nodes.run_position import BY_STEP, RunTerms, attach, begin, check_fixed, own_header, reopened
@@ -110,7 +111,7 @@ def decompose_node(
         terms=terms({}),
         terms_under=terms,
         asks=asks,
-        max_total_samples=None if max_total_samples is None else checked_count("max_total_samples", max_total_samples),
+        max_total_samples=None if max_total_samples is None else check_whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         stop=stop or (lambda: False),
         tell=emitter(observer),
@@ -363,7 +364,7 @@ def _open_seam(lanes: list[Lane]) -> str:
 
 
 def _lanes(task: Task, lanes: int) -> int:
-    count = checked_count("lanes", lanes)
+    count = check_whole("lanes", lanes)
     if count > 1 and not isinstance(task, Partitionable):
         raise ValueError(
             f"{task.name} is one chain: no intermediate state is known beforehand (it has no segments(lanes)), so"
@@ -377,5 +378,5 @@ def _steps(task: Task, max_steps: int | None) -> int:
         if task.steps is None:
             raise ValueError(f"{task.name} does not know its number of steps: give max_steps, by which it must be done")
         return task.steps
-    limit = checked_count("max_steps", max_steps)
+    limit = check_whole("max_steps", max_steps)
     return limit if task.steps is None else min(limit, task.steps)

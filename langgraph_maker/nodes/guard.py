@@ -26,7 +26,7 @@ from langgraph_maker.core.red_flags import AnyOf, RedFlag, Rule, RuleLike, Token
 from langgraph_maker.core.state import BallotState, Usage, Verdict, total_usage
 from langgraph_maker.core.task import Task
 from langgraph_maker.models import prices
-from langgraph_maker.models.prices import Price
+from langgraph_maker.models.prices import Price, check_price
 from langgraph_maker.models.responses import message_json
 from langgraph_maker.nodes.hopeless import hopeless
 from langgraph_maker.nodes.ladder import decomposition as finer_chains
@@ -93,6 +93,7 @@ def guard_node(
     if validate is not None:
         check_function("validate", validate, "from a state and a vote to a RedFlag or None")
     check_key(key)
+    check_price(price)
     if red_flags is not None:
         check_rule(red_flags)
     role = _Guard(

@@ -17,9 +17,9 @@ _CHANCE: Final = 0.01
 def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[str]:
     """Return the ids of the ballots whose samples, `FEW` at least, were all flagged for one reason.
 
-    So are all of a run whose first samples were. Where others of the run were not, it must be no accident: as many
-    flags in a row as there are had to come up in one ballot of a hundred runs like this one, if samples are flagged as
-    often as the others were.
+    So are all of a run whose first samples were, but for those in a higher tier, which asks in another way: they have
+    as many there. Where others of the run were not, it must be no accident: as many flags in a row as there are had to
+    come up in one ballot of a hundred runs like this one, if samples are flagged as often as the others were.
     """
     alike = {ballot["id"]: _flagged_alike(ballot) for ballot in ballots}
     steps, samples, flagged = _before(state)
@@ -28,7 +28,8 @@ def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[st
     if samples == flagged:
         reasons = {reason for ballot in ballots for reason in ballot["flags"]}
         enough = samples >= FEW and len(reasons) == 1
-        return {ballot["id"] for ballot in ballots if alike[ballot["id"]]} if enough else set()
+        tried = {ballot["id"] for ballot in ballots if alike[ballot["id"]] >= (FEW if "climb" in ballot else 1)}
+        return tried if enough else set()
     return {
         name
         for name, run in alike.items()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from operator import index
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import Usage, total_usage
 from langgraph_maker.journal import records
 
-__all__ = ["checked_count", "overspent", "run_id_of"]
+__all__ = ["overspent", "run_id_of"]
 
 
 def run_id_of(state: Mapping[str, Any], config: RunnableConfig) -> str:
@@ -42,18 +40,3 @@ def overspent(
         if cost >= max_cost:
             return f"${cost:,.2f} were spent, and the limit is ${max_cost:,.2f}: raise it"
     return ""
-
-
-def checked_count(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int.
-
-    Raises:
-        ValueError: When it is no whole number of at least `least`.
-    """
-    try:
-        number = index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = least - 1
-    if number < least or isinstance(value, bool):
-        raise ValueError(f"{name} is a whole number of at least {least}, not {excerpt(value)}")
-    return number

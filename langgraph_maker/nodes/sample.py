@@ -14,8 +14,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.errors import SamplingError
-from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
+from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.purity import pure
 from langgraph_maker.core.state import BallotState, Request, Sampler, Subtask, no_usage
 from langgraph_maker.models.event_loop import run_at_once, run_sync
@@ -83,8 +83,7 @@ def sample_node(
     """
     check_temperatures(first_temperature, temperature)
     check_least(min_k, k)
-    if not isinstance(hedge, int) or isinstance(hedge, bool) or not 0 <= hedge <= _MOST_HEDGES:
-        raise ValueError(f"hedge is a whole number from 0 to {_MOST_HEDGES}, not {excerpt(hedge)}")
+    check_whole("hedge", hedge, 0, _MOST_HEDGES)
     role = _Sample(
         sampler=sampler,
         pool=pool or Pool(sampler),
@@ -113,9 +112,8 @@ def check_temperatures(first_temperature: float | None, temperature: float | Non
         ValueError: With what to give instead.
     """
     for name, value in (("first_temperature", first_temperature), ("temperature", temperature)):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value < float("inf")):
-            raise ValueError(f"{name} is a number of at least 0, or None for the model's own, not {excerpt(value)}")
+        if value is not None:
+            check_number(name, value, "a number of at least 0, or None for the model's own", lambda heat: heat >= 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,19 +11,21 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from langgraph_maker.core.ballot import Relation
+from langgraph_maker.core.callables import check_callbacks
 from langgraph_maker.core.events import Detail, Observer
 from langgraph_maker.core.extras import install
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import RaisableMargin
+from langgraph_maker.core.numbers import check_number
 from langgraph_maker.core.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.core.state import Verdict
 from langgraph_maker.core.task import HasVariants, Task, Vote, check_task
 from langgraph_maker.models import price_list, prices
 from langgraph_maker.models.chat_sampler import token_allowance
 from langgraph_maker.models.pool import Pool
-from langgraph_maker.models.prices import Price
+from langgraph_maker.models.prices import Price, check_price, recorded
 from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.models.router import sampler_of
 from langgraph_maker.nodes import (
@@ -149,6 +151,7 @@ def create_maker(
     """
     check_keywords(create_maker, _unknown)
     check_task(task)
+    check_callbacks(stop=stop, observer=observer)
     if steps_per_subtask != 1:
         task = Grouped(task, steps_per_subtask)
         red_flags = default_red_flags(steps_per_subtask) if red_flags is DEFAULT_RED_FLAGS else red_flags
@@ -238,6 +241,7 @@ def create_maker(
                         "max_total_samples": max_total_samples,
                         "max_cost": max_cost,
                         "service_tier": getattr(sampler, "tier", "") or None,
+                        "price": recorded(price),
                         "max_concurrency": max_concurrency,
                         **rungs.described,
                     },
@@ -322,15 +326,16 @@ def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
 
 
 def check_cost(max_cost: float | None, price: Price | None, model: str, tier: str = "") -> None:
-    """Refuse an invalid limit in dollars, or that nothing could be held against.
+    """Refuse an invalid price, an invalid limit in dollars, or one that nothing could be held against.
 
     Raises:
         ValueError: With what to give instead.
+        TypeError: The same.
     """
+    check_price(price)
     if max_cost is None:
         return
-    if not isinstance(max_cost, (int, float)) or isinstance(max_cost, bool) or not 0 < max_cost < float("inf"):
-        raise ValueError(f"max_cost is a number of dollars above 0, not {excerpt(max_cost)}")
+    check_number("max_cost", max_cost, "a number of dollars above 0", lambda dollars: dollars > 0)
     known = prices.of(model) if price is None else price
     if known is None or known.at(tier) is None:
         at = f" at the service tier {tier!r}" if tier else ""

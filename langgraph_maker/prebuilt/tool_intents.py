@@ -66,6 +66,8 @@ def intents_by(answers: Key, arguments: Mapping[str, Key] = MappingProxyType({})
     Raises:
         TypeError: For an invalid matcher.
     """
+    if not isinstance(arguments, Mapping):
+        raise TypeError(f'arguments are matchers by the names of tools, {{"search": …}}, not {excerpt(arguments)}')
     for key in (answers, *arguments.values()):
         check_key(key)
 

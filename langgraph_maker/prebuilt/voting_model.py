@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic import Field
 from langgraph_maker.core.ballot import Key
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.errors import MakerError, UnresolvedError
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.margin import unresolved_reason
 from langgraph_maker.core.red_flags import AnyOf, RuleLike
 from langgraph_maker.core.state import Decision, Request, Sampler
@@ -32,6 +34,9 @@ from langgraph_maker.prebuilt.voting import create_voting_graph, default_durabil
 from langgraph_maker.prebuilt.watch import VoteObserver, watched
 
 __all__ = ["Voting", "VotingModel", "summary"]
+
+
+logger = logging.getLogger(__name__)
 
 
 class Voting:
@@ -63,6 +68,7 @@ class Voting:
         self.red_flags, self.options, self.host, self.observer = red_flags, options, Host(events), observer
         prose = _all_alike if answers is None else answers
         self.keys = intents_by(prose, arguments), intents_by(answers or canonical, arguments)
+        self.unseen = {*arguments}
         self.samplers: list[tuple[Any, Mapping[str, Any], Sampler]] = []
         self.graph(_nobody, list, OneOfTools({}), None)  # says at once which option is out of range
 
@@ -78,6 +84,15 @@ class Voting:
         sampler = as_sampler(bound, max_tokens=token_allowance(self.red_flags))
         self.samplers = [*self.samplers[1 - _REMEMBERED :], (base, arguments, sampler)]
         return sampler
+
+    def see(self, tools: Collection[str]) -> None:
+        """Say once which matchers of arguments are of no tool that the model has: a slip, or one that comes later."""
+        if self.unseen and (unknown := self.unseen.difference(tools)):
+            logger.warning(
+                "arguments= names %s, and the tools are %s: calls of tools that it does not name are compared as JSON",
+                *(excerpt(sorted(unknown)), excerpt(sorted(tools))),
+            )
+        self.unseen = set()
 
     def graph(self, sampler: Sampler, prompt: Prompt, rule: OneOfTools, answer: Check | None) -> Any:
         """Return the graph of one vote."""
@@ -181,6 +196,7 @@ class VotingModel(BaseChatModel):
 
         arguments = {**self.arguments, **settings}
         checks = checks_of(self.tools)
+        self.voting.see(checks)
         checks |= {name: check for name, check in self.answers.items() if name in checks}
         bound = self.bound.bind(**settings) if settings else self.bound
         graph = self.voting.graph(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from langgraph_maker.journal.records import Entry
+from langgraph_maker.models.prices import dated
 from langgraph_maker.report import markup
 from langgraph_maker.report.charts import bars, binned, curve, drawn_graph, percent, span, stacked
 from langgraph_maker.report.markup import Child, h
@@ -284,6 +285,8 @@ def money(found: Numbers) -> Child:
     said = "Tokens as the provider counted them"
     if found["simulated"] == "all":
         said += "; the model is simulated, and nothing was paid"
+    elif usage["cost"] and any(work["settings"].get("price") is None for work in found["sessions"]):
+        said += f"; dollars are {dated()}"
     if found["totals"]["cancelled"]:
         said += f"; {found['totals']['cancelled']:,} hedged calls were not waited for, and their cost is not known"
     return figures(*pairs), note(f"{said}.")
@@ -333,5 +336,6 @@ _LABELS = {
     "max_samples_per_step": "max samples a step",
     "max_total_samples": "max samples in all",
     "max_cost": "max cost, $",
+    "price": "$/M tokens, input and output",
 }
 """What settings are called whose names do not say it."""

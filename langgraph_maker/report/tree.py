@@ -16,6 +16,7 @@ from langgraph_maker.journal import store_ops
 from langgraph_maker.journal.tenants import under
 from langgraph_maker.journal.tree_records import snapshot, sums
 from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
+from langgraph_maker.models.prices import dated
 from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.prebuilt.recursive.tree import depth
 from langgraph_maker.report import markup
@@ -294,13 +295,17 @@ def _flags(found: TreeNumbers) -> Child:
 
 def _money(found: TreeNumbers) -> Child:
     usage = found["usage"]
-    return figures(
+    models = [str(work["settings"].get("model")) for work in found["sessions"]]
+    real = usage["cost"] and not any(name.startswith(("sim:", "Simulated")) for name in models)
+    by_list = real and any(work["settings"].get("price") is None for work in found["sessions"])
+    shown = figures(
         ("input tokens", f"{usage['input_tokens']:,}"),
         ("of these cached", f"{usage['cached_input_tokens']:,}"),
         ("output tokens", f"{usage['output_tokens']:,}"),
         *((f"served as {tier}", f"{samples:,}") for tier, samples in usage.get("tiers", {}).items()),
         ("cost", dollars(usage["cost"])),
     )
+    return shown, note(f"Dollars are {dated()}.") if by_list else ""
 
 
 def _settings(found: TreeNumbers) -> Child:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from os import PathLike
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
@@ -16,11 +14,12 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
+from langgraph_maker.core.callables import check_callbacks
 from langgraph_maker.core.events import Detail, Observer
-from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import RaisableMargin
+from langgraph_maker.core.numbers import check_number
 from langgraph_maker.core.red_flags import RuleLike
 from langgraph_maker.core.task import Task, check_task
 from langgraph_maker.journal import records
@@ -29,15 +28,16 @@ from langgraph_maker.journal.tenants import scoped, under
 from langgraph_maker.models.event_loop import run_at_once, run_sync
 from langgraph_maker.models.pool import aabandon, abandon
 from langgraph_maker.models.prices import Price
-from langgraph_maker.models.resolve import Model
+from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.nodes.guard import default_red_flags
 from langgraph_maker.nodes.ladder import Audit, LadderLike
 from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, tenant_of
-from langgraph_maker.prebuilt.maker import create_maker
+from langgraph_maker.prebuilt.maker import check_cost, create_maker
 from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.calibration import Calibration
 from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.runs.monitor.monitor import Monitor
+from langgraph_maker.runs.opened import check_opened
 from langgraph_maker.runs.result import Progress, Run
 from langgraph_maker.runs.session import CalibrationProgress, Session
 
@@ -261,13 +261,13 @@ async def _prepared(
     namespace: Namespace | None,
 ) -> _Begun | Run:
     """Return what both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
-    if not isinstance(target, (int, float)) or isinstance(target, bool) or not 0 < target < 1:
-        raise ValueError(
-            f"target, the wanted probability of zero errors, is above 0 and below 1, not {excerpt(target)}"
-        )
+    named = "target, the wanted probability of zero errors,"
+    check_number(named, target, "above 0 and below 1", lambda share: 0 < share < 1)
     check_task(task)
-    _check_kept("store", store, BaseStore, "SqliteStore")
-    _check_kept("checkpointer", checkpointer, BaseCheckpointSaver, "SqliteSaver")
+    check_callbacks(on_progress=on_progress)
+    check_cost(options.get("max_cost"), options.get("price"), model_name(model))
+    check_opened("store", store, BaseStore, "SqliteStore")
+    check_opened("checkpointer", checkpointer, BaseCheckpointSaver, "SqliteSaver")
     store = under(store if store is not None else InMemoryStore(), tenant_of(checked_tenancy(namespace)))
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
     if (together := options.pop("steps_per_subtask", 1)) != 1:
@@ -290,29 +290,11 @@ async def _prepared(
     return _Begun(run_id, store, maker, Session(task, on_progress, monitor, answers), found)
 
 
-def _check_kept(name: str, value: object, kind: type, opens: str) -> None:
-    """Refuse what is no store or checkpointer, with how to open one."""
-    if value is None or isinstance(value, kind):
-        return
-    if isinstance(value, type) and issubclass(value, kind):
-        raise TypeError(f"{name} is the class {value.__name__}: give an object of it")
-    if isinstance(value, (str, PathLike)):
-        path = excerpt(str(value))
-        raise TypeError(
-            f"{name} is no path, but an open {kind.__name__}: with {opens}.from_conn_string({path}) as {name}:"
-            f" {name}.setup(); solve(…, {name}={name})"
-        )
-    if isinstance(value, (AbstractContextManager, AbstractAsyncContextManager)):
-        raise TypeError(f"{name} is what opens one: with … as {name}: solve(…, {name}={name})")
-    raise TypeError(f"{name} is a {kind.__name__} of LangGraph, not {excerpt(value)}")
-
-
 def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
     """`stop`, which also says so once the deadline has passed."""
     if deadline is None:
         return stop
-    if not isinstance(deadline, (int, float)) or isinstance(deadline, bool) or not deadline > 0:
-        raise ValueError(f"deadline is a number of seconds above 0, not {excerpt(deadline)}")
+    check_number("deadline", deadline, "a number of seconds above 0", lambda seconds: seconds > 0)
     due = time.monotonic() + deadline
 
     def late() -> bool | str:

@@ -22,7 +22,8 @@ from langgraph_maker.experiments.clusters import fit
 from langgraph_maker.experiments.decorrelation import joint
 from langgraph_maker.experiments.pilot import verdict
 from langgraph_maker.experiments.red_flags import recommended
-from langgraph_maker.models.prices import Price
+from langgraph_maker.experiments.run import _by_list
+from langgraph_maker.models.prices import Price, dated
 from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
 from langgraph_maker.theory.inference import undecided
@@ -145,6 +146,13 @@ def test_clustered_errors_are_told_from_independent_ones() -> None:
 def test_a_fit_needs_something_decided() -> None:
     with pytest.raises(ValueError, match="nothing to fit"):
         fit([10, 10, 10], k=3, wrong=0.5)
+
+
+def test_the_price_list_and_its_age_are_named() -> None:
+    named = {"openai:gpt-4.1-mini": "openai:gpt-4.1-mini"}
+    assert _by_list(named, {}) == dated()
+    assert _by_list(named, {"openai:gpt-4.1-mini": Price(1, 1)}) == ""
+    assert _by_list({"sim:gpt-4.1-mini": "sim:gpt-4.1-mini"}, {}) == ""
 
 
 def test_convergence_names_the_hardest_steps(found: dict[str, Any]) -> None:

@@ -15,11 +15,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from scripted import Scripted, script, scripts
 
 from langgraph_maker.core.ballot import Ballot
-from langgraph_maker.core.errors import SamplingError
+from langgraph_maker.core.errors import SamplingError, UnresolvedError
 from langgraph_maker.core.red_flags import RedFlag, Truncated
 from langgraph_maker.core.state import Decision, Request
+from langgraph_maker.ladder import Tier
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.prebuilt.voting import create_voting_graph
+from langgraph_maker.prebuilt.voting_node import create_voting_node
 
 
 def vote(model: Any, *, k: int = 3, ids: str = "q", **options: Any) -> list[Decision]:
@@ -231,6 +233,20 @@ class TestGuard:
         options: dict[str, Any] = {where: broken}
         with pytest.raises(error, match="bug"):
             vote(script("A"), strict_parse=True, **options)
+
+    def test_why_the_last_tier_gave_up_is_said(self) -> None:
+        node = create_voting_node(
+            script('{"dept": 1}'),
+            read=lambda state: state["q"],
+            prompt=str,
+            parse=lambda text: json.loads(text)["department"],
+            write=lambda _, __: {},
+            ladder=[Tier(), Tier(k=4)],
+        )
+        with pytest.raises(
+            UnresolvedError, match="after 2[0-9] samples, all of them flagged for one reason .last: malf"
+        ):
+            node.invoke({"q": "?"})
 
     @pytest.mark.parametrize("how", ["raises", "flags"])
     def test_a_ballot_whose_first_samples_are_all_flagged_for_one_reason_is_given_up(

@@ -24,6 +24,7 @@ from langgraph_maker.cli import app
 from langgraph_maker.core.errors import JournalError, SamplingError
 from langgraph_maker.journal import records
 from langgraph_maker.journal.databases import open_store
+from langgraph_maker.models.prices import Price, dated
 from langgraph_maker.nodes.ladder import AskHuman, Tier
 from langgraph_maker.report import Numbers, numbers, page
 from langgraph_maker.report.charts import EDGES, NODES
@@ -115,6 +116,15 @@ class TestNumbers:
         mixed["sessions"] += journal.header(store, "sim")["sessions"]
         store.batch([records.put_header(mixed)])
         assert "Some processes were given a simulated model" in Read(page(numbers(store, "real"))).text
+
+    def test_the_price_list_is_named_where_it_was_used(self) -> None:
+        store = InMemoryStore()
+        solve(TowersOfHanoi(2), "sim:gpt-4.1-mini", store=store, run_id="listed")
+        solve(TowersOfHanoi(2), "sim:gpt-4.1-mini", store=store, run_id="given", price=Price(1, 2))
+        listed, given = numbers(store, "listed"), numbers(store, "given")
+        listed["simulated"] = given["simulated"] = "none"
+        assert f"dollars are {dated()}" in Read(page(listed)).text
+        assert "by the price list" not in Read(page(given)).text
 
     def test_calibrated_beside_observed(self) -> None:
         store = InMemoryStore()

@@ -216,6 +216,8 @@ class TestSolveAgain:
             "red_flags": ["TokenLimit(limit=750)", "Truncated()"],
             "max_total_samples": None,
             "max_cost": None,
+            "service_tier": None,
+            "price": None,
             "max_concurrency": None,
         }
         model = Recording(answer=lambda text: str(int(text) + 1))
@@ -409,7 +411,7 @@ class TestOddValues:
         with open_store(str(tmp_path / "run.sqlite")) as store:
             run = solve(Odd(3), Scripted(right), store=store, checkpointer=saver, run_id="r", max_samples_per_step=5)
         assert (run.status, run.flagged) == ("unresolved", 3)
-        assert "most often as malformed" in run.reason
+        assert "all of them flagged for one reason" in run.reason
         assert "write such a number as text" in run.reason
 
     @pytest.mark.parametrize("where", ["initial_state", "advance"])

@@ -275,5 +275,8 @@ def _most(counts: Mapping[str, int]) -> str:
 
 
 def _why(ballot: BallotState, climb: LadderState) -> str:
-    flags = {} if climb["flagged"] else ballot["flags"]  # of the whole ballot, which has been in other tiers
+    flags: Mapping[str, int] | int = ballot["flags"]
+    if before := climb["flagged"]:  # in other tiers, of which it is not known how often for which reason
+        flagged = sum(ballot["flags"].values()) - before
+        flags = dict.fromkeys(ballot["flags"], flagged) if len(ballot["flags"]) == 1 else flagged
     return unresolved_reason(ballot["samples"] - climb["drawn"], flags, ballot["last_flag"], ballot["counts"].values())

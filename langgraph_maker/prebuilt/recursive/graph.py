@@ -13,17 +13,17 @@ from langgraph_maker.core.ballot import check_margin
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import check_budget
+from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.red_flags import RedFlag, RuleLike
 from langgraph_maker.models.chat_sampler import token_allowance
 from langgraph_maker.models.pool import Pool
-from langgraph_maker.models.prices import Price
+from langgraph_maker.models.prices import Price, recorded
 from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.context import MakerContext
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.ladder import LadderLike, read_ladder
-from langgraph_maker.nodes.limits import checked_count
 from langgraph_maker.nodes.release import releasing
 from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
 from langgraph_maker.nodes.tenant import Namespace
@@ -54,6 +54,7 @@ def create_recursive_maker(
     max_nodes: int = 1000,
     max_attempts: int = 3,
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
+    strict_parse: bool = False,
     first_temperature: float | None = 0.0,
     temperature: float | None = 0.1,
     max_samples_per_step: int | None = None,
@@ -97,6 +98,8 @@ def create_recursive_maker(
         max_attempts: Ways in which a problem is split, where the check finds the answer wrong: by a proposal that was
             not chosen, or a fresh one, parts and all. If the last is found wrong too, the run ends as unresolved.
         red_flags: Which responses to discard, see `red_flags`.
+        strict_parse: Whether an exception of `stages`, `check` or a red flag on a response surfaces; a `ValueError` is
+            a red flag all the same.
         first_temperature: Of each ballot's first sample; None leaves the model's own.
         temperature: Of all later samples.
         max_samples_per_step: Samples a ballot may use before the run ends as unresolved; default 10 k², and at least
@@ -138,11 +141,11 @@ def create_recursive_maker(
         raise TypeError(f"comparable is True or False, not {excerpt(comparable)}")
     check_cost(max_cost, price, model_name(model))
     limits = Limits(
-        max_depth=checked_count("max_depth", max_depth, 0),
-        max_children=checked_count("max_children", max_children, 2),
-        max_nodes=checked_count("max_nodes", max_nodes),
-        max_attempts=checked_count("max_attempts", max_attempts),
-        max_total_samples=None if max_total_samples is None else checked_count("max_total_samples", max_total_samples),
+        max_depth=check_whole("max_depth", max_depth, 0),
+        max_children=check_whole("max_children", max_children, 2),
+        max_nodes=check_whole("max_nodes", max_nodes),
+        max_attempts=check_whole("max_attempts", max_attempts),
+        max_total_samples=None if max_total_samples is None else check_whole("max_total_samples", max_total_samples),
         max_cost=max_cost,
         deadline=_seconds(deadline),
         stop=stop or (lambda: False),
@@ -163,7 +166,7 @@ def create_recursive_maker(
         k=check_margin(k),
         min_k=min_k,
         candidates_for=candidates_for,
-        proposals=checked_count("proposals", proposals),
+        proposals=check_whole("proposals", proposals),
     )
     sampler = StageSampler(rungs.models, stages, token_allowance(red_flags))
     longest = float("inf") if limits.deadline is None else max(limits.deadline, 0.001)
@@ -195,6 +198,7 @@ def create_recursive_maker(
             red_flags=red_flags,
             price=price,
             compares=not rungs.varied,
+            strict_parse=strict_parse,
         ),
         tally=tally_node(k=k, min_k=min_k, max_samples_per_step=max_samples_per_step, ladder=rungs, decisions=False),
     ).add_edge("tally", END)
@@ -206,6 +210,7 @@ def create_recursive_maker(
         "proposals": proposals,
         "first_temperature": first_temperature,
         "temperature": temperature,
+        "price": recorded(price),
         "max_samples_per_step": check_budget(max_samples_per_step, k),
         **{name: value for name, value in vars(limits).items() if name not in {"stop", "clocks"}},
         **rungs.described,
@@ -240,7 +245,6 @@ def create_recursive_maker(
 
 
 def _seconds(deadline: float | None) -> float | None:
-    number = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
-    if deadline is not None and not (number and deadline >= 0):
-        raise ValueError(f"deadline is a number of seconds, not {excerpt(deadline)}")
-    return deadline
+    if deadline is None:
+        return None
+    return check_number("deadline", deadline, "a number of seconds", lambda seconds: seconds >= 0)

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing_extensions import Unpack
 
 from langgraph_maker.core.errors import SamplingError
-from langgraph_maker.core.task import Task
+from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.task import Task, check_task
+from langgraph_maker.journal import records
+from langgraph_maker.models.chat_sampler import as_sampler
 from langgraph_maker.models.event_loop import run_sync
 from langgraph_maker.models.prices import Price
 from langgraph_maker.models.resolve import Model, model_name
@@ -77,6 +80,7 @@ def compare(
         >>> [(row.model, row.k_min) for row in found.rows]
         [('sim:gpt-4.1-mini', 4), ('sim:gpt-4.1-nano', 67), ('sim:llama-3.2-3b', None)]
     """
+    check_keywords(compare, options, CalibrateOptions.__annotations__)
     return run_sync(acompare(task, models, for_steps=for_steps, prices=prices, **options))
 
 
@@ -101,13 +105,17 @@ async def acompare(
         ValueError: For no model, two of one name, a price of none of them, and as `calibrate` does.
         SamplingError: When calls to all of the models continue failing. What was drawn is kept.
     """
+    check_task(task)
     named = list(models.items() if isinstance(models, Mapping) else ((model_name(model), model) for model in models))
     names = [name for name, _ in named]
     if len(set(names)) < len(names):
         raise ValueError(f"two of the models have the same name: {', '.join(names)}")
     if strange := (prices or {}).keys() - set(names):
         raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(names)}")
+    if (run_id := options.get("run_id")) is not None:
+        records.check_id(run_id)
     for name, model in named:
+        as_sampler(model, task=task)  # refuses what is no model before any is paid for
         check_cost(
             options.get("max_cost"), (prices or {}).get(name) or options.get("price") or known_price(model), name
         )

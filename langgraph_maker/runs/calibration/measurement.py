@@ -21,9 +21,11 @@ from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker import theory
 from langgraph_maker.core.ballot import check_margin
-from langgraph_maker.core.foreign import excerpt
-from langgraph_maker.core.red_flags import RuleLike, each_rule
-from langgraph_maker.core.task import Task
+from langgraph_maker.core.callables import check_callbacks
+from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.numbers import check_number, check_whole
+from langgraph_maker.core.red_flags import RuleLike, check_rule, each_rule
+from langgraph_maker.core.task import Task, check_task
 from langgraph_maker.journal import records
 from langgraph_maker.journal.lock import ahold
 from langgraph_maker.models import prices
@@ -39,6 +41,7 @@ from langgraph_maker.runs.calibration.procedure import Procedure
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.calibration.statistics import at_other_limits, conclude
 from langgraph_maker.runs.calibration.trials import Trials
+from langgraph_maker.runs.opened import check_opened
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -83,6 +86,7 @@ def calibrate(task: Task, model: Model, **options: Unpack[CalibrateOptions]) -> 
         >>> found.steps, found.samples, found.k_min > found.k_estimate
         (1048575, 200, True)
     """
+    check_keywords(calibrate, options, CalibrateOptions.__annotations__)
     return run_sync(acalibrate(task, model, **options))
 
 
@@ -170,21 +174,27 @@ async def acalibrate(
         >>> found.samples, found.p, round(found.p_low, 4), found.notes[0]
         (31, 1.0, 0.8878, 'the task has 31 steps: as many samples, one a step')
     """
+    check_task(task)
+    if red_flags is not None:
+        check_rule(red_flags)
+    sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
+    check_callbacks(stop=stop, on_progress=on_progress, lenient=lenient)
+    check_whole("seed", seed, 0)
+    if max_steps is not None:
+        check_whole("max_steps", max_steps)
+    check_opened("store", store, BaseStore, "SqliteStore")
     name = model_name(model) if name is None else name
     price = known_price(model) if price is None else price
-    check_cost(max_cost, price, name)
+    tier = getattr(sampler, "tier", "")
+    check_cost(max_cost, price, name, tier)
     check_temperatures(first_temperature, temperature)
     check_margin(reference_k)
     check_aims(samples, target)
     theory.k_min(1, 1 if steps is None else steps)
     for what, share in (("pairs", pairs), ("firsts", firsts)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{what} is a share of the steps, from 0 to 1, not {excerpt(share)}")
+        check_number(what, share, "a share of the steps, from 0 to 1", lambda part: 0 <= part <= 1)
     steps = task.steps if steps is None else steps
     run_id = uuid4().hex if run_id is None else records.check_id(run_id)
-    sampler = as_sampler(model, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
-    tier = getattr(sampler, "tier", "")
-    check_cost(max_cost, price, name, tier)
     trials = Trials(
         task=task,
         pool=Pool(
@@ -257,6 +267,5 @@ def check_aims(samples: int, target: float) -> None:
     Raises:
         ValueError: With what to give instead.
     """
-    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        raise ValueError(f"samples is a whole number of at least 1, not {excerpt(samples)}")
+    check_whole("samples", samples)
     theory.k_min(1, 1, target)

@@ -20,9 +20,11 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
-from langgraph_maker.core.foreign import excerpt
-from langgraph_maker.core.red_flags import RuleLike
-from langgraph_maker.core.task import HasOracle, HasStepType, State, Task
+from langgraph_maker.core.callables import check_callbacks
+from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.numbers import check_whole
+from langgraph_maker.core.red_flags import RuleLike, check_rule
+from langgraph_maker.core.task import HasOracle, HasStepType, State, Task, check_task
 from langgraph_maker.journal import records
 from langgraph_maker.journal.lock import ahold
 from langgraph_maker.models.chat_sampler import as_sampler, token_allowance
@@ -40,6 +42,7 @@ from langgraph_maker.runs.calibration.step_selection import choose
 from langgraph_maker.runs.calibration.trials import Draw, Trials, TrialsEnd
 from langgraph_maker.runs.diagnosis.granularity import Granularities, counted, lengthened, others
 from langgraph_maker.runs.diagnosis.result import FINER, Diagnosis, Remedy, StepType, Suspect, SuspectSamples
+from langgraph_maker.runs.opened import check_opened
 from langgraph_maker.theory.intervals import confidence_sequence, exact_interval, upper_bound
 
 __all__ = ["DiagnoseOptions", "Diagnosis", "adiagnose", "diagnose"]
@@ -74,6 +77,7 @@ class DiagnoseOptions(TypedDict, total=False):
 
 def diagnose(task: Task, model: Model, **options: Unpack[DiagnoseOptions]) -> Diagnosis:
     """`adiagnose`, for synchronous code. Works inside a running event loop too."""
+    check_keywords(diagnose, options, DiagnoseOptions.__annotations__)
     return run_sync(adiagnose(task, model, **options))
 
 
@@ -140,14 +144,22 @@ async def adiagnose(
             price, or an id that holds another diagnosis.
         SamplingError: When calls continue failing. What was drawn is kept.
     """
+    check_task(task)
+    if red_flags is not None:
+        check_rule(red_flags)
+    as_sampler(model, task=task)  # refuses what is no model
+    check_callbacks(stop=stop, on_progress=on_progress)
+    check_whole("seed", seed, 0)
+    if max_steps is not None:
+        check_whole("max_steps", max_steps)
+    check_opened("store", store, BaseStore, "SqliteStore")
     if not isinstance(task, HasOracle):
         raise ValueError(  # noqa: TRY004 - one kind of bad input
             f"{task.name} has no oracle(state): where a model is mostly wrong its votes agree on what is wrong, so that"
             " without the truth for some states nothing can be said; give the task an oracle for a small instance"
         )
     for what, count in (("samples", samples), ("looks", looks)):
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"{what} is a whole number of at least 1, not {excerpt(count)}")
+        check_whole(what, count)
     check_temperatures(temperature, temperature)
     name, price = model_name(model), known_price(model) if price is None else price
     check_cost(max_cost, price, name)

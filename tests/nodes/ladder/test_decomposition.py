@@ -740,12 +740,12 @@ class TestBadInput:
             (Faulty(fails(4, prompt=lambda _: None)), "sub-step 5: its prompt is no list of messages: None"),
             (
                 Faulty(fails(4, vote_key=raises(KeyError("key")))),
-                "most often as malformed (last: malformed: key: KeyError 'key')",
+                "all of them flagged for one reason (last: malformed: key: KeyError 'key')",
             ),
             (Faulty(fails(4, vote_key=lambda _: 5)), "sub-step 4: its answers cannot be judged: NotTextError: key"),
             (
                 Faulty(fails(4, parse=raises(KeyError("text")))),
-                "most often as malformed (last: malformed: KeyError 'text')",
+                "all of them flagged for one reason (last: malformed: KeyError 'text')",
             ),
             (Faulty(joined=lambda _: {"action": 1}), "join(state, votes) gave no action and next state: {'action': 1}"),
             (Faulty(joined=lambda _: None), "join(state, votes) gave no action and next state: None"),

@@ -257,6 +257,13 @@ class TestBadInput:
         with pytest.raises(ValueError, match=said):
             create_recursive_maker(Staged(), **options)
 
+    def test_a_bug_in_check_may_surface(self) -> None:
+        def check(_: str, __: str) -> None:
+            raise KeyError("bug")
+
+        with pytest.raises(KeyError, match="bug"):
+            run(Staged(), check=check, strict_parse=True)
+
     @pytest.mark.parametrize("options", [{"stages": 3}, {"stages": False}, {"check": 3}, {"comparable": "x"}])
     def test_options_of_another_type(self, options: Any) -> None:
         with pytest.raises(TypeError, match=next(iter(options))):

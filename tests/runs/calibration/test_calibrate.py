@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.store.memory import InMemoryStore
@@ -21,9 +22,10 @@ from langgraph_maker.core.state import Request
 from langgraph_maker.core.task import Segment, State, Task
 from langgraph_maker.models.prices import Price
 from langgraph_maker.runs.calibration import known_price
-from langgraph_maker.runs.calibration.comparison import sentences
+from langgraph_maker.runs.calibration.comparison import compare, sentences
 from langgraph_maker.runs.calibration.planning import plan
 from langgraph_maker.runs.calibration.step_selection import choose
+from langgraph_maker.runs.diagnosis import diagnose
 from langgraph_maker.tasks import TowersOfHanoi
 
 MILLION = 2**20 - 1
@@ -467,12 +469,46 @@ async def test_the_async_twin() -> None:
         ({"temperature": -1.0}, "temperature is a number of at least 0"),
         ({"reference_k": 0}, "k, the margin"),
         ({"run_id": ""}, "a run id is a text"),
+        ({"seed": "a"}, "seed is a whole number of at least 0, not 'a'"),
+        ({"max_steps": 0}, "max_steps is a whole number of at least 1, not 0"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_drawn(options: dict[str, Any], message: str) -> None:
     model = Scripted(right)
     with pytest.raises(ValueError, match=message):
         calibrate(Known(100), model, **options)
+    assert model.drawn == 0
+
+
+@pytest.mark.parametrize(
+    "measure", [calibrate, diagnose, lambda task, model, **options: compare(task, [model], **options)]
+)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"task": "hanoi"}, "task is a Task, .* not 'hanoi'; names are for the command line"),
+        ({"task": Known}, "task is the class Known: give a task of it"),
+        ({"model": 5}, "a model is a chat model, .* not 5"),
+        ({"model": FakeListChatModel}, "model is the class FakeListChatModel"),
+        ({"red_flags": 5}, r"give TokenLimit\(5\), if that is the limit you mean"),
+        ({"store": "x.sqlite"}, "store is no path, but an open BaseStore: with SqliteStore"),
+        ({"stop": 5}, "stop is a function"),
+        ({"on_progress": 5}, "on_progress is a function"),
+        ({"price": (1, 2)}, r"price is a Price, such as Price\(input=0.4, output=1.6\), not \(1, 2\)"),
+        ({"Seed": 5}, "takes no Seed: did you mean seed?"),
+    ],
+)
+def test_what_is_no_such_thing_is_refused_before_anything_is_drawn(measure: Any, given: Any, message: str) -> None:
+    model = Scripted(right)
+    with pytest.raises(TypeError, match=message):
+        measure(**{"task": Known(100), "model": model} | given)
+    assert model.drawn == 0
+
+
+def test_a_second_model_that_is_none_is_refused_before_the_first_is_asked() -> None:
+    model = Scripted(right)
+    with pytest.raises(ValueError, match="unknown model 'gpt-5'"):
+        compare(Known(100), [model, "gpt-5"])
     assert model.drawn == 0
 
 
