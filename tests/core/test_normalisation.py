@@ -28,6 +28,7 @@ from langgraph_maker.tasks.sorting import Sorting
 SIZE = 10_000_000
 KINDS = {
     "marks": "a" + "\u0301\u0327" * (SIZE // 4),
+    "marks on letters": "a\u0327\u0301" * (SIZE // 5),
     "decomposing": "\u0f73" * (SIZE // 3),
     "ligatures": "\ufdfa" * (SIZE // 3),
     "brackets": "[" * SIZE,
