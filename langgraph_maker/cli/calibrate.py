@@ -12,10 +12,12 @@ from uuid import uuid4
 import typer
 
 from langgraph_maker.cli.console import err, say, show
-from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.loading import Batches, arguments, load_model, load_task, red_flags, seconds
 from langgraph_maker.cli.options import (
     AsJson,
     BaseUrl,
+    Batch,
+    BatchLimitsText,
     CallTimeout,
     Db,
     Deadline,
@@ -26,9 +28,11 @@ from langgraph_maker.cli.options import (
     ModelNames,
     Namespace,
     NewRunId,
+    OnStop,
     OutageLimit,
     Prices,
     Seed,
+    ServiceTier,
     Settings,
     Target,
     TaskName,
@@ -55,6 +59,7 @@ from langgraph_maker.journal.databases import database, open_store, shown
 from langgraph_maker.journal.records import check_id
 from langgraph_maker.models import prices
 from langgraph_maker.models.prices import Price
+from langgraph_maker.models.resolve import BATCH
 from langgraph_maker.runs.calibration import CalibrateOptions, Calibration
 from langgraph_maker.runs.calibration.comparison import Comparison, ComparisonRow, compare, sentences
 from langgraph_maker.runs.calibration.statistics import LIMITS
@@ -92,6 +97,10 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
     run_id: NewRunId = None,
     seed: Seed = 0,
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write what was found, for plan")] = None,
+    batch: Batch = False,  # noqa: FBT002
+    batch_limits: BatchLimitsText = None,
+    on_stop: OnStop = "leave",
+    service_tier: ServiceTier = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Measure models on single steps before a run: how often they are right, the k they need, what that costs.
@@ -113,6 +122,7 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
             "lenient": TowersOfHanoi(chosen.disks, repairing=True).parse if isinstance(chosen, TowersOfHanoi) else None,
             "max_steps": max_steps,
             "max_cost": max_cost,
+            "service_tier": service_tier,
             "stop": in_time(None if deadline is None else seconds(deadline), stop.is_set),
             "max_concurrency": max_concurrency,
             "call_timeout": None if call_timeout is None else seconds(call_timeout),
@@ -122,10 +132,17 @@ def calibrate(  # noqa: PLR0917 - typer reads the options from the signature
         }
         steps = _steps(chosen, for_disks, for_steps)
         given = prices_of(price or [])
-        if base_url is not None and not any(name.startswith("openai:") for name in names):
+        if base_url is not None and not any(name.startswith(("openai:", BATCH)) for name in names):
             raise ValueError("--base-url goes with openai:NAME, and there is no such --model")
         asked = {
-            name: load_model(name, chosen, base_url if name.startswith("openai:") else None, seed) for name in names
+            name: load_model(
+                name,
+                chosen,
+                base_url if name.startswith(("openai:", BATCH)) else None,
+                seed,
+                Batches.read(batch, batch_limits, on_stop),
+            )
+            for name in names
         }
         if len(asked) < len(names):
             raise ValueError(f"a --model is given twice: {', '.join(names)}")

@@ -11,10 +11,12 @@ from uuid import uuid4
 import typer
 
 from langgraph_maker.cli.console import err, say, show
-from langgraph_maker.cli.loading import arguments, load_model, load_task, red_flags, seconds
+from langgraph_maker.cli.loading import Batches, arguments, load_model, load_task, red_flags, seconds
 from langgraph_maker.cli.options import (
     AsJson,
     BaseUrl,
+    Batch,
+    BatchLimitsText,
     CallTimeout,
     Db,
     Deadline,
@@ -25,9 +27,11 @@ from langgraph_maker.cli.options import (
     ModelName,
     Namespace,
     NewRunId,
+    OnStop,
     OutageLimit,
     Price,
     Seed,
+    ServiceTier,
     Settings,
     TaskName,
     TokenLimit,
@@ -91,6 +95,10 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
     namespace: Namespace = None,
     run_id: NewRunId = None,
     seed: Seed = 0,
+    batch: Batch = False,  # noqa: FBT002
+    batch_limits: BatchLimitsText = None,
+    on_stop: OnStop = "leave",
+    service_tier: ServiceTier = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Find the steps that a model gets wrong as often as right, however they are asked: no vote gets past them.
@@ -104,7 +112,7 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
         db = database(db)
         check_id(run_id)
         chosen = load_task(task, arguments(disks, settings or []))
-        asked = load_model(model, chosen, base_url, seed)
+        asked = load_model(model, chosen, base_url, seed, Batches.read(batch, batch_limits, on_stop))
         options: diagnosis.DiagnoseOptions = {
             "samples": samples,
             "looks": looks,
@@ -113,6 +121,7 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
             "max_steps": max_steps,
             "price": None if price is None else prices.read_price(price),
             "max_cost": max_cost,
+            "service_tier": service_tier,
             "stop": in_time(None if deadline is None else seconds(deadline), stop.is_set),
             "max_concurrency": max_concurrency,
             "call_timeout": None if call_timeout is None else seconds(call_timeout),

@@ -8,17 +8,20 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any, Literal, NamedTuple
 
 import typer
 
 from langgraph_maker.core.red_flags import AnyOf, TokenLimit, Truncated
 from langgraph_maker.core.task import Task
-from langgraph_maker.models.resolve import Model, chat_model
+from langgraph_maker.models.batches import BatchLimits, BatchSampler
+from langgraph_maker.models.batches.limits import OnStop
+from langgraph_maker.models.resolve import BATCH, Model, chat_model
 from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import Ledger, Multiplication, Sorting, TowersOfHanoi
 
-__all__ = ["arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
+__all__ = ["Batches", "arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
 
 _NAMED: dict[str, Callable[..., Task]] = {
     "hanoi": TowersOfHanoi,
@@ -55,12 +58,18 @@ def load_task(name: str, arguments: dict[str, Any]) -> Task:
     return task
 
 
-def load_model(name: str, task: Task, base_url: str | None, seed: int) -> Model:
-    """Return the model that `name` stands for.
+def load_model(name: str, task: Task, base_url: str | None, seed: int, batches: Batches | None = None) -> Model:
+    """Return the model that `name` stands for, asked by batches where these are given, or the name says so.
 
     Raises:
-        ValueError: For an unknown name, a missing key, or a `base_url` that it has no use for.
+        ValueError: For an unknown name, a missing key, or a `base_url` or batches that it has no use for.
     """
+    if batches is not None and (batches.asked or name.startswith(BATCH)):
+        plain = f"openai:{name.removeprefix(BATCH)}" if name.startswith(BATCH) else name
+        if not plain.startswith(("openai:", "anthropic:")):
+            raise ValueError(f"--batch goes with openai:NAME or anthropic:NAME, not with {name!r}")
+        settings = {} if base_url is None else {"base_url": base_url}
+        return BatchSampler(chat_model(plain, **settings), limits=batches.limits, on_stop=batches.on_stop)
     if base_url is not None:
         if not name.startswith("openai:"):
             raise ValueError(f"--base-url goes with openai:NAME, not with {name!r}")
@@ -68,6 +77,37 @@ def load_model(name: str, task: Task, base_url: str | None, seed: int) -> Model:
     if name.startswith("sim:"):
         return simulated_sampler(name, task, seed=seed)
     return chat_model(name)
+
+
+class Batches(NamedTuple):
+    """What is asked for of batches."""
+
+    asked: bool
+    limits: BatchLimits
+    on_stop: OnStop
+
+    @classmethod
+    def read(cls, asked: bool, text: str | None, on_stop: OnStop) -> Batches:  # noqa: FBT001 - an option
+        """Read what `--batch-limits` was given, KEY=VALUE separated by commas.
+
+        Raises:
+            ValueError: For what is no limit.
+
+        Example:
+            >>> Batches.read(True, "requests=100,delay=0.5", "leave").limits.requests
+            100
+        """
+        known = {field.name for field in fields(BatchLimits)}
+        given: dict[str, Any] = {}
+        for part in (text or "").split(",") if text else ():
+            key, equals, value = part.partition("=")
+            if key not in known or not equals:
+                raise ValueError(f"--batch-limits takes KEY=VALUE with {', '.join(sorted(known))}, not {part!r}")
+            try:
+                given[key] = json.loads(value)
+            except ValueError:
+                raise ValueError(f"--batch-limits: {key} is no number: {value!r}") from None
+        return cls(asked, BatchLimits(**given), on_stop)
 
 
 def arguments(disks: int | None, settings: list[str]) -> dict[str, Any]:

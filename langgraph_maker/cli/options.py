@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import typer
 
@@ -10,6 +10,8 @@ __all__ = [
     "TASKS",
     "AsJson",
     "BaseUrl",
+    "Batch",
+    "BatchLimitsText",
     "CallTimeout",
     "Db",
     "Deadline",
@@ -21,10 +23,12 @@ __all__ = [
     "ModelNames",
     "Namespace",
     "NewRunId",
+    "OnStop",
     "OutageLimit",
     "Price",
     "Prices",
     "Seed",
+    "ServiceTier",
     "Settings",
     "Target",
     "TaskName",
@@ -78,6 +82,31 @@ Deadline: TypeAlias = Annotated[
 ]
 MaxConcurrency: TypeAlias = Annotated[
     int | None, typer.Option("--max-concurrency", help="model calls at a time; default: 256 to a chat model")
+]
+Batch: TypeAlias = Annotated[
+    bool,
+    typer.Option("--batch", help="ask openai:NAME by the Batch API: half the price, and hours for each round"),
+]
+BatchLimitsText: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--batch-limits",
+        metavar="KEY=VALUE,…",
+        help="with --batch: requests, size (bytes), delay, poll (seconds), enqueued_tokens, …",
+    ),
+]
+OnStop: TypeAlias = Annotated[
+    Literal["leave", "cancel"],
+    typer.Option("--on-stop", help="with --batch, batches when it is stopped: picked up later, or cancelled and read"),
+]
+ServiceTier: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--tier",
+        metavar="NAME",
+        help='the service tier: "flex" (half the price, later), "flex-or-default" (what it has no room for costs the'
+        ' full price), "priority"',
+    ),
 ]
 CallTimeout: TypeAlias = Annotated[
     str | None,

@@ -15,10 +15,12 @@ import typer
 
 from langgraph_maker.cli.answer import asked_in_words, read_tiers
 from langgraph_maker.cli.console import err, say, show
-from langgraph_maker.cli.loading import arguments, load_model, load_task, margin, red_flags, seconds
+from langgraph_maker.cli.loading import Batches, arguments, load_model, load_task, margin, red_flags, seconds
 from langgraph_maker.cli.options import (
     AsJson,
     BaseUrl,
+    Batch,
+    BatchLimitsText,
     CallTimeout,
     Db,
     Deadline,
@@ -29,6 +31,7 @@ from langgraph_maker.cli.options import (
     ModelName,
     Namespace,
     NewRunId,
+    OnStop,
     OutageLimit,
     Price,
     Seed,
@@ -60,8 +63,10 @@ from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.journal.databases import database, open_store
 from langgraph_maker.journal.records import check_id
 from langgraph_maker.models import prices
+from langgraph_maker.models.service_tiers import SERVICE_TIERS
 from langgraph_maker.prebuilt.maker import create_maker
 from langgraph_maker.runs import auto_k
+from langgraph_maker.runs.calibration.batch_plan import few_lanes
 from langgraph_maker.runs.calibration.measurement import check_aims
 from langgraph_maker.runs.result import Progress, Run
 from langgraph_maker.runs.solve import SolveOptions, solve
@@ -104,7 +109,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         typer.Option(
             metavar="KEY=VALUE,…",
             help='a tier of a ladder of your own; "split" does a subtask in sub-steps, as of --steps-per-subtask; the'
-            ' last may be "human" (repeatable)',
+            ' last may be "human" (repeatable); or the service tier: "flex" (half the price, later), "flex-or-default"'
+            ' (what it has no room for costs the full price), "priority"',
         ),
     ] = None,
     decorrelate: Annotated[bool, typer.Option("--decorrelate", help="votes take prompt variants in turns")] = False,  # noqa: FBT002
@@ -128,6 +134,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     namespace: Namespace = None,
     run_id: NewRunId = None,
     seed: Seed = 0,
+    batch: Batch = False,  # noqa: FBT002
+    batch_limits: BatchLimitsText = None,
+    on_stop: OnStop = "leave",
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page that shows the run, however it ended")
     ] = None,
@@ -144,7 +153,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             "red_flags": red_flags(token_limit * max(1, steps_per_subtask)),
             "lanes": lanes,
             "hedge": hedge,
-            "ladder": read_tiers(ladder, tier or []),
+            "ladder": read_tiers(ladder, [one for one in tier or [] if one not in SERVICE_TIERS]),
+            "service_tier": next((one for one in tier or [] if one in SERVICE_TIERS), None),
             "decorrelate": "variants" if decorrelate else None,
             "audit": audit,
             "max_samples_per_step": max_samples_per_step,
@@ -162,9 +172,12 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         check_id(run_id)
         check_file(report, db)
         chosen = load_task(task, arguments(disks, settings or []))
+        batches = Batches.read(batch, batch_limits, on_stop)
+        if batch and (warning := few_lanes(chosen.steps, lanes)):
+            raise ValueError(f"--batch: {warning} (--lanes)")
         if steps_per_subtask != 1:
             chosen = Grouped(chosen, steps_per_subtask)
-        asked = load_model(model, chosen, base_url, seed)
+        asked = load_model(model, chosen, base_url, seed, batches)
         if asked_k == "auto":
             check_aims(calibrate_samples, target)
         elif (target, calibrate_samples) != (0.95, 1000):

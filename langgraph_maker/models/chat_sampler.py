@@ -86,6 +86,8 @@ def as_sampler(
     if isinstance(model, Runnable):
         return (_ConfigurableSampler if is_configurable(model) else ModelSampler)(model, max_tokens, service_tier)
     if callable(model):
+        if (limit := getattr(model, "limit", None)) is not None:
+            limit(max_tokens)
         return model
     raise TypeError(
         f"a model is a chat model, a Runnable, a Sampler or a string like 'openai:NAME', not {excerpt(model)}"

@@ -66,9 +66,7 @@ class Price:
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
                 raise ValueError(f"a price is dollars per million {name} tokens, at least 0, not {excerpt(value)}")
         given: Mapping[str, Any] = self.tiers  # as JSON has them, where a calibration is read
-        tiers = {}
-        for tier, price in given.items():
-            tiers[tier] = Price(**price) if isinstance(price, dict) else price
+        tiers = {tier: _price(price) for tier, price in given.items()}
         object.__setattr__(self, "tiers", tiers)
 
     def at(self, tier: str) -> Price | None:
@@ -87,6 +85,11 @@ class Price:
         for_cached = self.input if self.cached_input is None else self.cached_input
         written: int = usage["output_tokens"]
         return (fresh * self.input + cached * for_cached + written * self.output) / 1e6
+
+
+def _price(given: Any) -> Price:
+    price: Price = Price(**given) if isinstance(given, dict) else given
+    return price
 
 
 def of(model: str, tier: str = STANDARD, input_tokens: int = 0) -> Price | None:
@@ -138,7 +141,7 @@ def _simulated(model: str, tier: str) -> Price | None:
 def _of_file(name: str, given: Mapping[str, Any]) -> Price:
     try:
         numbers = {key: value for key, value in given.items() if not isinstance(value, dict)}
-        tiers: Any = {key: value for key, value in given.items() if isinstance(value, dict)}  # read by Price
+        tiers = {key: _price(value) for key, value in given.items() if isinstance(value, dict)}
         return Price(**numbers, tiers=tiers)
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"the price list {price_list.FILE}: {name}: {error}") from error

@@ -37,8 +37,8 @@ def check_service_tier(service_tier: str | None) -> str | None:
     Raises:
         ValueError: For one that no provider has.
     """
-    if service_tier is not None and service_tier not in _TIERS:
-        raise ValueError(f"service_tier is one of {', '.join(_TIERS)}, not {excerpt(service_tier)}")
+    if service_tier is not None and service_tier not in SERVICE_TIERS:
+        raise ValueError(f"service_tier is one of {', '.join(SERVICE_TIERS)}, not {excerpt(service_tier)}")
     return service_tier
 
 
@@ -104,4 +104,4 @@ def has_no_room(error: Exception) -> bool:
 
 
 _TOO_MANY: Final = 429
-_TIERS: Final = ("default", "flex", OR_DEFAULT, "priority", "auto")
+SERVICE_TIERS: Final = ("default", "flex", OR_DEFAULT, "priority", "auto")

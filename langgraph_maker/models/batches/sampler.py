@@ -76,6 +76,19 @@ class BatchSampler(ModelSampler):
         self.__name__ = f"batch of {model_name(model)}"
         each_chat_model(model, _check)
 
+    def limit(self, max_tokens: int | None) -> None:
+        """Ask for so many output tokens, where neither the model nor the sampler was given a number."""
+        if max_tokens is None or self.limits_tokens:
+            return
+
+        def limited(one: BaseChatModel) -> BaseChatModel:
+            if getattr(one, "max_tokens", 0) is not None:
+                return one
+            self.limits_tokens = True
+            return one.model_copy(update={"max_tokens": max_tokens})
+
+        self._apart = each_chat_model(self._apart, limited)
+
     def _at(self, temperature: float | None, left_out: frozenset[str]) -> Runnable[Any, Any]:
         here = self._here()
         if (model := here.models.get((temperature, left_out))) is None:

@@ -19,7 +19,16 @@ from langgraph_maker.core.margin import LARGEST_MARGIN
 from langgraph_maker.runs.calibration.margin_choice import averaged, by_type, mixed
 from langgraph_maker.runs.calibration.result import ASSUMED, Calibration, first_vote, no_better
 
-__all__ = ["Choice", "RuleCost", "RunPlan", "expected_rounds", "expected_seconds", "expected_waves", "plan"]
+__all__ = [
+    "Choice",
+    "RuleCost",
+    "RunPlan",
+    "expected_rounds",
+    "expected_seconds",
+    "expected_waves",
+    "plan",
+    "rounds_left",
+]
 
 _LARGEST_STEPS = 10**15
 _WIDEST = 5  # the spread of latencies
@@ -270,6 +279,21 @@ def expected_waves(p: float, k: int, steps: int, *, valid_rate: float = 1.0, p_f
         waves -= float(np.expm1(steps * np.log1p(-min(share, 1 - 1e-16))))
         undecided = undecided @ walk
     return waves
+
+
+def rounds_left(p: float, k: int, *, valid_rate: float = 1.0, p_first: float | None = None) -> NDArray[np.float64]:
+    """Return at index r the probability that a step is undecided after r rounds, as far as that is above 1e-12.
+
+    Example:
+        >>> rounds_left(1, 3).tolist()
+        [1.0, 0.0]
+    """
+    undecided, walk = _chain(p, k, valid_rate, p_first)
+    left = [1.0]
+    while left[-1] > 1e-12:  # noqa: PLR2004 - less makes no difference to any mean
+        left.append(float(undecided.sum()))
+        undecided = undecided @ walk
+    return np.array(left)
 
 
 def expected_seconds(
