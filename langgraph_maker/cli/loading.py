@@ -106,7 +106,7 @@ class Batches(NamedTuple):
             try:
                 given[key] = json.loads(value)
             except ValueError:
-                raise ValueError(f"--batch-limits: {key} is no number: {value!r}") from None
+                raise ValueError(f"--batch-limits: {key} must be a number, got {value!r}") from None
         return cls(asked, BatchLimits(**given), on_stop)
 
 
