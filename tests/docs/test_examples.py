@@ -40,6 +40,11 @@ RUNS: list[Any] = [
     ("long_multiplication", "6", "right"),
     ("sorted_list", "40", "right"),
     ("invoice_pipeline", "", "booked 2024-117 ACME GmbH 1190.00 after 6 samples (a scripted model)"),
+    ("invoice_review", "", "booked {'vendor': 'ACME GmbH', 'total': 1190.0, 'number': '2024-117'}"),
+    ("functional_api", "", "Your ticket went to billing. (5 samples of a scripted model)"),
+    ("voted_handoff", "", "This is billing. (5 samples of a scripted model)"),
+    ("event_stream", "", "the last: run.ended, solved, 7 steps"),
+    ("jury", "", "three jurors are worth 1.8 votes that err independently"),
     ("voting_agent", "", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
     pytest.param("recursive_multiplication", "", "the recursive maker:          20 right", marks=pytest.mark.slow),
 ]
