@@ -35,7 +35,7 @@ __all__ = [
     "TokenLimit",
 ]
 
-TASKS: Final = ("hanoi", "ledger", "multiplication", "sorting")
+TASKS: Final = ("dictionary-sum", "hanoi", "ledger", "multiplication", "sorting")
 """The names of the tasks that come with the package."""
 
 TaskName: TypeAlias = Annotated[

@@ -1,8 +1,9 @@
 """Tasks that ship with the package, each with a prompt, a parser and a checkable truth."""
 
+from langgraph_maker.tasks.dictionary_sum import DictionarySum
 from langgraph_maker.tasks.hanoi import TowersOfHanoi
 from langgraph_maker.tasks.ledger import Ledger
 from langgraph_maker.tasks.multiplication import Multiplication
 from langgraph_maker.tasks.sorting import Sorting
 
-__all__ = ["Ledger", "Multiplication", "Sorting", "TowersOfHanoi"]
+__all__ = ["DictionarySum", "Ledger", "Multiplication", "Sorting", "TowersOfHanoi"]

@@ -36,6 +36,7 @@ RUNS: list[Any] = [
     ("triage_plain", "", "technical"),
     ("triage_voted", "", "Your ticket went to billing."),
     ("long_addition", "", "right"),
+    ("dictionary_sum", "60", "right"),
     ("ledger", "60", "right"),
     ("long_multiplication", "6", "right"),
     ("sorted_list", "40", "right"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from langgraph_maker.core.task import State, Vote
-from langgraph_maker.tasks import Multiplication, Sorting
+from langgraph_maker.tasks import DictionarySum, Multiplication, Sorting
 
 
 def is_right(task: Any, final: State) -> bool:
@@ -15,6 +15,9 @@ def is_right(task: Any, final: State) -> bool:
         return task.product(final) == task.a * task.b
     if isinstance(task, Sorting):
         return bool(final["runs"] == [sorted(task.numbers)])
+    if isinstance(task, DictionarySum):
+        total = sum(task.dictionary[key] for key in task.keys)
+        return bool(final == {"sum": total, "done": len(task.keys), "keys": []})
     balances = dict(task.accounts)
     for one in task.transactions:
         paid = {"deposit": 0, "withdrawal": one["amount"] + 25}.get(

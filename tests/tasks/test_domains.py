@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from langgraph_maker import RedFlag, solve, theory
 from langgraph_maker.core.task import HasOracle
 from langgraph_maker.simulation.answers import CanErr, CanWrite
-from langgraph_maker.tasks import Ledger, Multiplication, Sorting
+from langgraph_maker.tasks import DictionarySum, Ledger, Multiplication, Sorting
 from langgraph_maker.tasks.wording import said
 from langgraph_maker.theory.intervals import exact_interval
 
 DOMAINS: dict[str, Callable[[int], Any]] = {
+    "dictionary sum": lambda seed: DictionarySum.random(25, 12, seed=seed),
     "ledger": lambda seed: Ledger.random(25, 6, seed=seed),
     "multiplication": lambda seed: Multiplication.random(5, seed=seed),
     "sorting": lambda seed: Sorting.random(12, seed=seed),
@@ -91,7 +92,12 @@ def test_every_instruction_shows_an_answer_that_the_parser_reads(make: Any) -> N
 @each_domain
 def test_no_text_breaks_a_parser(make: Any) -> None:
     task = make(0)
-    names = {"ledger": ("decision", "balances"), "multiplication": ("digit", "carry"), "sorting": ("take", "number")}
+    names = {
+        "dictionary-sum": ("<answer>", "</answer>"),
+        "ledger": ("decision", "balances"),
+        "multiplication": ("digit", "carry"),
+        "sorting": ("take", "number"),
+    }
     json_texts = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -202,7 +208,7 @@ def test_random_tasks_are_what_they_are_called() -> None:
     assert 0.02 < actions.count("declined") / 2000 < 0.1
 
 
-@pytest.mark.parametrize("factory", [Multiplication.random, Sorting.random, Ledger.random])
+@pytest.mark.parametrize("factory", [Multiplication.random, Sorting.random, Ledger.random, DictionarySum.random])
 @pytest.mark.parametrize("bad", [0, -1, True, 2.5, "7"])
 def test_a_random_task_of_no_size_is_refused(factory: Any, bad: Any) -> None:
     with pytest.raises(ValueError, match="at least"):
