@@ -32,7 +32,7 @@ from langgraph_maker.cli.tables import paragraph
 from langgraph_maker.experiments import EXPERIMENTS, Outcome
 from langgraph_maker.experiments import experiment as repeat
 from langgraph_maker.experiments.figures import MISSING, can_draw
-from langgraph_maker.models.resolve import Model, chat_model
+from langgraph_maker.models.resolve import BATCH, Model, chat_model
 
 __all__ = ["app", "experiment"]
 
@@ -108,7 +108,9 @@ def _models(names: list[str], base_url: str | None) -> dict[str, Model]:
         raise ValueError(f"a --model is given twice: {', '.join(names)}")
     settings = {} if base_url is None else {"base_url": base_url}
     return {
-        name: name if name.startswith("sim:") else chat_model(name, **(settings if name.startswith("openai:") else {}))
+        name: name
+        if name.startswith(("sim:", BATCH))
+        else chat_model(name, **(settings if name.startswith("openai:") else {}))
         for name in names
     }
 
