@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.pregel.remote import RemoteGraph
 from paths import ROOT, SUPPORT
 from studio import assistant, copied, new_thread, serving, validate
 
+from langgraph_maker.nodes.state import MakerOutput
 from langgraph_maker.tasks import TowersOfHanoi
 
 pytestmark = pytest.mark.studio
@@ -180,6 +183,7 @@ def test_a_hard_step_asks_a_human_with_a_form(client: Any) -> None:
         [waiting] = client.threads.get_state(thread)["interrupts"]
         question, asked = waiting["value"], asked + 1
         assert question["form"]["properties"].keys() == {"pick", "answer", "retry", "abort"}
+        assert waiting["response_schema"] == question["form"]
         assert len(question["candidates"]) >= 2
         samples = client.threads.get_state(thread)["values"]["samples"]
         client.runs.wait(thread, assistant(client, "review"), command={"resume": {"pick": 99}})
@@ -193,6 +197,13 @@ def test_a_hard_step_asks_a_human_with_a_form(client: Any) -> None:
 
 
 ORACLE = TowersOfHanoi(4)
+
+
+def test_a_run_elsewhere_is_a_node_of_a_graph_here(client: Any) -> None:
+    remote: Any = RemoteGraph("hanoi", sync_client=client)
+    app: Any = StateGraph(MakerOutput).add_node("hanoi", remote).add_edge(START, "hanoi").compile()
+    assert app.invoke({})["status"] == "solved"
+    assert remote.invoke({}, context={"k": 5})["samples"] >= 5 * HANOI
 
 
 def test_a_node_of_ours_leaves_the_hosts_keys_alone(client: Any) -> None:
