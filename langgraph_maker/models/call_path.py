@@ -13,33 +13,38 @@ from langchain_core.outputs import ChatResult
 from langchain_core.runnables.config import run_in_executor
 
 from langgraph_maker.models.event_loop import in_background
+from langgraph_maker.models.short_call import ShortCall, counted
 
 __all__ = ["reaching"]
 
 Ask = Callable[..., Awaitable[ChatResult]]
 
 
-def reaching(model: BaseChatModel, *, connected: bool) -> Ask:
-    """Return how to make one call of `model`.
+def reaching(model: BaseChatModel, *, connected: bool, short: ShortCall | str = "") -> Ask:
+    """Return how to make one call of `model`, by its `short` way unless that is why there is none.
 
     Where its connections are none that could be made this event loop's own (`connected`), a call from synchronous code
     is one of the model's synchronous client, as `model.invoke` would make it, and so is one whose connections turn out
     to be another loop's. A model that has nothing but a stream, or whose provider takes nothing else, is asked for
     that, and its parts are put together.
     """
-    return _Reaching(model, connected=connected).ask
+    return _Reaching(model, connected=connected, short=short).ask
 
 
 class _Reaching:
-    def __init__(self, model: BaseChatModel, *, connected: bool) -> None:
+    def __init__(self, model: BaseChatModel, *, connected: bool, short: ShortCall | str) -> None:
         kind = type(model)
         self.model = model
-        self.generate: Ask = MethodType(kind._agenerate, model)  # noqa: SLF001 - what subclasses of BaseChatModel write
+        self.why = short if isinstance(short, str) else ""
+        ordinary: Ask = MethodType(kind._agenerate, model)  # noqa: SLF001 - what subclasses of BaseChatModel write
+        self.generate = ordinary if isinstance(short, str) else short
         self.connected = connected or kind._agenerate is BaseChatModel._agenerate  # noqa: SLF001 - it has threads
         self.can_stream = (kind._astream, kind._stream) != (BaseChatModel._astream, BaseChatModel._stream)  # noqa: SLF001
         self.streams = self.elsewhere = False
 
     async def ask(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        if self.why:
+            counted(f"ordinary: {self.why}")
         if self.streams:
             return await self.stream(messages, stop, kwargs)
         try:

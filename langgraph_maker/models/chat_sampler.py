@@ -25,6 +25,7 @@ from langgraph_maker.models.configurable import choices, frozen, is_configurable
 from langgraph_maker.models.connections import Connections
 from langgraph_maker.models.failures import failure
 from langgraph_maker.models.independence import at_temperature, independent, secrets_of, takes_n, unbound, without_keys
+from langgraph_maker.models.listeners import generate
 from langgraph_maker.models.resolve import BATCH, Model, chat_model, check_model, each_chat_model, model_name
 from langgraph_maker.models.responses import message_in, messages_in
 from langgraph_maker.models.retry import redact
@@ -289,24 +290,24 @@ class ModelSampler:
         if "n" in left_out:
             group = group[:1]
         model, kwargs, config = unbound(self._at(request.temperature, left_out))
-        config = merge_configs(config, _config(request))
         messages = list(request.messages)
         if not isinstance(model, BaseChatModel):
+            config = merge_configs(config, _config(request))
             return [message_in(await model.ainvoke(messages, config, **kwargs))]
-        config = ensure_config(config)  # the caller's callbacks, which agenerate does not look for
         if len(group) > 1:
-            kwargs["n"] = len(group)
-        about: dict[str, Any] = {name: config.get(name) for name in ("callbacks", "tags", "metadata", "run_name")}
+            kwargs = {**kwargs, "n": len(group)}
+        place = _config(request)
         try:
-            result = await model.agenerate([messages], **about, **kwargs)
+            result = await generate(model, messages, config, place, kwargs)
         except Exception as error:
             if not (self.or_default and has_no_room(error)):
                 raise
-            result = await model.agenerate([messages], **about, **kwargs, service_tier="default")
+            result = await generate(model, messages, config, place, {**kwargs, "service_tier": "default"})
         said = messages_in(result)[: len(group)]
-        provider = model._get_ls_params().get("ls_provider")  # noqa: SLF001 - for tracers, and there is no other name
         for message in said:  # where a stream was cut off, not even this is said
-            message.response_metadata.setdefault("model_provider", provider)
+            if "model_provider" not in message.response_metadata:
+                provider = model._get_ls_params().get("ls_provider")  # noqa: SLF001 - there is no other name
+                message.response_metadata["model_provider"] = provider
             if self.tier:
                 message.response_metadata.setdefault("service_tier", self.tier)
         return said

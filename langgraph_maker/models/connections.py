@@ -36,9 +36,7 @@ class Connections:
 
     def client(self, package: str) -> Any:
         """Return the HTTP client for models of this package, made if need be."""
-        if package not in self._clients:
-            self._clients[package] = import_module(package).DefaultAsyncHttpxClient()
-        return self._clients[package]
+        return self.keep(package, import_module(package).DefaultAsyncHttpxClient)
 
     def adopt(self, model: BaseChatModel, update: dict[str, Any]) -> BaseChatModel:
         """Return this event loop's own copy of `model`, updated; what it opens as it is used is closed with all here.
@@ -46,9 +44,13 @@ class Connections:
         One without an update is the same for all who ask, since a model may count its calls.
         """
         key = f"{id(model)} {sorted(update.items(), key=repr)}"
-        if key not in self._clients:
-            self._clients[key] = _Sessions(model.model_copy(update=update))
-        return cast("BaseChatModel", self._clients[key].model)
+        return cast("BaseChatModel", self.keep(key, lambda: _Sessions(model.model_copy(update=update))).model)
+
+    def keep(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` made, once for each `name`; it has `aclose`, and is closed with all here."""
+        if name not in self._clients:
+            self._clients[name] = make()
+        return self._clients[name]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -72,6 +74,10 @@ def _close(loop: asyncio.AbstractEventLoop, clients: dict[str, Any]) -> None:
     """Close the connections of a sampler that nobody has any more."""
     if clients and loop.is_running():
         asyncio.run_coroutine_threadsafe(_close_all(clients), loop)
+        return
+    for client in clients.values():
+        if (abandon := getattr(client, "abandon", None)) is not None:
+            abandon()
 
 
 class _Sessions:

@@ -17,6 +17,7 @@ from langgraph_maker.models.connections import Connections, connected, fresh, on
 from langgraph_maker.models.credentials import credentials_in, credentials_of_environment, credentials_sent
 from langgraph_maker.models.resolve import each_chat_model
 from langgraph_maker.models.retry import redact
+from langgraph_maker.models.short_call import ShortCall, short_call
 
 __all__ = ["at_temperature", "independent", "secrets_of", "takes_n", "unbound", "without_keys"]
 
@@ -51,13 +52,16 @@ def at_temperature(
     if hot and "temperature" in known:
         update["temperature"] = temperature
     own = connected(model.model_copy(update=update), here.client)
-    model = without_keys(own or here.adopt(model, update), secrets, connected=own is not None)
+    short = _OF_THE_USER if own is None else short_call(own, here)
+    model = without_keys(own or here.adopt(model, update), secrets, connected=own is not None, short=short)
     return model.bind(temperature=temperature) if hot and "temperature" not in known else model
 
 
-def without_keys(model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False) -> BaseChatModel:
+def without_keys(
+    model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False, short: ShortCall | str = ""
+) -> BaseChatModel:
     """`model`, its errors without keys, and no answer an error: callbacks see both before we could be."""
-    ask = reaching(model, connected=connected)
+    ask = reaching(model, connected=connected, short=short)
 
     async def discreetly(*args: Any, **kwargs: Any) -> ChatResult:
         try:
@@ -99,3 +103,6 @@ def secrets_of(model: Runnable[Any, Any]) -> list[str]:
 
     each_chat_model(model, look)
     return found
+
+
+_OF_THE_USER = "connections that are not made here"

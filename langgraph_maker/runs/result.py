@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ class Run:
         calibration: That which k="auto" goes by. Its samples and dollars are not among those of the run.
         outlook: How sure the result is, by the ballots, and the alarms that were raised.
         questions: Of a run that waits; `solve(…, run_id=…, answers={id: …})` resumes a `ladder.Form` for each.
+        calls: How many calls of chat models this process made by the "short" way (see `models.short_call`), and how
+            many by the "ordinary" one, and why.
     """
 
     status: Literal["solved", "unresolved", "stopped", "waiting"]
@@ -61,6 +63,7 @@ class Run:
     calibration: Calibration | None = None
     outlook: Outlook | None = None
     questions: Sequence[Question] = ()
+    calls: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def guarantee(self) -> str:
@@ -84,7 +87,7 @@ class Run:
         return (entry["vote"]["action"] for entry in journal.read(store, self.run_id))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # a store stays in its process
+        return {one.name: getattr(self, one.name) for one in fields(self)}  # a store stays in its process
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from langgraph_maker.core.state import no_usage, total_usage
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal.position import Position, hand_over
 from langgraph_maker.models.resolve import Model
+from langgraph_maker.models.short_call import counting
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.state import MakerInput
 from langgraph_maker.runs import auto_k
@@ -41,11 +42,14 @@ class Session:
         self.began = time.monotonic()
         self.state: dict[str, Any] = {}
         self.earlier = 0
+        self.counting = counting()
 
     def __enter__(self) -> Self:
+        self.calls = self.counting.__enter__()
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.counting.__exit__(None, None, None)
         if error is None or not self.state:
             return
         now = self.progress()
@@ -121,6 +125,7 @@ class Session:
             calibration=found,
             outlook=self.monitor.outlook(),
             questions=state["questions"],
+            calls=dict(self.calls),
         )
         object.__setattr__(run, "_store", store)
         return run
