@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatResult
 from langchain_core.runnables.config import run_in_executor
 
 from langgraph_maker.models.event_loop import in_background
+from langgraph_maker.models.failures import read
 from langgraph_maker.models.short_call import ShortCall, counted
 
 __all__ = ["reaching"]
@@ -87,8 +88,8 @@ def _wants_a_stream(error: BaseException) -> bool:
     """Return whether a model has no other way to answer, or its provider says that it takes nothing but streams."""
     if isinstance(error, NotImplementedError):
         return True
-    status = getattr(error, "status_code", None)
-    return status in _NOT_SO and bool(_STREAM.search(str(error)))
+    said = read(error)
+    return said.status in _NOT_SO and bool(_STREAM.search(said.text))
 
 
 def _of_another_loop(error: BaseException) -> bool:
@@ -103,5 +104,5 @@ def _of_another_loop(error: BaseException) -> bool:
 
 
 _NOT_SO: Final = frozenset({400, 405, 415, 422, 501})
-_STREAM: Final = re.compile(r"\bstream", re.IGNORECASE)
+_STREAM: Final = re.compile(r"\bstream")
 _OTHER_LOOP: Final = re.compile(r"different (event )?loop|event loop is closed|another (event )?loop", re.IGNORECASE)

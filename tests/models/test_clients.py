@@ -16,7 +16,7 @@ from langchain_groq import ChatGroq
 from langchain_ollama import ChatOllama
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import BaseModel
-from wire import KEY, anthropic_says, ollama_says, openai_says, served, vote
+from wire import KEY, anthropic_says, ollama_says, openai_says, openai_streams, served, vote
 
 from langgraph_maker import create_voting_graph, create_voting_node, solve
 from langgraph_maker.core.errors import SamplingError
@@ -100,6 +100,20 @@ class TestEach:
         with served(lambda before, body: (200, garbled.pop() if before and garbled else says(body))) as (url, _):
             assert vote(make(url))["vote"] == 7
         assert not garbled
+
+
+@pytest.mark.parametrize("name", ["openai", "deepseek", "groq"])
+def test_a_provider_that_takes_nothing_but_streams(name: str) -> None:
+    said = {"error": {"message": "This model supports streams only: set stream to true", "code": 400}}
+
+    def script(before: int, body: dict[str, Any]) -> tuple[int, Any]:
+        if not body.get("stream"):
+            return 400, said
+        return 200, openai_streams("length" if before == 1 else "stop")
+
+    with served(script) as (url, _):
+        decision = vote(CLIENTS[name][0](url))
+    assert (decision["vote"], decision["flags"]) == (7, {"truncated": 1})
 
 
 class TestOpenAI:

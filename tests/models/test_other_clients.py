@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from wire import KEY, bedrock_says, cohere_says, gemini_says, openai_says, served, vote
+from wire import KEY, bedrock_says, cohere_says, gemini_says, openai_says, openai_streams, served, vote
 
 from langgraph_maker import create_voting_node
 from langgraph_maker.core.errors import SamplingError
@@ -228,6 +228,21 @@ class TestEach:
                 thread.join()
             votes.append(node.invoke("?"))
         assert votes == [{"vote": 7}] * 6
+
+
+@pytest.mark.parametrize("name", ["mistral", "fireworks", "together", "xai"])
+def test_a_provider_that_takes_nothing_but_streams(name: str) -> None:
+    make, _, refused, _ = CLIENTS[name]
+    said = refused(400, "This model supports streams only: set stream to true")
+
+    def script(before: int, body: dict[str, Any]) -> tuple[int, Any]:
+        if not body.get("stream"):
+            return 400, said
+        return 200, openai_streams("length" if before == 1 else "stop")
+
+    with served(script) as (url, _):
+        decision = vote(make(url))
+    assert (decision["vote"], decision["flags"]) == (7, {"truncated": 1})
 
 
 class TestGemini:

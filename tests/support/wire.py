@@ -34,7 +34,7 @@ def served(script: Script) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             status, said = script(len(calls) - 1, body)
             data = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(status)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", "text/event-stream" if data[:5] == b"data:" else "application/json")
             self.send_header("content-length", str(len(data)))
             self.send_header("x-request-id", "req-7")
             self.end_headers()
@@ -76,6 +76,18 @@ def openai_says(body: dict[str, Any], finish: Any = "stop", **message: Any) -> d
         "choices": [{"index": at, "finish_reason": finish, "message": said} for at in range(body.get("n") or 1)],
         "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
     }
+
+
+def openai_streams(finish: str = "stop") -> bytes:
+    """The parts of a chat completion, as they are streamed."""
+    part = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    said = {"index": 0, "delta": {"role": "assistant", "content": "7"}, "finish_reason": None}
+    used = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    parts = [
+        part | {"choices": [said]},
+        part | {"choices": [said | {"delta": {"content": ""}, "finish_reason": finish}], "usage": used},
+    ]
+    return "".join(f"data: {json.dumps(one)}\n\n" for one in parts).encode() + b"data: [DONE]\n\n"
 
 
 def anthropic_says(_: dict[str, Any], finish: Any = "end_turn") -> dict[str, Any]:
