@@ -209,7 +209,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
             else:
                 show(summary(chosen, model, asked_k, db, result, asked=asked, by_list=price is None))
     if result.status == "stopped":
-        raised = ", with a larger limit" if result.reason.partition(";")[0].endswith("raise it") else ""
+        raised = ", with a larger limit" if result.reason_code == "budget" else ""
         say(f"stopped at step {result.steps:,}; to resume{raised}: {command}")
     for question in result.questions:
         say(asked_in_words(question, db, run_id, namespace))

@@ -10,7 +10,7 @@ from langgraph_maker.cli.tables import counted, pairs
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal.databases import shown
 from langgraph_maker.models import prices
-from langgraph_maker.models.resolve import Model, model_name
+from langgraph_maker.models.resolve import Model, is_simulated, model_name
 from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.result import Run
 
@@ -24,7 +24,7 @@ def summary(
 
     `by_list` says that the cost is by the price list.
     """
-    simulated = " (a simulated model)" if model.startswith("sim:") else ""
+    simulated = " (a simulated model)" if is_simulated(model) else ""
     ended = result.status == "solved" and result.steps != task.steps  # earlier than it could have
     whole = "" if task.steps is None or ended else f" of {task.steps:,}"
     steps = f"{result.steps:,}{whole} step{'' if result.steps == 1 and not whole else 's'}"
@@ -32,7 +32,7 @@ def summary(
     rows: list[tuple[str, str]] = []
     if result.reason:
         wrong_end = "wrong_end: all steps are done, and the task is not"
-        rows.append(("reason", wrong_end if result.reason == "wrong_end" else as_options(result.reason)))
+        rows.append(("reason", wrong_end if result.reason_code == "wrong_end" else as_options(result.reason)))
     rows.append(("model", f"{model}{simulated}"))
     if (found := result.calibration) is not None:
         other = f"; that was {found.model}, whose k a run that is resumed keeps"
@@ -78,7 +78,7 @@ def _cost(result: Run, model: str, *, by_list: bool) -> str:
     cost = result.usage["cost"]
     if cost is None:
         return "not known: give --price to have it counted"
-    simulated = ", had the model been a real one" if model.startswith("sim:") else ""
+    simulated = ", had the model been a real one" if is_simulated(model) else ""
     cancelled = f", without {counted(result.cancelled, 'cancelled call')}" if result.cancelled else ""
     listed = f"; {prices.dated()}" if by_list and not simulated else "; at the published price" if by_list else ""
     return f"${cost:,.4f}{simulated}{cancelled}{listed}"

@@ -15,8 +15,21 @@ from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.errors import NotTextError
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.core.state import Outcome
 
-__all__ = ["Ballot", "Key", "Relation", "called_key", "check_key", "check_margin", "key_function", "key_of", "key_text"]
+__all__ = [
+    "Ballot",
+    "Key",
+    "Relation",
+    "called_key",
+    "check_key",
+    "check_margin",
+    "key_function",
+    "key_of",
+    "key_text",
+    "outcome_of",
+    "ranked",
+]
 
 
 @runtime_checkable
@@ -181,6 +194,32 @@ class Ballot:
 
     def __repr__(self) -> str:
         return f"Ballot(k={self.k}, counts={self._counts})"
+
+
+def outcome_of(counts: Mapping[str, int], votes: Mapping[str, Any]) -> Outcome:
+    """Return how votes decide: the one place that says which answer is in front, of two the one that came up first.
+
+    Example:
+        >>> outcome_of({"a": 1, "b": 4}, {"a": "A", "b": "B"})["vote"]
+        'B'
+    """
+    ranking = ranked(counts)
+    winner = ranking[0]
+    second = counts[ranking[1]] if len(ranking) > 1 else 0
+    return {
+        "by": "",
+        "key": winner,
+        "vote": votes[winner],
+        "votes": sum(counts.values()),
+        "winner_votes": counts[winner],
+        "margin": counts[winner] - second,
+        "steps": 0,
+    }
+
+
+def ranked(counts: Mapping[str, int]) -> list[str]:
+    """Return the keys with the most frequent first, of two the one that came up first."""
+    return [*counts] if len(counts) == 1 else sorted(counts, key=lambda key: -counts[key])
 
 
 def check_margin(k: object) -> int:

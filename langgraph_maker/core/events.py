@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.questions import Question
+from langgraph_maker.core.reasons import ReasonCode
 from langgraph_maker.core.state import Decision, Usage, VoteCount
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "BallotStatus",
     "Detail",
     "Event",
+    "InnerDecided",
     "Observer",
     "OpenBallots",
     "QuestionAsked",
@@ -225,6 +227,17 @@ class SubStepDecided(TypedDict):
     margin: int
 
 
+class InnerDecided(TypedDict):
+    """What a tier of another `kind` had voted on in place of a step is decided, with `detail="ballots"`."""
+
+    event: Literal["tier.decided"]
+    run_id: str
+    step: int
+    kind: str
+    label: str
+    vote: Any
+
+
 class BallotStatus(TypedDict):
     """How a ballot stands: `counts` in the order in which answers came up, flagged samples by reason."""
 
@@ -264,7 +277,7 @@ class SamplesFlagged(TypedDict):
 
 
 class StepUnresolved(TypedDict):
-    """A ballot has used up its samples: what it counted, and why in words. The run ends as unresolved."""
+    """A ballot has used up its samples: what it counted, and why (`core.reasons`). The run ends as unresolved."""
 
     event: Literal["step.unresolved"]
     run_id: str
@@ -273,6 +286,7 @@ class StepUnresolved(TypedDict):
     counts: list[VoteCount]
     flags: dict[str, int]
     reason: str
+    reason_code: ReasonCode
 
 
 class StepEscalated(TypedDict):
@@ -320,6 +334,7 @@ class RunEnded(TypedDict):
     run_id: str
     status: str
     reason: str
+    reason_code: ReasonCode
     totals: Totals
 
 
@@ -328,6 +343,7 @@ Event: TypeAlias = (
     | RoundEnded
     | StepDecided
     | SubStepDecided
+    | InnerDecided
     | SamplesFlagged
     | StepEscalated
     | QuestionAsked

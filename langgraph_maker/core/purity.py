@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import orjson
 
-from langgraph_maker.core.errors import ImpureTaskError
+from langgraph_maker.core.errors import ImpureTaskError, MakerError
 from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.core.task import Task
 
-__all__ = ["pure"]
+__all__ = ["pure", "validating"]
 
 
 def pure(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,3 +59,21 @@ def _written(value: Any) -> bytes | None:
 
 _FIRST: Final = 100
 _EVERY: Final = 64
+
+
+def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
+    """Return what `task.validate` says of a vote; one by which the task cannot advance is flagged before it counts."""
+    judge, advance = pure("validate", task.validate), pure("advance", task.advance)
+
+    def validate(state: Any, vote: Any) -> RedFlag | None:
+        flag: RedFlag | None = judge(state, vote)
+        if flag is None:
+            try:
+                advance(state, vote)
+            except (RedFlag, ValueError, MakerError):
+                raise
+            except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
+                return None
+        return flag
+
+    return validate

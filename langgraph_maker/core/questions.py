@@ -7,10 +7,11 @@ from typing import Any, Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
+from langgraph_maker.core.ballot import ranked
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import BallotState, VoteCount
 
-__all__ = ["Form", "Question", "check_form", "question_of"]
+__all__ = ["Form", "Question", "check_form", "question_of", "ranking"]
 
 
 class Form(TypedDict, total=False):
@@ -45,20 +46,26 @@ class Question(TypedDict):
     problem: NotRequired[str]
 
 
+def ranking(ballot: BallotState) -> list[VoteCount]:
+    """Return the votes of a ballot with their counts, the most frequent first."""
+    counts, votes = ballot["counts"], ballot["votes"]
+    return [{"vote": votes[key], "count": counts[key]} for key in ranked(counts)]
+
+
 def question_of(ballot: BallotState) -> Question:
     """Return the question about a ballot, its candidates with the most frequent first."""
-    ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
-    climb = ballot.get("climb")
+    candidates = ranking(ballot)
+    ladder = ballot.get("ladder")
     question: Question = {
         "id": ballot["id"],
         "state": ballot["state"],
-        "why": climb["why"] if climb else "",
-        "candidates": [{"vote": ballot["votes"][key], "count": count} for key, count in ranking],
+        "why": ladder["why"] if ladder else "",
+        "candidates": candidates,
         "samples": ballot["samples"],
-        "form": _form(len(ranking)),
+        "form": _form(len(candidates)),
     }
-    if climb and climb["problem"]:
-        question["problem"] = climb["problem"]
+    if ladder and ladder["problem"]:
+        question["problem"] = ladder["problem"]
     return question
 
 

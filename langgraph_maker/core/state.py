@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple, NotRequired, TypeAlias
+from typing import Any, Literal, NamedTuple, NotRequired, Required, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
 from typing_extensions import TypedDict
@@ -17,11 +17,12 @@ __all__ = [
     "FieldState",
     "Flag",
     "HeldVotes",
+    "InnerVote",
     "LadderState",
-    "Merged",
+    "Outcome",
     "Request",
+    "Sample",
     "Sampler",
-    "SubSteps",
     "Subtask",
     "Usage",
     "Verdict",
@@ -29,6 +30,7 @@ __all__ = [
     "never_waits",
     "no_usage",
     "total_usage",
+    "undecided",
 ]
 
 
@@ -100,15 +102,22 @@ class Verdict(TypedDict, total=False):
     message: str
 
 
+class Sample(Verdict, total=False):
+    """One sample of a ballot, by its `number`: its `response` until the guard has judged it, then the verdict on it."""
+
+    number: Required[int]
+    response: AIMessage
+
+
 class HeldVotes(TypedDict):
-    """What a vote came to that is being audited."""
+    """What a vote came to that something else is voted on for."""
 
     counts: dict[str, int]
     votes: dict[str, Any]
 
 
 class LadderState(TypedDict):
-    """Where a ballot is on the ladder: in `tier`, or in the audit of the vote that is `held`.
+    """Where a ballot is on the ladder: in `tier`.
 
     Its votes there begin with sample number `first`, when `drawn` samples had arrived, `flagged` of them discarded.
     `audits` were made, of which `disagreed` did not confirm, and `contested` had a lost vote; `left` says why the vote
@@ -121,7 +130,6 @@ class LadderState(TypedDict):
     first: int
     drawn: int
     flagged: int
-    held: HeldVotes | None
     audits: int
     disagreed: int
     contested: NotRequired[int]
@@ -140,48 +148,47 @@ class FieldState(TypedDict):
     decided: bool
 
 
-class SubSteps(TypedDict):
-    """How far the chain of sub-steps of a subtask is, see `ladder.Split`: its next step starts from `state`.
+class InnerVote(TypedDict):
+    """What a ballot votes on in place of its step, in a tier of that `kind`; what else is there is the tier's own.
 
-    `winners` are the votes that won its steps so far, by a lead of at least `margin`, with `votes` cast for them and
-    others; `held` is what the subtask's own votes came to. `chain` is the fingerprint of its name and parameters.
+    `held` is what the step's own votes came to, `label` what reports call it.
     """
 
-    chain: NotRequired[str]
-    state: Any
-    winners: list[Any]
-    margin: int
-    votes: int
-    winner_votes: int
+    kind: str
+    label: str
     held: HeldVotes
 
 
-class Merged(TypedDict):
-    """The vote that a chain of sub-steps of so many `steps` was joined to; the figures are those of `SubSteps`."""
+class Outcome(TypedDict):
+    """How a ballot was decided: by the vote `key`, with `winner_votes` of its `votes`, by a lead of `margin`.
 
+    `by` is "" for votes on the step itself. A kind of tier that decides it otherwise is named there: then votes were
+    cast in so many `steps`, each decided by the `margin` at least; in none by a human, where both are 0.
+    """
+
+    by: str
     key: str
     vote: Any
-    steps: int
-    margin: int
     votes: int
     winner_votes: int
+    margin: int
+    steps: int
 
 
 class BallotState(TypedDict):
     """A ballot under way: `votes` holds the first vote cast under each key, `flags` counts flags by reason.
 
     Samples are numbered in the order in which they were issued: `asked` of them were, `samples` have arrived, flagged
-    ones included, `following` is the number of the next one to count, and `waiting` holds the verdicts on those that
+    ones included, `following` is the number of the next one to count, and `waiting` holds those that
     arrived before one that was issued earlier. Where votes count as they arrive, none below `asked` follows. `rounds`
     counts how often samples were issued; `last_flag` is the last flag in words; `alike` is as
     in `records.Entry`, where the first three samples came together; `known` is as in `matchers.Pairwise.classes`, where
     votes are compared in pairs; `timeouts` counts calls that timed out; `order` has the keys of those that
-    arrived first and last, of the first votes but for the very first. `responses` and `verdicts` hold what
-    arrived in this round and what the guard made of it, under the `numbers` of the samples; they are empty between
-    rounds. `k` is the margin that the ballot was started with, where no journal keeps it. `climb` is there once it left
-    the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One that is
-    "asking" waits for that; where it is `refuted`, it was decided that an answer is wrong, which a human may overrule.
-    While it has a `finer` chain, its votes are of a step of that; `joined` is there once that has decided it.
+    arrived first and last, of the first votes but for the very first. `arrived` are the samples of this round, none
+    between rounds. `k` is the margin that the ballot was started with, where no journal keeps it. `ladder` is there
+    once it left the first tier or was audited, `human` once a human has answered: a vote, or a flag to give it up. One
+    that is "asking" waits for that; where it is `refuted`, it was decided that an answer is wrong, which a human may
+    overrule. While it has something `inner`, its votes are on that. `outcome` is there while it is decided.
     `messages` has, by the canonical form of a vote that was first under its key, the message that it was read from.
     `fields` is there where votes are by field; `counts` and `votes` then are of whole readings, and decide nothing.
     """
@@ -194,26 +201,24 @@ class BallotState(TypedDict):
     asked: int
     samples: int
     following: int
-    waiting: list[tuple[int, Verdict]]
+    waiting: list[Sample]
     flags: dict[str, int]
     last_flag: str
     rounds: int
     k: NotRequired[int]
     alike: NotRequired[int]
-    climb: NotRequired[LadderState]
+    ladder: NotRequired[LadderState]
     human: NotRequired[Verdict]
     refuted: NotRequired[bool]
-    finer: NotRequired[SubSteps]
-    joined: NotRequired[Merged]
+    inner: NotRequired[InnerVote]
+    outcome: NotRequired[Outcome]
     known: NotRequired[dict[str, str]]
     messages: NotRequired[dict[str, str]]
     timeouts: NotRequired[int]
     order: NotRequired[list[str]]
     fields: NotRequired[dict[str, FieldState]]
     usage: Usage
-    numbers: list[int]
-    responses: list[AIMessage]
-    verdicts: list[Verdict]
+    arrived: list[Sample]
 
 
 class VoteCount(TypedDict):
@@ -311,12 +316,18 @@ def never_waits(sampler: Sampler) -> Sampler:
     return sampler
 
 
+def undecided(ballot: BallotState) -> BallotState:
+    """Return the ballot, open."""
+    after: BallotState = {**ballot, "status": "open"}
+    after.pop("outcome", None)
+    return after
+
+
 START: LadderState = {
     "tier": 0,
     "first": 0,
     "drawn": 0,
     "flagged": 0,
-    "held": None,
     "audits": 0,
     "disagreed": 0,
     "left": "",

@@ -11,7 +11,7 @@ from langgraph_maker.experiments.figures import Pictures
 from langgraph_maker.models.prices import Price
 from langgraph_maker.tasks import TowersOfHanoi
 
-__all__ = ["MILLION", "TARGET", "Experiment", "Line", "Settings", "is_simulated"]
+__all__ = ["MILLION", "TARGET", "Experiment", "Line", "Settings"]
 
 MILLION: Final = 2**20 - 1
 """Steps of the paper's run, of 20 disks: what costs and margins are projected to."""
@@ -89,8 +89,3 @@ class Experiment(ABC):
     @abstractmethod
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
         """Draw them."""
-
-
-def is_simulated(model: str) -> bool:
-    """Return whether this is the name of a simulated model."""
-    return model.startswith(("sim:", "Simulated"))

@@ -10,6 +10,7 @@ from langgraph.store.memory import InMemoryStore
 from typing_extensions import Unpack
 
 from langgraph_maker.core.errors import MakerError
+from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.red_flags import RuleLike
 from langgraph_maker.core.task import State, Task
 from langgraph_maker.journal.lock import ahold
@@ -63,7 +64,7 @@ class Bench:
         max_total_samples: int | None = None,
         max_cost: float | None = None,
         max_concurrency: int | None = None,
-        stop: Callable[[], bool | str] | None = None,
+        stop: Stop | None = None,
         on_progress: Callable[[str, int], None] | None = None,
     ) -> None:
         self.name, self.models, self.prices, self.seed = name, models, prices, seed
@@ -171,16 +172,16 @@ class Bench:
         self._end(len(trials.answers), trials.used["cost"])
         return found
 
-    def _begin(self) -> Callable[[], bool | str]:
+    def _begin(self) -> Stop:
         self._now, self._ended = 0, ""
 
-        def stop() -> bool | str:
-            said: bool | str = self.asked_to_stop()
+        def stop() -> bool | str | Reason:
+            said = stop_reason(self.asked_to_stop, "it was stopped")
             if self.max_total_samples is not None and self.drawn + self._now >= self.max_total_samples:
-                said = f"the budget of {self.max_total_samples:,} samples is spent"
-            if said:
-                self._ended = said if isinstance(said, str) else "it was stopped"
-            return said
+                said = Reason("budget", f"the budget of {self.max_total_samples:,} samples is spent")
+            if said is not None:
+                self._ended = said.text
+            return said or False
 
         return stop
 

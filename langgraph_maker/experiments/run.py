@@ -14,9 +14,10 @@ from langgraph.store.base import BaseStore
 from langgraph_maker.core.extras import install
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.numbers import check_whole
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import output_tokens
 from langgraph_maker.experiments import figures
-from langgraph_maker.experiments.base import Experiment, Line, Settings, is_simulated
+from langgraph_maker.experiments.base import Experiment, Line, Settings
 from langgraph_maker.experiments.bench import Bench, UnfinishedError
 from langgraph_maker.experiments.calibration import ErrorRates
 from langgraph_maker.experiments.convergence import Convergence
@@ -28,7 +29,7 @@ from langgraph_maker.experiments.red_flags import RedFlags
 from langgraph_maker.experiments.scaling import Scaling
 from langgraph_maker.journal.lock import hold
 from langgraph_maker.models.prices import Price, dated
-from langgraph_maker.models.resolve import Model, model_name
+from langgraph_maker.models.resolve import Model, is_simulated, model_name
 from langgraph_maker.prebuilt.maker import check_cost
 from langgraph_maker.runs.calibration import known_price
 from langgraph_maker.runs.calibration.measurement import check_aims
@@ -90,7 +91,7 @@ def experiment(
     max_total_samples: int | None = None,
     max_cost: float | None = None,
     max_concurrency: int | None = None,
-    stop: Callable[[], bool | str] | None = None,
+    stop: Stop | None = None,
     on_progress: Callable[[str, int], None] | None = None,
     **_unknown: Never,
 ) -> Outcome:

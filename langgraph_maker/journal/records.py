@@ -90,7 +90,8 @@ class Entry(TypedDict):
     the same time can be told; 0 where an older version wrote it.
     `given_up` has the shapes (`mixture.shape`) of ballots on it that were given up. `timeouts` counts calls that timed
     out and were retried. `late` is 1 where, of its first votes but for the very first, the one that arrived last was
-    lost and the one that arrived first was not, -1 the other way round. `tiers` is as in `state.Usage`.
+    lost and the one that arrived first was not, -1 the other way round. `tiers` is as in `state.Usage`. `by` names the
+    kind of tier that decided it otherwise than by votes on the step itself.
     """
 
     step: int
@@ -121,9 +122,17 @@ class Entry(TypedDict):
     timeouts: int
     late: int
     tiers: dict[str, int]
+    by: str
 
 
-_DEFAULTS: Final[Mapping[str, Any]] = {"revision": 0, "given_up": [], "timeouts": 0, "late": 0, "tiers": {}}
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "revision": 0,
+    "given_up": [],
+    "timeouts": 0,
+    "late": 0,
+    "tiers": {},
+    "by": "",
+}
 """Of fields added since format 7; entries are lists in the order of the fields, so add new ones at the end."""
 _FIELDS: Final = tuple(Entry.__annotations__)
 _values: Final = itemgetter(*_FIELDS)
@@ -161,7 +170,8 @@ class Header(TypedDict):
     `k` is "by step" where each step has its own. `stride` is how its entries' keys are laid out, see `ONE_LANE`. `kind`
     is "tree" for a recursive run, which has no entries, and a record for each node instead. `mixed` names processes
     that found, when they ended, that another had taken the run over while they wrote it;
-    `found` has by their names how many steps of others the processes found done.
+    `found` has by their names how many steps of others the processes found done. `simulated` says of how many processes
+    the model was a simulated one.
     """
 
     format: int
@@ -176,6 +186,7 @@ class Header(TypedDict):
     pending: NotRequired[Pending]
     mixed: NotRequired[list[str]]
     found: NotRequired[dict[str, int]]
+    simulated: NotRequired[Literal["all", "some", "none"]]
 
 
 _HEADER: Final = TypeAdapter(Header)
@@ -200,7 +211,7 @@ def get_header(run_id: str) -> GetOp:
 def put_header(header: Header) -> PutOp:
     """Write a run's header."""
     run_id, written = header["run_id"], header["format"]
-    kept = {**header, "format": FORMAT if written in READABLE else written}
+    kept = {**header, "format": FORMAT if written in READABLE else written, "simulated": _simulated(header)}
     return put_record(HEADERS, run_id, _label(run_id), "header", kept)
 
 
@@ -228,11 +239,25 @@ def read_header(item: Item | None, run_id: str) -> Header | None:
     try:
         _HEADER.validate_python(header, strict=True)
         _check_header(header)
+        _complete(header)
     except (TypeError, ValueError) as error:
         raise damaged(run_id, what, _reason(error), _NO_HEADER) from error
     if header["run_id"] != run_id:
         raise damaged(run_id, what, "is that of another run", _NO_HEADER)
     return header
+
+
+def _complete(header: Header) -> None:
+    """Add what headers of older versions lack, as far as it is to be seen."""
+    header.setdefault("simulated", _simulated(header))
+    if (outcome := header["outcome"]) and "reason_code" not in outcome:
+        outcome["reason_code"] = "wrong_end" if outcome.get("reason") == "wrong_end" else ""
+
+
+def _simulated(header: Header) -> Literal["all", "some", "none"]:
+    settings = [session["settings"] for session in header["sessions"]]
+    marks = [one.get("simulated", str(one.get("model", "")).startswith(("sim:", "Simulated"))) for one in settings]
+    return "none" if not any(marks) else "all" if all(marks) else "some"
 
 
 def lost_in_flight(header: Header | None) -> int:

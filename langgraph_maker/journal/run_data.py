@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import TypeAdapter
 
+from langgraph_maker.core.ballot import outcome_of
 from langgraph_maker.core.events import Alarm
 from langgraph_maker.core.state import BallotState, Usage
 from langgraph_maker.journal.records import check, damaged, known_usage, namespace, put_record, read_record
@@ -74,9 +75,10 @@ def checked_ballot(ballot: Any, name: str) -> BallotState:
     if not isinstance(ballot, dict) or not isinstance(ballot.get("usage"), dict):
         raise ValueError("it is no ballot")  # noqa: TRY004 - foreign data, not an argument
     try:
+        _rename(ballot)
         ballot["usage"] = known_usage(cast("Usage", ballot["usage"]))
         found: BallotState = _ballots().validate_json(json.dumps(ballot), strict=True)
-    except (KeyError, ValueError, RecursionError) as error:
+    except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
     counts, flags = found["counts"], found["flags"]
     if found["id"] != name:
@@ -85,12 +87,37 @@ def checked_ballot(ballot: Any, name: str) -> BallotState:
         raise ValueError("what was counted and the votes differ")
     if min([found["rounds"], *counts.values(), *flags.values()]) < 0 or min(counts.values(), default=1) < 1:
         raise ValueError("it has a count below 1")
-    if "finer" in found and "climb" not in found:
-        raise ValueError("it has sub-steps, and never escalated to them")
+    if "inner" in found and "ladder" not in found:
+        raise ValueError("it votes on something else, and was in no tier that does")
     votes, flagged, samples = sum(counts.values()), sum(flags.values()), found["samples"]
     if not votes + flagged <= samples <= found["asked"]:
         raise ValueError(f"it has {votes} votes and {flagged} flags of {samples} samples, {found['asked']} issued")
     return cast("BallotState", ballot)
+
+
+def _rename(ballot: dict[str, Any]) -> None:
+    """Give a ballot that an older version wrote the names of today."""
+    if "climb" in ballot:
+        ladder = ballot["ladder"] = ballot.pop("climb")
+        if (held := ladder.pop("held", None)) is not None:
+            ballot["inner"] = {"kind": "audit", "label": "second vote", "held": held}
+    if "finer" in ballot:
+        steps = ballot.pop("finer")
+        ballot["inner"] = {"kind": "split", "label": f"sub-step {len(steps['winners'])}", **steps}
+    if "arrived" not in ballot:
+        ballot["arrived"] = []
+        ballot["waiting"] = [{"number": number, **verdict} for number, verdict in ballot["waiting"]]
+    counts, human, merged = ballot["counts"], ballot.get("human"), ballot.pop("joined", None)
+    if "outcome" in ballot or not (ballot["status"] == "decided" or ballot.get("refuted")):
+        return
+    if merged is not None:
+        ballot["outcome"] = {"by": "split", **merged}
+    elif human is None or "flag" in human:
+        ballot["outcome"] = outcome_of(counts, ballot["votes"])
+    else:
+        votes, own = sum(counts.values()), counts.get(human["key"], 0)
+        cast_by = {"by": "human", "votes": votes, "winner_votes": own, "margin": 0, "steps": 0}
+        ballot["outcome"] = {**human, **cast_by}
 
 
 @cache

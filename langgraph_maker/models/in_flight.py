@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage
 
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.state import Request
 
 __all__ = ["Arrival", "InFlight"]
@@ -77,7 +78,7 @@ class InFlight:
         self.failed = self.failed or error
         self.changed.set()
 
-    async def news(self, enough: int, stop: Callable[[], bool | str], lull: float) -> None:
+    async def news(self, enough: int, stop: Stop, lull: float) -> None:
         """Wait until `enough` ballots are ready, or some are and `lull` seconds have passed."""
         self.enough = enough
         first: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from inspect import isawaitable
 from itertools import groupby
@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.foreign import bounded_text, terminal_safe
 from langgraph_maker.core.numbers import check_number, check_whole
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.models.concurrency import Limiter
 from langgraph_maker.models.failures import Failure, failure, reason
@@ -106,7 +107,7 @@ class Pool:
         needed: Mapping[str, int],
         enough: int = 1,
         draining: bool = False,
-        stop: Callable[[], bool | str] = lambda: False,
+        stop: Stop = lambda: False,
     ) -> list[Arrival]:
         """Issue calls, one a group, and return what has arrived for ballots as soon as `enough` of them are ready.
 
@@ -149,7 +150,7 @@ class Pool:
         return arrived
 
     async def draw(
-        self, requests: Sequence[Request], *, stop: Callable[[], bool | str] = lambda: False
+        self, requests: Sequence[Request], *, stop: Stop = lambda: False
     ) -> tuple[list[Arrival], Exception | None]:
         """Issue all of these and wait for them; samples of one ballot that stand side by side may share a call.
 

@@ -29,7 +29,7 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import Sampler
 
-__all__ = ["BATCH", "Model", "chat_model", "check_model", "each_chat_model", "model_name"]
+__all__ = ["BATCH", "Model", "chat_model", "check_model", "each_chat_model", "is_simulated", "model_name"]
 
 BATCH: Final = "openai-batch:"
 """What the name of a model begins with that is asked by OpenAI's Batch API."""
@@ -111,6 +111,16 @@ def model_name(model: Model) -> str:
     name = getattr(inner, "model_name", None) or getattr(inner, "model", None)
     kind = type(inner).__name__
     return f"{kind} {name}" if isinstance(name, str) else getattr(inner, "__name__", kind)
+
+
+def is_simulated(model: Model) -> bool:
+    """Return whether a model, or the one of a name, is a simulated one.
+
+    Example:
+        >>> is_simulated("sim:gpt-4.1-mini"), is_simulated("openai:gpt-4.1-mini")
+        (True, False)
+    """
+    return model_name(model).startswith(("sim:", "Simulated"))
 
 
 def each_chat_model(

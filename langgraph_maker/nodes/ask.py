@@ -13,6 +13,7 @@ from langgraph_maker.core.state import BallotState
 from langgraph_maker.journal import run_data
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.nodes.emit import ask_human
+from langgraph_maker.nodes.langgraph_keys import has_checkpointer
 from langgraph_maker.nodes.node import Node
 
 __all__ = ["ask_node", "check_answers", "check_can_ask", "open_questions", "pending_answers", "stored_answers"]
@@ -38,7 +39,7 @@ def check_can_ask(config: RunnableConfig) -> None:
     Raises:
         ValueError: With what to give.
     """
-    if config.get("configurable", {}).get("__pregel_checkpointer") in {None, False}:
+    if not has_checkpointer(config):
         raise ValueError(
             "AskHuman needs a place where the question waits: compile the graph with a checkpointer (a maker graph"
             " can do with a store)"
@@ -60,7 +61,7 @@ def pending_answers(state: Mapping[str, Any], key: str, ballots: Sequence[Ballot
 
     Those to what is not asked any more are left out.
     """
-    unused = state.get("unused") if state.get("begun") == key else None
+    unused = state.get("unused") if state.get("started") == key else None
     asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
     return {name: form for name, form in (unused or {}).items() if name in asking}
 

@@ -14,9 +14,10 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.ballot import check_margin
 from langgraph_maker.core.errors import JournalError
-from langgraph_maker.core.events import Observer, RunStarted
+from langgraph_maker.core.events import Observer, RunEnded, RunStarted
 from langgraph_maker.core.margin import check_budget, margin_asked
 from langgraph_maker.core.numbers import check_whole
+from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.core.task import Partitionable, Task
 from langgraph_maker.journal import records, run_data, store_ops
@@ -36,9 +37,10 @@ from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, tenant_of
 __all__ = ["MOST_ACTIONS", "SEGMENT_ENDED", "decompose_node"]
 
 MOST_ACTIONS = 4096
-SEGMENT_ENDED = (
+SEGMENT_ENDED = Reason(
+    "recursion_limit",
     "the recursion limit is near: call the graph again with {} on the same thread (it needs a checkpointer or a store),"
-    " or give a larger recursion_limit; one of less than 12 leaves no room for any round"
+    " or give a larger recursion_limit; one of less than 12 leaves no room for any round",
 )
 _SUPERSTEPS_TO_FINISH = 6  # decompose, vote and its own, escalate, update, decompose: a round must have room to end
 _SUPERSTEPS_TO_DRAIN = 5  # vote, escalate, update, decompose, and one to spare: so has one that waits for late answers
@@ -56,7 +58,7 @@ def decompose_node(
     asks: bool = False,
     max_total_samples: int | None = None,
     max_cost: float | None = None,
-    stop: Callable[[], bool | str] | None = None,
+    stop: Stop | None = None,
     observer: Observer | None = None,
     left_out: Callable[[], Sequence[str]] = tuple,
     namespace: Namespace | None = None,
@@ -129,7 +131,7 @@ class _Decompose:
     asks: bool
     max_total_samples: int | None
     max_cost: float | None
-    stop: Callable[[], bool | str]
+    stop: Stop
     tell: Emit
     left_out: Callable[[], Sequence[str]]
     namespace: Namespace | None = None
@@ -240,7 +242,7 @@ class _Decompose:
 
     def here(self, state: MakerState, key: str) -> Position | None:
         """Return where the graph's own state has the run, by its name among those of all tenants."""
-        if state.get("begun") != key:
+        if state.get("started") != key:
             return None
         check_fixed(f"thread of run {state['run_id']!r}", state["fixed"], self.terms["fixed"])
         return {
@@ -257,24 +259,33 @@ class _Decompose:
             again = [restarted(one) if one["status"] == "asking" else one for one in position["ballots"]]
             position = {**position, "ballots": again}
         check_answers(state.get("answers") or {}, position["ballots"])
-        status, reason = self.outcome(position, state)
+        status, (code, reason) = self.outcome(position, state)
         draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(position["ballots"])
         if draining:  # what is paid for is waited for
             status = "running"
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **position}
         if state.get("answers"):
             update["answers"] = state["answers"]
-        if state.get("begun") != key:
-            update |= {"begun": key, "fixed": dict(self.terms["fixed"])}
+        if state.get("started") != key:
+            update |= {"started": key, "fixed": dict(self.terms["fixed"])}
             if self.tenant or state.get("namespace"):
                 update["namespace"] = [*self.tenant]
         lanes, totals, ballots = position["lanes"], position["totals"], position["ballots"]
         if status == "running":
             active = self.active(lanes, ballots, draining=draining)
             return update | {"subtasks": [{"id": str(lane["step"]), "state": lane["state"]} for lane in active]}
-        self.tell([{"event": "run.ended", "run_id": run_id, "status": status, "reason": reason, "totals": totals}])
+        ended: RunEnded = {
+            "event": "run.ended",
+            "run_id": run_id,
+            "status": status,
+            "reason": reason,
+            "reason_code": code,
+            "totals": totals,
+        }
+        self.tell([ended])
         return update | {
             "reason": reason,
+            "reason_code": code,
             "questions": open_questions(ballots),
             "ballots": reopened(ballots),
             "final_state": lanes[-1 if status == "solved" else 0]["state"],
@@ -301,24 +312,26 @@ class _Decompose:
         others = [lane for lane in ahead if str(lane["step"]) not in parked]
         return waiting + others[: max(self.terms["lanes"], len(begun - parked))]
 
-    def outcome(self, position: Position, state: MakerState) -> tuple[RunStatus, str]:
+    def outcome(self, position: Position, state: MakerState) -> tuple[RunStatus, Reason]:
         lanes, ballots = position["lanes"], position["ballots"]
         undecided = any(ballot["status"] == "unresolved" for ballot in ballots)
-        if why := state["reason"] if undecided else _open_seam(lanes):
-            return "unresolved", why
+        failed = Reason(state["reason_code"], state["reason"]) if undecided else _open_seam(lanes)
+        if failed is not None:
+            return "unresolved", failed
         last = lanes[-1]
         done = self.task.is_done(last["state"])
         if all(lane["step"] == lane["end"] for lane in lanes[:-1]) and (done or last["step"] == last["end"]):
-            return ("solved", "") if done else ("unresolved", "wrong_end")
+            return ("solved", Reason()) if done else ("unresolved", Reason("wrong_end", "wrong_end"))
         if not state.get("answers") and self.waits(position):
             number = sum(ballot["status"] == "asking" for ballot in ballots)
-            return "waiting", f"{'a step waits' if number == 1 else f'{number} steps wait'} for a human's answer"
-        if why := self.limited(position, state):
-            return "stopped", f"{why}; run it again under the same id to continue"
+            waits = "a step waits" if number == 1 else f"{number} steps wait"
+            return "waiting", Reason("waiting", f"{waits} for a human's answer")
+        if (why := self.limited(position, state)) is not None:
+            return "stopped", Reason(why.code, f"{why.text}; run it again under the same id to continue")
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
             return "stopped", SEGMENT_ENDED
-        return "running", ""
+        return "running", Reason()
 
     def waits(self, position: Position) -> bool:
         """Return whether nothing can continue before a human has answered."""
@@ -328,12 +341,12 @@ class _Decompose:
         active = self.active(position["lanes"], position["ballots"], draining=False)
         return all(str(lane["step"]) in asking for lane in active)
 
-    def limited(self, position: Position, state: MakerState) -> str:
+    def limited(self, position: Position, state: MakerState) -> Reason | None:
         """Why the run stops here, if it does."""
         if failure := state.get("failure"):
-            return failure
-        if said := self.stop():
-            return said if isinstance(said, str) else "stopped on request"
+            return Reason("outage", failure)
+        if (why := stop_reason(self.stop)) is not None:
+            return why
         totals, ballots = position["totals"], position["ballots"]
         return overspent(
             totals["samples"] + sum(ballot["samples"] for ballot in ballots),
@@ -345,22 +358,26 @@ class _Decompose:
 
 def _outcome(update: Mapping[str, Any], before: Mapping[str, Any], left_out: Sequence[str]) -> dict[str, Any]:
     """Return what the journal keeps of a run that ends; of a solved one also when, however often it is resumed."""
-    ended = {name: update[name] for name in ("status", "reason", "steps", "samples", "flagged", "digest")}
+    ended = {name: update[name] for name in _ENDED}
     if refused := sorted({*before.get("left_out", ()), *left_out}):
         ended["left_out"] = refused
     again = update["status"] == before.get("status") == "solved" and "ended" in before
     return {**ended, "ended": before["ended"] if again else datetime.now(UTC).isoformat(timespec="seconds")}
 
 
-def _open_seam(lanes: list[Lane]) -> str:
+_ENDED = ("status", "reason", "reason_code", "steps", "samples", "flagged", "digest")
+
+
+def _open_seam(lanes: list[Lane]) -> Reason | None:
     """Return where a lane ended in another state than the next one began from."""
     for lane in lanes[:-1]:
         if lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
-            return (
+            return Reason(
+                "segment_mismatch",
                 f"segment boundary: the lane that ends before step {lane['end']} ended in another state than the one"
-                f" that step {lane['end']} began from"
+                f" that step {lane['end']} began from",
             )
-    return ""
+    return None
 
 
 def _lanes(task: Task, lanes: int) -> int:

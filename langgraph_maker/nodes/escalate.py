@@ -10,11 +10,13 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.events import Detail, Event, Observer, check_detail
 from langgraph_maker.core.margin import unresolved_reason
+from langgraph_maker.core.reasons import Reason, ReasonCode
 from langgraph_maker.core.state import START, BallotState
-from langgraph_maker.nodes.ladder.human_answers import Read, answered
-from langgraph_maker.nodes.ladder.ladder import DISAGREED, Ladder
+from langgraph_maker.nodes.ladder.audit import DISAGREED
+from langgraph_maker.nodes.ladder.human import Read, answered
+from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.run_events import Emit, emitter, substep_event
+from langgraph_maker.nodes.run_events import Emit, emitter
 from langgraph_maker.nodes.tally import converged, decision
 
 __all__ = ["escalate_node", "escalated", "in_full"]
@@ -69,7 +71,8 @@ class _Escalate:
             if new["status"] == "asking" and new is not old
         ]
         if failed := [ballot for ballot in after if ballot["status"] == "unresolved"]:
-            update |= {"status": "unresolved", "reason": f"step {failed[0]['id']}: {in_full(failed[0])}"}
+            code, why = in_full(failed[0])
+            update |= {"status": "unresolved", "reason": f"step {failed[0]['id']}: {why}", "reason_code": code}
         return update
 
     def events(self, run_id: str, before: Sequence[BallotState], after: Sequence[BallotState]) -> Iterator[Event]:
@@ -77,21 +80,22 @@ class _Escalate:
             if not new["id"].isdigit() or (new is old and new["status"] != "unresolved"):
                 continue
             step = int(new["id"])
-            if self.detailed and "finer" in old and old["status"] == "decided":
-                yield substep_event(run_id, old)
-            climb, was = new.get("climb", START), old.get("climb", START)
-            disagreed = climb["disagreed"] > was["disagreed"]
-            if disagreed or climb["tier"] > was["tier"]:
-                why = DISAGREED if disagreed else climb["left"] or climb["why"]
+            if self.detailed and (event := self.ladder.event(run_id, old)) is not None:
+                yield event
+            ladder, was = new.get("ladder", START), old.get("ladder", START)
+            disagreed = ladder["disagreed"] > was["disagreed"]
+            if disagreed or ladder["tier"] > was["tier"]:
+                why = DISAGREED if disagreed else ladder["left"] or ladder["why"]
                 yield {
                     "event": "step.escalated",
                     "run_id": run_id,
                     "step": step,
-                    "tier": climb["tier"],
+                    "tier": ladder["tier"],
                     "audit": disagreed,
                     "why": why,
                 }
             if new["status"] == "unresolved":
+                code, reason = in_full(new)
                 yield {
                     "event": "step.unresolved",
                     "run_id": run_id,
@@ -99,7 +103,8 @@ class _Escalate:
                     "samples": new["samples"],
                     "counts": decision(new)["counts"],
                     "flags": new["flags"],
-                    "reason": in_full(new),
+                    "reason": reason,
+                    "reason_code": code,
                 }
 
 
@@ -116,20 +121,21 @@ def escalated(
     return [ladder.next(ballot) if ladder.concerns(ballot) else ballot for ballot in given]
 
 
-def in_full(ballot: BallotState) -> str:
+def in_full(ballot: BallotState) -> Reason:
     """Why a ballot did not converge, over all tiers."""
     if (human := ballot.get("human")) is not None:
-        return human["flag"]["detail"]
-    climb = ballot.get("climb")
+        return Reason("aborted", human["flag"]["detail"])
+    ladder, samples = ballot.get("ladder"), ballot["samples"]
+    code: ReasonCode = "all_flagged" if samples and sum(ballot["flags"].values()) == samples else "no_convergence"
     why = unresolved_reason(ballot["samples"], ballot["flags"], ballot["last_flag"], ballot["counts"].values())
-    if climb is None:
-        return why
-    tiers = f" in {climb['tier'] + 1} tiers" if climb["tier"] else ""
-    return f"{climb['why'] or why}; {ballot['samples']} samples{tiers}"
+    if ladder is None:
+        return Reason(code, why)
+    tiers = f" in {ladder['tier'] + 1} tiers" if ladder["tier"] else ""
+    return Reason(code, f"{ladder['why'] or why}; {samples} samples{tiers}")
 
 
 def _no_answers(answer: Any, state: Any) -> Any:  # noqa: ARG001 - a reader
     return {"flag": {"reason": "unread", "detail": "this graph was made without a way to read answers"}}
 
 
-_NO_LADDER = Ladder([], [])
+_NO_LADDER = Ladder()

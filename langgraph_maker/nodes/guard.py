@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
+from operator import itemgetter
 from traceback import format_tb
 from typing import Any, Final
 
@@ -23,19 +24,17 @@ from langgraph_maker.core.foreign import error_text, excerpt, shortened
 from langgraph_maker.core.json_form import json_form
 from langgraph_maker.core.purity import pure
 from langgraph_maker.core.red_flags import AnyOf, RedFlag, Rule, RuleLike, TokenLimit, Truncated, check_rule
-from langgraph_maker.core.state import BallotState, Usage, Verdict, total_usage
-from langgraph_maker.core.task import Task
+from langgraph_maker.core.state import BallotState, Sample, Usage, Verdict, total_usage
 from langgraph_maker.models import prices
 from langgraph_maker.models.prices import Price, check_price
 from langgraph_maker.models.responses import message_json
 from langgraph_maker.nodes.hopeless import hopeless
-from langgraph_maker.nodes.ladder import decomposition as finer_chains
-from langgraph_maker.nodes.ladder.decomposition import Splitting
+from langgraph_maker.nodes.ladder.kind import error_said, placed
 from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import VotingState
 
-__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "validating", "verdict_reader"]
+__all__ = ["DEFAULT_RED_FLAGS", "Parse", "default_red_flags", "guard_node", "verdict_reader"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ def guard_node(
     red_flags: RuleLike | None = DEFAULT_RED_FLAGS,
     price: Price | None = None,
     compares: bool = True,
-    splitting: Splitting | None = None,
-    finer_red_flags: RuleLike | None = None,
+    ladder: Ladder | None = None,
+    inner_red_flags: RuleLike | None = None,
     strict_parse: bool = False,
     messages: bool = False,
 ) -> Node:
@@ -81,8 +80,8 @@ def guard_node(
         price: What the tokens cost; None for the list price of the model that a response names.
         compares: Whether to note which of a ballot's first answers are the same text (or, where the first two votes
             differ, which of them the third is equal to), as an alarm asks: only where one prompt asks for all.
-        splitting: Knows the tasks of chains of sub-steps, which their steps' responses are judged by.
-        finer_red_flags: The rules for these, where they are others than `red_flags`.
+        ladder: Knows how votes on something else than the step itself are judged (`ladder.Judging`).
+        inner_red_flags: The rules for these, where they are others than `red_flags`.
         strict_parse: Whether exceptions other than `RedFlag`, `ValueError` and `RecursionError` surface.
         messages: Whether each vote is passed on with the message that it was read from.
 
@@ -104,8 +103,8 @@ def guard_node(
         rules=red_flags if red_flags is not None else AnyOf(),
         price=price,
         compares=compares,
-        splitting=splitting,
-        finer=finer_red_flags,
+        ladder=ladder,
+        inner_rules=inner_red_flags,
         strict=strict_parse,
         messages=messages,
     )
@@ -140,24 +139,6 @@ def verdict_reader(
     return read
 
 
-def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
-    """Return what `task.validate` says of a vote; one by which the task cannot advance is flagged before it counts."""
-    judge, advance = pure("validate", task.validate), pure("advance", task.advance)
-
-    def validate(state: Any, vote: Any) -> RedFlag | None:
-        flag: RedFlag | None = judge(state, vote)
-        if flag is None:
-            try:
-                advance(state, vote)
-            except (RedFlag, ValueError, MakerError):
-                raise
-            except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
-                return None
-        return flag
-
-    return validate
-
-
 @dataclass
 class _Told:
     """The last exception that a function of the user's raised on a response, and what was told once."""
@@ -176,86 +157,79 @@ class _Guard:
     rules: RuleLike
     price: Price | None = None
     compares: bool = False
-    splitting: Splitting | None = None
-    finer: RuleLike | None = None
+    ladder: Ladder | None = None
+    inner_rules: RuleLike | None = None
     strict: bool = False
     messages: bool = False
     told: _Told = field(default_factory=_Told)
 
     def guard(self, state: VotingState, _: RunnableConfig) -> dict[str, Any]:
-        ballots = [self.judged(ballot) if ballot["responses"] else ballot for ballot in state["ballots"]]
+        ballots = [self.judged(ballot) if ballot["arrived"] else ballot for ballot in state["ballots"]]
         if self.told.last is not None:
             self.tell(ballots, state)
         return {"ballots": ballots}
 
     def judged(self, ballot: BallotState) -> BallotState:
-        """Judge by the chain of sub-steps of the ballot, while it has one. It is given up where that fails."""
-        if "finer" not in ballot or self.splitting is None:
-            return self.judge(ballot)
+        """Judge as the ballot's tier does. The ballot is given up there where that fails."""
+        if "inner" not in ballot or self.ladder is None:
+            return self.judge(ballot, ballot["state"])
         try:
-            chain = self.splitting.chain(ballot)
-            whole = _takes_message(chain.parse)
+            if (judging := self.ladder.tier(ballot).judging(ballot)) is None:
+                return self.judge(ballot, ballot["state"])
             role = replace(
                 self,
-                parse=chain.parse,
-                whole=whole,
-                key=chain.vote_key,
-                validate=validating(chain),
-                rules=self.rules if self.finer is None else self.finer,
+                parse=judging.parse,
+                whole=_takes_message(judging.parse),
+                key=judging.key,
+                validate=judging.validate,
+                rules=self.rules if self.inner_rules is None else self.inner_rules,
+                messages=False,
             )
-            return role.judge(ballot)
-        except Exception as error:  # noqa: BLE001 - what is paid for is counted, and the subtask climbs
+            return role.judge(ballot, judging.state)
+        except Exception as error:  # noqa: BLE001 - what is paid for is counted, and the subtask escalates
             return {
                 **ballot,
-                "usage": total_usage([ballot["usage"], *map(self.used, ballot["responses"])]),
-                "verdicts": [{} for _ in ballot["responses"]],
-                "responses": [],
+                "usage": total_usage([ballot["usage"], *(self.used(one["response"]) for one in ballot["arrived"])]),
+                "arrived": [{"number": one["number"]} for one in ballot["arrived"]],
                 "status": "unresolved",
-                "climb": Ladder.place(ballot, f"its answers cannot be judged: {finer_chains.chain_problem(error)}"),
+                "ladder": placed(ballot, f"its answers cannot be judged: {error_said(error)}"),
             }
 
-    def judge(self, ballot: BallotState) -> BallotState:
-        state, used = ballot["finer"]["state"] if "finer" in ballot else ballot["state"], [ballot["usage"]]
+    def judge(self, ballot: BallotState, state: Any) -> BallotState:
+        used = [ballot["usage"]]
         seen: dict[str, Verdict] = {}  # answers agree more often than not
         known = {**ballot.get("known", {})}
         key = key_function(self.key, known)
-        verdicts: list[Verdict] = []
-        late = _late(ballot)
-        for at, response in enumerate(ballot["responses"]):
+        samples: list[Sample] = []
+        first = ballot["ladder"]["first"] if "ladder" in ballot else 0  # earlier ones were asked for something else
+        for sample in ballot["arrived"]:
+            response = sample["response"]
             used.append(self.used(response))
-            if at in late:
-                verdicts.append({})
-                continue
-            text = response.text
-            if flag := self.flag(response, text):
-                verdicts.append(_flagged(flag))
-                continue
-            if self.whole:
-                verdicts.append(self.read(response, state, key))
-                continue
-            if text not in seen:
-                seen[text] = self.read(text, state, key)
-            verdicts.append(seen[text])
+            verdict = self.verdict(response, state, key, seen) if sample["number"] >= first else {}
+            samples.append({**verdict, "number": sample["number"]})  # type: ignore[typeddict-item]
         if not (self.key is canonical or self.told.confused):
-            self.compare(ballot, verdicts)
-        passed = self.with_messages(ballot, verdicts)
-        judged: BallotState = {**ballot, "usage": total_usage(used), "verdicts": passed, "responses": []}
+            self.compare(ballot, samples)
+        if self.messages:
+            samples = _with_messages(ballot, samples)
+        judged: BallotState = {**ballot, "usage": total_usage(used), "arrived": samples}
         if self.compares and len(seen) > 1 and not ballot.get("samples", 1):
             judged["alike"] = _alike(ballot)
-        elif self.compares and ballot.get("samples") == len(ballot.get("counts", ())) == _COMPARED - 1 and verdicts:
-            judged["alike"] = _third(ballot, verdicts[ballot["numbers"].index(min(ballot["numbers"]))])
+        elif self.compares and ballot.get("samples") == len(ballot.get("counts", ())) == _COMPARED - 1 and samples:
+            judged["alike"] = _third(ballot, min(samples, key=itemgetter("number")))
         if known:
             judged["known"] = known
         return judged
 
-    def with_messages(self, ballot: BallotState, verdicts: list[Verdict]) -> list[Verdict]:
-        """Return the verdicts, those that may be the first under their keys with the messages they were read from."""
-        if not self.messages or "finer" in ballot:
-            return verdicts
-        return [
-            {**one, "message": message_json(response)} if "key" in one and one["key"] not in ballot["votes"] else one
-            for one, response in zip(verdicts, ballot["responses"], strict=True)
-        ]
+    def verdict(self, response: AIMessage, state: Any, key: Callable[[Any], str], seen: dict[str, Verdict]) -> Verdict:
+        """Judge one response; those to the same text are the same, `seen` before."""
+        text = response.text
+        if flag := self.flag(response, text):
+            return _flagged(flag)
+        if self.whole:
+            return self.read(response, state, key)
+        if text not in seen:
+            seen[text] = self.read(text, state, key)
+        return seen[text]
 
     def used(self, response: AIMessage) -> Usage:
         return prices.usage_of(response, self.price)
@@ -299,7 +273,7 @@ class _Guard:
             said = error_text(error)
             raise RedFlag("malformed", said if name == "parse" else f"{name}: {said}") from error
 
-    def compare(self, ballot: BallotState, verdicts: Sequence[Verdict]) -> None:
+    def compare(self, ballot: BallotState, verdicts: Sequence[Sample]) -> None:
         """Say once that votes with one key differ in the state that they hand on: the first one's will be taken."""
         first = {**ballot["votes"]}
         for one in verdicts:
@@ -327,17 +301,21 @@ class _Guard:
 
 def _as_counted(ballot: BallotState) -> BallotState:
     """Return the ballot with its verdicts counted, as far as `hopeless` goes by it."""
-    verdicts = [*ballot["verdicts"], *(one for _, one in ballot["waiting"])]
+    verdicts = [*ballot["arrived"], *ballot["waiting"]]
     flags = Counter(ballot["flags"])
     flags.update(one["flag"]["reason"] for one in verdicts if "flag" in one)
     counts = ballot["counts"] or {one["key"]: 1 for one in verdicts if "key" in one}
-    return {**ballot, "flags": dict(flags), "counts": counts, "samples": ballot["samples"] + len(ballot["verdicts"])}
+    return {**ballot, "flags": dict(flags), "counts": counts, "samples": ballot["samples"] + len(ballot["arrived"])}
 
 
-def _late(ballot: BallotState) -> set[int]:
-    """Return the places of responses asked for before the ballot escalated or moved to another sub-step."""
-    first = ballot["climb"]["first"] if "climb" in ballot else 0
-    return {at for at, number in enumerate(ballot["numbers"]) if number < first} if first else set()
+def _with_messages(ballot: BallotState, samples: list[Sample]) -> list[Sample]:
+    """Return the samples, those that may be the first under their keys with the messages they were read from."""
+    return [
+        {**one, "message": message_json(arrived["response"])}
+        if "key" in one and one["key"] not in ballot["votes"]
+        else one
+        for one, arrived in zip(samples, ballot["arrived"], strict=True)
+    ]
 
 
 _COMPARED = 3
@@ -345,14 +323,14 @@ _COMPARED = 3
 
 def _alike(ballot: BallotState) -> int:
     """Return which two of the first three answers are the same text, see `records.Entry`."""
-    texts = dict(zip(ballot["numbers"], ballot["responses"], strict=True))
+    texts = {one["number"]: one["response"] for one in ballot["arrived"]}
     if not texts.keys() >= {0, 1, 2}:
         return 0
     first, second, third = (texts[number].text for number in range(_COMPARED))
     return int(second == third != first) - int(first == second != third)
 
 
-def _third(ballot: BallotState, verdict: Verdict) -> int:
+def _third(ballot: BallotState, verdict: Sample) -> int:
     """Return which of two votes that differ the third equals, the second (1) or the first (-1): as likely by chance.
 
     Where k is 2 that is all there is to see of answers that repeat.

@@ -28,7 +28,7 @@ def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[st
     if samples == flagged:
         reasons = {reason for ballot in ballots for reason in ballot["flags"]}
         enough = samples >= FEW and len(reasons) == 1
-        tried = {ballot["id"] for ballot in ballots if alike[ballot["id"]] >= (FEW if "climb" in ballot else 1)}
+        tried = {ballot["id"] for ballot in ballots if alike[ballot["id"]] >= (FEW if "ladder" in ballot else 1)}
         return tried if enough else set()
     return {
         name
@@ -39,11 +39,11 @@ def hopeless(ballots: Sequence[BallotState], state: Mapping[str, Any]) -> set[st
 
 def _flagged_alike(ballot: BallotState) -> int:
     """Return how many samples a ballot has had in its tier, if all of them were flagged for one reason; else 0."""
-    climb, flags = ballot.get("climb"), ballot["flags"]
+    ladder, flags = ballot.get("ladder"), ballot["flags"]
     if len(flags) != 1 or ballot["counts"]:
         return 0
-    flagged = sum(flags.values()) - (climb["flagged"] if climb else 0)
-    return flagged if flagged >= ballot["samples"] - (climb["drawn"] if climb else 0) else 0
+    flagged = sum(flags.values()) - (ladder["flagged"] if ladder else 0)
+    return flagged if flagged >= ballot["samples"] - (ladder["drawn"] if ladder else 0) else 0
 
 
 def _before(state: Mapping[str, Any]) -> tuple[int, int, int]:

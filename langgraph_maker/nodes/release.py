@@ -49,7 +49,7 @@ def releasing(pool: Pool, node: Node) -> Node:
 
 
 def _owner(*places: Mapping[str, Any]) -> str:
-    return next((place["begun"] for place in places if place.get("begun")), "")
+    return next((place["started"] for place in places if place.get("started")), "")
 
 
 def _ends(update: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.ballot import ranked
 from langgraph_maker.core.events import (
     Alarm,
     BallotStatus,
@@ -15,14 +15,13 @@ from langgraph_maker.core.events import (
     OpenBallots,
     RoundEnded,
     StepDecided,
-    SubStepDecided,
     Totals,
     VotesCounted,
 )
 from langgraph_maker.core.state import BallotState, VoteCount, total_usage
 from langgraph_maker.journal.records import Entry
 from langgraph_maker.nodes.emit import emit
-from langgraph_maker.theory.mixture import shape
+from langgraph_maker.theory.mixture import shape_of
 
 __all__ = [
     "Emit",
@@ -32,7 +31,6 @@ __all__ = [
     "given_up",
     "round_event",
     "step_event",
-    "substep_event",
     "votes_event",
 ]
 
@@ -67,7 +65,7 @@ def round_event(
     decided: Sequence[BallotState] = (),
 ) -> RoundEnded:
     """Return what lies between two totals."""
-    audited = [ballot["climb"] for ballot in decided if "climb" in ballot and ballot["climb"]["audits"]]
+    audited = [ballot["ladder"] for ballot in decided if "ladder" in ballot and ballot["ladder"]["audits"]]
     votes = after["votes"] - before["votes"]
     return {
         "event": "round.ended",
@@ -100,20 +98,6 @@ def step_event(run_id: str, entry: Entry, ballot: BallotState | None) -> StepDec
     }
 
 
-def substep_event(run_id: str, ballot: BallotState) -> SubStepDecided:
-    """Return the sub-step that a ballot has decided."""
-    counts = ballot["counts"]
-    return {
-        "event": "substep.decided",
-        "run_id": run_id,
-        "step": int(ballot["id"]),
-        "finer": len(ballot["finer"]["winners"]),
-        "vote": ballot["votes"][max(counts, key=counts.__getitem__)],
-        "counts": _counts(ballot),
-        "margin": Ballot.resume(1, counts, ballot["votes"]).margin,
-    }
-
-
 def votes_event(ballots: Sequence[BallotState]) -> VotesCounted:
     """Return how ballots stand that a round has moved."""
     standing: list[BallotStatus] = [
@@ -141,15 +125,13 @@ def ballots_under_way(ballots: Sequence[BallotState]) -> OpenBallots:
         "flagged": sum(sum(ballot["flags"].values()) for ballot in ballots),
         "contested": sum(len(ballot["counts"]) > 1 for ballot in ballots),
         "drifted": sum(
-            drifted(ballot, max(ballot["counts"], key=ballot["counts"].__getitem__)) > 0
-            for ballot in ballots
-            if len(ballot["counts"]) > 1
+            drifted(ballot, ranked(ballot["counts"])[0]) > 0 for ballot in ballots if len(ballot["counts"]) > 1
         ),
         "flagged_steps": sum(bool(ballot["flags"]) for ballot in ballots),
         "most_votes": max((sum(ballot["counts"].values()) for ballot in ballots), default=0),
         "cost": total_usage(ballot["usage"] for ballot in ballots)["cost"],
-        "shapes": dict(Counter(_shape(ballot["counts"]) for ballot in ballots if not _above(ballot))),
-        "above": dict(Counter(_shape(ballot["counts"]) for ballot in ballots if _above(ballot))),
+        "shapes": dict(Counter(shape_of(ballot["counts"]) for ballot in ballots if not _above(ballot))),
+        "above": dict(Counter(shape_of(ballot["counts"]) for ballot in ballots if _above(ballot))),
         "given_up": dict(Counter(one for ballot in ballots for one in given_up(ballot))),
         "timeouts": sum(ballot.get("timeouts", 0) for ballot in ballots),
     }
@@ -157,20 +139,12 @@ def ballots_under_way(ballots: Sequence[BallotState]) -> OpenBallots:
 
 def _above(ballot: BallotState) -> bool:
     """Return whether a ballot's votes are not those of the first tier on the step itself."""
-    return "climb" in ballot and (ballot["climb"]["tier"] > 0 or "finer" in ballot)
+    return "ladder" in ballot and (ballot["ladder"]["tier"] > 0 or "inner" in ballot)
 
 
 def given_up(ballot: BallotState) -> list[str]:
     """Return the shapes of the ballots on this step that were given up."""
-    return ballot["climb"].get("given_up", []) if "climb" in ballot else []
-
-
-def _shape(counts: Mapping[str, int]) -> str:
-    if len(counts) <= 1:
-        votes = sum(counts.values())
-        return shape(votes, votes, votes)
-    second, first = sorted(counts.values())[-2:]
-    return shape(sum(counts.values()), first, first - second)
+    return ballot["ladder"].get("given_up", []) if "ladder" in ballot else []
 
 
 def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
@@ -181,7 +155,11 @@ def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]
 
 def drifted(ballot: BallotState, winner: str) -> int:
     """Return votes for the winner's action with another next state."""
-    action = ballot["votes"][winner]["action"]
+    vote = ballot["votes"][winner]
+    if not isinstance(vote, dict):  # of a tier that votes on something else
+        return 0
     return sum(
-        count for key, count in ballot["counts"].items() if key != winner and ballot["votes"][key]["action"] == action
+        count
+        for key, count in ballot["counts"].items()
+        if key != winner and ballot["votes"][key]["action"] == vote["action"]
     )

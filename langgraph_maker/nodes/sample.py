@@ -17,6 +17,7 @@ from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
 from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.purity import pure
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.state import BallotState, Request, Sampler, Subtask, no_usage
 from langgraph_maker.models.event_loop import run_at_once, run_sync
 from langgraph_maker.models.keeping import kept_in
@@ -24,8 +25,8 @@ from langgraph_maker.models.pool import Arrival, Pool, misuse
 from langgraph_maker.nodes.ask import check_can_ask
 from langgraph_maker.nodes.budget import current_budget
 from langgraph_maker.nodes.context import overrides
-from langgraph_maker.nodes.ladder.decomposition import FinerError
-from langgraph_maker.nodes.ladder.ladder import PLAIN, Ladder
+from langgraph_maker.nodes.ladder.kind import TierError, placed
+from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt, as_messages, ask, each_prompt
 from langgraph_maker.nodes.state import VotingState
@@ -47,7 +48,7 @@ def sample_node(
     ladder: Ladder | None = None,
     min_k: int | None = None,
     pool: Pool | None = None,
-    stop: Callable[[], bool | str] | None = None,
+    stop: Stop | None = None,
     on_failure: Literal["raise", "write"] = "raise",
 ) -> Node:
     """Issue what each open ballot could still be decided by, and return what arrives, as soon as it is enough.
@@ -92,7 +93,7 @@ def sample_node(
         min_k=min_k,
         max_samples_per_step=max_samples_per_step,
         terms=terms(k, max_samples_per_step, ladder),
-        ladder=ladder or Ladder([PLAIN], []),
+        ladder=ladder or Ladder(),
         first_temperature=first_temperature,
         temperature=temperature,
         hedge=0 if getattr(sampler, "never_waits", False) else hedge,
@@ -129,7 +130,7 @@ class _Sample:
     first_temperature: float | None
     temperature: float | None
     hedge: int
-    stop: Callable[[], bool | str]
+    stop: Stop
     on_failure: str
 
     def sample(self, state: VotingState, config: RunnableConfig) -> dict[str, Any]:
@@ -167,12 +168,12 @@ class _Sample:
     def plan(self, state: VotingState) -> _Round:
         """Return what to issue: the samples that were lost, and those that each open ballot lacks."""
         ballots, begun = _ballots(state)
-        ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "finer" in ballot else 0) for ballot in ballots]
+        ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "inner" in ballot else 0) for ballot in ballots]
         if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
             own = margin_terms(self.k, None)
             ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
         ballots = [reopened_below(ballot, self.terms(ballot)[0]) for ballot in ballots]
-        owner = (not state.get("decisions") and state.get("begun")) or uuid4().hex
+        owner = (not state.get("decisions") and state.get("started")) or uuid4().hex
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
         if state.get("draining"):
             return vote
@@ -184,11 +185,11 @@ class _Sample:
 
     def issue(self, vote: _Round, ballot: BallotState) -> BallotState:
         flying = self.pool.issued(vote.owner, ballot["id"]) if ballot["id"] in vote.wanted else frozenset()
-        first = ballot["climb"]["first"] if "climb" in ballot else 0
+        first = ballot["ladder"]["first"] if "ladder" in ballot else 0
         margin_asked, out = ballot["asked"], sum(number >= first for number in flying) if first else len(flying)
         due: list[int] = []
         if not self.hedge and (missing := unanswered(ballot)) > out:
-            arrived = {number for number, _ in ballot["waiting"]}
+            arrived = {sample["number"] for sample in ballot["waiting"]}
             awaited = range(ballot["following"], margin_asked)
             out, due = missing, [number for number in awaited if number not in arrived and number not in flying]
         k, budget = self.terms(ballot)
@@ -203,9 +204,9 @@ class _Sample:
             budget_held.note(margin_asked, ballot["usage"])
         try:
             requests = self.requests(issued, due, first, vote.owner)
-        except FinerError as error:
+        except TierError as error:
             vote.wanted.discard(ballot["id"])
-            return {**ballot, "status": "unresolved", "climb": self.ladder.place(ballot, str(error))}
+            return {**ballot, "status": "unresolved", "ladder": placed(ballot, str(error))}
         vote.needed[ballot["id"]] = min(lacking, out + len(new)) if self.hedge else out + len(new)
         if not due:
             return ballot
@@ -214,7 +215,7 @@ class _Sample:
 
     def requests(self, ballot: BallotState, due: Sequence[int], first: int, owner: str) -> list[Request]:
         """Return the samples that are due, each with the prompt, model and temperature of its turn."""
-        rung = self.ladder.rung(ballot)
+        rung = self.ladder.tier(ballot).terms
         messages: dict[int, Any] = {}
         requests = []
         for number in due:
@@ -231,9 +232,9 @@ class _Sample:
 
     def messages(self, variant: int, ballot: BallotState) -> Any:
         """Return what the prompt says, or what is to be awaited for it."""
-        if "finer" in ballot and self.ladder.splitting is not None:
-            margin_asked = self.ladder.splitting.prompt(ballot, variant)
-            return as_messages(margin_asked)
+        asked = self.ladder.tier(ballot).messages(ballot, variant) if "inner" in ballot else None
+        if asked is not None:
+            return as_messages(asked)
         return ask(self.prompts[variant], ballot["state"])
 
     def at_once(self, vote: _Round) -> bool:
@@ -290,7 +291,7 @@ class _Sample:
                 for ballot in vote.ballots
             ],
             "decisions": [],
-            "begun": vote.owner,
+            "started": vote.owner,
             "in_flight": self.pool.in_flight(vote.owner),
             "failure": failure,
         }
@@ -298,8 +299,7 @@ class _Sample:
     def with_arrivals(self, owner: str, ballot: BallotState, arrived: Sequence[Arrival]) -> BallotState:
         after: BallotState = {
             **ballot,
-            "numbers": [request.number for request, _ in arrived],
-            "responses": [response for _, response in arrived],
+            "arrived": [{"number": request.number, "response": response} for request, response in arrived],
         }
         if timeouts := self.pool.take_timeouts(owner, ballot["id"]):
             after["timeouts"] = ballot.get("timeouts", 0) + timeouts
@@ -381,7 +381,5 @@ def new_ballot(subtask: Subtask) -> BallotState:
         "last_flag": "",
         "rounds": 0,
         "usage": no_usage(),
-        "numbers": [],
-        "responses": [],
-        "verdicts": [],
+        "arrived": [],
     }

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from langgraph_maker.core.events import Totals
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.questions import Question
+from langgraph_maker.core.reasons import ReasonCode
 from langgraph_maker.core.state import BallotState, Decision, Subtask
 from langgraph_maker.journal.position import Lane
 
@@ -66,7 +67,7 @@ class VotingOutput(TypedDict):
 class VotingState(TypedDict, total=False):
     """A batch of ballots in progress.
 
-    `begun` names whose calls are in flight: the run, among those of all tenants, or this vote. `totals`, or `counts`
+    `started` names whose calls are in flight: the run, among those of all tenants, or this vote. `totals`, or `counts`
     of a recursive run, say what that took so far. `draining` asks to wait for all of them and to issue
     no more, `in_flight` says how many there still are, and `failure` why no more can be made.
     """
@@ -75,7 +76,7 @@ class VotingState(TypedDict, total=False):
     ballots: list[BallotState]
     decisions: list[Decision]
     answers: Answers
-    begun: str
+    started: str
     run_id: str
     namespace: list[str]
     totals: Totals
@@ -90,7 +91,7 @@ class RoundInput(TypedDict):
 
     subtasks: list[Subtask]
     ballots: list[BallotState]
-    begun: str
+    started: str
     run_id: str
     namespace: list[str]
     totals: Totals
@@ -125,6 +126,7 @@ class MakerOutput(TypedDict, total=False):
 
     status: RunStatus
     reason: str
+    reason_code: ReasonCode
     final_state: Any
     steps: int
     samples: int
@@ -138,14 +140,14 @@ class MakerOutput(TypedDict, total=False):
 
 
 class MakerState(MakerOutput, total=False):
-    """A run in progress: the run `begun` here, what it is of, and with no store its actions with their steps.
+    """A run in progress: the run `started` here, what it is of, and with no store its actions with their steps.
 
-    `begun` is the run's name among those of all tenants. `asked` are the questions that came up in this round, which
+    `started` is the run's name among those of all tenants. `asked` are the questions that came up in this round, which
     are emitted once they are in the journal, `answered` those whose answers were used, and `unused`, with no store,
     those that were not yet.
     """
 
-    begun: str
+    started: str
     fixed: dict[str, Any]
     acted: list[Any] | None
     lanes: list[Lane]

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.ballot import Ballot, outcome_of
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.field_votes import (
     agreement,
@@ -22,12 +22,14 @@ from langgraph_maker.core.field_votes import (
 )
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
+from langgraph_maker.core.questions import ranking
 from langgraph_maker.core.red_flags import RedFlag
-from langgraph_maker.core.state import START, BallotState, Decision, Verdict
+from langgraph_maker.core.state import BallotState, Decision, Outcome, Sample, undecided
 from langgraph_maker.nodes.budget import current_budget
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.hopeless import hopeless
+from langgraph_maker.nodes.ladder.kind import placed
 from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import votes_event
@@ -55,7 +57,7 @@ def tally_node(
     hedges votes count as they arrive. A ballot whose remaining samples could not decide it any more is unresolved; no
     plurality ever wins. One whose first samples are all flagged for one reason is unresolved before (see `hopeless`).
     Where there is a tier to escalate to, one that a sequential test finds hard is given up before
-    (see `climbing`). When no ballot is open, the decisions are written, one a subtask.
+    (see `abandonment`). When no ballot is open, the decisions are written, one a subtask.
 
     Args:
         k: The margin, or from a subtask's id to its own.
@@ -72,24 +74,24 @@ def tally_node(
     """
     check_least(min_k, k)
     usual = terms(k, max_samples_per_step, ladder)
-    climbs = ladder is not None and not ladder.plain
+    escalates = ladder is not None and not ladder.plain
 
     def tally(state: VotingState, _: RunnableConfig) -> dict[str, Any]:
         given = overrides()
         own = terms(k, max_samples_per_step, ladder, given, min_k) if given else usual
         ballots = [_by_field(ballot) for ballot in state["ballots"]] if by_field else state["ballots"]
         ballots = [_count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in ballots]
-        moved = {one["id"] for one in state["ballots"] if one["verdicts"]}
+        moved = {one["id"] for one in state["ballots"] if one["arrived"]}
         if any(one["flags"] and not one["counts"] and one["id"] in moved for one in ballots):
             lost = hopeless(ballots, state) & moved
             ballots = [_unresolved(ballot, hedge) if ballot["id"] in lost else ballot for ballot in ballots]
-        if climbs:
+        if escalates:
             ballots = [_given_up(ballot, own(ballot)[0], hedge) for ballot in ballots]
         update: dict[str, Any] = {"ballots": ballots}
         if not decisions:
             return update
         _tell([after for after, before in zip(ballots, state["ballots"], strict=True) if after is not before])
-        if converged(ballots, ladder if climbs else None):
+        if converged(ballots, ladder if escalates else None):
             update["decisions"] = [decision(ballot) for ballot in ballots]
         return update
 
@@ -98,7 +100,7 @@ def tally_node(
             return ballot
         if not (why := ladder.gives_up(ballot, k)):
             return ballot
-        return {**ballot, "status": "unresolved", "climb": ladder.place(ballot, why)}
+        return {**ballot, "status": "unresolved", "ladder": placed(ballot, why)}
 
     return Node("tally", tally)
 
@@ -159,18 +161,15 @@ def _tell(ballots: Sequence[BallotState]) -> None:
 
 def decision(ballot: BallotState) -> Decision:
     """Return the closed ballot as its `Decision`."""
-    ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
-    decided, human, fields = ballot["status"] == "decided", ballot.get("human"), ballot.get("fields")
-    won = None
-    if decided:
-        won = human["vote"] if human else ballot["votes"][ranking[0][0]] if fields is None else whole(fields)
+    fields, won = ballot.get("fields"), ballot["outcome"]["vote"] if ballot["status"] == "decided" else None
+    decided = ballot["status"] == "decided"
     said = ballot["messages"].get(canonical(won)) if decided and "messages" in ballot else None
     made: Decision = {
         "subtask_id": ballot["id"],
         "status": "decided" if decided else "unresolved",
         "vote": won,
         "message": None if said is None else AIMessage.model_validate_json(said),
-        "counts": [{"vote": ballot["votes"][key], "count": count} for key, count in ranking],
+        "counts": ranking(ballot),
         "samples": ballot["samples"],
         "flagged": sum(ballot["flags"].values()),
         "flags": ballot["flags"],
@@ -178,8 +177,8 @@ def decision(ballot: BallotState) -> Decision:
         "rounds": ballot["rounds"],
         "cancelled": ballot["asked"] - ballot["samples"],
         "usage": ballot["usage"],
-        "tier": ballot["climb"]["tier"] if "climb" in ballot else 0,
-        "human": human is not None,
+        "tier": ballot["ladder"]["tier"] if "ladder" in ballot else 0,
+        "human": "human" in ballot,
         "agreement": agreement(ballot["counts"]) if fields is None else least_agreement(fields),
     }
     if fields is not None:
@@ -194,25 +193,32 @@ def deficit(ballot: BallotState, k: int, budget: int | None = None) -> int:
     """
     if (fields := ballot.get("fields")) is not None:
         before = sum(ballot["counts"].values())
-        for _, verdict in ballot["waiting"]:
-            if "key" in verdict:
-                fields, before = cast_fields(fields, k, verdict["key"], verdict["vote"], before), before + 1
+        for sample in ballot["waiting"]:
+            if "key" in sample:
+                fields, before = cast_fields(fields, k, sample["key"], sample["vote"], before), before + 1
         room = None if budget is None else budget - ballot["samples"]
         return fields_deficit(fields, k, room)
     counted = Ballot.resume(k, ballot["counts"], ballot["votes"])
-    for _, verdict in ballot["waiting"]:
-        if "key" in verdict and counted.deficit:
-            counted.cast(verdict["vote"], verdict["key"])
+    for sample in ballot["waiting"]:
+        if "key" in sample and counted.deficit:
+            counted.cast(sample["vote"], sample["key"])
     return counted.deficit
 
 
 def reopened_below(ballot: BallotState, k: int) -> BallotState:
     """Return the ballot, open if votes decided it by less than `k`, as a process with a smaller margin had it."""
-    if ballot["status"] != "decided" or "human" in ballot or "joined" in ballot:
+    if ballot["status"] != "decided":
         return ballot
-    if (fields := ballot.get("fields")) is not None:
-        return {**ballot, "status": "open"} if fields_deficit(fields, k) else ballot
-    return ballot if Ballot.resume(1, ballot["counts"], ballot["votes"]).margin >= k else {**ballot, "status": "open"}
+    outcome = ballot.get("outcome")
+    if outcome is not None and (outcome["by"] or (outcome["margin"] >= k and not _short(ballot, k))):
+        return ballot
+    return undecided(ballot)
+
+
+def _short(ballot: BallotState, k: int) -> bool:
+    """Return whether votes are by field, and one of them is not decided by `k`."""
+    fields = ballot.get("fields")
+    return fields is not None and fields_deficit(fields, k) > 0
 
 
 def unanswered(ballot: BallotState) -> int:
@@ -222,7 +228,7 @@ def unanswered(ballot: BallotState) -> int:
 
 def _to_count(ballot: BallotState, hedge: int) -> bool:
     """Return whether something arrived, or nothing is out and the budget may have changed."""
-    return bool(ballot["verdicts"]) or (ballot["status"] == "open" and bool(hedge or not unanswered(ballot)))
+    return bool(ballot["arrived"]) or (ballot["status"] == "open" and bool(hedge or not unanswered(ballot)))
 
 
 def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
@@ -231,50 +237,56 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
     flags, last_flag = state["flags"], state["last_flag"]
     due, waiting = (_arrived(state), []) if hedge else _due(state)
     late = 0  # what was asked before the ballot escalated is drawn, and counts for nothing here
-    for _, verdict in due:
-        if "flag" in verdict:
-            reason, last_flag = verdict["flag"]["reason"], str(RedFlag(**verdict["flag"]))
+    for sample in due:
+        if "flag" in sample:
+            reason, last_flag = sample["flag"]["reason"], str(RedFlag(**sample["flag"]))
             flags = {**flags, reason: flags.get(reason, 0) + 1}
-        elif "key" not in verdict:
+        elif "key" not in sample:
             late += 1
         elif ballot.deficit or not hedge:  # nor does what comes once it is decided
-            ballot.cast(verdict["vote"], verdict["key"])
+            ballot.cast(sample["vote"], sample["key"])
     after: BallotState = {
         **(state if by_field is None else by_field.state()),
         "counts": ballot.counts,
         "votes": ballot.votes,
-        "samples": state["samples"] + len(state["verdicts"]),
+        "samples": state["samples"] + len(state["arrived"]),
         "following": state["asked"] if hedge else state["following"] + len(due),
         "waiting": waiting,
         "flags": flags,
         "last_flag": last_flag,
-        "numbers": [],
-        "verdicts": [],
+        "arrived": [],
     }
     if not state["samples"] and (order := _order(state)):
         after["order"] = order
     if messages := _messages(state, due, ballot.votes):
         after["messages"] = messages
     if late:
-        after["climb"] = {**state["climb"], "drawn": state["climb"]["drawn"] + late}
+        after["ladder"] = {**state["ladder"], "drawn": state["ladder"]["drawn"] + late}
         budget += late
     if ballot.deficit == 0:
-        after["status"] = "decided"
+        after["status"], after["outcome"] = "decided", _outcome(after)
     elif (hedge or not unanswered(after)) and (
-        after["samples"] + ballot.deficit > budget or (state["verdicts"] and _refused(after, k))
+        after["samples"] + ballot.deficit > budget or (state["arrived"] and _refused(after, k))
     ):
         after["status"] = "unresolved"
     return after
 
 
-def _messages(state: BallotState, due: Sequence[tuple[int, Verdict]], votes: Mapping[str, Any]) -> dict[str, str]:
+def _outcome(ballot: BallotState) -> Outcome:
+    outcome = outcome_of(ballot["counts"], ballot["votes"])
+    if (fields := ballot.get("fields")) is None:
+        return outcome
+    return {**outcome, "vote": whole(fields), "margin": least_agreement(fields)["lead"]}
+
+
+def _messages(state: BallotState, due: Sequence[Sample], votes: Mapping[str, Any]) -> dict[str, str]:
     """Return the messages of the votes that are the first under their keys; an audit leaves those of the vote."""
-    messages, audited = state.get("messages", {}), state.get("climb", START)["held"] is not None
+    messages, audited = state.get("messages", {}), "inner" in state
     cast = {*state["counts"]}
-    for _, verdict in due:
-        if "message" in verdict and verdict["key"] in votes and verdict["key"] not in cast:
-            cast.add(verdict["key"])
-            first = {canonical(verdict["vote"]): verdict["message"]}
+    for sample in due:
+        if "message" in sample and sample["key"] in votes and sample["key"] not in cast:
+            cast.add(sample["key"])
+            first = {canonical(sample["vote"]): sample["message"]}
             messages = first | messages if audited else messages | first
     return messages
 
@@ -285,7 +297,7 @@ class _Fields:
     def __init__(self, state: BallotState, k: int, budget: int) -> None:
         self._state, self.fields = state, {**state["fields"]}
         self.counts, self.votes = {**state["counts"]}, {**state["votes"]}
-        self._k, self._room = k, budget - state["samples"] - len(state["verdicts"])
+        self._k, self._room = k, budget - state["samples"] - len(state["arrived"])
 
     def cast(self, vote: Any, key: str) -> None:
         self.fields = cast_fields(self.fields, self._k, key, vote, sum(self.counts.values()))
@@ -302,7 +314,7 @@ class _Fields:
 
 def _refused(ballot: BallotState, k: int) -> bool:
     """Return whether a ballot's samples are refusals, so that more of them would be no more to the point."""
-    flagged = sum(ballot["flags"].values()) - (ballot["climb"]["flagged"] if "climb" in ballot else 0)
+    flagged = sum(ballot["flags"].values()) - (ballot["ladder"]["flagged"] if "ladder" in ballot else 0)
     refusals = min(ballot["flags"].get("refusal", 0), flagged)
     return refusals >= max(k, _REFUSALS) * (1 + sum(ballot["counts"].values()))
 
@@ -316,20 +328,16 @@ def _order(state: BallotState) -> list[str] | None:
 
     Without the very first, which may be drawn at another temperature, these are alike but for when they arrived.
     """
-    votes = [
-        verdict["key"]
-        for number, verdict in zip(state["numbers"], state["verdicts"], strict=True)
-        if number and "key" in verdict
-    ]
+    votes = [sample["key"] for sample in state["arrived"] if sample["number"] and "key" in sample]
     return [votes[0], votes[-1]] if votes and votes[0] != votes[-1] else None
 
 
-def _arrived(state: BallotState) -> list[tuple[int, Verdict]]:
-    return [*state["waiting"], *zip(state["numbers"], state["verdicts"], strict=True)]
+def _arrived(state: BallotState) -> list[Sample]:
+    return [*state["waiting"], *state["arrived"]]
 
 
-def _due(state: BallotState) -> tuple[list[tuple[int, Verdict]], list[tuple[int, Verdict]]]:
-    """Return the verdicts that are next in the order of issue, and those that wait for an earlier one."""
-    arrived = sorted(_arrived(state), key=itemgetter(0))
-    due = [one for place, one in enumerate(arrived) if one[0] == state["following"] + place]
+def _due(state: BallotState) -> tuple[list[Sample], list[Sample]]:
+    """Return the samples that are next in the order of issue, and those that wait for an earlier one."""
+    arrived = sorted(_arrived(state), key=itemgetter("number"))
+    due = [one for place, one in enumerate(arrived) if one["number"] == state["following"] + place]
     return due, arrived[len(due) :]

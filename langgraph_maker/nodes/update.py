@@ -9,12 +9,11 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, Op
 
-from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import mark
 from langgraph_maker.core.errors import ImpureTaskError
 from langgraph_maker.core.events import Alarm, Detail, Event, Observer, StatefulObserver, check_detail
 from langgraph_maker.core.margin import Margin, SubtaskTerms, margin_asked, margin_terms
-from langgraph_maker.core.state import BallotState, Verdict
+from langgraph_maker.core.state import START, BallotState, Outcome
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.admin import takeover
@@ -164,21 +163,20 @@ class _Update:
             elif (ballot := decided.get(lane["step"])) is None:
                 lanes.append(lane)
             else:
-                won = _won(ballot)
+                outcome = ballot.get("outcome")
+                if outcome is None or not _stands(ballot, outcome, least(ballot["id"], ballot["state"])[0]):
+                    undercut[ballot["id"]] = restarted(ballot)
+                    lanes.append(lane)
+                    continue
                 if mark(lane["state"]) != lane["mark"]:
                     raise ImpureTaskError(
                         f"the state of step {lane['step']} was changed while it was voted on: let prompt, validate,"
                         f" vote_key and advance of {self.task.name} make new ones"
                     )
-                after = move(self.task, lane, won["vote"])
-                entry = _entry(lane, after, ballot, won, (writer, revision))
-                if entry["margin"] < least(ballot["id"], ballot["state"])[0] and not entry["human"]:
-                    undercut[ballot["id"]] = restarted(_without_join(ballot))
-                    lanes.append(lane)
-                    continue
+                after = move(self.task, lane, outcome["vote"])
                 lanes.append(after)
-                entries.append(entry)
-                keys.append(won["key"])
+                entries.append(_entry(lane, after, ballot, outcome, (writer, revision)))
+                keys.append(outcome["key"])
         totals = add(state["totals"], zip(entries, keys, strict=True))
         ballots = [undercut.get(ballot["id"], ballot) for ballot in state["ballots"]]
         position: Position = {
@@ -208,45 +206,37 @@ def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) 
 
 def _stand(ballot: BallotState) -> tuple[int, str, Any]:
     """Return what makes a ballot worth writing again."""
-    return ballot["samples"], ballot["status"], ballot.get("climb")
+    return ballot["samples"], ballot["status"], ballot.get("ladder")
 
 
-def _won(ballot: BallotState) -> Verdict:
-    """Return the key and the vote that a decided ballot was won by."""
-    if (human := ballot.get("human")) is not None:
-        return human
-    if (joined := ballot.get("joined")) is not None:
-        return {"key": joined["key"], "vote": joined["vote"]}
+def _stands(ballot: BallotState, outcome: Outcome, k: int) -> bool:
+    """Return whether a ballot may be committed: decided by `k` or a human, and by the votes that it has."""
+    if outcome["by"]:
+        return outcome["margin"] >= k or outcome["by"] == "human"
     counts = ballot["counts"]
-    winner = max(counts, key=counts.__getitem__) if len(counts) > 1 else next(iter(counts))
-    return {"key": winner, "vote": ballot["votes"][winner]}
+    counted = outcome["votes"] == sum(counts.values()) and outcome["winner_votes"] == counts.get(outcome["key"])
+    return counted and outcome["margin"] >= k
 
 
-def _without_join(ballot: BallotState) -> BallotState:
-    return {name: value for name, value in ballot.items() if name != "joined"}  # type: ignore[return-value]
-
-
-def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, written: tuple[str, int]) -> Entry:
-    climb, human, counts, winner = ballot.get("climb"), "human" in ballot, ballot["counts"], won["key"]
-    joined = ballot.get("joined")
-    voted = not human and joined is None
+def _entry(lane: Lane, after: Lane, ballot: BallotState, outcome: Outcome, written: tuple[str, int]) -> Entry:
+    ladder, by = ballot.get("ladder", START), outcome["by"]
     return {
         "step": lane["step"],
-        "vote": won["vote"],
-        "votes": joined["votes"] if joined else sum(counts.values()),
-        "winner_votes": joined["winner_votes"] if joined else counts.get(winner, 0),
-        "margin": joined["margin"] if joined else Ballot.resume(1, counts, ballot["votes"]).margin if voted else 0,
-        "drifted": drifted(ballot, winner) if len(counts) > 1 and voted else 0,
+        "vote": outcome["vote"],
+        "votes": outcome["votes"],
+        "winner_votes": outcome["winner_votes"],
+        "margin": outcome["margin"],
+        "drifted": 0 if by or len(ballot["counts"]) == 1 else drifted(ballot, outcome["key"]),
         "alike": ballot.get("alike", 0),
         "samples": ballot["samples"],
         "flags": ballot["flags"],
         "rounds": ballot["rounds"],
         "cancelled": ballot["asked"] - ballot["samples"],
-        "tier": climb["tier"] if climb else 0,
-        "human": human,
-        "finer": joined["steps"] if joined else 0,
-        "audits": climb["audits"] if climb else 0,
-        "disagreed": climb["disagreed"] if climb else 0,
+        "tier": ladder["tier"],
+        "human": by == "human",
+        "finer": outcome["steps"],
+        "audits": ladder["audits"],
+        "disagreed": ladder["disagreed"],
         **ballot["usage"],
         "tiers": ballot["usage"].get("tiers", {}),
         "start": lane["mark"],
@@ -255,7 +245,8 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, won: Verdict, written: 
         "revision": written[1],
         "given_up": given_up(ballot),
         "timeouts": ballot.get("timeouts", 0),
-        "late": _late(ballot, winner) if voted else 0,
+        "late": 0 if by else _late(ballot, outcome["key"]),
+        "by": by,
     }
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from langgraph_maker.core.callables import check_arguments
 from langgraph_maker.core.foreign import excerpt, shortened
 from langgraph_maker.models.event_loop import run_sync
+from langgraph_maker.nodes.langgraph_keys import node_name
 
 __all__ = [
     "NO_LIMIT",
@@ -27,7 +28,6 @@ __all__ = [
     "check_on_unresolved",
     "read_from",
     "reopen",
-    "saves_at_exit",
     "write_to",
 ]
 
@@ -87,17 +87,12 @@ async def awrite_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, 
 def _checked(state: Any, update: Any, config: RunnableConfig) -> Any:
     keyed = isinstance(state, (dict, BaseModel)) or is_dataclass(state)  # else any value may be the whole state
     if keyed and not _is_update(update):
-        node = config.get("metadata", {}).get("langgraph_node", "by itself")
+        node = node_name(config)
         raise TypeError(
             f"node {node!r}: write returned {excerpt(update, 80)}, a {type(update).__name__}: what it returns is a dict"
             " of the state's keys to change ({} for none), a Command, or an object of the state's own type"
         )
     return update
-
-
-def saves_at_exit(config: RunnableConfig) -> bool:
-    """Return whether the host's durability is "exit", which loses what a subgraph did in a node that then fails."""
-    return bool(config.get("configurable", {}).get("__pregel_durability") == "exit")
 
 
 def reopen(graph: Compiled, config: RunnableConfig, again: Again) -> None:

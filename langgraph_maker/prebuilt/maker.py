@@ -19,6 +19,8 @@ from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.core.numbers import check_number
+from langgraph_maker.core.purity import validating
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.core.state import Verdict
 from langgraph_maker.core.task import HasVariants, Task, Vote, check_task
@@ -26,7 +28,7 @@ from langgraph_maker.models import price_list, prices
 from langgraph_maker.models.chat_sampler import token_allowance
 from langgraph_maker.models.pool import Pool
 from langgraph_maker.models.prices import Price, check_price, recorded
-from langgraph_maker.models.resolve import Model, model_name
+from langgraph_maker.models.resolve import Model, is_simulated, model_name
 from langgraph_maker.models.router import sampler_of
 from langgraph_maker.nodes import (
     decompose_node,
@@ -38,7 +40,7 @@ from langgraph_maker.nodes import (
 )
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.context import MakerContext
-from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, validating, verdict_reader
+from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, verdict_reader
 from langgraph_maker.nodes.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.nodes.release import releasing
@@ -83,7 +85,7 @@ def create_maker(
     max_cost: float | None = None,
     price: Price | None = None,
     service_tier: str | None = None,
-    stop: Callable[[], bool | str] | None = None,
+    stop: Stop | None = None,
     detail: Detail = "round",
     observer: Observer | None = None,
     namespace: Namespace | None = None,
@@ -200,8 +202,8 @@ def create_maker(
             red_flags=red_flags,
             price=price,
             compares=not rungs.varied,
-            splitting=rungs.splitting,
-            finer_red_flags=_finer_red_flags(task, red_flags),
+            ladder=rungs,
+            inner_red_flags=_inner_red_flags(task, red_flags),
             strict_parse=strict_parse,
         ),
         tally=tally_node(
@@ -234,6 +236,7 @@ def create_maker(
                     min_k=min_k,
                     settings={
                         "model": model_name(model),
+                        "simulated": any(map(is_simulated, rungs.models)),
                         "hedge": hedge,
                         "first_temperature": first_temperature,
                         "temperature": temperature,
@@ -288,7 +291,7 @@ def _described(rule: RuleLike) -> str:
     return str(getattr(rule, "__name__", None) or repr(rule)[:200])
 
 
-def _finer_red_flags(task: Task, red_flags: RuleLike | None) -> RuleLike | None:
+def _inner_red_flags(task: Task, red_flags: RuleLike | None) -> RuleLike | None:
     """Those of single steps, where those of a `Grouped` task are the default ones of so many steps."""
     usual = isinstance(task, Grouped) and each_rule(red_flags) == each_rule(default_red_flags(task.m))
     return DEFAULT_RED_FLAGS if usual else red_flags

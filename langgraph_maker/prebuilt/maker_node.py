@@ -18,6 +18,7 @@ from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.nodes.context import MakerContext
 from langgraph_maker.nodes.decompose import MOST_ACTIONS
 from langgraph_maker.nodes.emit import Events, Host
+from langgraph_maker.nodes.langgraph_keys import default_durability, saves_at_exit
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.state import MakerInput, MakerState
 from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, inside_tenant, tenant_of
@@ -31,11 +32,9 @@ from langgraph_maker.prebuilt.host import (
     check_on_unresolved,
     read_from,
     reopen,
-    saves_at_exit,
     write_to,
 )
 from langgraph_maker.prebuilt.recursive.state import RecursiveInput
-from langgraph_maker.prebuilt.voting import default_durability
 
 __all__ = ["create_maker_node"]
 

@@ -30,6 +30,7 @@ from langgraph_maker.nodes.ask import ask_node, open_questions
 from langgraph_maker.nodes.context import MakerContext
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, verdict_reader
 from langgraph_maker.nodes.ladder import Audit, LadderLike, read_ladder
+from langgraph_maker.nodes.langgraph_keys import default_durability
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt, each_prompt
 from langgraph_maker.nodes.release import releasing
@@ -41,7 +42,7 @@ from langgraph_maker.nodes.state import (
 )
 from langgraph_maker.nodes.trace import TRACED
 
-__all__ = ["create_voting_graph", "default_durability", "subgraph_node", "vote_again", "voting_round"]
+__all__ = ["create_voting_graph", "subgraph_node", "vote_again", "voting_round"]
 
 
 def create_voting_graph(
@@ -216,15 +217,6 @@ def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -
         return await graph.ainvoke(state, default_durability(config), control=RunControl())
 
     return Node(name, call, acall, shows=[builder.compile(name=name)])
-
-
-def default_durability(config: RunnableConfig) -> RunnableConfig:
-    """Without the host's durability: LangGraph 1.2 fails on "sync" in a graph that writes no checkpoints."""
-    settings = config.get("configurable", {})
-    if "__pregel_durability" not in settings:
-        return config
-    kept = {key: value for key, value in settings.items() if key != "__pregel_durability"}
-    return {**config, "configurable": kept}
 
 
 def voting_round(

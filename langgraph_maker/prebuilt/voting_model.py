@@ -27,10 +27,11 @@ from langgraph_maker.core.state import Decision, Request, Sampler
 from langgraph_maker.models.chat_sampler import as_sampler, token_allowance
 from langgraph_maker.models.resolve import model_name
 from langgraph_maker.nodes.emit import Events, Host
+from langgraph_maker.nodes.langgraph_keys import default_durability, saves_at_exit
 from langgraph_maker.nodes.prompt import Prompt
-from langgraph_maker.prebuilt.host import NO_LIMIT, areopen, reopen, saves_at_exit
+from langgraph_maker.prebuilt.host import NO_LIMIT, areopen, reopen
 from langgraph_maker.prebuilt.tool_intents import Check, OneOfTools, checks_of, intent_of, intents_by, json_check
-from langgraph_maker.prebuilt.voting import create_voting_graph, default_durability, vote_again
+from langgraph_maker.prebuilt.voting import create_voting_graph, vote_again
 from langgraph_maker.prebuilt.watch import VoteObserver, watched
 
 __all__ = ["Voting", "VotingModel", "summary"]

@@ -27,6 +27,7 @@ from langgraph_maker.nodes.budget import Budget, Limits, budgeted
 from langgraph_maker.nodes.emit import Events, Host
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse
 from langgraph_maker.nodes.ladder import Audit, LadderLike, Tier
+from langgraph_maker.nodes.langgraph_keys import default_durability, saves_at_exit
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt
 from langgraph_maker.nodes.state import VotingInput
@@ -40,11 +41,10 @@ from langgraph_maker.prebuilt.host import (
     check_on_unresolved,
     read_from,
     reopen,
-    saves_at_exit,
     write_to,
 )
 from langgraph_maker.prebuilt.schema import Schema, SchemaLike
-from langgraph_maker.prebuilt.voting import create_voting_graph, default_durability, vote_again
+from langgraph_maker.prebuilt.voting import create_voting_graph, vote_again
 from langgraph_maker.prebuilt.watch import VoteObserver, watched
 
 __all__ = ["create_voting_node"]

@@ -67,7 +67,7 @@ def _led(found: Numbers) -> str:
 
 
 def _reason(found: Numbers) -> str:
-    if found["reason"] == "wrong_end":
+    if found["reason_code"] == "wrong_end":
         return "all steps are done, and the task is not (wrong_end)."
     return sentence(markup.shown(found["reason"]) or "no reason is journalled")
 

@@ -16,9 +16,10 @@ from langgraph_maker import journal
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Alarm, OpenBallots, Totals
 from langgraph_maker.core.questions import Question, question_of
+from langgraph_maker.core.reasons import Reason, ReasonCode
 from langgraph_maker.core.state import BallotState, Usage, VoteCount, total_usage
 from langgraph_maker.journal import records, run_data
-from langgraph_maker.journal.records import Entry, Header, Session
+from langgraph_maker.journal.records import Entry, Header
 from langgraph_maker.journal.tenants import under
 from langgraph_maker.nodes.run_events import ballots_under_way
 from langgraph_maker.nodes.totals import add, nothing
@@ -40,12 +41,12 @@ _MOVES: Mapping[str, Callable[[Mapping[str, Any], int], Moves | None]] = {"hanoi
 class OpenBallot(TypedDict):
     """A step that is not decided: what its ballot has counted so far, the most frequent vote first.
 
-    Where it is done in sub-steps, these are votes on the one of them that `finer` is the number of, from 0.
+    Where a tier votes on something else in its place, these are votes on that, and `inner` says what it is.
     """
 
     step: int
     status: str
-    finer: int | None
+    inner: str
     counts: list[VoteCount]
     samples: int
     flags: dict[str, int]
@@ -80,6 +81,7 @@ class Numbers(TypedDict):
         status: "solved", "unresolved", "stopped" or "waiting", or "unfinished" for a run that continues, or broke off
             unsaid.
         reason: Why, where it is not solved.
+        reason_code: The same for programs, see `core.reasons`.
         planned: Steps of the task, or as many as it may have; None where that is not known.
         guarantee: How sure the result is, with what that is conditional on.
         simulated: Of how many processes the model was a simulated one: "all", "some" or "none".
@@ -114,6 +116,7 @@ class Numbers(TypedDict):
     parameters: dict[str, Any]
     status: str
     reason: str
+    reason_code: ReasonCode
     planned: int | None
     guarantee: str
     simulated: Literal["all", "some", "none"]
@@ -177,16 +180,18 @@ def numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -
         in_flight_lost=records.lost_in_flight(head),
     )
     outcome = head["outcome"] if current != "unfinished" else {}
-    wrong = refuted(outcome.get("reason", ""), planned)
+    why = Reason(outcome.get("reason_code", ""), outcome.get("reason", ""))
+    wrong = refuted(why, planned)
     return {
         "run_id": run_id,
         "task": head["task"],
         "parameters": head["parameters"],
         "status": current,
-        "reason": outcome.get("reason", ""),
+        "reason": why.text,
+        "reason_code": why.code,
         "planned": planned,
         "guarantee": f"{wrong}{found.besides}" if wrong else found.guarantee,
-        "simulated": _simulated(head["sessions"]),
+        "simulated": head.get("simulated", "none"),
         "k": k,
         "raised": lifted,
         "undercut": sum(totals["margins"][:k]) if isinstance(k, int) else 0,
@@ -254,18 +259,13 @@ def _planned(head: Header) -> int | None:
     return head["sessions"][-1]["end"] if head["sessions"] and known else None
 
 
-def _simulated(sessions: list[Session]) -> Literal["all", "some", "none"]:
-    marks = [str(session["settings"].get("model", "")).startswith(("sim:", "Simulated")) for session in sessions]
-    return "none" if not any(marks) else "all" if all(marks) else "some"
-
-
 def _shown(ballots: list[BallotState]) -> list[OpenBallot]:
     most = sorted(ballots, key=lambda ballot: -ballot["samples"])[:_SHOWN]
     return [
         {
             "step": int(ballot["id"]),
             "status": ballot["status"],
-            "finer": len(ballot["finer"]["winners"]) if "finer" in ballot else None,
+            "inner": ballot["inner"]["label"] if "inner" in ballot else "",
             "counts": sorted(
                 ({"vote": ballot["votes"][key], "count": count} for key, count in ballot["counts"].items()),
                 key=lambda counted: -counted["count"],

@@ -58,7 +58,7 @@ def under_way(found: Numbers) -> Child:
         return ""
     rows: list[list[Child]] = [
         [
-            f"{ballot['step']:,}" + ("" if ballot["finer"] is None else f", sub-step {ballot['finer']:,}"),
+            f"{ballot['step']:,}" + (f", {ballot['inner']}" if ballot["inner"] else ""),
             f"{ballot['samples']:,}",
             [
                 h("div", h("b", f"{cast['count']:,} × "), h("code", markup.shown(cast["vote"])))
@@ -233,13 +233,14 @@ _LATE: Mapping[str, Callable[[Entry], Child]] = {"timed out": lambda entry: f"{e
 _CLIMBING: Mapping[str, Callable[[Entry], Child]] = {
     "tier, from 0": lambda entry: f"{entry['tier']:,}",
     "audits, disagreed": lambda entry: f"{entry['audits']:,}, {entry['disagreed']:,}",
-    "by": lambda entry: "a human" if entry["human"] else _finer(entry["finer"]) if entry["finer"] else "vote",
+    "by": lambda entry: "a human" if entry["human"] else _parts(entry) if entry["finer"] else "vote",
 }
 """What more is shown where there is a ladder or an audit."""
 
 
-def _finer(steps: int) -> str:
-    return f"{counted(steps, 'sub-step')}, with all their votes and the least of their leads"
+def _parts(entry: Entry) -> str:
+    parts = "sub-step" if entry["by"] in {"", "split"} else f"vote in the tier {markup.shown(entry['by'], 40)}"
+    return f"{counted(entry['finer'], parts)}, with all their votes and the least of their leads"
 
 
 def _flagged(flags: dict[str, int]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from langgraph_maker import journal
 from langgraph_maker.core.questions import Question
+from langgraph_maker.core.reasons import ReasonCode
 from langgraph_maker.core.state import BallotState, Usage, VoteCount
 from langgraph_maker.journal import store_ops
 from langgraph_maker.journal.tenants import under
@@ -52,6 +53,8 @@ class TreeNumbers(TypedDict):
     problem: str
     status: str
     reason: str
+    reason_code: ReasonCode
+    simulated: Literal["all", "some", "none"]
     answer: Any
     k: int
     least_margin: int | None
@@ -96,6 +99,8 @@ def tree_numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = 
         "problem": tree[ROOT]["problem"],
         "status": outcome["status"],
         "reason": outcome["reason"],
+        "reason_code": outcome.get("reason_code", ""),
+        "simulated": header.get("simulated", "none"),
         "answer": outcome["answer"],
         "k": begun["fixed"]["k"],
         "least_margin": min(voted, default=None),
@@ -165,8 +170,7 @@ def tree_page(found: TreeNumbers) -> str:
 
 
 def _head(found: TreeNumbers) -> Html:
-    models = [str(one["settings"].get("model", "")) for one in found["sessions"]]
-    simulated = any(name.startswith(("sim:", "Simulated")) for name in models)
+    simulated = found["simulated"] != "none"
     return h(
         "header",
         h("p", h("code", markup.shown(found["run_id"], 100)), " · a problem without a given plan", class_="dim"),

@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore
 from langgraph_maker import journal
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Alarm
+from langgraph_maker.core.reasons import Reason, ReasonCode
 from langgraph_maker.core.state import Usage
 from langgraph_maker.nodes.ladder import Question
 from langgraph_maker.runs.calibration import Calibration
@@ -29,6 +30,7 @@ class Run:
         status: "solved", "unresolved" (see `reason`; nothing undecided was guessed), "stopped", or "waiting" for a
             human to answer the `questions`.
         reason: Why, where it is not solved.
+        reason_code: The same for programs, see `core.reasons`.
         run_id: The run's name in the journal.
         steps: Steps decided.
         samples: Responses drawn, flagged ones and those of an open ballot included.
@@ -64,13 +66,14 @@ class Run:
     outlook: Outlook | None = None
     questions: Sequence[Question] = ()
     calls: Mapping[str, int] = field(default_factory=dict)
+    reason_code: ReasonCode = ""
 
     @property
     def guarantee(self) -> str:
         """How sure the result is, in one line, with what that is conditional on (see `Outlook`), or that it is not."""
         if self.outlook is None:
             return "no step is decided yet"
-        wrong = refuted(self.reason, self.outlook.planned)
+        wrong = refuted(Reason(self.reason_code, self.reason), self.outlook.planned)
         return f"{wrong}{self.outlook.besides}" if wrong else self.outlook.guarantee
 
     def actions(self) -> Iterator[Any]:

@@ -10,12 +10,13 @@ from typing import Any, Self
 from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.errors import SamplingError
+from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import no_usage, total_usage
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal.position import Position, hand_over
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.models.short_call import counting
-from langgraph_maker.nodes.decompose import SEGMENT_ENDED
+from langgraph_maker.nodes.langgraph_keys import INTERRUPTED
 from langgraph_maker.nodes.state import MakerInput
 from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.calibration import Calibration
@@ -69,7 +70,7 @@ class Session:
         """Return whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
         if not self.state:
             return True
-        if self.state["status"] != "stopped" or self.state["reason"] != SEGMENT_ENDED:
+        if self.state["status"] != "stopped" or self.state["reason_code"] != "recursion_limit":
             return False
         names = Position.__annotations__
         hand_over(store, run_id, {name: self.state[name] for name in names})  # type: ignore[arg-type]
@@ -78,7 +79,7 @@ class Session:
     def see(self, chunk: dict[str, Any]) -> None:
         """Take in what a node did."""
         for node, update in chunk.items():
-            if node == "__interrupt__":  # the state holds the questions
+            if node == INTERRUPTED:  # the state holds the questions
                 continue
             if not self.state:  # the first node finds where the run stands
                 self.earlier = update["totals"]["steps"]
@@ -126,6 +127,7 @@ class Session:
             outlook=self.monitor.outlook(),
             questions=state["questions"],
             calls=dict(self.calls),
+            reason_code=state["reason_code"],
         )
         object.__setattr__(run, "_store", store)
         return run
@@ -177,8 +179,9 @@ class CalibrationProgress:
         """Return what the calibration leaves of the run's dollars."""
         return None if max_cost is None else max(1e-9, max_cost - (found.spent or 0.0))
 
-    def stopped(self, store: BaseStore) -> Run:
+    def stopped(self, store: BaseStore, stop: Stop) -> Run:
         """Return a run that did not begin."""
+        why = stop_reason(stop) or Reason("stop_requested")
         run = Run(
             status="stopped",
             reason="stopped while calibrating; run it again under the same id to continue",
@@ -193,6 +196,7 @@ class CalibrationProgress:
             final_state=self.task.initial_state(),
             votes_per_step=[],
             undecided_after=[],
+            reason_code=why.code,
         )
         object.__setattr__(run, "_store", store)
         return run

@@ -20,6 +20,7 @@ from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.core.numbers import check_number
+from langgraph_maker.core.reasons import Reason, Stop
 from langgraph_maker.core.red_flags import RuleLike
 from langgraph_maker.core.task import Task, check_task
 from langgraph_maker.journal import records
@@ -68,7 +69,7 @@ class SolveOptions(TypedDict, total=False):
     max_cost: float | None
     price: Price | None
     service_tier: str | None
-    stop: Callable[[], bool | str] | None
+    stop: Stop | None
     detail: Detail
     observer: Observer | None
 
@@ -281,7 +282,7 @@ async def _prepared(
         before = CalibrationProgress(task, run_id, on_progress)
         found = await before.calibrated(model, options, store, samples=samples, target=target, rule=rule)
         if found is None:
-            return before.stopped(store)
+            return before.stopped(store, options["stop"] or (lambda: True))
         k, options["max_cost"] = auto_k.margin(found, task), before.left(found, options.get("max_cost"))
     monitor = _monitor(task, k, found, target, options, raise_k=raise_k)
     maker = create_maker(task, model, k=monitor.k or k, **options).compile(
@@ -290,16 +291,17 @@ async def _prepared(
     return _Begun(run_id, store, maker, Session(task, on_progress, monitor, answers), found)
 
 
-def in_time(deadline: float | None, stop: Callable[[], bool | str] | None) -> Callable[[], bool | str] | None:
+def in_time(deadline: float | None, stop: Stop | None) -> Stop | None:
     """`stop`, which also says so once the deadline has passed."""
     if deadline is None:
         return stop
     check_number("deadline", deadline, "a number of seconds above 0", lambda seconds: seconds > 0)
     due = time.monotonic() + deadline
 
-    def late() -> bool | str:
-        passed = f"the deadline of {deadline:,g} s has passed" if time.monotonic() > due else False
-        return passed or (stop is not None and stop())
+    passed = Reason("deadline", f"the deadline of {deadline:,g} s has passed")
+
+    def late() -> bool | str | Reason:
+        return passed if time.monotonic() > due else stop is not None and stop()
 
     return late
 

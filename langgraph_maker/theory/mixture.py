@@ -42,6 +42,7 @@ __all__ = [
     "most_contested",
     "pooled",
     "shape",
+    "shape_of",
     "spread",
     "sure",
 ]
@@ -78,6 +79,17 @@ Shapes: TypeAlias = Mapping[str, int]
 def shape(votes: int, leading: int, lead: int) -> str:
     """Return a ballot's shape as it is counted: of so many votes those for the leader, and its lead over the next."""
     return f"{votes}:{leading}:{lead}"
+
+
+def shape_of(counts: Mapping[str, int]) -> str:
+    """Return the shape of a ballot with these counts.
+
+    Example:
+        >>> shape_of({"a": 3, "b": 1}), shape_of({})
+        ('4:3:2', '0:0:0')
+    """
+    first, second, *_ = *sorted(counts.values(), reverse=True), 0, 0
+    return shape(sum(counts.values()), first, first - second)
 
 
 def _read(*several: Shapes) -> tuple[Floats, Floats, Floats, Floats]:

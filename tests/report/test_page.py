@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 from langgraph_maker import RedFlag, Vote, create_maker, journal, solve
 from langgraph_maker.cli import app
 from langgraph_maker.core.errors import JournalError, SamplingError
+from langgraph_maker.core.reasons import Reason
 from langgraph_maker.journal import records
 from langgraph_maker.journal.databases import open_store
 from langgraph_maker.models.prices import Price, dated
@@ -215,9 +216,8 @@ class TestHowItStands:
         assert numbers(store, "s")["guarantee"] == longer.guarantee
 
     def test_a_seam_that_is_open_is_a_step_that_is_wrong(self) -> None:
-        assert refuted("segment boundary: the lane that ends before step 5 ended in another state", 9).startswith(
-            "at least one"
-        )
+        why = Reason("segment_mismatch", "segment boundary: the lane that ends before step 5 ended in another state")
+        assert refuted(why, 9).startswith("at least one")
 
     def test_steps_that_a_human_decided_are_said(self) -> None:
         def answer(request: Any) -> str:

@@ -14,8 +14,29 @@ done.
 from __future__ import annotations
 
 from langgraph_maker.core.questions import Form, Question
-from langgraph_maker.nodes.ladder.build import read_ladder
-from langgraph_maker.nodes.ladder.ladder import Ladder, TierTerms
-from langgraph_maker.nodes.ladder.tiers import AskHuman, Audit, LadderLike, Split, Tier
+from langgraph_maker.nodes.ladder.audit import Audit
+from langgraph_maker.nodes.ladder.build import LadderLike, read_ladder
+from langgraph_maker.nodes.ladder.human import AskHuman
+from langgraph_maker.nodes.ladder.kind import Absorbed, Judging, Setting, TierError, TierKind, TierOption, TierTerms
+from langgraph_maker.nodes.ladder.ladder import Ladder
+from langgraph_maker.nodes.ladder.plain import Tier
+from langgraph_maker.nodes.ladder.split import Split
 
-__all__ = ["AskHuman", "Audit", "Form", "Ladder", "LadderLike", "Question", "Split", "Tier", "TierTerms", "read_ladder"]
+__all__ = [
+    "Absorbed",
+    "AskHuman",
+    "Audit",
+    "Form",
+    "Judging",
+    "Ladder",
+    "LadderLike",
+    "Question",
+    "Setting",
+    "Split",
+    "Tier",
+    "TierError",
+    "TierKind",
+    "TierOption",
+    "TierTerms",
+    "read_ladder",
+]

@@ -13,6 +13,7 @@ from langgraph.config import get_store
 from langgraph_maker.core.canonical import plain
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.margin import margin_asked
+from langgraph_maker.core.reasons import Reason
 from langgraph_maker.core.state import BallotState, no_usage
 from langgraph_maker.journal import run_data, store_ops
 from langgraph_maker.journal.admin import check_clear, opened
@@ -115,7 +116,7 @@ class _Frontier:
 
     def here(self, state: RecursiveState, key: str) -> TreeRun | None:
         """Return where the graph's own state has the run, by its name among those of all tenants."""
-        if state.get("begun") != key:
+        if state.get("started") != key:
             return None
         self.check(f"thread of run {state['run_id']!r}", state, state["fixed"])
         return {"tree": state["tree"], "ballots": state["ballots"], "counts": state["counts"]}
@@ -165,14 +166,14 @@ class _Frontier:
         if given := state.get("answers"):
             yield [run_data.put_answer(run_id, name, form) for name, form in given.items()]
         if update["status"] != "running":
-            outcome = {name: update[name] for name in ("status", "reason", "answer")}
+            outcome = {name: update[name] for name in ("status", "reason", "reason_code", "answer")}
             held: TreeRun = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
             had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
             before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
             now = yield from head(run_id)
             check_single_writer(run_id, now, here["counts"]["rounds"], here["tree"])
             yield from commit(run_id, now, self.fixed(held["tree"]), held, before, outcome)
-            ended = {"status": outcome["status"], "reason": outcome["reason"]}
+            ended = {name: outcome[name] for name in ("status", "reason", "reason_code")}
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update
 
@@ -197,13 +198,13 @@ class _Frontier:
         asking = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
         answers = {**{name: form for name, form in kept.items() if name in asking}, **given}
         state = {**state, "answers": answers}
-        status, reason, failed = self.outcome(state, key, held)
+        status, (code, reason), failed = self.outcome(state, key, held)
         draining = status == "stopped" and state.get("in_flight", 0) > 0 and bool(ballots)
         if draining:  # what is paid for is waited for
             status = "running"
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **held}
-        if state.get("begun") != key:
-            update |= {"begun": key, "fixed": self.fixed(tree)}
+        if state.get("started") != key:
+            update |= {"started": key, "fixed": self.fixed(tree)}
             if self.tenant or state.get("namespace"):
                 update["namespace"] = [*self.tenant]
         if answers:
@@ -220,12 +221,14 @@ class _Frontier:
             "run_id": run_id,
             "status": status,
             "reason": reason,
+            "reason_code": code,
             "answer": answer,
             "samples": samples,
         }
         emit(done)
         return update | {
             "reason": reason,
+            "reason_code": code,
             "ballots": _reopened(ballots),
             "answer": answer,
             "guarantee": guarantee(tree),
@@ -238,21 +241,21 @@ class _Frontier:
             "questions": open_questions(ballots),
         }
 
-    def outcome(self, state: RecursiveState, key: str, held: TreeRun) -> tuple[RunStatus, str, list[Unsettled]]:
+    def outcome(self, state: RecursiveState, key: str, held: TreeRun) -> tuple[RunStatus, Reason, list[Unsettled]]:
         if held["tree"][ROOT]["stage"] == "done":
-            return "solved", "", []
+            return "solved", Reason(), []
         if failed := self.failed(held):
-            return "unresolved", question_title(held["tree"], failed), failed
+            return "unresolved", Reason(failed[0]["reason_code"], question_title(held["tree"], failed)), failed
         asking = sum(ballot["status"] == "asking" for ballot in held["ballots"])
         if asking and asking == len(waiting(held["tree"])) and not state.get("answers"):
             said = "a node waits" if asking == 1 else f"{asking} nodes wait"
-            return "waiting", f"{said} for a human's answer", []
-        if why := self.limited(state, key, held):
-            return "stopped", f"{why}; run it again under the same id to continue", []
+            return "waiting", Reason("waiting", f"{said} for a human's answer"), []
+        if (why := self.limited(state, key, held)) is not None:
+            return "stopped", Reason(why.code, f"{why.text}; run it again under the same id to continue"), []
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
             return "stopped", SEGMENT_ENDED, []
-        return "running", "", []
+        return "running", Reason(), []
 
     def failed(self, held: TreeRun) -> list[Unsettled]:
         """Return what did not converge, was decided and may not be followed, or may not be asked, and why."""
@@ -265,15 +268,28 @@ class _Frontier:
         for node in tree.values():
             if why := limits.too_deep(node):
                 question = ask(tree, node, limits.max_children)
-                failed.append({"node": node["id"], "question": question, "counts": [], "samples": 0, "reason": why})
+                unasked: Unsettled = {
+                    "node": node["id"],
+                    "question": question,
+                    "counts": [],
+                    "samples": 0,
+                    "reason": why,
+                    "reason_code": "tree_limit",
+                }
+                failed.append(unasked)
         return failed
 
-    def limited(self, state: RecursiveState, key: str, held: TreeRun) -> str:
+    def limited(self, state: RecursiveState, key: str, held: TreeRun) -> Reason | None:
         """Why the run stops here, if it does: at which nodes it stood, too."""
         samples, _, usage = sums(held["counts"], held["ballots"])
-        why = state.get("failure") or self.limits.reached(key, sum(samples.values()), usage)
+        if failure := state.get("failure"):
+            why: Reason | None = Reason("outage", failure)
+        else:
+            why = self.limits.reached(key, sum(samples.values()), usage)
         open_now = waiting(held["tree"])
-        return f"{place(open_now[0])}, and {len(open_now) - 1} more: {why}" if why and open_now else why
+        if why is None or not open_now:
+            return why
+        return Reason(why.code, f"{place(open_now[0])}, and {len(open_now) - 1} more: {why.text}")
 
 
 def _reopened(ballots: list[BallotState]) -> list[BallotState]:

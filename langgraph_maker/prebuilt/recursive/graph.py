@@ -14,11 +14,12 @@ from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import check_budget
 from langgraph_maker.core.numbers import check_number, check_whole
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RedFlag, RuleLike
 from langgraph_maker.models.chat_sampler import token_allowance
 from langgraph_maker.models.pool import Pool
 from langgraph_maker.models.prices import Price, recorded
-from langgraph_maker.models.resolve import Model, model_name
+from langgraph_maker.models.resolve import Model, is_simulated, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.context import MakerContext
@@ -66,7 +67,7 @@ def create_recursive_maker(
     call_timeout: float | None = None,
     outage_limit: float = 600.0,
     price: Price | None = None,
-    stop: Callable[[], bool | str] | None = None,
+    stop: Stop | None = None,
     namespace: Namespace | None = None,
     **_unknown: Never,
 ) -> StateGraph[RecursiveState, MakerContext, RecursiveInput, RecursiveOutput]:
@@ -206,6 +207,7 @@ def create_recursive_maker(
 
     settings = {
         "model": model_name(model),
+        "simulated": any(map(is_simulated, rungs.models)),
         "comparable": comparable,
         "proposals": proposals,
         "first_temperature": first_temperature,

@@ -9,8 +9,9 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from langgraph_maker.core.ballot import Ballot
+from langgraph_maker.core.ballot import outcome_of
 from langgraph_maker.core.margin import margin_asked
+from langgraph_maker.core.reasons import Reason
 from langgraph_maker.core.state import START, BallotState
 from langgraph_maker.journal import store_ops
 from langgraph_maker.journal.store_ops import StoreOps
@@ -20,7 +21,7 @@ from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.escalate import escalated, in_full
-from langgraph_maker.nodes.ladder.human_answers import Read
+from langgraph_maker.nodes.ladder.human import Read
 from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
@@ -29,7 +30,7 @@ from langgraph_maker.prebuilt.recursive.limits import Limits
 from langgraph_maker.prebuilt.recursive.stages import Stages
 from langgraph_maker.prebuilt.recursive.state import Asked, Grown, RecursiveState, Unsettled
 from langgraph_maker.prebuilt.recursive.tree import converge, grow, offer, place, with_decision
-from langgraph_maker.theory.mixture import shape
+from langgraph_maker.theory.mixture import shape_of
 
 __all__ = ["Choosing", "escalate_tree_node", "grow_node", "question_title", "unsettled"]
 
@@ -117,8 +118,8 @@ class _Grow:
         begun = yield from head(run_id)
         check_single_writer(run_id, begun, state["counts"]["rounds"], state["tree"])
         still_open = {ballot["id"] for ballot in held["ballots"]}
-        climbed = {ballot["id"] for ballot in state["ballots"] if "climb" in ballot}
-        used = {*(state.get("answered") or ()), *climbed - still_open}  # one of that name may be asked again
+        escalated = {ballot["id"] for ballot in state["ballots"] if "ladder" in ballot}
+        used = {*(state.get("answered") or ()), *escalated - still_open}  # one of that name may be asked again
         yield from commit(run_id, begun, state["fixed"], held, state["tree"], answered=sorted(used))
 
     def tell(self, held: TreeRun, events: list[Grown | Asked]) -> dict[str, Any]:
@@ -174,16 +175,16 @@ def _begun_again(ballot: BallotState) -> BallotState:
 
 
 def _decided(ballot: BallotState, candidates: int) -> DecidedStage:
-    human, counts = "human" in ballot, [*ballot["counts"].values()]
-    lead = Ballot.resume(1, ballot["counts"], ballot["votes"]).margin
+    human, counts = "human" in ballot, ballot["counts"]
+    lead = outcome_of(counts, ballot["votes"])["margin"] if counts else 0
     return {
         "stage": ballot["state"]["stage"],
         "margin": 0 if human else lead,
         "samples": ballot["samples"],
         "candidates": candidates,
-        "tier": ballot.get("climb", START)["tier"],
+        "tier": ballot.get("ladder", START)["tier"],
         "human": human,
-        "shape": shape(sum(counts), max(counts, default=0), lead),
+        "shape": shape_of(counts),
     }
 
 
@@ -199,19 +200,21 @@ def _event(run_id: str, node: TreeNode, ballot: BallotState, vote: Any) -> Grown
         "counts": decision(ballot)["counts"],
         "samples": ballot["samples"],
         "flags": ballot["flags"],
-        "tier": ballot.get("climb", START)["tier"],
+        "tier": ballot.get("ladder", START)["tier"],
         "human": "human" in ballot,
     }
 
 
 def unsettled(ballot: BallotState, why: str = "") -> Unsettled:
-    """Return what a ballot did not converge, or decided beyond a limit."""
+    """Return what a ballot did not converge, or decided beyond a limit, `why`."""
+    code, reason = Reason("tree_limit", why) if why else in_full(ballot)
     return {
         "node": ballot["id"].partition(":")[0],
         "question": ballot["state"],
         "counts": decision(ballot)["counts"],
         "samples": ballot["samples"],
-        "reason": why or in_full(ballot),
+        "reason": reason,
+        "reason_code": code,
     }
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import START, BallotState, LadderState, Usage
 from langgraph_maker.journal.tree_types import Tree, TreeNode
 from langgraph_maker.nodes.limits import overspent
@@ -27,16 +27,16 @@ class Limits:
     max_total_samples: int | None
     max_cost: float | None
     deadline: float | None
-    stop: Callable[[], bool | str]
+    stop: Stop
     clocks: dict[str, float] = field(default_factory=dict)
 
-    def reached(self, run_id: str, samples: int, usage: Usage) -> str:
+    def reached(self, run_id: str, samples: int, usage: Usage) -> Reason | None:
         """Why the run stops here, if it does."""
-        if said := self.stop():
-            return said if isinstance(said, str) else "stopped on request"
-        why = overspent(samples, [usage], max_total_samples=self.max_total_samples, max_cost=self.max_cost)
-        if not why and self.late(run_id):
-            why = f"the deadline of {self.deadline:g} s has passed"
+        why = stop_reason(self.stop) or overspent(
+            samples, [usage], max_total_samples=self.max_total_samples, max_cost=self.max_cost
+        )
+        if why is None and self.late(run_id):
+            return Reason("deadline", f"the deadline of {self.deadline:g} s has passed")
         return why
 
     def late(self, run_id: str) -> bool:
@@ -75,8 +75,8 @@ class Limits:
         if not (why := self.beyond(tree, tree[stands["id"].partition(":")[0]], decision(stands)["vote"])):
             return stands
         said = f'{why}, or answer true to take it all the same, or {{"answer": …}} with another'
-        climb: LadderState = {**stands.get("climb", START), "why": said}
-        return {**stands, "status": "asking", "refuted": True, "climb": climb}
+        ladder: LadderState = {**stands.get("ladder", START), "why": said}
+        return {**stands, "status": "asking", "refuted": True, "ladder": ladder}
 
 
 def as_decided(ballot: BallotState) -> BallotState:

@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from langgraph_maker.core.questions import Question as HumanQuestion
+from langgraph_maker.core.reasons import ReasonCode
 from langgraph_maker.core.state import BallotState, Subtask, Usage, VoteCount
 from langgraph_maker.journal.tree_records import TreeCounts
 from langgraph_maker.journal.tree_types import Tree
@@ -26,6 +27,7 @@ class Unsettled(TypedDict):
     counts: list[VoteCount]
     samples: int
     reason: str
+    reason_code: ReasonCode
 
 
 class RecursiveInput(TypedDict, total=False):
@@ -45,6 +47,7 @@ class RecursiveOutput(TypedDict, total=False):
 
     status: RunStatus
     reason: str
+    reason_code: ReasonCode
     answer: Any
     guarantee: str
     tree: Tree
@@ -60,14 +63,14 @@ class RecursiveOutput(TypedDict, total=False):
 
 
 class RecursiveState(RecursiveOutput, total=False):
-    """A run in progress: the run `begun` here, by its name among those of all tenants, what it is of, and its ballots.
+    """A run in progress: the run `started` here (its name among those of all tenants), what it is of, its ballots.
 
     `asked` are the questions that came up in this round, `answered` those whose answers were used, and `unused`, with
     no store, those that were not yet.
     """
 
     problem: str
-    begun: str
+    started: str
     fixed: dict[str, Any]
     counts: TreeCounts
     subtasks: list[Subtask]
@@ -118,5 +121,6 @@ class TreeDone(TypedDict):
     run_id: str
     status: str
     reason: str
+    reason_code: ReasonCode
     answer: Any
     samples: dict[str, int]

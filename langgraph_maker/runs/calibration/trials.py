@@ -16,6 +16,7 @@ from langgraph_maker.core.ballot import Ballot
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.foreign import error_text, shortened
 from langgraph_maker.core.margin import check_budget
+from langgraph_maker.core.reasons import Stop, stop_reason
 from langgraph_maker.core.red_flags import AnyOf, RuleLike, TokenLimit, Truncated, each_rule, output_tokens
 from langgraph_maker.core.state import Request, Usage, Verdict, no_usage, total_usage
 from langgraph_maker.core.task import State, Task, Vote
@@ -96,7 +97,7 @@ class Trials:
     seed: int
     price: Price | None
     max_cost: float | None
-    stop: Callable[[], bool | str]
+    stop: Stop
     on_progress: Callable[[int], None]
     store: BaseStore
     run_id: str
@@ -248,8 +249,8 @@ class Trials:
         return keys
 
     def _affordable(self) -> int:
-        if said := self.stop():
-            raise TrialsEnd(said if isinstance(said, str) else "it was stopped")
+        if (why := stop_reason(self.stop, "it was stopped")) is not None:
+            raise TrialsEnd(why.text)
         if self.max_cost is None:
             return self.batch
         spent = self.used["cost"]
@@ -290,9 +291,9 @@ class Trials:
 
     @staticmethod
     def _judge(guard: Any, state: State, response: AIMessage) -> tuple[Verdict, Usage]:
-        ballot = new_ballot({"id": "sample", "state": state}) | {"responses": [response], "numbers": [0]}
+        ballot = new_ballot({"id": "sample", "state": state}) | {"arrived": [{"number": 0, "response": response}]}
         [judged] = guard.invoke({"ballots": [ballot]})["ballots"]
-        return judged["verdicts"][0], judged["usage"]
+        return judged["arrived"][0], judged["usage"]
 
     async def _keep(self, batch: Sequence[tuple[Draw, TrialAnswer]]) -> None:
         if not batch:

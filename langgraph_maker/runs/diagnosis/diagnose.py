@@ -20,6 +20,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.callables import check_callbacks
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.numbers import check_whole
@@ -65,7 +66,7 @@ class DiagnoseOptions(TypedDict, total=False):
     price: Price | None
     service_tier: str | None
     max_cost: float | None
-    stop: Callable[[], bool | str] | None
+    stop: Stop | None
     on_progress: Callable[[str, int], None] | None
     max_concurrency: int | None
     call_timeout: float | None
@@ -94,7 +95,7 @@ async def adiagnose(
     price: Price | None = None,
     service_tier: str | None = None,
     max_cost: float | None = None,
-    stop: Callable[[], bool | str] | None = None,
+    stop: Stop | None = None,
     on_progress: Callable[[str, int], None] | None = None,
     max_concurrency: int | None = None,
     call_timeout: float | None = None,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.red_flags import AnyOf, RuleLike, TokenLimit, each_rule
 from langgraph_maker.core.task import Decomposable, HasOracle, HasVariants, State, Task, Vote
-from langgraph_maker.nodes.ladder.decomposition import LONGEST, check_chain
+from langgraph_maker.nodes.ladder.split import LONGEST, check_chain
 from langgraph_maker.runs.calibration.step_selection import states_at
 from langgraph_maker.runs.calibration.trials import Draw, Trials
 from langgraph_maker.runs.diagnosis.result import FINER, Remedy

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langgraph_maker.core.events import Alarm, Totals
+from langgraph_maker.core.reasons import Reason
 from langgraph_maker.runs.monitor.sureness import IfEqual, IfMostlyRight, Unknown
 from langgraph_maker.theory.inference import Estimate
 from langgraph_maker.theory.mixture import _digits, sure
@@ -237,17 +238,17 @@ def caveats(
     return raised + [caveat for caveat, holds in told.items() if holds]
 
 
-def refuted(reason: str, planned: int | None) -> str:
+def refuted(reason: Reason, planned: int | None) -> str:
     """Return what the end of a run says against all its ballots; nothing where its `reason` is another.
 
     Example:
-        >>> refuted("wrong_end", 31), refuted("step 3: no answer led", 31)
+        >>> refuted(Reason("wrong_end"), 31), refuted(Reason("no_convergence", "step 3: no answer led"), 31)
         ('at least one step is wrong: all are done, and the task is not', '')
     """
-    if reason == "wrong_end" and planned is None:
+    if reason.code == "wrong_end" and planned is None:
         return "not known: the task is not done after as many steps as it may take, so one is wrong, or it takes more"
-    if reason == "wrong_end":
+    if reason.code == "wrong_end":
         return "at least one step is wrong: all are done, and the task is not"
-    if reason.startswith("segment boundary: "):
-        return f"at least one step is wrong, or where a lane begins: {reason.removeprefix('segment boundary: ')}"
+    if reason.code == "segment_mismatch":
+        return f"at least one step is wrong, or where a lane begins: {reason.text.removeprefix('segment boundary: ')}"
     return ""

@@ -86,7 +86,7 @@ class TestDiversity:
     def test_each_pair_of_prompt_and_model_has_its_turn(self, prompts: int, models: int) -> None:
         asked = [f"sim:error=0.{number}" for number in range(models)]
         ladder = read_ladder([Tier(variants="all", model=asked)], model=asked[0], k=3, prompts=prompts)
-        turns = [ladder.rungs[0].turn(vote) for vote in range(prompts * models)]
+        turns = [ladder.tiers[0].terms.turn(vote) for vote in range(prompts * models)]
         assert sorted(turns) == [(prompt, model) for prompt in range(prompts) for model in range(models)]
         assert turns[0][0] != turns[1][0] and turns[0][1] != turns[1][1]  # noqa: PT018 - both change
 

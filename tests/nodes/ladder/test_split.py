@@ -22,22 +22,22 @@ from typer.testing import CliRunner
 
 from langgraph_maker import Grouped, Split, asolve, create_maker, create_voting_graph, journal, solve
 from langgraph_maker.cli import app
+from langgraph_maker.core.ballot import outcome_of
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.grouped import headed
 from langgraph_maker.core.matchers import within
 from langgraph_maker.core.red_flags import RedFlag, TokenLimit
-from langgraph_maker.core.state import Request, Sampler, SubSteps, never_waits
+from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.core.task import Decomposable, State, Task, Vote
 from langgraph_maker.journal import run_data
 from langgraph_maker.journal.databases import open_store
 from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.ladder import AskHuman, Tier
-from langgraph_maker.nodes.ladder.decomposition import Splitting
+from langgraph_maker.nodes.ladder.split import Splitting
 from langgraph_maker.report import numbers, page
 from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
 
-HELD: Any = {"counts": {}, "votes": {}}
 LADDER: list[Any] = [Tier(samples=5), Split()]
 
 
@@ -311,15 +311,13 @@ class TestHonest:
 
     @pytest.mark.parametrize("leads", [(3, 5), (5, 3)])
     def test_the_least_of_the_leads_is_kept(self, leads: tuple[int, int]) -> None:
-        task, finer = (
-            Splitting(Tens()),
-            SubSteps(state=8, winners=[], margin=0, votes=0, winner_votes=0, held=HELD),
-        )
+        task, inner = Splitting(Tens()), dict[str, Any](state=8, winners=[], margin=0, votes=0, winner_votes=0)
         for at, lead in enumerate(leads, 9):
             vote = {"action": "add", "next_state": at}
-            ballot: Any = {"state": 0, "counts": {"a": lead}, "votes": {"a": vote}, "finer": finer}
-            finer = task.after(ballot)  # type: ignore[assignment]
-        assert (finer["margin"], finer["votes"]) == (3, 8)
+            ballot: Any = {"state": 0, "counts": {"a": lead}, "votes": {"a": vote}, "inner": inner}
+            ballot["outcome"] = outcome_of(ballot["counts"], ballot["votes"])
+            inner = cast("dict[str, Any]", task.after(ballot))
+        assert (inner["margin"], inner["votes"]) == (3, 8)
 
     def test_finer_steps_go_by_a_k_that_is_raised_between_them(self) -> None:
         """Those that were decided by less are voted on again."""
@@ -328,7 +326,7 @@ class TestHonest:
         first = solve(Tens(1), model, k=lambda _: 3, ladder=LADDER, **options)
         assert (first.status, first.steps) == ("stopped", 0)
         [ballot] = journal.open_ballots(store, "a")
-        assert ballot["finer"]["margin"] == 3
+        assert cast("Any", ballot)["inner"]["margin"] == 3
         options["max_total_samples"] = None
         done = solve(Tens(1), model, k=lambda _: 4, ladder=[Tier(samples=6), Split()], **options)
         assert (done.status, entry_of(store, 0)["margin"], done.samples) == ("solved", 4, 20 + 10 * 4)
@@ -455,7 +453,7 @@ class TestUnresolved:
         assert (run.status, run.steps, run.final_state) == ("unresolved", 1, 10)
         assert "step 1: sub-step 4: no answer led by the margin" in run.reason
         assert run.samples == model.drawn == 3 + 5 + 4 * 3 + 9
-        assert numbers(store, "a")["open_ballots"][0]["finer"] == 4
+        assert numbers(store, "a")["open_ballots"][0]["inner"] == "sub-step 4"
         assert "1, sub-step 4" in page(numbers(store, "a"))
 
     def test_it_goes_on_from_there_with_a_larger_budget(self) -> None:
@@ -551,7 +549,7 @@ class TestUnresolved:
             options: dict[str, Any] = {"k": 3, "store": store, "run_id": "a", "ladder": LADDER}
             solve(Tens(), Scripted(level(10)), max_total_samples=20, **options)
             [ballot] = journal.open_ballots(store, "a")
-            assert len(ballot["finer"]["winners"]) == 4
+            assert len(cast("Any", ballot)["inner"]["winners"]) == 4
             done = solve(Faulty(chain, subtasks=3), Scripted(level(10)), **options)
             assert (done.status, done.final_state, done.samples) == ("solved", 30, 20 + 3 * steps + 3)
             entry = entry_of(store, 1)
@@ -562,12 +560,12 @@ class TestUnresolved:
     @pytest.mark.parametrize(
         "damage",
         [
-            lambda ballot: ballot.update(finer=None),
-            lambda ballot: ballot.update(finer={}),
-            lambda ballot: ballot["finer"].pop("held"),
-            lambda ballot: ballot["finer"].update(held={}),
-            lambda ballot: ballot["finer"].update(winners="many"),
-            lambda ballot: ballot.pop("climb"),
+            lambda ballot: ballot.update(inner=None),
+            lambda ballot: ballot.update(inner={}),
+            lambda ballot: ballot["inner"].pop("held"),
+            lambda ballot: ballot["inner"].update(held={}),
+            lambda ballot: ballot["inner"].update(winners="many"),
+            lambda ballot: ballot.pop("ladder"),
         ],
     )
     def test_a_damaged_ballot_is_said_to_be_one(self, damage: Callable[[Any], Any]) -> None:
@@ -577,7 +575,7 @@ class TestUnresolved:
         [ballot] = journal.open_ballots(store, "a")
         damage(ballot)
         store.batch([run_data.put_open("a", 1, ballot)])
-        with pytest.raises(JournalError, match="the open ballot of step 1 of run 'a' cannot be read"):
+        with pytest.raises(JournalError, match="the open ballot of step 1 (of run 'a' )?cannot be read"):
             solve(Tens(), Scripted(level(10)), **options)
 
     def test_a_ladder_without_it_begins_the_subtask_again(self) -> None:
@@ -586,7 +584,7 @@ class TestUnresolved:
         answers = level(10, fine=stuck(14))
         solve(Tens(), Scripted(answers), k=3, store=store, run_id="a", ladder=LADDER, max_total_samples=23)
         [ballot] = journal.open_ballots(store, "a")
-        assert ("finer" in ballot, sum(ballot["counts"].values())) == (True, 3)
+        assert ("inner" in ballot, sum(ballot["counts"].values())) == (True, 3)
         done = solve(Tens(), Scripted(level()), k=3, store=store, run_id="a")
         assert (done.status, done.final_state, entry_of(store, 1)["votes"]) == ("solved", 30, 3)
 
