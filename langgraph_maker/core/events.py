@@ -292,13 +292,15 @@ class StepUnresolved(TypedDict):
 class StepEscalated(TypedDict):
     """A ballot continues in another tier, or afresh after an `audit` that disagreed, for the reason `why`.
 
-    After an audit on top of the ladder it goes nowhere: what follows is a question, or that it is undecided.
+    After an audit on top of the ladder it goes nowhere: what follows is a question, or that it is undecided. `kind` is
+    that of the tier that it is in now (`ladder.TierKind`).
     """
 
     event: Literal["step.escalated"]
     run_id: str
     step: int
     tier: int
+    kind: str
     audit: bool
     why: str
 

@@ -91,6 +91,7 @@ class _Escalate:
                     "run_id": run_id,
                     "step": step,
                     "tier": ladder["tier"],
+                    "kind": "human" if new["status"] == "asking" else self.ladder.tier(new).name,
                     "audit": disagreed,
                     "why": why,
                 }

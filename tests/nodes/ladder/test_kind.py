@@ -127,7 +127,7 @@ def test_events_say_what_it_decided_where_ballots_are_told() -> None:
     [decided] = [event for event in events if event["event"] == "tier.decided"]
     assert (decided["step"], decided["kind"], decided["label"], decided["vote"]) == (HARD, "choose", "choice of 2", 0)
     [escalated] = [event for event in events if event["event"] == "step.escalated"]
-    assert (escalated["step"], escalated["tier"]) == (HARD, 1)
+    assert (escalated["step"], escalated["tier"], escalated["kind"]) == (HARD, 1, "choose")
 
 
 def test_the_report_names_it_while_it_is_under_way_and_when_it_is_done() -> None:
