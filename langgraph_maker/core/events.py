@@ -31,6 +31,7 @@ from langgraph_maker.core.state import Decision, Usage, VoteCount
 
 __all__ = [
     "Alarm",
+    "AlarmKind",
     "BallotStatus",
     "Detail",
     "Event",
@@ -89,6 +90,7 @@ class Totals(TypedDict):
             one that arrived first.
         first_lost: The other way round.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
+        signals: What else steps showed, summed (`nodes.signals`).
     """
 
     steps: int
@@ -123,6 +125,7 @@ class Totals(TypedDict):
     last_lost: int
     first_lost: int
     hardest: list[list[int]]
+    signals: dict[str, int]
 
 
 class OpenBallots(TypedDict):
@@ -314,6 +317,10 @@ class QuestionAsked(TypedDict):
     question: Question
 
 
+AlarmKind: TypeAlias = Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven"]
+"""Assumptions of a run that are watched."""
+
+
 class Alarm(TypedDict):
     """An assumption no longer holds: `what` it is about, the finding and the remedy in words, after how many steps.
 
@@ -322,7 +329,7 @@ class Alarm(TypedDict):
 
     event: Literal["alarm.raised"]
     run_id: str
-    what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven"]
+    what: AlarmKind
     finding: str
     remedy: str
     steps: int

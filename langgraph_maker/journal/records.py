@@ -91,7 +91,8 @@ class Entry(TypedDict):
     `given_up` has the shapes (`mixture.shape`) of ballots on it that were given up. `timeouts` counts calls that timed
     out and were retried. `late` is 1 where, of its first votes but for the very first, the one that arrived last was
     lost and the one that arrived first was not, -1 the other way round. `tiers` is as in `state.Usage`. `by` names the
-    kind of tier that decided it otherwise than by votes on the step itself.
+    kind of tier that decided it otherwise than by votes on the step itself. `signals` are what else the step showed
+    (`nodes.signals`).
     """
 
     step: int
@@ -123,6 +124,7 @@ class Entry(TypedDict):
     late: int
     tiers: dict[str, int]
     by: str
+    signals: dict[str, int]
 
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
@@ -132,6 +134,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "late": 0,
     "tiers": {},
     "by": "",
+    "signals": {},
 }
 """Of fields added since format 7; entries are lists in the order of the fields, so add new ones at the end."""
 _FIELDS: Final = tuple(Entry.__annotations__)

@@ -51,6 +51,7 @@ def nothing() -> Totals:
         "last_lost": 0,
         "first_lost": 0,
         "hardest": [],
+        "signals": {},
     }
 
 
@@ -97,8 +98,8 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
             _add_climb(totals, entry)
         if entry["timeouts"] or entry["late"]:
             _add_latency(totals, entry)
-        if entry["alike"]:
-            totals["alike" if entry["alike"] > 0 else "unlike"] += 1
+        if entry["alike"] or entry["signals"]:
+            _add_signals(totals, entry)
         if samples > least or (samples == least and entry["step"] < latest):
             hardest.append([samples, entry["step"]])
             hardest.sort(key=_hardest_first)
@@ -153,6 +154,14 @@ def _more(counts: dict[str, int], shapes: Iterable[str]) -> dict[str, int]:
     for one in shapes:
         counts[one] = counts.get(one, 0) + 1
     return counts
+
+
+def _add_signals(totals: Totals, entry: Entry) -> None:
+    if entry["alike"]:
+        totals["alike" if entry["alike"] > 0 else "unlike"] += 1
+    totals["signals"] = totals["signals"].copy()
+    for name, value in entry["signals"].items():
+        totals["signals"][name] = totals["signals"].get(name, 0) + value
 
 
 def _bar(hardest: list[list[int]]) -> tuple[int, int]:

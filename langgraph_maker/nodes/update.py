@@ -27,6 +27,7 @@ from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import Emit, drifted, emitter, given_up, round_event, step_event
 from langgraph_maker.nodes.run_position import move, take, was_open
+from langgraph_maker.nodes.signals import signals_of
 from langgraph_maker.nodes.state import MakerState
 from langgraph_maker.nodes.tenant import store_of
 from langgraph_maker.nodes.totals import add
@@ -247,6 +248,7 @@ def _entry(lane: Lane, after: Lane, ballot: BallotState, outcome: Outcome, writt
         "timeouts": ballot.get("timeouts", 0),
         "late": 0 if by else _late(ballot, outcome["key"]),
         "by": by,
+        "signals": signals_of(ballot),
     }
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from langgraph_maker.core.events import Alarm, OpenBallots, RoundEnded, RunStarted, Totals
+from langgraph_maker.core.events import Alarm, AlarmKind, OpenBallots, RoundEnded, RunStarted, Totals
 from langgraph_maker.runs.calibration.result import margin_or_none
 from langgraph_maker.runs.monitor.baseline import TOLERATED, Baseline
 from langgraph_maker.runs.monitor.contests import Second, deep, deep_share, least_contested
@@ -122,7 +122,8 @@ class Alarms:
         if self.raises:
             self.tests["p"] = Rising(ALPHA / 2**self.raises)
         for name, test in self.tests.items():
-            test.load_state(kept["tests"][name])
+            if name in kept["tests"]:  # else it is of a newer version than the record
+                test.load_state(kept["tests"][name])
 
     def see(self, event: RoundEnded) -> list[Alarm]:
         """Return what the round shows, and what was journalled before it since the tests were kept."""
@@ -377,7 +378,7 @@ class Alarms:
 
     def alarm(
         self,
-        what: Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven"],
+        what: AlarmKind,
         finding: str,
         remedy: str,
         totals: Totals,
