@@ -317,7 +317,9 @@ class QuestionAsked(TypedDict):
     question: Question
 
 
-AlarmKind: TypeAlias = Literal["p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven"]
+AlarmKind: TypeAlias = Literal[
+    "p", "votes", "cost", "flags", "drift", "repeats", "audit", "uncontested", "uneven", "refusals"
+]
 """Assumptions of a run that are watched."""
 
 

@@ -12,7 +12,9 @@ from langgraph_maker.core.state import BallotState
 
 __all__ = ["SIGNALS", "signals_of"]
 
-SIGNALS: Final[Mapping[str, Callable[[BallotState], int]]] = {}
+SIGNALS: Final[Mapping[str, Callable[[BallotState], int]]] = {
+    "refused": lambda ballot: int("refusal" in ballot["flags"]),
+}
 """By their names in `journal.Entry` and `events.Totals`, where they are kept unless they are 0."""
 
 

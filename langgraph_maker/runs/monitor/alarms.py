@@ -38,6 +38,8 @@ from langgraph_maker.theory.scaling import p_correct
 __all__ = ["Alarms"]
 
 _LEAST_STEPS: Final = 50
+REFUSED: Final = 0.01
+"""Of the steps, on how many a refusal may be by chance."""
 _WINDOW: Final = 30  # steps of which p is estimated anew
 _HALF: Final = 0.5
 
@@ -69,7 +71,9 @@ class Alarms:
             "audit": Rising(ALPHA, (4.0, 16.0, 64.0, 256.0)),
             "uncontested": Rising(ALPHA, (4.0, 16.0, 256.0)),
             "uneven": Rising(ALPHA, (2.0, 4.0, 16.0), always=True),
+            "refusals": Rising(ALPHA, (4.0, 16.0), always=True),
         }
+        self.refused = (begin["totals"]["steps"], begin["totals"]["signals"].get("refused", 0))
         self.first = {name: EarlySteps() for name in ("p", "flags", "drift")}
         self.silent: set[str] = set()
         self.climbed = begin["totals"]["climbed"]
@@ -102,6 +106,7 @@ class Alarms:
             "second": asdict(self.second),
             "silent": sorted(self.silent),
             "climbed": self.climbed,
+            "refused": self.refused,
             "tests": {name: test.state_dict() for name, test in self.tests.items()},
             "first": {name: asdict(first) for name, first in self.first.items()},
         }
@@ -117,6 +122,8 @@ class Alarms:
         self.p, self.usual, self.raises = (kept[name] for name in ("p", "usual", "raises"))
         self.open, self.depth = (kept["open"][0], kept["open"][1]), (kept["depth"][0], kept["depth"][1])
         self.second, self.climbed = Second(**kept["second"]), kept["climbed"]
+        if "refused" in kept:
+            self.refused = (kept["refused"][0], kept["refused"][1])
         self.silent = set(kept["silent"]) - ({"p"} if self.expected.raise_k else set())  # k may be raised by now
         self.first = {name: EarlySteps(**first) for name, first in kept["first"].items()}
         if self.raises:
@@ -148,6 +155,7 @@ class Alarms:
             self.of_votes(totals, still),
             self.of_cost(totals),
             self.of_audit(new, totals),
+            self.of_refusals(totals, still),
         ]
         self.second.add(audited, contested_audits)
         return [alarm for alarm in found if alarm is not None]
@@ -373,6 +381,20 @@ class Alarms:
             f" {100 * upper_bound(totals['disagreed'], totals['audits'], 0.95):.2g} % of the steps",
             'let votes take several prompts or models in turns (decorrelate="variants", Tier(model=[…])) in a new run:'
             " steps that were not audited may be wrong",
+            totals,
+        )
+
+    def of_refusals(self, totals: Totals, still: OpenBallots) -> Alarm | None:
+        """Steps with a response that refuses, where so few are taken for chance."""
+        before, self.refused = self.refused, (totals["steps"], totals["signals"].get("refused", 0))
+        trials, events = self.refused[0] - before[0], self.refused[1] - before[1]
+        if "refusals" in self.silent or not self.tests["refusals"].see(trials, events, REFUSED, owed=still["ballots"]):
+            return None
+        return self.alarm(
+            "refusals",
+            f"on {self.refused[1]:,} of {self.refused[0]:,} steps the model refused an answer, where up to"
+            f" {100 * REFUSED:.2g} % may be by chance: the votes there are those of the samples that did not",
+            "look at what is refused: word the prompt otherwise, or ask another model",
             totals,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, cast
 
@@ -9,9 +10,13 @@ import numpy as np
 import pytest
 from arrivals import P, arriving
 from ballots import Votes, begun, round_of, rounds, shapes_of, totals_of, voted
+from langchain_core.messages import AIMessage
+from langgraph.store.memory import InMemoryStore
+from scripted import Counting, right
 
-from langgraph_maker import theory
+from langgraph_maker import journal, solve, theory
 from langgraph_maker.core.events import Alarm, Totals
+from langgraph_maker.core.state import Request, never_waits
 from langgraph_maker.runs.monitor.alarms import Alarms
 from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.theory.change_detection import Rising, above
@@ -294,3 +299,23 @@ def test_an_audit_holds_each_way_to_ask_against_its_own_p() -> None:
     assert audited(0.95, 0.75, repeated=0) == []
     [alarm] = audited(0.95, 0.9, repeated=0.08)
     assert "errors repeat under one of both" in alarm["finding"]
+
+
+@pytest.mark.parametrize(("every", "alarms"), [(4, ["refusals"]), (0, [])])
+def test_steps_that_are_refused(every: int, alarms: list[str]) -> None:
+    @never_waits
+    async def refusing(requests: Sequence[Request]) -> list[AIMessage]:
+        return [answer(request) for request in requests]
+
+    def answer(request: Request) -> AIMessage:
+        if every and request.number == 0 and int(request.subtask_id) % every == 0:
+            return AIMessage("", additional_kwargs={"refusal": "I cannot count"})
+        return AIMessage(right(request))
+
+    store = InMemoryStore()
+    run = solve(Counting(60), refusing, k=2, store=store, run_id="r", max_total_samples=70)
+    run = solve(Counting(60), refusing, k=2, store=store, run_id="r")
+    assert run.status == "solved"
+    assert [alarm["what"] for alarm in journal.alarms(store, "r") if alarm["what"] != "flags"] == alarms
+    refused = sum(entry["signals"].get("refused", 0) for entry in journal.read(store, "r"))
+    assert refused == (60 // every if every else 0)
