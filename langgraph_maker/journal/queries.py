@@ -28,14 +28,14 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Alarm
 from langgraph_maker.core.questions import Form, Question, check_form, question_of
 from langgraph_maker.core.state import BallotState
-from langgraph_maker.journal import admin, records, run_data, store_ops, tree_admin
+from langgraph_maker.journal import admin, records, run_data, store_ops
 from langgraph_maker.journal.lock import hold
+from langgraph_maker.journal.plans import plan_of
 from langgraph_maker.journal.position import forget
 from langgraph_maker.journal.records import Entry, Header, Pending
 from langgraph_maker.journal.segments import chain, ends_of, found_header, gapless, header, items_at
 from langgraph_maker.journal.tenants import under
-from langgraph_maker.journal.tree_records import existing_head, snapshot
-from langgraph_maker.journal.verification import Problem, verified
+from langgraph_maker.journal.verification import Problem
 
 __all__ = [
     "Entry",
@@ -101,12 +101,7 @@ def open_ballots(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = 
         JournalError: When there is no such run, or a ballot cannot be read.
     """
     store = under(store, namespace)
-    if header(store, run_id).get("kind") == "tree":
-        return store_ops.drive(snapshot(run_id), store)[1]["ballots"]
-    ahead = [ends for (_, end), ends in ends_of(store, run_id) if ends < end]
-    found = zip(ahead, store_ops.batch(store, [run_data.get_open(run_id, step) for step in ahead]), strict=True)
-    ballots = [run_data.read_open(item, run_id, step) for step, item in found]
-    return [ballot for ballot in ballots if ballot is not None]
+    return plan_of(header(store, run_id)).open_ballots(store, run_id)
 
 
 def alarms(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> list[Alarm]:
@@ -160,9 +155,7 @@ def steps(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> 
         JournalError: When there is no such run.
     """
     store = under(store, namespace)
-    if header(store, run_id).get("kind") == "tree":
-        return int(existing_head(store, run_id)["decided"])
-    return sum(ends - start for (start, _), ends in ends_of(store, run_id))
+    return plan_of(header(store, run_id)).decided(store, run_id)
 
 
 def verify(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> list[Problem]:
@@ -181,9 +174,7 @@ def verify(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) ->
         found = found_header(store, run_id)
     except JournalError as error:
         return [Problem("header", "altered", str(error))]
-    if found is not None and found.get("kind") == "tree":
-        return [Problem(*problem) for problem in tree_admin.inspect(store, run_id)]
-    return verified(store, run_id)
+    return plan_of(header(store, run_id) if found is None else found).problems(store, run_id)
 
 
 def questions(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -> list[Question]:
@@ -273,12 +264,7 @@ def export(store: BaseStore, run_id: str, file: IO[str], *, namespace: tuple[str
     store = under(store, namespace)
     head = header(store, run_id)
     file.write(json.dumps(head) + "\n")
-    if head.get("kind") == "tree":
-        tree_admin.export(store, run_id, file)
-        return
-    for (start, _), ends in ends_of(store, run_id):
-        for entry in islice(read(store, run_id, start), ends - start):
-            file.write(json.dumps(entry) + "\n")
+    file.writelines(f"{line}\n" for line in plan_of(head).lines(store, run_id))
 
 
 def _search(store: BaseStore, where: tuple[str, ...]) -> Iterator[Item]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import Final
 
 from langgraph.store.base import BaseStore
 
@@ -17,7 +17,7 @@ from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_records import Head, checked, head, node_of, offspring, read_node, snapshot
 from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
 
-__all__ = ["export", "inspect"]
+__all__ = ["inspect", "lines"]
 
 _ATTEMPTS: Final = 100
 
@@ -95,8 +95,8 @@ def _wrong(tree: Tree, node: TreeNode, k: int) -> Iterator[tuple[str, str]]:
                 yield "broken succession", f"it is done, and its part {child} is not"
 
 
-def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
-    """Write a node a line, with its ballot where one is open, from the root down.
+def lines(store: BaseStore, run_id: str) -> Iterator[str]:
+    """Return a node a line, with its ballot where one is open, from the root down.
 
     Raises:
         JournalError: When a record is not as it was written.
@@ -104,4 +104,4 @@ def export(store: BaseStore, run_id: str, file: IO[str]) -> None:
     _, held = store_ops.drive(snapshot(run_id), store)
     ballots = {ballot["id"].partition(":")[0]: ballot for ballot in held["ballots"]}
     for node in held["tree"].values():
-        file.write(json.dumps({"node": node, "ballot": ballots.get(node["id"])}) + "\n")
+        yield json.dumps({"node": node, "ballot": ballots.get(node["id"])})
