@@ -35,7 +35,7 @@ from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import votes_event
 from langgraph_maker.nodes.state import VotingState
 
-__all__ = ["Terms", "converged", "decision", "deficit", "reopened_below", "tally_node", "terms", "unanswered"]
+__all__ = ["Terms", "converged", "decision", "deficit", "reopened_below", "stands", "tally_node", "terms", "unanswered"]
 
 Terms: TypeAlias = Callable[[BallotState], tuple[int, int]]
 """From a ballot to the margin it takes, and how many samples it may have used when it is decided."""
@@ -207,12 +207,24 @@ def deficit(ballot: BallotState, k: int, budget: int | None = None) -> int:
 
 def reopened_below(ballot: BallotState, k: int) -> BallotState:
     """Return the ballot, open if votes decided it by less than `k`, as a process with a smaller margin had it."""
-    if ballot["status"] != "decided":
-        return ballot
-    outcome = ballot.get("outcome")
-    if outcome is not None and (outcome["by"] or (outcome["margin"] >= k and not _short(ballot, k))):
+    if ballot["status"] != "decided" or _by_other_means(ballot) or stands(ballot, k):
         return ballot
     return undecided(ballot)
+
+
+def _by_other_means(ballot: BallotState) -> bool:
+    return "outcome" in ballot and bool(ballot["outcome"]["by"])
+
+
+def stands(ballot: BallotState, k: int) -> bool:
+    """Return whether a ballot may be committed: decided by `k`, or by a human, and by the votes that it has."""
+    if (outcome := ballot.get("outcome")) is None:
+        return False
+    if outcome["by"]:
+        return outcome["margin"] >= k or outcome["by"] == "human"
+    counts = ballot["counts"]
+    counted = outcome["votes"] == sum(counts.values()) and outcome["winner_votes"] == counts.get(outcome["key"])
+    return counted and outcome["margin"] >= k and not _short(ballot, k)
 
 
 def _short(ballot: BallotState, k: int) -> bool:

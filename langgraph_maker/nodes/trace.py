@@ -32,7 +32,7 @@ def figures(state: Any) -> Any:
     return seen
 
 
-_PLAIN: Final = ("run_id", "begun", "status", "steps", "revision", "in_flight", "draining")
+_PLAIN: Final = ("run_id", "started", "status", "steps", "revision", "in_flight", "draining")
 _policy: Any = getattr(types, "TracePolicy", None)  # of LangGraph 1.2.12 and later
 
 TRACED: Final[dict[str, Any]] = (

@@ -29,6 +29,7 @@ from langgraph_maker.nodes.run_events import Emit, drifted, emitter, given_up, r
 from langgraph_maker.nodes.run_position import move, take, was_open
 from langgraph_maker.nodes.signals import signals_of
 from langgraph_maker.nodes.state import MakerState
+from langgraph_maker.nodes.tally import stands
 from langgraph_maker.nodes.tenant import store_of
 from langgraph_maker.nodes.totals import add
 
@@ -165,7 +166,7 @@ class _Update:
                 lanes.append(lane)
             else:
                 outcome = ballot.get("outcome")
-                if outcome is None or not _stands(ballot, outcome, least(ballot["id"], ballot["state"])[0]):
+                if outcome is None or not stands(ballot, least(ballot["id"], ballot["state"])[0]):
                     undercut[ballot["id"]] = restarted(ballot)
                     lanes.append(lane)
                     continue
@@ -208,15 +209,6 @@ def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) 
 def _stand(ballot: BallotState) -> tuple[int, str, Any]:
     """Return what makes a ballot worth writing again."""
     return ballot["samples"], ballot["status"], ballot.get("ladder")
-
-
-def _stands(ballot: BallotState, outcome: Outcome, k: int) -> bool:
-    """Return whether a ballot may be committed: decided by `k` or a human, and by the votes that it has."""
-    if outcome["by"]:
-        return outcome["margin"] >= k or outcome["by"] == "human"
-    counts = ballot["counts"]
-    counted = outcome["votes"] == sum(counts.values()) and outcome["winner_votes"] == counts.get(outcome["key"])
-    return counted and outcome["margin"] >= k
 
 
 def _entry(lane: Lane, after: Lane, ballot: BallotState, outcome: Outcome, written: tuple[str, int]) -> Entry:

@@ -236,7 +236,7 @@ def create_maker(
                     min_k=min_k,
                     settings={
                         "model": model_name(model),
-                        "simulated": any(map(is_simulated, rungs.models)),
+                        **({"simulated": True} if any(map(is_simulated, rungs.models)) else {}),
                         "hedge": hedge,
                         "first_temperature": first_temperature,
                         "temperature": temperature,

@@ -207,7 +207,7 @@ def create_recursive_maker(
 
     settings = {
         "model": model_name(model),
-        "simulated": any(map(is_simulated, rungs.models)),
+        **({"simulated": True} if any(map(is_simulated, rungs.models)) else {}),
         "comparable": comparable,
         "proposals": proposals,
         "first_temperature": first_temperature,
