@@ -21,10 +21,10 @@ from typing_extensions import TypedDict, Unpack
 
 from langgraph_maker import theory
 from langgraph_maker.core.ballot import check_margin
-from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.callables import check_callbacks
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.numbers import check_number, check_whole
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RuleLike, check_rule, each_rule
 from langgraph_maker.core.task import Task, check_task
 from langgraph_maker.journal import records

@@ -20,10 +20,10 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict, Unpack
 
-from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.callables import check_callbacks
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.numbers import check_whole
+from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RuleLike, check_rule
 from langgraph_maker.core.task import HasOracle, HasStepType, State, Task, check_task
 from langgraph_maker.journal import records
