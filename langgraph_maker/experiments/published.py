@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["PUBLISHED", "UNDECIDED", "PublishedRow", "published"]
+__all__ = ["HORIZONS", "PUBLISHED", "UNDECIDED", "PublishedRow", "published"]
 
 
 class PublishedRow(NamedTuple):
@@ -42,6 +42,10 @@ PUBLISHED: Final[dict[str, PublishedRow]] = {
 
 UNDECIDED: Final[dict[int, float]] = {3: 81_959 / 1_048_575, 4: 18_461 / 1_048_575, 5: 3_807 / 1_048_575}
 """Share of the million steps still undecided after so many rounds of one sample each (figure 8), of gpt-4.1-mini."""
+
+
+HORIZONS: Final[dict[str, str]] = {"GPT-5 thinking": "1,000+", "Claude 4 Sonnet": "432", "Grok 4": "384"}
+"""Keys of the dictionary sum that a model adds up within one response (arXiv 2509.09677)."""
 
 
 def published(model: str) -> PublishedRow | None:

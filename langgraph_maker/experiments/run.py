@@ -22,6 +22,7 @@ from langgraph_maker.experiments.bench import Bench, UnfinishedError
 from langgraph_maker.experiments.calibration import ErrorRates
 from langgraph_maker.experiments.convergence import Convergence
 from langgraph_maker.experiments.decorrelation import Decorrelation
+from langgraph_maker.experiments.horizon import Horizon
 from langgraph_maker.experiments.lines import Lines
 from langgraph_maker.experiments.model_size import ModelSize
 from langgraph_maker.experiments.pilot import Pilot
@@ -39,7 +40,7 @@ from langgraph_maker.tasks import TowersOfHanoi
 __all__ = ["EXPERIMENTS", "Outcome", "experiment"]
 
 EXPERIMENTS: Final[dict[str, type[Experiment]]] = {
-    one.name: one for one in (Scaling, ErrorRates, Convergence, RedFlags, Pilot, ModelSize, Decorrelation)
+    one.name: one for one in (Scaling, ErrorRates, Convergence, RedFlags, Pilot, ModelSize, Decorrelation, Horizon)
 }
 """The experiments there are, by name."""
 
@@ -244,7 +245,9 @@ def _settings(
     if samples is not None and kind.samples is None:
         raise ValueError(f"{kind.name} has no number of samples: it runs a task to its end, see --disks")
     given = tuple(kind.disks if disks is None else disks)
-    if len(given) != 1 and (len(kind.disks) == 1 or not given):
+    if given and not kind.disks:
+        raise ValueError(f"{kind.name} has no disks: leave --disks out")
+    if len(given) != 1 and kind.disks and (len(kind.disks) == 1 or not given):
         raise ValueError(f"{kind.name} takes one number of disks, not {len(given)}")
     if len(set(given)) < len(given):
         raise ValueError(f"a number of disks is given twice: {', '.join(map(str, given))}")

@@ -20,6 +20,7 @@ from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.experiments import EXPERIMENTS, experiment, figures
 from langgraph_maker.experiments.clusters import fit
 from langgraph_maker.experiments.decorrelation import joint
+from langgraph_maker.experiments.horizon import Horizon, half_right
 from langgraph_maker.experiments.pilot import verdict
 from langgraph_maker.experiments.red_flags import recommended
 from langgraph_maker.experiments.run import _by_list
@@ -37,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "red-flags": {"models": ["sim:gpt-4.1-mini,hard=0.1"], "disks": [9], "samples": 300},
     "pilot": {"disks": [7], "samples": 120},
     "model-size": {"models": ["sim:gpt-4.1-mini", "sim:gpt-oss-20b"], "disks": [8], "samples": 40},
+    "horizon": {"models": ["sim:error=0.1"], "samples": 3},
     "decorrelation": {"models": ["sim:error=0.02,hard=0.2", "sim:error=0.03,hard=0.2"], "disks": [8], "samples": 40},
 }
 
@@ -72,6 +74,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     outcomes = {}
     for name, settings in SMALL.items():
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Horizon, "longest", 12)
             patch.setattr(figures, "can_draw", lambda name=name: name in DRAWN)
             outcomes[name] = experiment(name, out=folder, **settings)
     return outcomes
@@ -160,6 +163,36 @@ def test_convergence_names_the_hardest_steps(found: dict[str, Any]) -> None:
     most, step = line["hardest"][0]
     assert line["undecided"][most] == 0 < line["undecided"][most - 1]
     assert f"step {step:,} ({most} samples)" in found["convergence"].sentences[-1]
+
+
+def test_half_of_the_runs_are_right_up_to_the_horizon() -> None:
+    lengths = [2, 3, 5, 8, 13, 21]
+    _, half, _ = half_right(lengths, 100)
+    assert half is not None
+    assert sum(length >= half for length in lengths) * 2 >= len(lengths)
+    assert sum(length >= half + 1 for length in lengths) * 2 < len(lengths)
+
+
+def test_the_interval_of_a_horizon_covers_the_median_as_often_as_it_says() -> None:
+    """Of geometric lengths with median 6: at most 5 % of 2,000 intervals miss it, beyond what chance allows."""
+    draw = np.random.default_rng(1)
+    missed = 0
+    for _ in range(2000):
+        low, _, high = half_right([int(one) for one in draw.geometric(0.1, 20) - 1], 10_000)
+        missed += not low <= 6 <= (10_000 if high is None else high)
+    assert missed <= 100 + 3 * np.sqrt(2000 * 0.05 * 0.95)
+
+
+def test_voting_lengthens_the_horizon(found: dict[str, Any]) -> None:
+    alone, *_, voted = found["horizon"].lines
+    assert (alone["k"], voted["k"]) == (1, 4)
+    assert sum(alone["lengths"]) < sum(voted["lengths"])
+    assert any("GPT-5 thinking 1,000+" in sentence for sentence in found["horizon"].sentences)
+
+
+def test_an_experiment_without_disks_refuses_them(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="horizon has no disks"):
+        experiment("horizon", disks=[4], out=tmp_path)
 
 
 def test_where_no_answer_is_valid_no_limit_is_recommended(tmp_path: Path) -> None:
