@@ -19,13 +19,23 @@ from langgraph_maker.models.batches import BatchLimits, BatchSampler
 from langgraph_maker.models.batches.limits import OnStop
 from langgraph_maker.models.resolve import BATCH, Model, chat_model
 from langgraph_maker.simulation.chat_model import simulated_sampler
-from langgraph_maker.tasks import DictionarySum, Ledger, Multiplication, Sorting, TowersOfHanoi
+from langgraph_maker.tasks import (
+    BlocksWorld,
+    DictionarySum,
+    HanoiPositions,
+    Ledger,
+    Multiplication,
+    Sorting,
+    TowersOfHanoi,
+)
 
 __all__ = ["Batches", "arguments", "load_model", "load_task", "margin", "red_flags", "seconds"]
 
 _NAMED: dict[str, Callable[..., Task]] = {
+    "blocks-world": BlocksWorld.random,
     "dictionary-sum": DictionarySum.random,
     "hanoi": TowersOfHanoi,
+    "hanoi-positions": HanoiPositions.random,
     "ledger": Ledger.random,
     "multiplication": Multiplication.random,
     "sorting": Sorting.random,

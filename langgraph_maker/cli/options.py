@@ -35,7 +35,7 @@ __all__ = [
     "TokenLimit",
 ]
 
-TASKS: Final = ("dictionary-sum", "hanoi", "ledger", "multiplication", "sorting")
+TASKS: Final = ("blocks-world", "dictionary-sum", "hanoi", "hanoi-positions", "ledger", "multiplication", "sorting")
 """The names of the tasks that come with the package."""
 
 TaskName: TypeAlias = Annotated[
