@@ -142,7 +142,7 @@ def test_prices_are_known_or_given() -> None:
     own, known = "sim:error=0.01", "sim:gpt-4.1-mini"
     given = found("hanoi", "--disks", "6", "--model", own, "--model", known, "--price", f"{own}=1,2")
     by_name = {one["model"]: one for one in given["calibrations"]}
-    assert by_name[own]["price"] == {"input": 1.0, "output": 2.0, "cached_input": None}
+    assert by_name[own]["price"] == {"input": 1.0, "output": 2.0, "cached_input": None, "tiers": {}}
     assert by_name[own]["cost_per_sample"] == pytest.approx((600 * 1 + by_name[own]["tokens"] * 2) / 1e6)
     assert by_name[known]["price"]["output"] == 1.6
     unknown = call("calibrate", "hanoi", "--disks", "6", "--model", own).stdout

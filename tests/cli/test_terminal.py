@@ -75,7 +75,7 @@ def said(*arguments: str, code: int = 0) -> str:
 )
 def test_results_survive_an_encoding_that_lacks_their_characters(env: dict[str, str], tmp_path: Path) -> None:
     commands = (
-        ["run", "hanoi", "--disks", "3", "--db", "p.sqlite"],
+        ["run", "hanoi", "--disks", "6", "--model", "sim:error=0.1", "--k", "5", "--db", "p.sqlite"],
         ["calibrate", "hanoi", "--disks", "3", "--samples", "9", "--db", "p.sqlite"],
         ["runs", "--db", "p.sqlite"],
     )
