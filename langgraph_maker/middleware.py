@@ -30,7 +30,7 @@ from langgraph_maker.core.red_flags import RuleLike, Truncated
 from langgraph_maker.models.prices import Price
 from langgraph_maker.nodes.budget import Budget, Limits, Spent, Visits, budgeted, total
 from langgraph_maker.nodes.emit import Events
-from langgraph_maker.prebuilt.account import is_kept
+from langgraph_maker.nodes.langgraph_keys import has_checkpointer
 from langgraph_maker.prebuilt.tool_intents import Check, type_check
 from langgraph_maker.prebuilt.voting_model import Voting, VotingModel, summary
 from langgraph_maker.prebuilt.watch import VoteObserver
@@ -240,7 +240,7 @@ class _Limited(VotingMiddleware):
     def _budget(self, request: ModelRequest[Any]) -> Budget:
         """Return the budget of a step; one that is retried resumes its vote where a checkpointer has that."""
         state: Any = request.state
-        step = str(len(state["messages"])) if is_kept(get_config()) else uuid4().hex
+        step = str(len(state["messages"])) if has_checkpointer(get_config()) else uuid4().hex
         return Budget(self.limits, self._visits(state["vote_run"]), step)
 
     def _visits(self, run: Mapping[str, Any]) -> Visits:

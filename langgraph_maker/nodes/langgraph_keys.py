@@ -18,6 +18,7 @@ __all__ = [
     "node_name",
     "outer_visit",
     "saves_at_exit",
+    "visit",
 ]
 
 HOLDS_FOR: Final = ("1.2",)
@@ -33,10 +34,14 @@ def has_checkpointer(config: RunnableConfig) -> bool:
     return _settings(config).get(_CHECKPOINTER) not in {None, False}
 
 
+def visit(config: RunnableConfig) -> str:
+    """Return which visit of which node of which graph is running; "" where none is."""
+    return str(config.get("metadata", {}).get("langgraph_checkpoint_ns", ""))
+
+
 def outer_visit(config: RunnableConfig) -> str:
     """Return which visit of which node of a host a running graph is in; "" where it is in none."""
-    place: str = config.get("metadata", {}).get("langgraph_checkpoint_ns", "")
-    return place.rpartition("|")[0]
+    return visit(config).rpartition("|")[0]
 
 
 def node_name(config: RunnableConfig) -> str:

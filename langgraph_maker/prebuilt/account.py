@@ -10,8 +10,9 @@ from langgraph.graph import START, StateGraph
 from typing_extensions import TypedDict
 
 from langgraph_maker.nodes.budget import Budget, Limits, Spent, Visits, total
+from langgraph_maker.nodes.langgraph_keys import has_checkpointer, visit
 
-__all__ = ["ThreadAccount", "is_kept"]
+__all__ = ["ThreadAccount"]
 
 
 class _Account(TypedDict, total=False):
@@ -50,12 +51,12 @@ class ThreadAccount:
 
     def close(self, budget: Budget | None, config: RunnableConfig) -> None:
         """Keep what a visit used, however it ended."""
-        if budget is not None and (visits := self._closed(budget, config)) and is_kept(config):
+        if budget is not None and (visits := self._closed(budget, config)) and has_checkpointer(config):
             self._graph.update_state(config, {"visits": visits}, as_node="spend")
 
     async def aclose(self, budget: Budget | None, config: RunnableConfig) -> None:
         """`close`, in asynchronous code."""
-        if budget is not None and (visits := self._closed(budget, config)) and is_kept(config):
+        if budget is not None and (visits := self._closed(budget, config)) and has_checkpointer(config):
             await self._graph.aupdate_state(config, {"visits": visits}, as_node="spend")
 
     def _open(self, config: RunnableConfig, kept: Mapping[str, Any]) -> Budget:
@@ -82,15 +83,9 @@ class ThreadAccount:
 
 def _place(config: RunnableConfig) -> tuple[tuple[str, str], str]:
     """Return which account a visit draws on, a thread's and a node's, and which visit it is."""
-    metadata, settings = config.get("metadata", {}), config.get("configurable", {})
-    visit = str(metadata.get("langgraph_checkpoint_ns", ""))
-    node = "|".join(part.partition(":")[0] for part in visit.split("|"))
-    return (str(settings.get("thread_id") or ""), node), visit
-
-
-def is_kept(config: RunnableConfig) -> bool:
-    """Return whether the graph has a checkpointer."""
-    return config.get("configurable", {}).get("__pregel_checkpointer") not in {None, False}
+    place = visit(config)
+    node = "|".join(part.partition(":")[0] for part in place.split("|"))
+    return (str(config.get("configurable", {}).get("thread_id") or ""), node), place
 
 
 _REMEMBERED: Final = 256

@@ -70,7 +70,7 @@ PARTS: dict[str, Callable[[str], Any]] = {
 
 
 def pace() -> float:
-    """Seconds of CPU that ten million turns of a loop take here and now: a fifth of a second where nothing else runs."""
+    """Seconds of CPU that ten million turns of a loop take now: a fifth of one where nothing else runs."""
     began = process_time()
     for _ in range(10_000_000):
         pass

@@ -80,7 +80,7 @@ class TestOutcome:
     def test_a_parser_that_always_flags_is_named(self) -> None:  # lesson 18
         result = create_maker(Counting(5), script("flag")).compile().invoke({})
         assert (result["status"], result["flagged"], result["samples"]) == ("unresolved", 12, 12)
-        assert "12 of them flagged, most often as asked_for" in result["reason"]
+        assert "after 12 samples, all of them flagged for one reason (last: asked_for: the test)" in result["reason"]
 
     def test_an_always_wrong_model_is_followed_not_checked(self) -> None:  # lesson 19
         result = create_maker(Counting(3), script("7")).compile().invoke({})
