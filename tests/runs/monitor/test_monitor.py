@@ -134,7 +134,7 @@ def test_an_ordinary_run_has_no_alarms() -> None:
 
 def test_progress_has_the_numbers_of_its_moment() -> None:
     seen: list[Progress] = []
-    run = solve(TowersOfHanoi(6), "sim:error=0.05", k=4, on_progress=seen.append)
+    run = solve(TowersOfHanoi(6), "sim:error=0.2", k=6, on_progress=seen.append)
     half = seen[len(seen) // 2].outlook
     assert half is not None
     assert half.steps == seen[len(seen) // 2].steps < run.steps
