@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -31,7 +31,7 @@ from langgraph_maker.core.json_form import decimal_form
 from langgraph_maker.core.normalisation import compatible
 from langgraph_maker.core.red_flags import RedFlag
 
-__all__ = ["Pairwise", "alike", "canonical", "exact", "fields", "sets", "text", "within"]
+__all__ = ["Pairwise", "alike", "behaviour", "canonical", "exact", "fields", "sets", "text", "within"]
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,50 @@ def sets(of: Key = canonical) -> Key:
     return items
 
 
+def behaviour(run: Callable[[str, Sequence[Sequence[Any]]], list[Any]], probes: Sequence[Sequence[Any]]) -> Key:
+    """Take programs for equal that give the same results on the probe inputs, however they are written.
+
+    Two programs that differ on no probe are one answer, also where they differ elsewhere: choose probes that tell
+    likely errors apart. Each text is run once.
+
+    Args:
+        run: From a program and the probes to its results, such as `core.sandbox.Sandbox`; it raises a `RedFlag` for
+            a program that fails, hangs or gives no result.
+        probes: Lists of arguments.
+
+    Raises:
+        ValueError: When there is no probe.
+        RedFlag: While voting, for a vote that is not a text, and as `run` does.
+
+    Example:
+        >>> def run(program, probes):  # stands for a sandbox
+        ...     return [2 * x if "2" in program else x**2 for [x] in probes]
+        >>> key = behaviour(run, [[2], [3]])
+        >>> alike(key, "x * 2", "2 * x"), alike(key, "x * 2", "x * x")
+        (True, False)
+    """
+    if not probes:
+        raise ValueError("behaviour needs at least one probe: a list of arguments, as [[3], [-1]] for one of one")
+    seen = dict[str, str | RedFlag]()
+
+    def key(vote: Any) -> str:
+        if not isinstance(vote, str):
+            raise _malformed(f"the matcher behaviour compares programs, not {excerpt(vote)}")
+        if vote not in seen:
+            if len(seen) >= _REMEMBERED:
+                seen.clear()
+            try:
+                seen[vote] = canonical(run(vote, probes))
+            except RedFlag as flag:
+                seen[vote] = flag
+        found = seen[vote]
+        if isinstance(found, RedFlag):
+            raise RedFlag(found.reason, found.detail)
+        return found
+
+    return key
+
+
 def _key_function(key: Key) -> Callable[[Any], str]:
     if isinstance(key, Relation):
         raise TypeError(f"{excerpt(key)} compares votes in pairs, where a key function is needed")
@@ -290,3 +334,4 @@ _LONGEST_DECIMAL = 1000  # characters
 _MOST_DIGITS = 400
 _LONGEST = 1_000_000
 _SHOWN = 40
+_REMEMBERED = 1000
