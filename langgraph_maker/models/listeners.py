@@ -1,4 +1,4 @@
-"""A chat model's call with all that LangChain tells of it, and without that where nobody listens."""
+"""A chat model's call with all that LangChain emits about it, and without that where nobody listens."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from langgraph_maker.core.errors import MakerError
 from langgraph_maker.core.matchers import behaviour
 from langgraph_maker.core.sandbox import Sandbox
 
-isolated = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+isolated = pytest.mark.sandbox
 
 BAD = {
     "def f(x): return 1 / 0": "program_failed",

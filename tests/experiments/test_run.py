@@ -340,8 +340,8 @@ def test_so_are_they_where_the_first_point_was_interrupted(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_budget_too_small_for_the_first_point_is_refused_before_anything_is_bought(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    with pytest.raises(ValueError, match=r"takes at least .* samples, and the budget is 3: .*nothing is bought"):
-        experiment(name, max_total_samples=3, out=folder, **SMALL[name])
+    with pytest.raises(ValueError, match=r"takes at least .* samples, and the budget is 2: .*nothing is bought"):
+        experiment(name, max_total_samples=2, out=folder, **SMALL[name])
     assert not folder.exists()
 
 

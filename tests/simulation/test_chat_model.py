@@ -495,7 +495,8 @@ def test_the_sampler_reports_usage_and_a_finish_reason() -> None:
     read, written = tokens(reply)
     assert read == 70
     assert 60 < written < 130
-    assert reply.response_metadata == {"finish_reason": "stop", "model_name": "simulated"}
+    named = {"model_name": "simulated", "model_provider": "simulated"}
+    assert reply.response_metadata == {"finish_reason": "stop", **named}
 
 
 def test_a_seed_in_the_string_comes_first() -> None:

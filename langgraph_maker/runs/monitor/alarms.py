@@ -385,7 +385,7 @@ class Alarms:
         )
 
     def of_refusals(self, totals: Totals, still: OpenBallots) -> Alarm | None:
-        """Steps with a response that refuses, where so few are taken for chance."""
+        """Return the alarm where more steps have a response that refuses than chance allows."""
         before, self.refused = self.refused, (totals["steps"], totals["signals"].get("refused", 0))
         trials, events = self.refused[0] - before[0], self.refused[1] - before[1]
         if "refusals" in self.silent or not self.tests["refusals"].see(trials, events, REFUSED, owed=still["ballots"]):

@@ -64,7 +64,7 @@ def test_a_small_run_survives_ten_kills_at_every_stage(tmp_path: Path) -> None:
     assert run["cost"] == pytest.approx(half)
 
 
-@pytest.mark.slow
+@pytest.mark.batches
 def test_twelve_disks_at_4095_lanes_with_all_faults_and_ten_kills(tmp_path: Path) -> None:
     task = TowersOfHanoi(12)
     server = SimulatedServer(task, "sim:gpt-4.1-mini", batch_seconds=1.0, batch_faults=FAULTS)
