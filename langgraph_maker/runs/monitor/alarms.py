@@ -77,7 +77,7 @@ class Alarms:
         self.first = {name: EarlySteps() for name in ("p", "flags", "drift")}
         self.silent: set[str] = set()
         self.climbed = begin["totals"]["climbed"]
-        self.longest: tuple[float, int, int] | None = None
+        self.longest: tuple[list[tuple[float, int]], tuple[int, float]] | None = None
         kept = begin["kept"] or {}
         if kept.get("against") == self.against() and kept["seen"]["steps"] <= begin["totals"]["steps"]:
             self.load_state(kept)
@@ -321,24 +321,25 @@ class Alarms:
         )
 
     def of_votes(self, totals: Totals, still: OpenBallots) -> Alarm | None:
-        """Return a ballot that takes more votes than any step of the run should."""
+        """Return a ballot that takes more votes than any step of the run should, each type at its own p and k."""
         if "votes" in self.silent or self.p is None or self.p <= _HALF:
             return None
         k = max(self.k, len(totals["margins"]) - 1)  # of any step so far
         if k < 1:  # each step has its own, and none is decided
             return None
-        if self.longest is None or self.longest[:2] != (self.p, k):
+        laws = [(self.expected.p_of(one, self.p), one) for one in sorted({k, *map(int, self.expected.contested)})]
+        if min(laws)[0] <= _HALF:
+            return None
+        if self.longest is None or self.longest[0] != laws:
             bound = ALPHA / max(1, self.limit)
-            law = enumerate(undecided(self.p, k, 10 * k**2))
-            votes = next((j for j, share in law if share < bound), 10 * k**2)
-            self.longest = (self.p, k, votes)
-        votes = self.longest[2]
+            self.longest = laws, max((_votes(p, one, bound), p) for p, one in laws)
+        votes, p = self.longest[1]
         most = max(still["most_votes"], len(totals["votes_per_step"]) - 1)
         if most <= votes:
             return None
         return self.alarm(
             "votes",
-            f"a step took {most:,} votes, where {votes:,} are enough for all {self.limit:,} steps at p = {self.p:.4f}:"
+            f"a step took {most:,} votes, where {votes:,} are enough for all {self.limit:,} steps at p = {p:.4f}:"
             " its answers are split",
             "let a stronger model decide such steps, or cut them into simpler ones",
             totals,
@@ -415,3 +416,9 @@ class Alarms:
             "remedy": remedy,
             "steps": totals["steps"],
         }
+
+
+def _votes(p: float, k: int, bound: float) -> int:
+    """Return after how many votes a ballot is open with less than this probability."""
+    most = 10 * k**2
+    return next((votes for votes, share in enumerate(undecided(p, k, most)) if share < bound), most)

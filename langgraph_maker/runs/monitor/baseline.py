@@ -72,9 +72,12 @@ class Baseline:
         return sum(count * share for count, share in zip(margins, shares, strict=True)) / sum(margins)
 
     def p_of(self, k: int, p: float) -> float:
-        """Return the least p of steps with the margin `k`, the least of all steps being `p`."""
-        share = self.contested.get(str(k))
-        return p if share is None else p_of_contested(share, [0] * k + [1])
+        """Return the least p of steps with the margin `k`, which is `p` where all types of steps have one k.
+
+        Where types have their own, any of them may have been raised to a margin that is none of these.
+        """
+        margins = [str(k)] if str(k) in self.contested else [*self.contested]
+        return min((p_of_contested(self.contested[one], [0] * int(one) + [1]) for one in margins), default=p)
 
     @classmethod
     def of(

@@ -19,6 +19,7 @@ from langgraph_maker.core.events import Alarm, Totals
 from langgraph_maker.core.state import Request, never_waits
 from langgraph_maker.runs.monitor.alarms import Alarms
 from langgraph_maker.runs.monitor.baseline import Baseline
+from langgraph_maker.runs.monitor.step_counts import contested
 from langgraph_maker.theory.change_detection import Rising, above
 
 STEPS, EACH, K = 2000, 50, 3
@@ -276,6 +277,23 @@ def test_steps_that_differ_are_seen_where_steps_have_several_margins(hard: float
         runs = of_margins({k: voted(random, p, k, (600,)) for k in (2, 3, 4)})
         seen += any(alarm["what"] == "uneven" for whole in runs for alarm in watch.see(round_of(cast("Totals", whole))))
     assert seen >= alarms if alarms else seen == 0
+
+
+def test_each_type_of_steps_has_the_votes_of_its_own_p_and_k() -> None:
+    """One step of 20 at p = 0.8 with k = 10, the others at 0.999 with k = 2: of 10 runs none alarms until one is split.
+
+    The pooled p, 0.96, would have it that 22 votes are enough where k is 10.
+    """
+    random = np.random.default_rng(22)
+    own = {str(k): contested(p, [0] * k + [1]) for p, k in ((0.75, 10), (0.99, 2))}
+    for _ in range(10):
+        watch = Alarms({**begun(10, 600), "k": None}, Baseline(p=0.96, contested=own))
+        votes = {2: voted(random, 0.999, 2, (570,)), 10: voted(random, 0.8, 10, (30,))}
+        whole = cast("Totals", of_margins(votes, each=30)[0])
+        split = round_of(whole)
+        split["open"] = {**split["open"], "ballots": 1, "contested": 1, "most_votes": 150}
+        found = [[alarm["what"] for alarm in watch.see(now)] for now in (round_of(whole), split)]
+        assert [("votes" in kinds) for kinds in found] == [False, True]
 
 
 def audited(p: float, second: float, repeated: float, steps: int = 1500) -> list[Alarm]:
