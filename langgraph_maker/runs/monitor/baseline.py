@@ -74,7 +74,7 @@ class Baseline:
     def p_of(self, k: int, p: float) -> float:
         """Return the least p of steps with the margin `k`, which is `p` where all types of steps have one k.
 
-        Where types have their own, any of them may have been raised to a margin that is none of these.
+        Where types have their own, any of them may have been raised to another.
         """
         margins = [str(k)] if str(k) in self.contested else [*self.contested]
         return min((p_of_contested(self.contested[one], [0] * int(one) + [1]) for one in margins), default=p)
