@@ -102,6 +102,7 @@ def decompose_node(
             "margin": k_now if callable(k_now) else lambda _: k_now,
             "settings": {
                 **(settings or {}),
+                **{name: given[name] for name in ("first_temperature", "temperature") if name in given},
                 "max_samples_per_step": budget if callable(k_now) else check_budget(budget, k_now),
             },
             "limit": limit,

@@ -57,7 +57,7 @@ from langgraph_maker.nodes.trace import TRACED
 from langgraph_maker.prebuilt.voting import subgraph_node, voting_round
 from langgraph_maker.simulation.answers import CanWrite
 
-__all__ = ["check_cost", "create_maker"]
+__all__ = ["check_cost", "create_maker", "described_rule"]
 
 
 def create_maker(
@@ -240,7 +240,7 @@ def create_maker(
                         "hedge": hedge,
                         "first_temperature": first_temperature,
                         "temperature": temperature,
-                        "red_flags": [_described(rule) for rule in each_rule(red_flags)],
+                        "red_flags": [described_rule(rule) for rule in each_rule(red_flags)],
                         "max_total_samples": max_total_samples,
                         "max_cost": max_cost,
                         "service_tier": getattr(sampler, "tier", "") or None,
@@ -286,7 +286,7 @@ def create_maker(
     return builder.add_node("ask", ask_node()).add_edge("ask", "decompose") if rungs.human else builder
 
 
-def _described(rule: RuleLike) -> str:
+def described_rule(rule: RuleLike) -> str:
     """Return a red flag for the record; a function by its name, as its repr is another in each process."""
     return str(getattr(rule, "__name__", None) or repr(rule)[:200])
 

@@ -176,6 +176,7 @@ def numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -
         k=ahead,
         alarms=alarms,
         calibration=calibration,
+        task=head["task"] if len(head["sessions"]) == 1 else None,
         settings=head["sessions"][-1]["settings"] if head["sessions"] else {},
         in_flight_lost=records.lost_in_flight(head),
     )

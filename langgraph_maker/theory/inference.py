@@ -150,8 +150,9 @@ def log_all_right(p: float, margins: Sequence[int]) -> float:
 def calibrated_bound(wrong: float, k: int, steps: int) -> float | None:
     """Return a lower bound on the probability that so many steps are all decided rightly; None where there is none.
 
-    It rests on no more than that at most the share `wrong` of single samples is wrong in the mean over the steps, and
-    so holds however these differ, and where all samples of a step are one. In a given task these errors may all be
+    It rests on no more than that at most the share `wrong` of single samples is not right, in the mean over the steps:
+    flagged ones are among these, since a step that is mostly flagged is decided by the few that are not. So it holds
+    however steps differ, and where all samples of a step are one. In a given task these errors may all be
     those of one step; where steps are drawn at random, of steps with the p at which voting errs most for its errors.
 
     Example:

@@ -78,7 +78,7 @@ def read_ladder(
         human,
         second,
         min(_ERROR, (1 - _TARGET) / steps) if steps else _ERROR,
-        described if len(tiers) > 1 or audit else {},
+        described if len(tiers) > 1 or audit or tiers[0].described else {},
         k or 1,
         max_samples_per_step,
     )

@@ -37,7 +37,7 @@ from langgraph_maker.models.prices import Price
 from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.sample import check_temperatures
-from langgraph_maker.prebuilt.maker import check_cost
+from langgraph_maker.prebuilt.maker import check_cost, described_rule
 from langgraph_maker.runs.calibration.procedure import Procedure
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.calibration.statistics import at_other_limits, conclude
@@ -242,7 +242,12 @@ async def acalibrate(
         price=None if price is None else price.at(tier),
         anytime=early or max_cost is not None or planned.ended,
     )
-    return replace(found, other_limits=at_other_limits(counts, found))
+    asked = {
+        "first_temperature": first_temperature,
+        "temperature": temperature,
+        "red_flags": [described_rule(rule) for rule in each_rule(red_flags)],
+    }
+    return replace(found, other_limits=at_other_limits(counts, found), asked=asked)
 
 
 def known_price(model: Model) -> Price | None:

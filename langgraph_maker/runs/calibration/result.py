@@ -156,6 +156,8 @@ class Calibration:
         differing: The least mean over steps of p (1 - p): where fewer ballots are contested than follows, answers
             repeat.
         firsts: Valid samples at the temperature of a step's first vote, where that differs.
+        firsts_drawn: All of those, flagged ones included.
+        asked: How samples were asked for, by the names of a run's settings; empty where that was not kept.
         k_rule: How a run with k="auto" takes its k from this.
     """
 
@@ -204,6 +206,8 @@ class Calibration:
     systematic: list[int] = field(default_factory=list)
     differing: float = 0.0
     firsts: int = 0
+    firsts_drawn: int = 0
+    asked: dict[str, Any] = field(default_factory=dict)
     k_rule: Literal["average", "mixed", "lower bound"] = "lower bound"
 
     @property

@@ -261,6 +261,7 @@ def conclude(
         systematic=counts.systematic,
         differing=_differing(counts),
         firsts=len(firsts),
+        firsts_drawn=len(counts.firsts),
     )
     return replace(found, notes=[*filter(None, [found.warning]), *counts.notes, *_notes(counts, found)])
 

@@ -33,7 +33,8 @@ class Outlook:
         so_far: Probability that no step was decided wrongly so far, by the mixture of steps that fits the ballots
             (`mixture.spread`), if none of them is mostly wrong; None where anything speaks against that, see `unknown`.
         so_far_low: A lower bound on it, whatever the steps are like, where a calibration of the same model allows one
-            (`inference.calibrated_bound`): one on many more steps than these. That of k="auto" has at most as many.
+            (`inference.calibrated_bound`): one on many more steps than these, of the same task by name, with the same
+            temperatures and red flags, as far as the run knows them. That of k="auto" has at most as many.
         to_the_end: Probability that none will have been when all planned steps are done.
         to_the_end_low: A lower bound on that.
         if_equal: The same if all steps are equally hard; None where some were decided above the first tier.

@@ -58,6 +58,7 @@ class Monitor:
         self.planned = planned
         self.calibration = calibration
         self.begun: RunStarted | None = None
+        self.resumed = False
         self.raised: list[Alarm] = []
         self.totals: Totals = nothing()
         self.still: OpenBallots = NONE_OPEN
@@ -79,6 +80,10 @@ class Monitor:
                 self.k.up_to(event["raised"])
             self.margin = max(event["k"], event["raised"]) if event["k"] else None
             self.totals, self.still, self.earlier = event["totals"], event["open"], event["totals"]["steps"]
+            if self.begun is None or self.begun["run_id"] != event["run_id"]:
+                self.resumed = bool(self.earlier or self.still["ballots"])
+            else:
+                self.resumed |= self.begun["settings"] != event["settings"]
             self.begun = event
             try:
                 self.alarms = Alarms(event, self.expected)
@@ -126,6 +131,7 @@ class Monitor:
             alarms=self.raised.copy(),
             earlier_alarms=self.begun["alarms"] if self.begun else (),
             calibration=self.calibration,
+            task=None if self.begun is None or self.resumed else self.begun["task"],
             settings=self.begun["settings"] if self.begun else None,
             in_flight_lost=self.begun["in_flight_lost"] if self.begun else 0,
         )

@@ -43,6 +43,7 @@ def outlook(
     alarms: Sequence[Alarm] = (),
     earlier_alarms: Sequence[Alarm] = (),
     calibration: Calibration | None = None,
+    task: str | None = None,
     settings: Mapping[str, Any] | None = None,
     in_flight_lost: int = 0,
 ) -> Outlook:
@@ -57,6 +58,7 @@ def outlook(
         alarms: Those raised so far by this process.
         earlier_alarms: Those raised by processes before it.
         calibration: What was measured before the run, with truth at hand.
+        task: The run's, by name; None where processes before this one may have asked in another way.
         settings: What the run was started with, see `events.Begin`.
         in_flight_lost: As in `events.Begin`.
 
@@ -98,7 +100,12 @@ def outlook(
         mostly_right = sureness.mixed(mixed, totals, still, left, ahead)
     doubtful = unknown not in {"", "independence", "differ"} or timeouts or in_flight_lost
     otherwise = totals["climbed"] or totals["by_split"]
-    low = None if doubtful or otherwise else sureness.calibrated(calibration, begun, ahead, planned)
+    low, whole = None, max(planned or 0, steps + still["ballots"])
+    if calibration is not None and not (doubtful or otherwise) and planned is not None:
+        least = min([ahead, *(margin for margin, count in enumerate(totals["margins"]) if count)])
+        known = k is not None or whole == steps  # else steps to come may have a smaller margin
+        if known and sureness.as_calibrated(calibration, task, settings):
+            low = sureness.calibrated(calibration, begun, least, whole)
     return Outlook(
         steps=steps,
         planned=planned,

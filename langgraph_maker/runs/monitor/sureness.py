@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log1p, sqrt
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from langgraph_maker.core.events import OpenBallots, Totals
 from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.theory.inference import Estimate, calibrated_bound, latency_matters, log_all_right
+from langgraph_maker.theory.intervals import confidence_sequence, exact_interval
 from langgraph_maker.theory.mixture import FEW, Shapes, Spread, most_contested, pooled, spread
 
 __all__ = [
     "IfEqual",
     "IfMostlyRight",
     "Unknown",
+    "as_calibrated",
     "calibrated",
     "effective_votes",
     "hard_high",
@@ -126,13 +128,36 @@ def if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual |
 
 
 def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, planned: int | None) -> float | None:
-    """Return the lower bound that a calibration allows, if the run's own ballots have no more lost votes than that."""
+    """Return the lower bound that a calibration allows, if the run's own ballots have no more lost votes than that.
+
+    Samples that were flagged when calibrated count as wrong, first votes at a temperature of their own too.
+    """
     seen = pooled(*begun)
     if found is None or found.reference != "oracle" or planned is None or k < 1 or seen is None:
         return None
-    wrong = 1 - min(found.p_low, 1.0 if found.p_first_low is None else found.p_first_low)
-    usual = wrong * seen.votes
-    return calibrated_bound(wrong, k, planned) if seen.wrong <= usual + 1 + _TWO * sqrt(usual) else None
+    usual = (1 - min(found.p_low, 1.0 if found.p_first_low is None else found.p_first_low)) * seen.votes
+    if seen.wrong > usual + 1 + _TWO * sqrt(usual):
+        return None
+    interval = confidence_sequence if found.interval == "anytime" else exact_interval
+    right = interval(found.right, found.samples).low
+    if found.asked.get("first_temperature") != found.asked.get("temperature"):
+        right = min(right, interval((found.first_counts or (0, 0))[0], found.firsts_drawn).low)
+    return calibrated_bound(1 - right, k, planned)
+
+
+def as_calibrated(found: Calibration, task: str | None, settings: Mapping[str, Any]) -> bool:
+    """Return whether a run is known to ask as its calibration did; what a function is called says not which model.
+
+    Args:
+        found: What was calibrated.
+        task: The run's, by name; None where processes before this one may have asked in another way.
+        settings: The run's, see `events.RunStarted`.
+    """
+    ladder = settings.get("ladder") or [{}]
+    plain = len(ladder) == 1 and not {*ladder[0]} - {"k", "samples"}
+    named = found.task == task and found.model == settings.get("model") and not found.model.isidentifier()
+    asked = bool(found.asked) and found.asked == {name: settings.get(name) for name in found.asked}
+    return named and plain and asked and not settings.get("audit") and not settings.get("hedge")
 
 
 def hard_high(totals: Totals, still: OpenBallots) -> int | None:

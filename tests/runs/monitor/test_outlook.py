@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -17,16 +18,20 @@ from langgraph.store.base import Item
 from langgraph.store.memory import InMemoryStore
 
 from benchmarks.guarantee import SETTINGS, Setting, Steps, drawn, runs_of
-from langgraph_maker import Run, calibrate, journal, solve, theory
+from langgraph_maker import Run, calibrate, create_maker, journal, solve, theory
 from langgraph_maker.core.events import Alarm, OpenBallots, Totals
-from langgraph_maker.core.state import Request
+from langgraph_maker.core.state import Request, never_waits
 from langgraph_maker.journal import records
+from langgraph_maker.nodes.context import MakerContext
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.report.numbers import numbers
+from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.monitor.guarantee import Outlook
+from langgraph_maker.runs.monitor.monitor import Monitor
 from langgraph_maker.runs.monitor.outlook import NONE_OPEN, outlook
 from langgraph_maker.tasks import TowersOfHanoi
 from langgraph_maker.theory.inference import calibrated_bound, latency_matters
+from langgraph_maker.theory.intervals import exact_interval
 from langgraph_maker.theory.mixture import shape
 
 RUNS = 200
@@ -108,23 +113,92 @@ def test_the_line_names_how_many_steps_may_be_ones_that_no_vote_cures() -> None:
     assert "for which no vote counts" in found.guarantee
 
 
+NAMED = "sim:error=0.0005,seed=3"
+
+
+@cache
+def measured() -> Calibration:
+    return calibrate(TowersOfHanoi(11), NAMED, samples=2000)
+
+
 def test_a_lower_bound_rests_on_truth_from_without() -> None:
     """Calibrated on many more steps than the run has, and only while its ballots do not contradict that."""
-    found = calibrate(TowersOfHanoi(11), "sim:error=0.0005,seed=3", samples=2000)
+    found = measured()
+    same: dict[str, Any] = {"task": found.task, "settings": {"model": NAMED, **found.asked}}
     totals = totals_of(np.full(31, 3), 3)
-    bound = outlook(totals, planned=31, calibration=found).so_far_low
-    assert found.p_first_low is not None
-    assert bound == calibrated_bound(1 - min(found.p_low, found.p_first_low), 3, 31)
+    bound = outlook(totals, planned=31, calibration=found, **same).so_far_low
+    assert found.first_counts is not None
+    low = min(exact_interval(found.right, 2000).low, exact_interval(found.first_counts[0], found.firsts_drawn).low)
+    assert bound == calibrated_bound(1 - low, 3, 31)
     assert bound is not None
     assert bound > 0.7
-    assert outlook(totals, planned=2047, calibration=found).so_far_low is None
+    assert outlook(totals, planned=5, calibration=found, **same).to_the_end_low == bound
+    assert outlook(totals, planned=2047, k=3, calibration=found, **same).so_far_low is None
+    assert outlook(totals, planned=32, calibration=found, **same).so_far_low is None, "the k to come is not known"
+    smaller = totals_of(np.full(31, 3), 3, margins=[0, 1, 0, 30])
+    assert outlook(smaller, planned=31, k=3, calibration=found, **same).so_far_low == calibrated_bound(1 - low, 1, 31)
     worse = totals_of(np.array([3] * 22 + [5] * 9), 3)
-    assert outlook(worse, planned=31, calibration=found).so_far_low is None
-    assert outlook({**totals, "timeouts": 1}, planned=31, calibration=found).so_far_low is None
+    assert outlook(worse, planned=31, calibration=found, **same).so_far_low is None
+    assert outlook({**totals, "timeouts": 1}, planned=31, calibration=found, **same).so_far_low is None
     voted_on = replace(found, reference="vote")
-    assert outlook(totals, planned=31, calibration=voted_on).so_far_low is None
+    assert outlook(totals, planned=31, calibration=voted_on, **same).so_far_low is None
     alarm: Alarm = {"event": "alarm.raised", "run_id": "r", "what": "p", "finding": "", "remedy": "", "steps": 9}
-    assert outlook(totals, planned=31, calibration=found, alarms=[alarm]).so_far_low is None
+    assert outlook(totals, planned=31, calibration=found, alarms=[alarm], **same).so_far_low is None
+
+
+def test_for_the_bound_what_was_flagged_when_calibrated_counts_as_wrong() -> None:
+    """One step of ten is flagged in 94 of 100 samples, and wrong in the others: a run decides it wrongly."""
+    random = Random(1)
+
+    @never_waits
+    async def sample(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+        steps = [int(request.messages[-1].text) for request in requests]
+        hard = ["ehm" if random.random() < 0.94 else f"wrong {step + 1}" for step in steps]
+        return [AIMessage(hard[i] if step % 10 == 7 else f"right {step + 1}") for i, step in enumerate(steps)]
+
+    measured = calibrate(Steps(1000), sample, samples=600, first_temperature=0.1)
+    found = replace(measured, model="sim:that", independence=replace(measured.independence, p_value=1.0))
+    assert found.p_low > 0.97
+    settings = {"model": "sim:that", **found.asked}
+    looked = outlook(totals_of(np.full(12, 3), 3), planned=12, calibration=found, task="steps", settings=settings)
+    assert (looked.so_far_low, looked.to_the_end_low) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("other", "context", "stated"),
+    [
+        ({}, {}, True),
+        ({"model": "sim:error=0.0005,seed=4"}, {}, False),
+        ({"temperature": 0.3}, {}, False),
+        ({}, {"temperature": 0.3}, False),
+        ({"red_flags": None}, {}, False),
+        ({"decorrelate": "variants"}, {}, False),
+        ({"ladder": "default"}, {}, False),
+        ({"audit": 0.5}, {}, False),
+        ({"hedge": 1}, {}, False),
+    ],
+)
+def test_a_bound_is_stated_where_a_run_asks_as_its_calibration_did(
+    other: dict[str, Any], context: dict[str, Any], *, stated: bool
+) -> None:
+    watch = Monitor(planned=1, calibration=measured())
+    graph = create_maker(TowersOfHanoi(4), **{"model": NAMED, "k": 3, "observer": watch, **other}).compile()
+    graph.invoke({}, context=MakerContext(**context))
+    assert (watch.outlook().so_far_low is not None) == stated
+
+
+def test_no_bound_is_stated_for_another_task_or_a_model_that_has_no_name() -> None:
+    found = measured()
+    totals, settings = totals_of(np.full(15, 3), 3), {"model": NAMED, **found.asked}
+
+    def low(calibration: Calibration, task: str | None, settings: dict[str, Any]) -> float | None:
+        return outlook(totals, planned=15, calibration=calibration, task=task, settings=settings).so_far_low
+
+    assert low(found, found.task, settings) is not None
+    assert low(found, "another", settings) is None
+    assert low(found, None, settings) is None
+    assert low(replace(found, model="sample"), found.task, {**settings, "model": "sample"}) is None
+    assert low(replace(found, asked={}), found.task, settings) is None
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
