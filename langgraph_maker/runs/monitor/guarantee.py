@@ -67,7 +67,8 @@ class Outlook:
             ("latency", which says how), an alarm was raised ("alarm"), calibration saw errors cluster ("clusters"), too
             few votes are lost to see whether samples err independently and steps are alike ("independence"), or steps
             differ in how hard they are, and no ballot says whether a hard one is mostly right ("differ"); "" where
-            there is.
+            there is. The first of them.
+        reasons: All of them.
         latency: What speaks for votes that are biased towards fast answers, in words.
         open_ballots: Ballots under way.
         caveats: What else the guarantee rests on, or speaks against it, in words.
@@ -106,6 +107,7 @@ class Outlook:
     alarms: list[Alarm]
     earlier_alarms: list[Alarm]
     unknown: Unknown
+    reasons: list[Unknown]
     latency: str
     open_ballots: int
     caveats: list[str]
@@ -140,7 +142,7 @@ def _number(found: Outlook) -> str:
     whole = f"{(found.planned or 0) - found.unvoted:,}"
     if found.unknown:
         said = f"not known{' yet' if partly and found.p.value is not None else ''}: {_why(found)}"
-        if found.unknown == "independence" and equal is not None:
+        if found.reasons == ["independence"] and equal is not None:
             return f"{said}; if they do, equally often at every step, {of} {sure(equal.so_far, equal.so_far_at_least)}"
         if (by_ballots := found.if_mostly_right) is None:
             return said
@@ -168,9 +170,9 @@ def _number(found: Outlook) -> str:
 
 
 def _why(found: Outlook) -> str:
-    """Return why nothing is known."""
+    """Return why nothing is known, all reasons."""
     ballots = found.steps - found.unvoted + found.open_ballots
-    return {
+    why = {
         "votes": "no step was decided by a vote",
         "k": "with k = 1 no vote is ever lost, and ballots say nothing of p; k = 2 or more does",
         "early": f"{found.steps:,} steps are decided, and {found.open_ballots:,} are open",
@@ -181,7 +183,8 @@ def _why(found: Outlook) -> str:
         "alarm": "an alarm stands",
         "clusters": "calibration saw errors come again on the same steps",
         "differ": "its ballots suggest that steps differ in how hard they are",
-    }[found.unknown]
+    }
+    return "; and ".join(why[reason] for reason in found.reasons)
 
 
 def _weakest(found: Outlook) -> str:

@@ -85,7 +85,7 @@ def outlook(
     differ = mixed is not None and p.value is not None and likelihood_gain(p.value, mixed, *begun) > DIFFER
     timeouts = totals["timeouts"] + still["timeouts"]
     latency = sureness.latency(totals, samples, timeouts + in_flight_lost)
-    unknown = sureness.unknown(
+    reasons = sureness.unknown(
         totals,
         still,
         p,
@@ -96,7 +96,8 @@ def outlook(
         differ=differ,
     )
     mostly_right = None
-    if mixed is not None and unknown not in {"early", "half", "latency", "independence"}:
+    unknown = reasons[0] if reasons else ""
+    if mixed is not None and not {"early", "half", "latency", "independence"}.intersection(reasons):
         mostly_right = sureness.mixed(mixed, totals, still, left, ahead)
     doubtful = unknown not in {"", "independence", "differ"} or timeouts or in_flight_lost
     otherwise = totals["climbed"] or totals["by_split"]
@@ -140,6 +141,7 @@ def outlook(
         alarms=[*alarms],
         earlier_alarms=[*earlier_alarms],
         unknown=unknown,
+        reasons=reasons,
         latency=latency,
         open_ballots=still["ballots"],
         caveats=caveats(

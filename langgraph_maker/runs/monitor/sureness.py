@@ -66,8 +66,8 @@ def unknown(
     alarmed: bool,
     clusters: bool,
     differ: bool,
-) -> Unknown:
-    """Return why nothing is known, "" where something is.
+) -> list[Unknown]:
+    """Return all reasons for which nothing is known; none where something is.
 
     Args:
         totals: Of the run.
@@ -79,18 +79,19 @@ def unknown(
         clusters: Whether calibration saw errors cluster by step.
         differ: Whether ballots suggest that steps differ in how hard they are.
     """
-    if p.value is None:
-        return "k" if any(totals["margins"]) else "votes"
+    said, k = p.value is not None, any(totals["margins"])
     rules: list[tuple[Unknown, bool]] = [
-        ("early", totals["steps"] < still["ballots"]),
-        ("half", p.low <= _HALF),
+        ("k", not said and k),
+        ("votes", not said and not k),
+        ("early", said and totals["steps"] < still["ballots"]),
+        ("half", said and p.low <= _HALF),
         ("latency", bool(latency)),
         ("alarm", alarmed),
         ("clusters", clusters),
-        ("independence", lost_votes < FEW),
+        ("independence", said and lost_votes < FEW),
         ("differ", differ),
     ]
-    return next((code for code, applies in rules if applies), "")
+    return [code for code, applies in rules if applies]
 
 
 def latency(totals: Totals, samples: int, drawn_again: int) -> str:
