@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["compatible", "composed"]
 
@@ -22,10 +24,24 @@ def composed(text: str) -> str:
     """
     if text.isascii() or unicodedata.is_normalized("NFC", text):
         return text
-    if len(text) > _MOST_MARKS and _crowd().search(text):
+    if len(text) > _MOST_MARKS and _crowds(text):
         parts = {ord(one): other for one in set(text) if (other := unicodedata.normalize("NFD", one)) != one}
-        text = _crowd().sub(lambda run: _in_order(run.group()), text.translate(parts) if parts else text)
+        text, pieces, at = text.translate(parts) if parts else text, list[str](), 0
+        for start, end in _crowds(text):
+            pieces += [text[at:start], _in_order(text[start:end])]
+            at = end
+        text = "".join([*pieces, text[at:]])
     return unicodedata.normalize("NFC", text)
+
+
+def _crowds(text: str) -> list[tuple[int, int]]:
+    """Return where runs of many combining marks begin and end."""
+    import numpy as np  # noqa: PLC0415 - hardly ever needed
+
+    marks = _marks()[np.minimum(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), _MARKS)]
+    edges = np.flatnonzero(np.diff(marks, prepend=False, append=False))
+    long = edges[1::2] - edges[::2] >= _MOST_MARKS
+    return list(zip(edges[::2][long].tolist(), edges[1::2][long].tolist(), strict=True))
 
 
 def _in_order(marks: str) -> str:
@@ -60,11 +76,12 @@ def _compatible(character: str) -> str:
 
 
 @cache
-def _crowd() -> re.Pattern[str]:
-    marks = "".join(
-        chr(code) for code in range(_MARKS) if unicodedata.combining(unicodedata.normalize("NFD", chr(code))[0])
-    )
-    return re.compile(f"[{re.escape(marks)}]{{{_MOST_MARKS},}}")
+def _marks() -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return of each character whether it is a combining mark, or is taken apart into some."""
+    import numpy as np  # noqa: PLC0415 - hardly ever needed
+
+    firsts = (unicodedata.normalize("NFD", chr(code))[0] for code in range(_MARKS))
+    return np.array([unicodedata.combining(first) != 0 for first in firsts] + [False])
 
 
 _OTHER: Final = ("<super>", "<sub>", "<circle>")
