@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -38,13 +38,23 @@ def pure(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if calls > _FIRST and calls % _EVERY:
             return function(*given, **named)
         before = [_written(one) for one in given]
-        result = function(*given, **named)
-        for was, one in zip(before, given, strict=True):
-            if was is not None and _written(one) != was:
-                raise ImpureTaskError(f"{name} changed what it was given, {excerpt(one)}: let it make a new one")
+        try:
+            result = function(*given, **named)
+        except ImpureTaskError:  # names the function within this one
+            raise
+        except Exception:  # as for a flag
+            _compare(name, before, given)
+            raise
+        _compare(name, before, given)
         return result
 
     return call
+
+
+def _compare(name: str, before: Sequence[bytes | None], given: Sequence[Any]) -> None:
+    for was, one in zip(before, given, strict=True):
+        if was is not None and _written(one) != was:
+            raise ImpureTaskError(f"{name} changed what it was given, {excerpt(one)}: let it make a new one")
 
 
 def _written(value: Any) -> bytes | None:

@@ -371,7 +371,7 @@ _TABLE: Final[Sequence[_Sign]] = (
     # "You exceeded your current quota" is for good, but for Google's, whose next minute may have another
     _Sign("transient", codes=_codes("RESOURCE_EXHAUSTED")),
     _Sign("permanent", words=re.compile(r"exceeded your current (quota|usage)|check your plan and billing")),
-    _Sign("transient", statuses={408, 409, 424, 425, *_FULL}, codes=_THROTTLED),  # 424: Bedrock's ModelErrorException
+    _Sign("transient", statuses={408, 409, 424, 425, 498, 499, *_FULL}, codes=_THROTTLED),  # 424: Bedrock; 498: Groq
     _Sign("permanent", statuses={*range(400, 500)}),
     _Sign("transient", statuses={*range(500, 600)}),
     # codes without a status: in the body of a 200, or in a stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
@@ -159,6 +160,14 @@ def _tell(ballots: Sequence[BallotState]) -> None:
     emit(votes_event(ballots))
 
 
+def _message(said: str) -> AIMessage:
+    """Return the response that won; without its usage where that is not as LangChain has it."""
+    try:
+        return AIMessage.model_validate_json(said)
+    except ValueError:
+        return AIMessage.model_validate(json.loads(said) | {"usage_metadata": None})
+
+
 def decision(ballot: BallotState) -> Decision:
     """Return the closed ballot as its `Decision`."""
     fields, won = ballot.get("fields"), ballot["outcome"]["vote"] if ballot["status"] == "decided" else None
@@ -168,7 +177,7 @@ def decision(ballot: BallotState) -> Decision:
         "subtask_id": ballot["id"],
         "status": "decided" if decided else "unresolved",
         "vote": won,
-        "message": None if said is None else AIMessage.model_validate_json(said),
+        "message": None if said is None else _message(said),
         "counts": ranking(ballot),
         "samples": ballot["samples"],
         "flagged": sum(ballot["flags"].values()),

@@ -97,3 +97,16 @@ def test_votes_with_one_key_and_other_states_are_told_of_once(caplog: pytest.Log
 def test_equal_states_are_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
     solve(Stack(), Scripted(lambda request: f"{request.messages[0].text}{' ' * request.number}"))
     assert not caplog.records
+
+
+class Popping(Stack):
+    """Changes the state in `validate`, and then flags."""
+
+    def validate(self, state: Any, vote: Any) -> RedFlag | None:
+        state.append(99)
+        raise RedFlag("not_this")
+
+
+def test_a_change_is_seen_where_the_function_raises_after_it() -> None:
+    with pytest.raises(ImpureTaskError, match="validate changed what it was given"):
+        solve(Popping(), Scripted(answers), k=1)
