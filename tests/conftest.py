@@ -1,14 +1,12 @@
-"""A real PostgreSQL server for the tests that ask for one, and no client dropped while it has connections."""
+"""A real PostgreSQL server for the tests that ask for one."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from functools import cache
 
 import pytest
 from filelock import FileLock
@@ -68,11 +66,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("postgres"):
             item.add_marker(pytest.mark.xdist_group("postgres"))
-
-
-def pytest_runtest_setup() -> None:
-    """Keep all of langchain-openai's shared clients: it drops the 129th server's first with its sockets open."""
-    clients = sys.modules.get("langchain_openai.chat_models._client_utils")
-    for name in ("_cached_sync_httpx_client", "_cached_async_httpx_client"):
-        if (made := getattr(clients, name, None)) is not None and made.cache_parameters()["maxsize"] is not None:
-            setattr(clients, name, cache(made.__wrapped__))

@@ -69,22 +69,13 @@ PARTS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def pace() -> float:
-    """Seconds of CPU that ten million turns of a loop take now: a fifth of one where nothing else runs."""
-    began = process_time()
-    for _ in range(10_000_000):
-        pass
-    return process_time() - began
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_ten_megabytes(kind: str) -> None:
-    allowed = max(2, 10 * pace())
     for name, part in PARTS.items():
         began = process_time()
         with suppress(RedFlag, ValueError, RecursionError):  # each of them a flag where it is raised on a response
             part(KINDS[kind])
-        assert process_time() - began < allowed, f"{name} of {kind}"  # 1 s where nothing else runs
+        assert process_time() - began < 2, f"{name} of {kind}"  # 1 s where nothing else runs
 
 
 def test_marks_in_any_number_are_put_in_their_order() -> None:
