@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, Final, cast
 
 from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import TypeAdapter
 
 from langgraph_maker.core.ballot import outcome_of
+from langgraph_maker.core.ballot_reader import ballot_type, check_counts
 from langgraph_maker.core.events import Alarm
 from langgraph_maker.core.state import BallotState, Usage
 from langgraph_maker.journal.records import check, damaged, known_usage, namespace, put_record, read_record
@@ -77,21 +77,12 @@ def checked_ballot(ballot: Any, name: str) -> BallotState:
     try:
         _rename(ballot)
         ballot["usage"] = known_usage(cast("Usage", ballot["usage"]))
-        found: BallotState = _ballots().validate_json(json.dumps(ballot), strict=True)
+        found: BallotState = ballot_type().validate_json(json.dumps(ballot), strict=True)
     except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
-    counts, flags = found["counts"], found["flags"]
     if found["id"] != name:
         raise ValueError(f"it is that of {found['id']!r:.80}")
-    if counts.keys() != found["votes"].keys():
-        raise ValueError("what was counted and the votes differ")
-    if min([found["rounds"], *counts.values(), *flags.values()]) < 0 or min(counts.values(), default=1) < 1:
-        raise ValueError("it has a count below 1")
-    if "inner" in found and "ladder" not in found:
-        raise ValueError("it votes on something else, and was in no tier that does")
-    votes, flagged, samples = sum(counts.values()), sum(flags.values()), found["samples"]
-    if not votes + flagged <= samples <= found["asked"]:
-        raise ValueError(f"it has {votes} votes and {flagged} flags of {samples} samples, {found['asked']} issued")
+    check_counts(found)
     return cast("BallotState", ballot)
 
 
@@ -118,11 +109,6 @@ def _rename(ballot: dict[str, Any]) -> None:
         votes, own = sum(counts.values()), counts.get(human["key"], 0)
         cast_by = {"by": "human", "votes": votes, "winner_votes": own, "margin": 0, "steps": 0}
         ballot["outcome"] = {**human, **cast_by}
-
-
-@cache
-def _ballots() -> TypeAdapter[BallotState]:
-    return TypeAdapter(BallotState)
 
 
 def get_raised(run_id: str) -> GetOp:

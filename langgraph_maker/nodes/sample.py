@@ -30,7 +30,7 @@ from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.prompt import Prompt, as_messages, ask, each_prompt
 from langgraph_maker.nodes.state import VotingState
-from langgraph_maker.nodes.tally import Terms, deficit, reopened_below, terms, unanswered
+from langgraph_maker.nodes.tally import Terms, deficit, held_to, terms, unanswered
 from langgraph_maker.nodes.tenant import store_of
 
 __all__ = ["check_temperatures", "new_ballot", "sample_node"]
@@ -171,8 +171,8 @@ class _Sample:
         ballots = [self.ladder.fitting(ballot, self.terms(ballot)[0] if "inner" in ballot else 0) for ballot in ballots]
         if self.on_failure == "raise":  # a maker graph holds its run to the k in the journal
             own = margin_terms(self.k, None)
-            ballots = [{**one, "k": own(one["id"])[0]} if one["id"] in begun else one for one in ballots]
-        ballots = [reopened_below(ballot, self.terms(ballot)[0]) for ballot in ballots]
+            ballots = [{**one, "k": max(own(one["id"])[0], one.get("k", 0))} for one in ballots]
+        ballots = [held_to(ballot, self.terms) for ballot in ballots]
         owner = (not state.get("decisions") and state.get("started")) or uuid4().hex
         vote = _Round(owner, ballots, {ballot["id"] for ballot in ballots if ballot["status"] == "open"} - begun)
         if state.get("draining"):

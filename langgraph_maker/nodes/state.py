@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from langgraph.channels import EphemeralValue
+from langgraph.channels import EphemeralValue, LastValue
 from langgraph.managed import RemainingSteps
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from langgraph_maker.core.ballot_reader import check_ballots
 from langgraph_maker.core.events import Totals
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.questions import Question
@@ -19,11 +20,13 @@ from langgraph_maker.journal.position import Lane
 
 __all__ = [
     "Answers",
+    "Ballots",
     "MakerInput",
     "MakerOutput",
     "MakerState",
     "RoundInput",
     "RoundOutput",
+    "RoundState",
     "RunStatus",
     "VotingInput",
     "VotingOutput",
@@ -52,6 +55,19 @@ Answers: TypeAlias = Annotated[
 """A human's answers by the ids of their questions."""
 
 
+class _Ballots(LastValue[Any]):
+    """Ballots, which others than our nodes may write, too (`graph.update_state`): refused where no vote writes such."""
+
+    def update(self, values: Sequence[Any]) -> bool:
+        for value in values:
+            check_ballots(value)
+        return super().update(values)
+
+
+Ballots: TypeAlias = Annotated[list[BallotState], _Ballots]
+"""The ballots of a graph that has checkpoints."""
+
+
 class VotingInput(TypedDict):
     """What a voting graph is given."""
 
@@ -64,7 +80,7 @@ class VotingOutput(TypedDict):
     decisions: list[Decision]
 
 
-class VotingState(TypedDict, total=False):
+class _Votes(TypedDict, total=False):
     """A batch of ballots in progress.
 
     `started` names whose calls are in flight: the run, among those of all tenants, or this vote. `totals`, or `counts`
@@ -73,7 +89,6 @@ class VotingState(TypedDict, total=False):
     """
 
     subtasks: list[Subtask]
-    ballots: list[BallotState]
     decisions: list[Decision]
     answers: Answers
     started: str
@@ -84,6 +99,18 @@ class VotingState(TypedDict, total=False):
     draining: bool
     in_flight: int
     failure: str
+
+
+class VotingState(_Votes, total=False):
+    """The state of a voting graph, which may have checkpoints of its own."""
+
+    ballots: Ballots
+
+
+class RoundState(_Votes, total=False):
+    """The state of one round of a maker graph, which has none."""
+
+    ballots: list[BallotState]
 
 
 class RoundInput(TypedDict):
@@ -160,7 +187,7 @@ class MakerState(MakerOutput, total=False):
     answered: list[str]
     unused: dict[str, Any]
     subtasks: list[Subtask]
-    ballots: list[BallotState]
+    ballots: Ballots
     draining: bool
     in_flight: int
     failure: str

@@ -31,12 +31,23 @@ from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.hopeless import hopeless
 from langgraph_maker.nodes.ladder.kind import placed
-from langgraph_maker.nodes.ladder.ladder import Ladder
+from langgraph_maker.nodes.ladder.ladder import Ladder, restarted
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import votes_event
 from langgraph_maker.nodes.state import VotingState
 
-__all__ = ["Terms", "converged", "decision", "deficit", "reopened_below", "stands", "tally_node", "terms", "unanswered"]
+__all__ = [
+    "Terms",
+    "converged",
+    "decision",
+    "deficit",
+    "reopened_below",
+    "stands",
+    "tally_node",
+    "terms",
+    "to_be_drawn",
+    "unanswered",
+]
 
 Terms: TypeAlias = Callable[[BallotState], tuple[int, int]]
 """From a ballot to the margin it takes, and how many samples it may have used when it is decided."""
@@ -81,23 +92,25 @@ def tally_node(
         given = overrides()
         own = terms(k, max_samples_per_step, ladder, given, min_k) if given else usual
         ballots = [_by_field(ballot) for ballot in state["ballots"]] if by_field else state["ballots"]
+        ballots = [held_to(ballot, own) for ballot in ballots]
         ballots = [_count(ballot, *own(ballot), hedge) if _to_count(ballot, hedge) else ballot for ballot in ballots]
         moved = {one["id"] for one in state["ballots"] if one["arrived"]}
         if any(one["flags"] and not one["counts"] and one["id"] in moved for one in ballots):
             lost = hopeless(ballots, state) & moved
             ballots = [_unresolved(ballot, hedge) if ballot["id"] in lost else ballot for ballot in ballots]
         if escalates:
-            ballots = [_given_up(ballot, own(ballot)[0], hedge) for ballot in ballots]
+            ballots = [_given_up(one, own(one)[0], hedge) if one["status"] == "open" else one for one in ballots]
         update: dict[str, Any] = {"ballots": ballots}
         if not decisions:
             return update
-        _tell([after for after, before in zip(ballots, state["ballots"], strict=True) if after is not before])
+        if told := [after for after, before in zip(ballots, state["ballots"], strict=True) if after is not before]:
+            _tell(told)
         if converged(ballots, ladder if escalates else None):
             update["decisions"] = [decision(ballot) for ballot in ballots]
         return update
 
     def _given_up(ballot: BallotState, k: int, hedge: int) -> BallotState:
-        if ladder is None or ballot["status"] != "open" or not (hedge or not unanswered(ballot)):
+        if ladder is None or not (hedge or not unanswered(ballot)):
             return ballot
         if not (why := ladder.gives_up(ballot, k)):
             return ballot
@@ -215,31 +228,41 @@ def deficit(ballot: BallotState, k: int, budget: int | None = None) -> int:
 
 
 def reopened_below(ballot: BallotState, k: int) -> BallotState:
-    """Return the ballot, open if votes decided it by less than `k`, as a process with a smaller margin had it."""
-    if ballot["status"] != "decided" or _by_other_means(ballot) or stands(ballot, k):
+    """Return the ballot, open where it was decided by less than `k`, or not as its own votes say.
+
+    A process with a smaller margin leaves such ballots, or someone's edit.
+    """
+    if ballot["status"] != "decided" or stands(ballot, k):
         return ballot
-    return undecided(ballot)
+    return restarted(ballot) if "outcome" in ballot and ballot["outcome"]["by"] else undecided(ballot)
 
 
-def _by_other_means(ballot: BallotState) -> bool:
-    return "outcome" in ballot and bool(ballot["outcome"]["by"])
+def held_to(ballot: BallotState, asked: Terms) -> BallotState:
+    """Return the ballot, open where it was decided by less than is asked for now, though it asked for more once."""
+    return reopened_below(ballot, asked({**ballot, "k": 1})[0]) if ballot["status"] == "decided" else ballot
 
 
 def stands(ballot: BallotState, k: int) -> bool:
-    """Return whether a ballot may be committed: decided by `k`, or by a human, and by the votes that it has."""
-    if (outcome := ballot.get("outcome")) is None:
+    """Return whether a ballot may be handed on: decided by `k`, or by a human, and as the votes that it has say."""
+    if (outcome := ballot.get("outcome")) is None or ballot["status"] != "decided":
         return False
     if outcome["by"]:
         return outcome["margin"] >= k or outcome["by"] == "human"
-    counts = ballot["counts"]
-    counted = outcome["votes"] == sum(counts.values()) and outcome["winner_votes"] == counts.get(outcome["key"])
-    return counted and outcome["margin"] >= k and not _short(ballot, k)
+    return bool(ballot["counts"]) and outcome["margin"] >= k and outcome == _outcome(ballot) and not _short(ballot, k)
 
 
 def _short(ballot: BallotState, k: int) -> bool:
     """Return whether votes are by field, and one of them is not decided by `k`."""
     fields = ballot.get("fields")
     return fields is not None and fields_deficit(fields, k) > 0
+
+
+def to_be_drawn(state: VotingState, asked: Terms) -> bool:
+    """Return whether a vote is not to be handed on yet: a ballot is open, is missing, or does not stand."""
+    ballots, subtasks = state["ballots"], state["subtasks"]
+    if [(one["id"], one["state"]) for one in ballots] != [(one["id"], one["state"]) for one in subtasks]:
+        return True
+    return any(held_to(one, asked)["status"] == "open" for one in ballots)
 
 
 def unanswered(ballot: BallotState) -> int:

@@ -35,8 +35,8 @@ Compiled: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 NO_LIMIT: Final = 2**31
 """Supersteps of a graph inside a host, whose own limit must not cut a vote short that has its budget."""
 
-Again: TypeAlias = Callable[[Any], tuple[dict[str, Any], str] | None]
-"""From how a graph ended to the update that opens it again, and the node that it is to come from; None to leave it."""
+Again: TypeAlias = Callable[[Any], tuple[dict[str, Any], str]]
+"""From how a graph ended to the update that opens it again, and the node that it is to come from."""
 
 
 def read_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any:

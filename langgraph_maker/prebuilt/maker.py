@@ -50,7 +50,7 @@ from langgraph_maker.nodes.state import (
     MakerState,
     RoundInput,
     RoundOutput,
-    VotingState,
+    RoundState,
 )
 from langgraph_maker.nodes.tenant import Namespace
 from langgraph_maker.nodes.trace import TRACED
@@ -180,7 +180,7 @@ def create_maker(
     validate = validating(task)
     check_cost(max_cost, price, model_name(model), getattr(sampler, "tier", ""))
     vote = voting_round(
-        StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
+        StateGraph(RoundState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
             prompt=prompts,

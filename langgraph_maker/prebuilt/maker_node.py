@@ -161,5 +161,6 @@ def _inside(config: RunnableConfig) -> RunnableConfig:
     return patch_config(config, recursion_limit=NO_LIMIT)
 
 
-def _again(ended: MakerState) -> tuple[dict[str, Any], str] | None:
-    return None if ended["status"] == "solved" else ({"run_id": ended["run_id"]}, START)
+def _again(ended: MakerState) -> tuple[dict[str, Any], str]:
+    """Have a run that has ended say again how it stands, a solved one too: it is held to what is asked for now."""
+    return {"run_id": ended["run_id"]}, START

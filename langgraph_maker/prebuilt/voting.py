@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Never
+from typing import Any, Literal, Never, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
@@ -27,7 +27,7 @@ from langgraph_maker.nodes import (
     tally_node,
 )
 from langgraph_maker.nodes.ask import ask_node, open_questions
-from langgraph_maker.nodes.context import MakerContext
+from langgraph_maker.nodes.context import MakerContext, overrides
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, Parse, verdict_reader
 from langgraph_maker.nodes.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.nodes.langgraph_keys import default_durability
@@ -36,13 +36,18 @@ from langgraph_maker.nodes.prompt import Prompt, each_prompt
 from langgraph_maker.nodes.release import releasing
 from langgraph_maker.nodes.run_position import reopened
 from langgraph_maker.nodes.state import (
+    RoundState,
     VotingInput,
     VotingOutput,
     VotingState,
 )
+from langgraph_maker.nodes.tally import terms, to_be_drawn
 from langgraph_maker.nodes.trace import TRACED
 
 __all__ = ["create_voting_graph", "subgraph_node", "vote_again", "voting_round"]
+
+
+S = TypeVar("S", VotingState, RoundState)
 
 
 def create_voting_graph(
@@ -172,35 +177,35 @@ def create_voting_graph(
             ),
         ),
     )
+
+    def goes_on(state: VotingState) -> str:
+        return "sample" if to_be_drawn(state, terms(k, max_samples_per_step, rungs, overrides(), min_k)) else END
+
+    def after_escalate(state: VotingState) -> Any:
+        """Let ballots that are open continue first; a human is asked once none is."""
+        if goes_on(state) == "sample" or not (questions := open_questions(state["ballots"])):
+            return goes_on(state)
+        return [Send("ask", question) for question in questions]
+
     if rungs.plain:
-        return builder.add_conditional_edges("tally", _goes_on, ["sample", END])
+        return builder.add_conditional_edges("tally", goes_on, ["sample", END])
     read = verdict_reader(parse=parse, key=key, validate=validate, red_flags=red_flags)
     builder.add_node("escalate", releasing(pool, escalate_node(ladder=rungs, read=read, decisions=True)), **TRACED)
     builder.add_conditional_edges(
         "tally",
-        lambda state: "escalate" if any(map(rungs.concerns, state["ballots"])) else _goes_on(state),
+        lambda state: "escalate" if any(map(rungs.concerns, state["ballots"])) else goes_on(state),
         ["escalate", "sample", END],
     )
-    builder.add_conditional_edges("escalate", _after_escalate, ["sample", *(["ask"] if rungs.human else []), END])
+    builder.add_conditional_edges("escalate", after_escalate, ["sample", *(["ask"] if rungs.human else []), END])
     return builder.add_node("ask", ask_node()).add_edge("ask", "escalate") if rungs.human else builder
 
 
-def _goes_on(state: VotingState) -> str:
-    return "sample" if any(ballot["status"] == "open" for ballot in state["ballots"]) else END
+def vote_again(ended: VotingState) -> tuple[dict[str, Any], str]:
+    """Have a vote that has ended counted again, under the k and the budget of now; what it drew is not drawn again.
 
-
-def _after_escalate(state: VotingState) -> Any:
-    """Return ballots that are open continue first; a human is asked once none is."""
-    if _goes_on(state) == "sample" or not (questions := open_questions(state["ballots"])):
-        return _goes_on(state)
-    return [Send("ask", question) for question in questions]
-
-
-def vote_again(ended: VotingState) -> tuple[dict[str, Any], str] | None:
-    """Reopen what was given up with what it counted, if the budget now allows."""
-    if all(ballot["status"] == "decided" for ballot in ended["ballots"]):
-        return None
-    return {"ballots": reopened(ended["ballots"]), "decisions": []}, "tally"
+    What was given up is tried again, and what was decided by less than k is open again (`to_be_drawn`).
+    """
+    return {"ballots": reopened(ended.get("ballots", [])), "decisions": []}, "guard"
 
 
 def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -> Node:
@@ -220,12 +225,12 @@ def subgraph_node(name: str, builder: StateGraph[Any, MakerContext, Any, Any]) -
 
 
 def voting_round(
-    graph: StateGraph[VotingState, MakerContext, Any, Any],
+    graph: StateGraph[S, MakerContext, Any, Any],
     *,
-    sample: Runnable[VotingState, dict[str, Any]],
-    guard: Runnable[VotingState, dict[str, Any]],
-    tally: Runnable[VotingState, dict[str, Any]],
-) -> StateGraph[VotingState, MakerContext, Any, Any]:
+    sample: Runnable[Any, dict[str, Any]],
+    guard: Runnable[Any, dict[str, Any]],
+    tally: Runnable[Any, dict[str, Any]],
+) -> StateGraph[S, MakerContext, Any, Any]:
     """Assemble one round of voting; what follows `tally` is the caller's."""
     return (
         graph.add_node("sample", sample, **TRACED)

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
@@ -27,8 +29,11 @@ from langgraph_maker import (
 )
 from langgraph_maker.core.errors import JournalError, SamplingError, UnresolvedError
 from langgraph_maker.journal.records import HEADERS
+from langgraph_maker.ladder import Audit
+from langgraph_maker.middleware import VotingMiddleware
 from langgraph_maker.nodes.run_position import reopened
 from langgraph_maker.prebuilt.recursive.state import RecursiveState
+from langgraph_maker.testing import ScriptedChatModel
 
 WORD: Any = {"problem": "abcdefgh"}
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -61,6 +66,19 @@ class Typed(TypedDict, total=False):
 class Both(TypedDict, total=False):
     two: int
     six: int
+
+
+class Failing:
+    """A function of a host that fails at first, after the vote was paid for."""
+
+    def __init__(self) -> None:
+        self.fails, self.got = True, list[Any]()
+
+    def __call__(self, _: Any, outcome: Any) -> dict[str, Any]:
+        if self.fails:
+            raise OSError("the disk is full")
+        self.got.append(outcome)
+        return {"samples": outcome["samples"]}
 
 
 def host(model: Any, schema: Any = None, **options: Any) -> Any:
@@ -406,6 +424,146 @@ class TestNothingElseLowersK:
         while graph.get_state(THREAD).next:
             result = graph.invoke(None, THREAD)
         assert (result["status"], result["samples"]) == ("solved", 6)
+
+    @pytest.mark.parametrize("ladder", [None, "audit"])
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    async def test_a_vote_that_was_not_written_yet_is_held_to_the_k_of_now(
+        self, ladder: Any, asynchronous: bool
+    ) -> None:
+        saver, model, write = InMemorySaver(), script("A"), Failing()
+
+        def graph(k: int) -> Any:
+            node = create_voting_node(
+                model,
+                read=lambda _: "?",
+                prompt=[str, lambda question: f"Once more: {question}"],
+                parse=str,
+                write=write,
+                k=k,
+                audit=Audit(share=1.0, k=1, variants=[1]) if ladder else None,
+            )
+            return StateGraph(State).add_node("vote", node).add_edge(START, "vote").compile(checkpointer=saver)
+
+        async def call(k: int, given: Any) -> Any:
+            return await graph(k).ainvoke(given, THREAD) if asynchronous else graph(k).invoke(given, THREAD)
+
+        audits = 1 if ladder else 0
+        with pytest.raises(OSError, match="disk"):
+            await call(1, {"question": "?"})
+        assert model.drawn == 1 + audits
+        with pytest.raises(OSError, match="disk"):
+            await call(3, None)
+        assert model.drawn == 3 + audits
+        with pytest.raises(OSError, match="disk"):
+            await call(3, None)  # it stands, and nothing more is bought
+        write.fails = False
+        assert (await call(2, None))["samples"] == model.drawn == 3 + audits
+        assert [one["agreement"]["lead"] for one in write.got] == [3]
+
+    @pytest.mark.parametrize("store", [True, False])
+    def test_a_run_that_was_not_written_yet_is_held_to_the_k_of_now(self, store: bool) -> None:
+        saver, model, write = InMemorySaver(), Scripted(right), Failing()
+        where = InMemoryStore() if store else None
+
+        def graph(k: int) -> Any:
+            node = create_maker_node(create_maker(Counting(2), model, k=k), write=write)
+            outer: Any = StateGraph(State).add_node("count", node).add_edge(START, "count")
+            return outer.compile(checkpointer=saver, store=where)
+
+        with pytest.raises(OSError, match="disk"):
+            graph(1).invoke({}, THREAD)
+        with pytest.raises(JournalError, match="was started with k 1, not 5"):
+            graph(5).invoke(None, THREAD)
+        write.fails = False
+        assert graph(1).invoke(None, THREAD)["samples"] == model.drawn == 2
+
+    def test_an_agents_call_that_was_not_made_yet_is_held_to_the_k_of_now(self) -> None:
+        saver, model = InMemorySaver(), ScriptedChatModel(answers=["4"])
+        fails = [True]
+
+        class After(AgentMiddleware):
+            def wrap_model_call(self, request: Any, handler: Any) -> Any:
+                answer = handler(request)
+                if fails[0]:
+                    raise OSError("the disk is full")
+                return answer
+
+        def agent(k: int) -> Any:
+            return create_agent(model, [], middleware=[After(), VotingMiddleware(k=k)], checkpointer=saver)
+
+        with pytest.raises(OSError, match="disk"):
+            agent(1).invoke({"messages": "2 + 2?"}, THREAD)
+        fails[0] = False
+        answer = agent(4).invoke(None, THREAD)["messages"][-1]
+        assert answer.response_metadata["vote"]["samples"] == 4
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            {"counts": {'"A"': 1}, "samples": 1},
+            {"outcome": None},
+            {"outcome": {"margin": 3, "votes": 3, "winner_votes": 3, "key": '"B"', "vote": "B"}},
+            {"outcome": {"vote": "B"}},
+            {"counts": {'"A"': 2, '"B"': 1}, "votes": {'"A"': "A", '"B"': "B"}},
+        ],
+    )
+    @pytest.mark.parametrize("at", ["guard", "tally"])
+    def test_an_edited_ballot_is_decided_by_its_votes(self, edit: Any, at: str) -> None:
+        graph: Any = create_voting_graph(script("A"), prompt=str, parse=str, k=3).compile(checkpointer=InMemorySaver())
+        asked = {"subtasks": [{"id": "a", "state": "?"}]}
+        graph.invoke(asked, THREAD)
+        [ballot] = graph.get_state(THREAD).values["ballots"]
+        outcome = {**ballot["outcome"], **(edit.get("outcome") or {})}
+        edited = {**ballot, **edit, "outcome": outcome}
+        if edit.get("outcome", outcome) is None:
+            del edited["outcome"]
+        graph.update_state(THREAD, {"ballots": [edited], "decisions": []}, at)
+        graph.invoke(None, THREAD)
+        [decision] = graph.get_state(THREAD).values["decisions"]
+        assert (decision["status"], decision["vote"], decision["agreement"]["lead"] >= 3) == ("decided", "A", True)
+
+    @pytest.mark.parametrize(
+        ("edit", "message"),
+        [
+            ({"k": None}, r"ballots\[0\] cannot be read: k: Input should be a valid integer, not None"),
+            ({"k": float("inf")}, r"ballots\[0\] cannot be read: k: Input should be a .* integer, not inf"),
+            ({"counts": {'"A"': 9}}, "it has 9 votes and 0 flags of 3 samples, 3 issued"),
+            ({"status": "won" * 1000}, r"status: Input should be 'open'.*: leave ballots as the graph wrote them"),
+            (7, "ballots cannot be read: it is a list, not 7"),
+        ],
+    )
+    @pytest.mark.parametrize("maker", [True, False])
+    def test_an_edit_that_no_vote_writes_is_refused(self, edit: Any, message: str, maker: bool) -> None:
+        if maker:
+            made: Any = create_maker(Counting(1), Scripted(right), k=3)
+            graph = made.compile(checkpointer=InMemorySaver(), interrupt_before=["update"])
+            graph.invoke({}, THREAD)
+        else:
+            made = create_voting_graph(script("A"), prompt=str, parse=str, k=3)
+            graph = made.compile(checkpointer=InMemorySaver())
+            graph.invoke({"subtasks": [{"id": "a", "state": "?"}]}, THREAD)
+        [ballot] = graph.get_state(THREAD).values["ballots"]
+        if isinstance(edit, dict) and "counts" in edit:
+            edit = {"counts": dict.fromkeys(ballot["counts"], 9)}
+        with pytest.raises(ValueError, match=message) as raised:
+            graph.update_state(
+                THREAD,
+                {"ballots": [{**ballot, **edit}] if isinstance(edit, dict) else edit},
+                "vote" if maker else "tally",
+            )
+        assert len(str(raised.value)) < 500
+
+    @pytest.mark.parametrize("edit", [{"ballots": []}, {"decisions": []}, {"ballots": [], "decisions": []}])
+    def test_a_vote_that_lost_its_ballots_is_held_again(self, edit: Any) -> None:
+        saver, write = InMemorySaver(), Failing()
+        node = create_voting_node(script("A"), read=lambda _: "?", prompt=str, parse=str, write=write)
+        graph: Any = StateGraph(State).add_node("vote", node).add_edge(START, "vote").compile(checkpointer=saver)
+        with pytest.raises(OSError, match="disk"):
+            graph.invoke({"question": "?"}, THREAD)
+        inner = graph.get_state(THREAD, subgraphs=True).tasks[0].state
+        graph.update_state(inner.config, edit, "tally")
+        write.fails = False
+        assert graph.invoke(None, THREAD)["samples"] == 3
 
     @pytest.mark.parametrize("store", [True, False])
     def test_a_k_by_step_holds_where_a_round_broke_off_under_another(self, store: bool) -> None:

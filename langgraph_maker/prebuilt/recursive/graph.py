@@ -26,7 +26,7 @@ from langgraph_maker.nodes.context import MakerContext
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.ladder import LadderLike, read_ladder
 from langgraph_maker.nodes.release import releasing
-from langgraph_maker.nodes.state import RoundInput, RoundOutput, VotingState
+from langgraph_maker.nodes.state import RoundInput, RoundOutput, RoundState
 from langgraph_maker.nodes.tenant import Namespace
 from langgraph_maker.nodes.trace import TRACED
 from langgraph_maker.prebuilt.maker import check_cost
@@ -178,7 +178,7 @@ def create_recursive_maker(
         outage_limit=min(outage_limit, longest),
     )
     vote = voting_round(
-        StateGraph(VotingState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
+        StateGraph(RoundState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
             prompt=[json.dumps] * (1 + len(stages.paraphrases)),

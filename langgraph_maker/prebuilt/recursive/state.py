@@ -10,10 +10,10 @@ from typing_extensions import TypedDict
 
 from langgraph_maker.core.questions import Question as HumanQuestion
 from langgraph_maker.core.reasons import ReasonCode
-from langgraph_maker.core.state import BallotState, Subtask, Usage, VoteCount
+from langgraph_maker.core.state import Subtask, Usage, VoteCount
 from langgraph_maker.journal.tree_records import TreeCounts
 from langgraph_maker.journal.tree_types import Tree
-from langgraph_maker.nodes.state import Answers, RunStatus
+from langgraph_maker.nodes.state import Answers, Ballots, RunStatus
 from langgraph_maker.prebuilt.recursive.stages import StageQuestion
 
 __all__ = ["Asked", "Grown", "RecursiveInput", "RecursiveOutput", "RecursiveState", "TreeDone", "Unsettled"]
@@ -74,7 +74,7 @@ class RecursiveState(RecursiveOutput, total=False):
     fixed: dict[str, Any]
     counts: TreeCounts
     subtasks: list[Subtask]
-    ballots: list[BallotState]
+    ballots: Ballots
     answers: Answers
     asked: list[str]
     answered: list[str]
