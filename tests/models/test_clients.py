@@ -25,6 +25,14 @@ from langgraph_maker.tasks import TowersOfHanoi
 
 Says = Callable[..., Any]
 
+_OPENED: list[ChatOllama] = []
+
+
+def _ollama(url: str) -> ChatOllama:
+    _OPENED.append(ChatOllama(model="m", base_url=url))
+    return _OPENED[-1]
+
+
 CLIENTS: dict[str, tuple[Callable[[str], Any], Says, str]] = {
     "openai": (lambda url: ChatOpenAI(model="m", base_url=f"{url}/v1", api_key=KEY), openai_says, "length"),  # type: ignore[arg-type]
     "deepseek": (
@@ -34,13 +42,11 @@ CLIENTS: dict[str, tuple[Callable[[str], Any], Says, str]] = {
     ),
     "groq": (lambda url: ChatGroq(model="m", base_url=url, api_key=KEY), openai_says, "length"),  # type: ignore[arg-type]
     "anthropic": (lambda url: ChatAnthropic(model="m", base_url=url, api_key=KEY), anthropic_says, "refusal"),  # type: ignore[call-arg,arg-type]
-    "ollama": (lambda url: ChatOllama(model="m", base_url=url), ollama_says, "load"),
+    "ollama": (_ollama, ollama_says, "load"),
 }
 
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # some clients leave it to the collector to close
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:Pydantic serializer:UserWarning"),  # Groq's, over what is garbled on purpose
 ]
 
@@ -49,6 +55,8 @@ pytestmark = [
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("langgraph_maker.models.retry._FIRST_PAUSE", 0.001)
     yield
+    while _OPENED:
+        _OPENED.pop()._client.close()  # its own session for threads, which nothing else closes
     gc.collect()
 
 
