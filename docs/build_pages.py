@@ -11,6 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
+RECORDS = ("FORMAT", "READABLE", "ROOT", "ONE_LANE", "Header", "Session", "Pending", "Entry")
 HOME = "https://github.com/langgraph-maker/langgraph-maker/blob/main/"
 
 
@@ -29,6 +30,8 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "reference/command-line.md", command_line()
     for module in public_modules():
         yield f"reference/{module.removeprefix('langgraph_maker').lstrip('.') or 'index'}.md", reference(module)
+    yield "reference/reason-codes.md", reference("langgraph_maker.core.reasons", "Reason codes")
+    yield "reference/journal-format.md", reference("langgraph_maker.journal.records", "Journal format", *RECORDS)
     for name in ("CHANGELOG", "CONTRIBUTING"):
         text = (ROOT / f"{name}.md").read_text("utf-8")
         yield f"project/{name.lower()}.md", re.sub(r"\]\((?!https?:)", f"]({HOME}", text)
@@ -57,6 +60,10 @@ def public_modules() -> tuple[str, ...]:
     return PUBLIC
 
 
-def reference(module: str) -> str:
-    """Return the page of one module, which mkdocstrings fills from its docstrings."""
-    return f"# {module}\n\n::: {module}\n"
+def reference(module: str, title: str = "", *members: str) -> str:
+    """Return the page of one module, or of some members of it, which mkdocstrings fills from its docstrings."""
+    records = [f"members: [{', '.join(members)}]"] if members else []
+    if records or module.endswith(".events"):
+        records.append("show_if_no_docstring: true")  # their fields
+    options = "".join(f"      {option}\n" for option in records)
+    return f"# {title or module}\n\n::: {module}\n" + (f"    options:\n{options}" if options else "")
