@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked, ran
 from paths import ROOT
 from scripted import Scripted, right
 from typer.testing import CliRunner, Result
@@ -55,16 +56,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_in_a_process_of_its_own() -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from langgraph_maker.cli import main; main()",
-        "calibrate",
-        "hanoi",
-        "--disks",
-        "6",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = ran("-m", "langgraph_maker", "calibrate", "hanoi", "--disks", "6")
     assert "sim:gpt-4.1-mini  0.4/1.6" in done.stdout
     assert done.stderr == ""
 
@@ -170,12 +162,7 @@ def test_a_budget_ends_it_and_the_same_command_goes_on(tmp_path: Path) -> None:
 def test_a_signal_ends_it_and_the_printed_command_goes_on(tmp_path: Path) -> None:
     db = str(tmp_path / "c.sqlite")
     command = ["calibrate", "hanoi", "--disks", "15", "--samples", "30000", "--db", db]
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from langgraph_maker.cli import main; main()", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = Forked("-m", "langgraph_maker", *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("calibrating sim:gpt-4.1-mini: ")
     process.send_signal(signal.SIGINT)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from command_line import maker
+from forked import Forked
 from typer.testing import CliRunner
 
 from langgraph_maker import journal, solve
@@ -301,16 +302,8 @@ class TestGoingOn:
     """A run in a database: stopped, killed, gone on with, listed."""
 
     def start(self, db: Path, *arguments: str) -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-c",
-            "from langgraph_maker.cli import main; main()",
-            "run",
-            "hanoi",
-            "--db",
-            str(db),
-        ]
-        return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = ("-m", "langgraph_maker", "run", "hanoi", "--db", str(db))
+        return Forked(*command, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def wait_for_steps(self, db: Path, run_id: str, steps: int) -> None:
         deadline = time.monotonic() + 60

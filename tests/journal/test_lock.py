@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.sqlite import SqliteStore
 from langgraph.store.sqlite.aio import AsyncSqliteStore
@@ -78,9 +79,7 @@ def opened(database: str) -> AbstractContextManager[Any]:
 @contextmanager
 def child(database: str, run_id: str, mode: str = "") -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that holds the run, and the first line it printed."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, database, run_id, mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with Forked("-c", CHILD, database, run_id, mode, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         try:
             yield process, process.stdout.readline().strip()

@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from digests import right_digest
 from domains import is_right
+from forked import Forked
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
@@ -33,9 +33,7 @@ THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 def start(db: str, task: int | str, counter: Path, mode: str, lanes: int) -> subprocess.Popen[str]:
     arguments = [db, "r", str(task), str(counter), "sim:error=0.1,flag=0.05", mode, str(lanes)]
-    return subprocess.Popen(
-        [sys.executable, str(CRASH), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Forked(str(CRASH), *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:

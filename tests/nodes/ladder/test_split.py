@@ -6,17 +6,16 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from forked import ran
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
-from paths import SUPPORT
 from scripted import Counting, Scripted
 from typer.testing import CliRunner
 
@@ -633,13 +632,7 @@ class TestPaidFor:
         """Each process is killed while it draws the given sample; no other is bought again."""
         db, counter = str(tmp_path / "run.sqlite"), tmp_path / "drawn"
         for dies_at in (*kills, 0):
-            process = subprocess.run(
-                [sys.executable, __file__, db, str(counter), str(dies_at)],
-                env={**os.environ, "PYTHONPATH": str(SUPPORT)},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            process = ran(__file__, db, str(counter), str(dies_at))
             assert process.returncode == (-signal.SIGKILL if dies_at else 0), process.stderr
         status, steps, samples = process.stdout.split()
         assert (status, int(steps)) == ("solved", 3)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 from crash_tree import LADDER, model
+from forked import ran
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -126,13 +125,7 @@ def test_a_kill_costs_the_round_in_flight_and_no_more(tmp_path: Path) -> None:
     problem, lost = "8364 * 5792", 0
     script, drawn = SUPPORT / "crash_tree.py", tmp_path / "drawn"
     for rounds in (1, 3, 7, 10, 0):
-        done = subprocess.run(
-            [sys.executable, str(script), str(tmp_path / "tree.sqlite"), str(drawn), str(rounds), problem],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = ran(str(script), str(tmp_path / "tree.sqlite"), str(drawn), str(rounds), problem)
         assert done.returncode == (-9 if rounds else 0), done.stderr
         lost += int(drawn.read_text().split()[-1]) if rounds else 0
     result = json.loads(done.stdout)
@@ -149,8 +142,7 @@ def test_a_human_is_asked_the_same_across_kills_and_answers_are_kept(tmp_path: P
     db, truth = str(tmp_path / "tree.sqlite"), Multiplication()
 
     def process(rounds: int) -> Any:
-        command = [sys.executable, str(SUPPORT / "crash_tree.py"), db, str(tmp_path / "drawn"), str(rounds)]
-        done = subprocess.run([*command, "83 * 57", "asks"], capture_output=True, text=True, check=False, timeout=120)
+        done = ran(str(SUPPORT / "crash_tree.py"), db, str(tmp_path / "drawn"), str(rounds), "83 * 57", "asks")
         assert done.returncode in {0, -9}, done.stderr
         return json.loads(done.stdout) if done.stdout else {"status": "killed"}
 
