@@ -47,6 +47,8 @@ RUNS: list[Any] = [
     ("event_stream", "", "the last: run.ended, solved, 7 steps"),
     ("jury", "", "three jurors are worth 1.8 votes that err independently"),
     ("voting_agent", "", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
+    pytest.param("deep_agent", "", "Paid 1200 cents back for A-7. (", marks=pytest.mark.hosts),
+    pytest.param("swarm", "", "This is billing. (5 samples of a scripted model)", marks=pytest.mark.hosts),
     pytest.param("recursive_multiplication", "", "the recursive maker:          20 right", marks=pytest.mark.slow),
 ]
 
@@ -91,6 +93,7 @@ def test_every_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES} == {
         *(one.values[0] if hasattr(one, "values") else one[0] for one in RUNS),
         *EXPERIMENTS,
+        "conftest",
         "hard_steps",
         "test_invoice_pipeline",  # pytest runs it
         "local_model",  # test_local_model.py runs it
