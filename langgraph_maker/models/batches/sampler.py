@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
 from langgraph_maker.core.state import Request
+from langgraph_maker.models.batches.anthropic_api import AnthropicBatches
 from langgraph_maker.models.batches.api import BatchApi, Line
 from langgraph_maker.models.batches.intake import Intake
 from langgraph_maker.models.batches.limits import BatchLimits, OnStop
@@ -29,7 +30,7 @@ __all__ = ["BatchSampler"]
 
 
 class BatchSampler(ModelSampler):
-    """Draws from a chat model of OpenAI's by its Batch API: what is asked for at one time goes into one batch.
+    """Draws from a chat model by OpenAI's or Anthropic's batches: what is asked for at one time goes into one.
 
     A vote takes as many batches, one after another, as rounds: two to four where all questions are there from the
     start, and one at least for each step of a lane. What the model is given and how it answers is as in a call of
@@ -37,7 +38,7 @@ class BatchSampler(ModelSampler):
     process, it is answered by the batch that it is in.
 
     Args:
-        model: A chat model, a Runnable around one, or the name of one of OpenAI's.
+        model: A chat model, a Runnable around one, or the name of one, such as `openai:gpt-4.1-mini`.
         limits: How requests are gathered, see `BatchLimits`.
         on_stop: What becomes of batches when a run is stopped: "leave" them running, to be picked up when it is
             resumed, or "cancel" them, wait for what they did, and count that.
@@ -194,4 +195,4 @@ def _check(model: BaseChatModel) -> BaseChatModel:
 
 
 _ASKED: ContextVar[str] = ContextVar("_ASKED", default="")
-_API: Final[dict[str, Callable[[Any], BatchApi]]] = {"openai": OpenAIBatches}
+_API: Final[dict[str, Callable[[Any], BatchApi]]] = {"openai": OpenAIBatches, "anthropic": AnthropicBatches}
