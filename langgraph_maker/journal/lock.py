@@ -28,6 +28,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from inspect import isawaitable
 from pathlib import Path
@@ -39,9 +40,10 @@ from langgraph.store.base import BaseStore
 from langgraph_maker.core.errors import JournalError, RunBusyError
 from langgraph_maker.core.extras import install
 from langgraph_maker.journal.poolers import is_pooled
+from langgraph_maker.journal.position import RunPosition
 from langgraph_maker.journal.tenants import root_of, scoped
 
-__all__ = ["ahold", "hold", "is_held"]
+__all__ = ["Hold", "ahold", "held", "hold", "is_held"]
 
 _DATABASE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
 _PATIENCE = 0.2  # seconds in which the lock of a process killed just now is given back
@@ -71,13 +73,24 @@ _LINKED = (
     "%s has %d names (hard links), beside each of which SQLite keeps a log of its own: two processes that open it by"
     " different names damage it. Remove the other names"
 )
-_held: set[tuple[int, str]] = set()
+_held: dict[tuple[int, str], Hold] = {}
 _in_process: dict[tuple[int, str], datetime] = {}
 _sockets: set[int] = set()
 
 
+@dataclass
+class Hold:
+    """This process as the writer of a run: an `exclusive` one where the lock keeps all others out.
+
+    `position` is where the last invocation of the run's graph left the journal, for the next one to begin at.
+    """
+
+    exclusive: bool
+    position: RunPosition | None = None
+
+
 @contextmanager
-def hold(store: BaseStore, run_id: str) -> Iterator[None]:
+def hold(store: BaseStore, run_id: str) -> Iterator[Hold]:
     """Be the one writer of `run_id` on `store` until the block ends; no holder may enter twice.
 
     >>> from langgraph.store.memory import InMemoryStore
@@ -88,55 +101,59 @@ def hold(store: BaseStore, run_id: str) -> Iterator[None]:
         RunBusyError: When a live process, this one included, holds the run; the message says who.
         JournalError: When the lock itself cannot be had: a folder that is not writable, a server that does not answer.
     """
-    with _lock(root_of(store), scoped(store, run_id)):
-        yield
+    root, name = root_of(store), scoped(store, run_id)
+    lock, exclusive = _lock(root, name)
+    with lock:
+        _held[id(root), name] = own = Hold(exclusive)
+        try:
+            yield own
+        finally:
+            del _held[id(root), name]
+
+
+def held(store: BaseStore, run_id: str) -> Hold | None:
+    """Return the hold that this process has on the run, if it has one."""
+    return _held.get((id(root_of(store)), scoped(store, run_id)))
 
 
 def is_held(store: BaseStore, run_id: str) -> bool:
     """Return whether this process keeps all others from writing the run."""
-    return (id(root_of(store)), scoped(store, run_id)) in _held
+    return (own := held(store, run_id)) is not None and own.exclusive
 
 
 @asynccontextmanager
-async def ahold(store: BaseStore, run_id: str) -> AsyncIterator[None]:
+async def ahold(store: BaseStore, run_id: str) -> AsyncIterator[Hold]:
     """Async twin of `hold`: the waiting is done in a thread."""
-    held = hold(store, run_id)
-    entering = asyncio.ensure_future(asyncio.to_thread(held.__enter__))
+    holding = hold(store, run_id)
+    entering = asyncio.ensure_future(asyncio.to_thread(holding.__enter__))
     try:
-        await asyncio.shield(entering)
+        own = await asyncio.shield(entering)
     except asyncio.CancelledError:
-        entering.add_done_callback(lambda done: done.cancelled() or done.exception() or held.__exit__(None, None, None))
+        entering.add_done_callback(
+            lambda done: done.cancelled() or done.exception() or holding.__exit__(None, None, None)
+        )
         raise
     try:
-        yield
+        yield own
     finally:
-        await asyncio.shield(asyncio.to_thread(held.__exit__, None, None, None))
+        await asyncio.shield(asyncio.to_thread(holding.__exit__, None, None, None))
 
 
-def _lock(store: Any, run_id: str) -> AbstractContextManager[None]:
-    """By the name of the store's module, so that no database package is imported for a store of another kind."""
+def _lock(store: Any, run_id: str) -> tuple[AbstractContextManager[None], bool]:
+    """Return the lock, and whether it keeps all others out.
+
+    It goes by the name of the store's module, so that no database package is imported for a store of another kind.
+    """
     modules = {kind.__module__ for kind in type(store).__mro__}
     if any(module.startswith("langgraph.store.postgres") for module in modules):
-        return _noted(store, run_id, _advisory_lock(store.conn, run_id))
+        return _advisory_lock(store.conn, run_id), True
     if any(module.startswith("langgraph.store.sqlite") for module in modules):
         database = _database(store.conn)
-        lock = _file_lock(database, run_id) if database else _process_lock(store.conn, run_id)
-        return _noted(store, run_id, lock)
+        return _file_lock(database, run_id) if database else _process_lock(store.conn, run_id), True
     if any(module.startswith("langgraph.store.memory") for module in modules):
-        return _noted(store, run_id, _process_lock(store, run_id))
+        return _process_lock(store, run_id), True
     logger.warning(_UNLOCKED, type(store).__name__, run_id)
-    return _process_lock(store, run_id)
-
-
-@contextmanager
-def _noted(store: object, run_id: str, lock: AbstractContextManager[None]) -> Iterator[None]:
-    """Enter `lock`, which keeps all other processes out, and have `is_held` know of it."""
-    with lock:
-        _held.add((id(store), run_id))
-        try:
-            yield
-        finally:
-            _held.discard((id(store), run_id))
+    return _process_lock(store, run_id), False
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from langgraph_maker.core.state import BallotState
 from langgraph_maker.journal import admin, records, run_data, store_ops
 from langgraph_maker.journal.lock import hold
 from langgraph_maker.journal.plans import plan_of
-from langgraph_maker.journal.position import forget
 from langgraph_maker.journal.records import Entry, Header, Pending
 from langgraph_maker.journal.segments import chain, ends_of, found_header, gapless, header, items_at
 from langgraph_maker.journal.tenants import under
@@ -220,7 +219,6 @@ def delete(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) ->
         except JournalError:  # what cannot be read is removed all the same
             head, there = None, 1
         there += store_ops.drive(admin.removed(run_id, head), store)
-        forget(store, run_id)
     if not there:
         raise JournalError(f"there is no run {run_id!r} in this store")
 

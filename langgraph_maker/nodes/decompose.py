@@ -21,7 +21,8 @@ from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.core.task import Partitionable, Task
 from langgraph_maker.journal import records, run_data, store_ops
-from langgraph_maker.journal.position import Lane, Position, forget, handed_over, known, remember
+from langgraph_maker.journal.lock import held
+from langgraph_maker.journal.position import Lane, RunPosition
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tenants import key_of, scoped, under
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
@@ -183,11 +184,12 @@ class _Decompose:
         return {**update, "acted": acted, "actions": actions, "unused": answers}
 
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> StoreOps[dict[str, Any]]:
-        key, handed = scoped(store, run_id), handed_over(store, run_id)
+        key = scoped(store, run_id)
         here = self.here(state, key)
-        last = handed if here is None else known(store, run_id)
-        attached = last is None or (here is not None and here["lanes"] is not last["lanes"])
-        if last is None or attached:
+        last = None if state.get("written") is None else here
+        if here is None and (hold := held(store, run_id)) is not None:
+            last, hold.position = hold.position, None
+        if last is None:
             last = yield from attach(self.task, run_id, here, self.terms)
             given = state.get("answers") or {}
             check_answers(given, last["ballots"])
@@ -210,10 +212,6 @@ class _Decompose:
             begun["alarms"] = run_data.read_alarms(alarms, run_id)
             begun["in_flight_lost"] = records.lost_in_flight(records.read_header(found, run_id))
             self.tell([begun])
-        if attached:
-            forget(store, run_id)  # the first round looks whether the journal is still where it was found to end
-        else:
-            remember(store, run_id, last)
         update = self.load_state(state, run_id, last, key)
         if update["status"] != "running":
             if (header := (yield from own_header(run_id))) is not None:
@@ -221,10 +219,9 @@ class _Decompose:
                 yield [records.put_header({**header, "outcome": outcome})]
             if last["closed"]:
                 yield [run_data.put_open(run_id, step, None) for step in last["closed"]]
-            forget(store, run_id)
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
 
-    def begin(self, run_id: str, position: Position, raised: int, kept: dict[str, Any] | None) -> RunStarted:
+    def begin(self, run_id: str, position: RunPosition, raised: int, kept: dict[str, Any] | None) -> RunStarted:
         k = self.terms["fixed"]["k"]
         return {
             "event": "run.started",
@@ -241,21 +238,21 @@ class _Decompose:
             "alarms": [],
         }
 
-    def here(self, state: MakerState, key: str) -> Position | None:
+    def here(self, state: MakerState, key: str) -> RunPosition | None:
         """Return where the graph's own state has the run, by its name among those of all tenants."""
         if state.get("started") != key:
             return None
         check_fixed(f"thread of run {state['run_id']!r}", state["fixed"], self.terms["fixed"])
         return {
+            "revision": state.get("revision", 0),
             "lanes": state["lanes"],
             "totals": state["totals"],
             "ballots": state["ballots"],
             "stride": state["stride"],
-            "revision": state.get("revision", 0),
             "closed": state.get("closed", []),
         }
 
-    def load_state(self, state: MakerState, run_id: str, position: Position, key: str) -> dict[str, Any]:
+    def load_state(self, state: MakerState, run_id: str, position: RunPosition, key: str) -> dict[str, Any]:
         if not self.asks and any(ballot["status"] == "asking" for ballot in position["ballots"]):
             again = [restarted(one) if one["status"] == "asking" else one for one in position["ballots"]]
             position = {**position, "ballots": again}
@@ -313,7 +310,7 @@ class _Decompose:
         others = [lane for lane in ahead if str(lane["step"]) not in parked]
         return waiting + others[: max(self.terms["lanes"], len(begun - parked))]
 
-    def outcome(self, position: Position, state: MakerState) -> tuple[RunStatus, Reason]:
+    def outcome(self, position: RunPosition, state: MakerState) -> tuple[RunStatus, Reason]:
         lanes, ballots = position["lanes"], position["ballots"]
         undecided = any(ballot["status"] == "unresolved" for ballot in ballots)
         failed = Reason(state["reason_code"], state["reason"]) if undecided else _open_seam(lanes)
@@ -334,7 +331,7 @@ class _Decompose:
             return "stopped", SEGMENT_ENDED
         return "running", Reason()
 
-    def waits(self, position: Position) -> bool:
+    def waits(self, position: RunPosition) -> bool:
         """Return whether nothing can continue before a human has answered."""
         asking = {ballot["id"] for ballot in position["ballots"] if ballot["status"] == "asking"}
         if not asking:
@@ -342,7 +339,7 @@ class _Decompose:
         active = self.active(position["lanes"], position["ballots"], draining=False)
         return all(str(lane["step"]) in asking for lane in active)
 
-    def limited(self, position: Position, state: MakerState) -> Reason | None:
+    def limited(self, position: RunPosition, state: MakerState) -> Reason | None:
         """Why the run stops here, if it does."""
         if failure := state.get("failure"):
             return Reason("outage", failure)

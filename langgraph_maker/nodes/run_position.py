@@ -19,7 +19,7 @@ from langgraph_maker.core.state import BallotState
 from langgraph_maker.core.task import Partitionable, Segment, Task
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.admin import check_clear, opened
-from langgraph_maker.journal.position import Lane, Position
+from langgraph_maker.journal.position import Lane, RunPosition
 from langgraph_maker.journal.records import Entry, Header, Session
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.nodes.ladder.ladder import restarted
@@ -56,14 +56,14 @@ class RunTerms(TypedDict):
     lanes: int
 
 
-def begin(task: Task, terms: RunTerms) -> Position:
+def begin(task: Task, terms: RunTerms) -> RunPosition:
     """Return the start of a run."""
     segments = _segments(task, terms["lanes"], terms["limit"])
     lanes = [_lane(task, segment) for segment in segments]
     for lane, following in pairwise(lanes):
         lane["goal"] = following["mark"]
     stride = _stride(terms["limit"], len(lanes))
-    return {"lanes": lanes, "totals": nothing(), "ballots": [], "stride": stride, "revision": 0, "closed": []}
+    return {"revision": 0, "lanes": lanes, "totals": nothing(), "ballots": [], "stride": stride, "closed": []}
 
 
 def _stride(limit: int, lanes: int) -> int:
@@ -123,7 +123,7 @@ def take(task: Task, lane: Lane, entry: Entry) -> Lane:
         ) from error
 
 
-def attach(task: Task, run_id: str, here: Position | None, terms: RunTerms) -> StoreOps[Position]:
+def attach(task: Task, run_id: str, here: RunPosition | None, terms: RunTerms) -> StoreOps[RunPosition]:
     """Find the run in its journal, or begin it there; returns where the journal ends.
 
     Args:
@@ -168,7 +168,7 @@ def attach(task: Task, run_id: str, here: Position | None, terms: RunTerms) -> S
     return position
 
 
-def _lost_in_flight(header: Header, position: Position, terms: RunTerms) -> int:
+def _lost_in_flight(header: Header, position: RunPosition, terms: RunTerms) -> int:
     """Return how many samples were in flight, at most, where the process before broke off.
 
     An end in order waits for them. Else what each open ballot lacked to be decided may have been out, and in each lane
@@ -222,7 +222,7 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
 
 def _replay(
     task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]
-) -> StoreOps[tuple[Position, Counter[str]]]:
+) -> StoreOps[tuple[RunPosition, Counter[str]]]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last.
 
     Also how many of the steps each process wrote.
@@ -259,18 +259,18 @@ def _replay(
         if lane["step"] < lane["end"] or lane["mark"] != lane["goal"]:
             lanes.append(lane)
     closed = closed if revision else []
-    position: Position = {
+    position: RunPosition = {
+        "revision": revision,
         "lanes": lanes,
         "totals": totals,
         "ballots": [],
         "stride": stride,
-        "revision": revision,
         "closed": closed,
     }
     return position, wrote
 
 
-def _is_from_the_past(run_id: str, position: Position) -> StoreOps[bool]:
+def _is_from_the_past(run_id: str, position: RunPosition) -> StoreOps[bool]:
     """Return whether the journal goes on where it was found to end: a store may answer from the past."""
     steps = [lane["step"] for lane in position["lanes"] if lane["step"] < lane["end"]]
     return any(item is not None for item in (yield records.get_entries(run_id, steps, position["stride"])))
@@ -337,7 +337,7 @@ def _check_undercut(run_id: str, entry: Entry, k: int) -> None:
         )
 
 
-def _check_ahead(run_id: str, here: Position | None, journalled: int) -> None:
+def _check_ahead(run_id: str, here: RunPosition | None, journalled: int) -> None:
     """Return a checkpoint may lag behind the journal, and never the other way round."""
     if here is None or (step := here["totals"]["steps"]) <= journalled:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from langgraph.channels import EphemeralValue, LastValue
+from langgraph.channels import EphemeralValue, LastValue, UntrackedValue
 from langgraph.managed import RemainingSteps
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -171,11 +171,13 @@ class MakerState(MakerOutput, total=False):
 
     `started` is the run's name among those of all tenants. `asked` are the questions that came up in this round, which
     are emitted once they are in the journal, `answered` those whose answers were used, and `unused`, with no store,
-    those that were not yet.
+    those that were not yet. `written` says how the open ballots are in the journal, by id, where this invocation knows
+    that the journal ends at this position, as it was the last to write it; no checkpoint has it.
     """
 
     started: str
     fixed: dict[str, Any]
+    written: Annotated[dict[str, Any] | None, UntrackedValue]
     acted: list[Any] | None
     lanes: list[Lane]
     totals: Totals

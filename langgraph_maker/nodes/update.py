@@ -18,7 +18,7 @@ from langgraph_maker.core.task import Task
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.admin import takeover
 from langgraph_maker.journal.lock import is_held
-from langgraph_maker.journal.position import Lane, Position, forget, known, remember
+from langgraph_maker.journal.position import Lane, RunPosition
 from langgraph_maker.journal.records import Entry
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.nodes.ask import open_questions
@@ -95,11 +95,11 @@ class _Update:
         return {**position, "asked": [], "answered": [], "acted": acted}
 
     def journalled(self, state: MakerState, store: BaseStore) -> StoreOps[dict[str, Any]]:
-        run_id, last = state["run_id"], known(store, state["run_id"])
+        run_id, written = state["run_id"], state.get("written")
         if not is_held(store, run_id):
             yield from takeover(run_id)
         held: dict[int, Entry] = {}
-        if last is None or last["lanes"] is not state["lanes"]:  # the journal may hold more than this process knows of
+        if written is None:  # the journal may hold more than this invocation knows of
             steps = [int(ballot["id"]) for ballot in state["ballots"]]
             for step, item in zip(steps, (yield records.get_entries(run_id, steps, state["stride"])), strict=True):
                 if (entry := records.read_entry(item, run_id, step)) is not None:
@@ -108,28 +108,25 @@ class _Update:
         ops: list[Op] = [
             records.put_entry(run_id, entry, state["stride"]) for entry in entries if entry["step"] not in held
         ]
-        written = {} if last is None else {ballot["id"]: _stand(ballot) for ballot in last["ballots"]}
+        now = {ballot["id"]: _stand(ballot) for ballot in position["ballots"]}
         ops += [
             run_data.put_open(run_id, int(ballot["id"]), ballot)
             for ballot in position["ballots"]
-            if ballot["samples"] and _stand(ballot) != written.get(ballot["id"])
+            if ballot["samples"] and now[ballot["id"]] != (written or {}).get(ballot["id"])
         ]
         if (kept := self.state_dict()) is not None:
             ops.append(run_data.put_observer_state(run_id, kept))
         ops += [run_data.put_open(run_id, step, None) for step in state.get("closed") or ()]
-        forget(store, run_id)  # until it is known how the journal ends
         if ops:
             yield ops
         if answered := state.get("answered"):  # dropped once what follows of them is in
             yield [run_data.put_answer(run_id, name, None) for name in answered]
-        if not held:
-            remember(store, run_id, position)
         if alarms := self.tell(self.events(state, position, entries, held)):
             yield from _keep_alarms(run_id, alarms, self.state_dict())
-        return {**position, "asked": [], "answered": []}
+        return {**position, "written": None if held else now, "asked": [], "answered": []}
 
     def events(
-        self, state: MakerState, position: Position, entries: list[Entry], held: Mapping[int, Entry]
+        self, state: MakerState, position: RunPosition, entries: list[Entry], held: Mapping[int, Entry]
     ) -> Iterator[Event]:
         run_id, lanes = state["run_id"], position["lanes"]
         if self.detailed:
@@ -147,7 +144,7 @@ class _Update:
             yield {"event": "samples.flagged", "run_id": run_id, "flags": told["flags"]}
         yield told
 
-    def commit(self, state: MakerState, held: Mapping[int, Entry]) -> tuple[Position, list[Entry]]:
+    def commit(self, state: MakerState, held: Mapping[int, Entry]) -> tuple[RunPosition, list[Entry]]:
         """Return the position after all that is decided, with what was committed, in the order of steps."""
         decided = {int(ballot["id"]): ballot for ballot in state["ballots"] if ballot["status"] == "decided"}
         lanes: list[Lane] = []
@@ -181,12 +178,12 @@ class _Update:
                 keys.append(outcome["key"])
         totals = add(state["totals"], zip(entries, keys, strict=True))
         ballots = [undercut.get(ballot["id"], ballot) for ballot in state["ballots"]]
-        position: Position = {
+        position: RunPosition = {
+            "revision": revision,
             "lanes": lanes,
             "totals": totals,
             "ballots": [one for one in ballots if one["status"] != "decided" and int(one["id"]) not in held],
             "stride": state["stride"],
-            "revision": revision,
             "closed": [entry["step"] for entry in entries if was_open(entry)],
         }
         return position, entries

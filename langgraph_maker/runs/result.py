@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -67,6 +67,11 @@ class Run:
     questions: Sequence[Question] = ()
     calls: Mapping[str, int] = field(default_factory=dict)
     reason_code: ReasonCode = ""
+    store: InitVar[BaseStore | None] = None
+
+    def __post_init__(self, store: BaseStore | None) -> None:
+        """Read the run's actions from `store`, which is no field, and stays in its process."""
+        vars(self)["store"] = store
 
     @property
     def guarantee(self) -> str:
@@ -84,13 +89,13 @@ class Run:
         Raises:
             JournalError: For a copy of a `Run` that has left its process: read the store itself there.
         """
-        store: BaseStore | None = self.__dict__.get("_store")
+        store: BaseStore | None = vars(self).get("store")
         if store is None:
             raise JournalError(f"this copy of the Run has no store: use journal.read(store, {self.run_id!r})")
         return (entry["vote"]["action"] for entry in journal.read(store, self.run_id))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}  # a store stays in its process
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,14 @@ class Progress:
     calibrating: bool = False
     calibration: Calibration | None = None
     alarms: tuple[Alarm, ...] = ()
+    later: InitVar[Callable[[], Outlook] | None] = None
+
+    def __post_init__(self, later: Callable[[], Outlook] | None) -> None:
+        """Work the outlook out by `later`, which is no field."""
+        vars(self)["later"] = later
 
     @cached_property
     def outlook(self) -> Outlook | None:
         """How sure the run is and what it will take, worked out when it is first read; None while calibrating."""
-        later: Callable[[], Outlook] | None = self.__dict__.get("_later")
+        later: Callable[[], Outlook] | None = vars(self)["later"]
         return later and later()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from itertools import accumulate
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from langgraph.store.base import BaseStore
 
@@ -13,7 +13,8 @@ from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import no_usage, total_usage
 from langgraph_maker.core.task import Task
-from langgraph_maker.journal.position import Position, hand_over
+from langgraph_maker.journal.lock import Hold
+from langgraph_maker.journal.position import RunPosition
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.models.short_call import counting
 from langgraph_maker.nodes.langgraph_keys import INTERRUPTED
@@ -66,14 +67,13 @@ class Session:
         answers, self.answers = dict(self.answers), None
         return {"run_id": run_id, "answers": answers}
 
-    def goes_on(self, store: BaseStore, run_id: str) -> bool:
+    def goes_on(self, own: Hold) -> bool:
         """Return whether a (further) segment is due: at first, and after one that only its recursion limit ended."""
         if not self.state:
             return True
         if self.state["status"] != "stopped" or self.state["reason_code"] != "recursion_limit":
             return False
-        names = Position.__annotations__
-        hand_over(store, run_id, {name: self.state[name] for name in names})  # type: ignore[arg-type]
+        own.position = cast("RunPosition", {name: self.state[name] for name in RunPosition.__annotations__})
         return True
 
     def see(self, chunk: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ class Session:
     def progress(self) -> Progress:
         """Return how the run stands now."""
         totals, ballots = self.state["totals"], self.state["ballots"]
-        now = Progress(
+        return Progress(
             run_id=self.state["run_id"],
             steps=totals["steps"],
             earlier=self.earlier,
@@ -101,15 +101,14 @@ class Session:
             undecided=len(ballots),
             seconds=time.monotonic() - self.began,
             alarms=tuple(self.monitor.raised),
+            later=self.monitor.later(),
         )
-        object.__setattr__(now, "_later", self.monitor.later())
-        return now
 
     def run(self, store: BaseStore, found: Calibration | None) -> Run:
         """Return the run, once no segment is due."""
         state, totals = self.state, self.state["totals"]
         begun = totals["steps"] + len(state["ballots"])
-        run = Run(
+        return Run(
             status=state["status"],
             reason=state["reason"],
             run_id=state["run_id"],
@@ -128,9 +127,8 @@ class Session:
             questions=state["questions"],
             calls=dict(self.calls),
             reason_code=state["reason_code"],
+            store=store,
         )
-        object.__setattr__(run, "_store", store)
-        return run
 
 
 class CalibrationProgress:
@@ -182,7 +180,7 @@ class CalibrationProgress:
     def stopped(self, store: BaseStore, stop: Stop) -> Run:
         """Return a run that did not begin."""
         why = stop_reason(stop) or Reason("stop_requested")
-        run = Run(
+        return Run(
             status="stopped",
             reason="stopped while calibrating; run it again under the same id to continue",
             run_id=self.run_id,
@@ -197,6 +195,5 @@ class CalibrationProgress:
             votes_per_step=[],
             undecided_after=[],
             reason_code=why.code,
+            store=store,
         )
-        object.__setattr__(run, "_store", store)
-        return run

@@ -164,9 +164,9 @@ def solve(
         return begun
     run_id, key = begun.run_id, scoped(begun.store, begun.run_id)
     config = _config(run_id, key)
-    with hold(begun.store, run_id), begun.watch as watch:
+    with hold(begun.store, run_id) as own, begun.watch as watch:
         try:
-            while watch.goes_on(begun.store, run_id):
+            while watch.goes_on(own):
                 for chunk in begun.maker.stream(watch.given(run_id), config, stream_mode="updates"):
                     watch.see(chunk)
         finally:
@@ -222,10 +222,10 @@ async def asolve(
         return begun
     run_id, key = begun.run_id, scoped(begun.store, begun.run_id)
     config = _config(run_id, key)
-    async with ahold(begun.store, run_id):
+    async with ahold(begun.store, run_id) as own:
         with begun.watch as watch:
             try:
-                while watch.goes_on(begun.store, run_id):
+                while watch.goes_on(own):
                     async for chunk in begun.maker.astream(watch.given(run_id), config, stream_mode="updates"):
                         watch.see(chunk)
             finally:

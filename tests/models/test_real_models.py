@@ -293,7 +293,7 @@ def solved_over_bad_http(disks: int, lanes: int) -> None:
     assert set(provider.stats.faults) == {"429", "500", "reset", "truncated", "timeout"}
     assert run.samples == provider.stats.samples
     assert run.usage["output_tokens"] == provider.stats.completion_tokens
-    flags = {reason for entry in journal.read(run.__dict__["_store"], run.run_id) for reason in entry["flags"]}
+    flags = {reason for entry in journal.read(vars(run)["store"], run.run_id) for reason in entry["flags"]}
     assert flags <= {"no_move", "bad_state", "no_state", "bad_move", "token_limit", "truncated"}
 
 
