@@ -256,7 +256,7 @@ def _money(cost: float | None, estimate: float | None) -> str:
 
 
 def _by_list(found: Comparison, given: dict[str, Price]) -> str:
-    """By which list, for models that no price was given for."""
+    """Say by which list, for models that no price was given for."""
     known = [row.model for row in found.rows if row.price is not None and not row.model.startswith("sim:")]
     listed = any(model not in given for model in known)
     return f", {prices.dated()}" if listed else ""

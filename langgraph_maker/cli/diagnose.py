@@ -236,7 +236,7 @@ _HOW = (
 
 
 def _each(tried: list[Remedy]) -> str:
-    """Each way that it was asked as it is, and the best at each other granularity."""
+    """Return each way that it was asked as it is, and the best at each other granularity."""
     as_it_is, rest = [one for one in tried if one.m == 1], {one.m: one for one in sorted(tried, key=Remedy.standing)}
     others = [one for m, one in sorted(rest.items()) if m != 1]
     return "; ".join(

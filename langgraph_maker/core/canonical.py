@@ -49,7 +49,7 @@ def canonical(value: Any) -> str:
 
 
 def canonical_bytes(value: Any) -> bytes:
-    """`canonical`, encoded, of a value that is `plain` already."""
+    """Return `canonical`, encoded, of a value that is `plain` already."""
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return text if text.isascii() and not _TO_NORMALISE.search(text) else canonical(value).encode()
 

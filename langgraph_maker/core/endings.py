@@ -89,7 +89,7 @@ def withheld(response: AIMessage) -> tuple[str, str] | None:
 
 
 def _blocked(feedback: Any) -> str:
-    """Why Gemini blocked a prompt, "" where it did not."""
+    """Return why Gemini blocked a prompt, "" where it did not."""
     reason = feedback.get("block_reason") if isinstance(feedback, Mapping) else None
     said = str(getattr(reason, "name", reason or ""))
     return "" if said in {"", "0", "BLOCKED_REASON_UNSPECIFIED"} else said

@@ -77,7 +77,7 @@ class Grouped(Task):
         return {**self.task.parameters(), "steps_per_subtask": self.m}
 
     def initial_state(self) -> State:
-        """That of the chain."""
+        """Return that of the chain."""
         return self.task.initial_state()
 
     def is_done(self, state: State) -> bool:
@@ -85,14 +85,14 @@ class Grouped(Task):
         return self.task.is_done(state)
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
-        """φ: the chain's prompt, in one of its ways, and how many steps are wanted."""
+        """Return φ: the chain's prompt, in one of its ways, and how many steps are wanted."""
         *before, last = (
             self.task.prompt(state, variant) if isinstance(self.task, HasVariants) else self.task.prompt(state)
         )
         return [*before, last.model_copy(update={"content": f"{last.text}\n\n{_ASKED.format(self.m)}"})]
 
     def parse(self, text: str) -> Vote:
-        """ψ: the answers to up to m steps, each below its heading and read by the chain's own parser.
+        """Return ψ: the answers to up to m steps, each below its heading and read by the chain's own parser.
 
         Raises:
             RedFlag: `bad_steps` when the headings are not those of steps 1, 2, … in order, and what the chain's parser

@@ -56,7 +56,7 @@ class Usage(TypedDict):
 
 
 def no_usage() -> Usage:
-    """Nothing used yet."""
+    """Return the usage of nothing."""
     return {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": 0.0}
 
 

@@ -87,11 +87,11 @@ class Task(ABC):
 
     @abstractmethod
     def prompt(self, state: State) -> list[BaseMessage]:
-        """φ: everything that one microagent sees. The same for every step but for `state`."""
+        """Return φ: everything that one microagent sees. The same for every step but for `state`."""
 
     @abstractmethod
     def parse(self, text: str) -> Vote:
-        """ψ: the action and next state in a response; raises `RedFlag` when they are not there.
+        """Return ψ: the action and next state in a response; raises `RedFlag` when they are not there.
 
         Any other exception that a response makes it raise counts as a red flag "malformed". One that all responses
         make it raise ends the run as unresolved after few samples, and is logged.

@@ -76,7 +76,7 @@ class Bench:
         self._now, self._ended = 0, ""
 
     def calibrate(self, task: Task, model: str, **options: Unpack[Calibrating]) -> Calibration:
-        """`calibration.calibrate` within the budget; flagged answers are read with the repairing parser.
+        """Return `calibration.calibrate` within the budget; flagged answers are read with the repairing parser.
 
         Raises:
             UnfinishedError: When the budget ends it.
@@ -98,7 +98,7 @@ class Bench:
         return found
 
     def solve(self, task: Task, model: str, k: int, **options: Unpack[Running]) -> Run:
-        """`runner.solve` within the budget, journalled.
+        """Return `runner.solve` within the budget, journalled.
 
         Raises:
             UnfinishedError: When the budget ends it.

@@ -42,7 +42,7 @@ class ErrorRates(Experiment):
         return int(2 ** max(self.settings.disks)) - 1
 
     def points(self) -> list[Line]:
-        """Each model at each number of disks."""
+        """Return each model at each number of disks."""
         return [{"model": name, "disks": disks} for name in self.settings.models for disks in self.settings.disks]
 
     def least(self, point: Line) -> int:

@@ -62,7 +62,7 @@ class Decorrelation(Experiment):
     sampled: ClassVar[str] = f"steps, each sampled {_EACH} times in every way"
 
     def points(self) -> list[Line]:
-        """Every model, temperature and wording; wordings where the task has them."""
+        """Return every model, temperature and wording; wordings where the task has them."""
         variants = range(min(getattr(self.task, "variants", 1), _MOST_VARIANTS))
         return [
             {"model": name, "temperature": temperature, "variant": variant}

@@ -45,7 +45,7 @@ class Horizon(Experiment):
     """Keys of a run: as many as the longest published horizon."""
 
     def points(self) -> list[Line]:
-        """Every model alone, and with each k."""
+        """Return every model alone, and with each k."""
         return [{"model": name, "k": k} for name in self.settings.models for k in _MARGINS]
 
     def least(self, point: Line) -> int:

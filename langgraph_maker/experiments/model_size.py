@@ -133,7 +133,7 @@ def _cheapest(lines: list[Line]) -> str:
 
 
 def _wins(lines: list[Line]) -> list[str]:
-    """Each pair of a cheaper sample and a better one: which of the two makes the cheaper step."""
+    """Return each pair of a cheaper sample and a better one: which of the two makes the cheaper step."""
     said = []
     for better in lines:
         worse = [

@@ -54,7 +54,7 @@ class RedFlags(Experiment):
     sampled: ClassVar[str] = "steps sampled twice, and again where answers are flagged"
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
-        """Two samples a step."""
+        """Return two samples a step."""
         return _VOTES * min(self.settings.size, self.task.steps or 1)
 
     def measure(self, bench: Bench, point: Line) -> Line:

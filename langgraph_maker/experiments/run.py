@@ -281,7 +281,7 @@ def _of(lines: list[Line], point: Line) -> Line | None:
 
 
 def _too_little(asked: Experiment, bench: Bench, missing: list[Line]) -> str:
-    """Why the budget does not pay for the next point, "" if it may."""
+    """Return why the budget does not pay for the next point, "" if it may."""
     if not missing:
         return ""
     max_total_samples, max_cost, drawn, spent = bench.max_total_samples, bench.max_cost, bench.drawn, bench.spent

@@ -55,7 +55,7 @@ class Scaling(Experiment):
         return super().points()
 
     def least(self, point: Line) -> int:  # noqa: ARG002 - the same for all
-        """Each step takes as many votes as the margin, if it is right every time."""
+        """Return what each step takes if it is right every time: as many votes as the margin."""
         return _LARGEST_K * (self.task.steps or 0) * self.settings.size
 
     def measure(self, bench: Bench, point: Line) -> Line:
@@ -116,7 +116,7 @@ class Scaling(Experiment):
         return said
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
-        """Four panels: curves are theory, marks are what was seen."""
+        """Draw four panels: curves are theory, marks are what was seen."""
         usable = [line for line in lines if line["p"] > _SURE]
         steps = self.task.steps or 0
         with pictures.new(

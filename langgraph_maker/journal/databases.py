@@ -68,7 +68,7 @@ def check_there(db: str) -> None:
 
 
 def shown(db: str) -> str:
-    """`db` as it may be printed: without user and password, whatever was forgotten to be escaped in them."""
+    """Return `db` as it may be printed: without user and password, whatever was forgotten to be escaped in them."""
     if not is_postgres(db):
         return db
     return f"postgresql://{db.partition('://')[2].rpartition('@')[2].partition('?')[0]}"

@@ -313,7 +313,7 @@ def read_record(item: Item, run_id: str, key: str, name: str, what: str, remedy:
 
 
 def read_marked(item: Item, run_id: str, key: str, what: str, remedy: str) -> Any:
-    """`read_record`, of a tree, where format 7 had a checksum of what the text stands for."""
+    """Do what `read_record` does, of a tree, where format 7 had a checksum of what the text stands for."""
     try:
         text, checksum = item.value["record"], item.value["check"]
         value = json.loads(text)

@@ -78,7 +78,7 @@ def ends_of(store: BaseStore, run_id: str) -> list[tuple[tuple[int, int], int]]:
 
 
 def ends(run_id: str, head: Header) -> StoreOps[list[tuple[tuple[int, int], int]]]:
-    """`ends_of`, of the run with this header."""
+    """Do what `ends_of` does, of the run with this header."""
     sessions, stride = head["sessions"], head["stride"]
     cuts = sorted({start for session in sessions for start in session["starts"]} or {0})
     limit = max((session["end"] for session in sessions), default=0)

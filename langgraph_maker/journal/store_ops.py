@@ -103,7 +103,7 @@ def _batch_one_by_one(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
 
 
 async def _abatch_one_by_one(store: BaseStore, ops: Sequence[Op]) -> list[Any]:
-    """`_batch_one_by_one`, in asynchronous code."""
+    """Do what `_batch_one_by_one` does, in asynchronous code."""
     root, wanted = root_of(store), under_tenant(store, ops)
     results: list[Any] = [[] if isinstance(op, SearchOp) else None for op in ops]
     for place, op in one_by_one(root, wanted):

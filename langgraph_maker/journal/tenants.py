@@ -48,7 +48,7 @@ class TenantStore(BaseStore):
         return self.outward(self.store.batch(self.inward(ops)))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Any]:
-        """`batch`, in asynchronous code."""
+        """Do what `batch` does, in asynchronous code."""
         return self.outward(await self.store.abatch(self.inward(ops)))
 
     def inward(self, ops: Iterable[Op]) -> list[Op]:

@@ -45,7 +45,7 @@ def at_temperature(
     secrets: Sequence[str],
     here: Connections,
 ) -> Runnable[Any, Any]:
-    """`model` at a temperature (None: its own), without what is `left_out`, with connections of `here`."""
+    """Return `model` at a temperature (None: its own), without what is `left_out`, with connections of `here`."""
     known = type(model).model_fields
     update: dict[str, Any] = {name: None for name in left_out & {"temperature", "max_tokens"} if name in known}
     hot = temperature is not None and "temperature" not in left_out
@@ -60,7 +60,7 @@ def at_temperature(
 def without_keys(
     model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False, short: ShortCall | str = ""
 ) -> BaseChatModel:
-    """`model`, its errors without keys, and no answer an error: callbacks see both before we could be."""
+    """Return `model`, its errors without keys, and no answer an error: callbacks see both before we could be."""
     ask = reaching(model, connected=connected, short=short)
 
     async def discreetly(*args: Any, **kwargs: Any) -> ChatResult:

@@ -191,7 +191,7 @@ class Pool:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(flight.end(), flight.loop))
 
     def close(self, owner: str) -> None:
-        """`aclose`, for synchronous code; not for the thread of the event loop itself."""
+        """Do what `aclose` does, for synchronous code; not for the thread of the event loop itself."""
         flight = self._flights.pop(owner, None)
         if flight is not None and flight.loop.is_running():
             asyncio.run_coroutine_threadsafe(flight.end(), flight.loop).result()
@@ -332,7 +332,7 @@ def abandon(owner: str) -> None:
 
 
 async def aabandon(owner: str) -> None:
-    """`abandon`, for asynchronous code."""
+    """Do what `abandon` does, for asynchronous code."""
     for pool in [*_pools]:
         await pool.aclose(owner)
 

@@ -98,7 +98,7 @@ def _usage(read: int, cached: int, written: int) -> UsageMetadata:
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` cut in proportion to `weights`, into whole numbers that add up to it."""
+    """Return `total` cut in proportion to `weights`, into whole numbers that add up to it."""
     cuts = [total * reached // sum(weights) for reached in accumulate(weights, initial=0)]
     return [after - before for before, after in pairwise(cuts)]
 

@@ -340,7 +340,7 @@ class _Decompose:
         return all(str(lane["step"]) in asking for lane in active)
 
     def limited(self, position: RunPosition, state: MakerState) -> Reason | None:
-        """Why the run stops here, if it does."""
+        """Return why the run stops here, if it does."""
         if failure := state.get("failure"):
             return Reason("outage", failure)
         if (why := stop_reason(self.stop)) is not None:

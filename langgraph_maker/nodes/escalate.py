@@ -123,7 +123,7 @@ def escalated(
 
 
 def in_full(ballot: BallotState) -> Reason:
-    """Why a ballot did not converge, over all tiers."""
+    """Return why a ballot did not converge, over all tiers."""
     if (human := ballot.get("human")) is not None:
         return Reason("aborted", human["flag"]["detail"])
     ladder, samples = ballot.get("ladder"), ballot["samples"]

@@ -15,7 +15,7 @@ __all__ = ["releasing"]
 
 
 def releasing(pool: Pool, node: Node) -> Node:
-    """`node`, which cancels what its run has in flight when it fails, is cancelled, or ends the run."""
+    """Return `node`, which cancels what its run has in flight when it fails, is cancelled, or ends the run."""
     if getattr(pool.sampler, "never_waits", False):
         return node
 

@@ -41,7 +41,7 @@ class ThreadAccount:
             return self._open(config, {})
 
     async def aopen(self, config: RunnableConfig) -> Budget | None:
-        """`open`, in asynchronous code."""
+        """Do what `open` does, in asynchronous code."""
         if not self.limits:
             return None
         try:
@@ -55,7 +55,7 @@ class ThreadAccount:
             self._graph.update_state(config, {"visits": visits}, as_node="spend")
 
     async def aclose(self, budget: Budget | None, config: RunnableConfig) -> None:
-        """`close`, in asynchronous code."""
+        """Do what `close` does, in asynchronous code."""
         if budget is not None and (visits := self._closed(budget, config)) and has_checkpointer(config):
             await self._graph.aupdate_state(config, {"visits": visits}, as_node="spend")
 

@@ -53,7 +53,7 @@ def read_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any
 
 
 async def aread_from(state: Any, read: Callable[[Any], Any], name: str = "read") -> Any:
-    """`read_from`, in asynchronous code."""
+    """Do what `read_from` does, in asynchronous code."""
     try:
         found = read(state)
         return await found if isawaitable(found) else found
@@ -79,7 +79,7 @@ def write_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config:
 
 
 async def awrite_to(state: Any, write: Callable[[Any, Any], Any], outcome: Any, config: RunnableConfig) -> Any:
-    """`write_to`, in asynchronous code."""
+    """Do what `write_to` does, in asynchronous code."""
     update = write(state, outcome)
     return _checked(state, await update if isawaitable(update) else update, config)
 
@@ -106,7 +106,7 @@ def reopen(graph: Compiled, config: RunnableConfig, again: Again) -> None:
 
 
 async def areopen(graph: Compiled, config: RunnableConfig, again: Again) -> None:
-    """`reopen`, in asynchronous code."""
+    """Do what `reopen` does, in asynchronous code."""
     try:
         snapshot = await graph.aget_state(config)
     except ValueError:  # the host has no checkpointer

@@ -294,7 +294,7 @@ def money(found: Numbers) -> Child:
 
 
 def times(found: Numbers) -> Child:
-    """When, and by how many processes."""
+    """Return when, and by how many processes."""
     time = found["time"]
     pairs: list[tuple[str, Child]] = [("begun", utc(time["began"])), ("ended", utc(time["ended"]))]
     if time["seconds"] is not None:

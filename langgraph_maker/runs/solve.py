@@ -293,7 +293,7 @@ async def _prepared(
 
 
 def in_time(deadline: float | None, stop: Stop | None) -> Stop | None:
-    """`stop`, which also says so once the deadline has passed."""
+    """Return `stop`, which also says so once the deadline has passed."""
     if deadline is None:
         return stop
     check_number("deadline", deadline, "a number of seconds above 0", lambda seconds: seconds > 0)

@@ -109,7 +109,7 @@ class DictionarySum(Task):
         }
 
     def initial_state(self) -> State:
-        """Nothing is added yet."""
+        """Return the state in which nothing is added yet."""
         return self._at(0, 0)
 
     def is_done(self, state: State) -> bool:
@@ -117,13 +117,13 @@ class DictionarySum(Task):
         return not state["keys"]
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
-        """φ: the dictionary, the sum so far, and the next key, or those of a turn."""
+        """Return φ: the dictionary, the sum so far, and the next key, or those of a turn."""
         values = {"sum": state["sum"], "done": state["done"], "keys": state["keys"]}
         instructions = pick(_INSTRUCTIONS, variant).replace("{dictionary}", json.dumps(self.dictionary))
         return asked(instructions, values, reverse=variant % 2 == 1)
 
     def parse(self, text: str) -> Vote:
-        """ψ: the sum in the last `<answer>` tags, in the published format.
+        """Return ψ: the sum in the last `<answer>` tags, in the published format.
 
         Raises:
             RedFlag: `no_answer` or `bad_answer`, when they are missing, not closed, or hold no whole number.

@@ -82,7 +82,7 @@ class TowersOfHanoi(Task):
         return bool(state["pegs"] == self._goal)
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
-        """φ: the instructions, the same for every state so that a provider can cache them, then the state.
+        """Return φ: the instructions, the same for every state so that a provider can cache them, then the state.
 
         Variants word the instructions otherwise, work another example and order the sections otherwise. The state is
         shown alike in all, and all ask for the same form of answer.
@@ -96,7 +96,7 @@ class TowersOfHanoi(Task):
         ]
 
     def parse(self, text: str) -> Vote:
-        r"""ψ: the move and the next state that `text` ends on.
+        r"""Return ψ: the move and the next state that `text` ends on.
 
         The last `move = [` and the last `next_state = [` decide, in any letter case and with markdown stars
         or backticks around; a malformed last one is not made good by an earlier one. A colon does not stand

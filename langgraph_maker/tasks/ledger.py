@@ -110,13 +110,13 @@ class Ledger(Task):
         return state["transaction"] is None
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
-        """φ: the rules, one transaction, and the balances of the accounts in it."""
+        """Return φ: the rules, one transaction, and the balances of the accounts in it."""
         transaction = state["transaction"]
         seen = {"transaction": transaction, "balances": {name: state["balances"][name] for name in _named(transaction)}}
         return asked(_INSTRUCTIONS[variant], seen, reverse=variant % 2 == 1)
 
     def parse(self, text: str) -> Vote:
-        """ψ: whether the transaction was applied or declined, and the balances after it.
+        """Return ψ: whether the transaction was applied or declined, and the balances after it.
 
         Raises:
             RedFlag: `no_decision`, `no_balances`, `bad_decision` or `bad_balances`, when they are missing or malformed.

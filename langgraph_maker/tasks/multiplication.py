@@ -65,7 +65,7 @@ class Multiplication(Task):
 
     @classmethod
     def random(cls, digits: int = 6, *, seed: int = 0) -> Self:
-        """Two random numbers of so many digits each.
+        """Return two random numbers of so many digits each.
 
         Raises:
             ValueError: When `digits` is no whole number of at least 1.
@@ -92,12 +92,12 @@ class Multiplication(Task):
         return bool(state["step"] == self.steps)
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
-        """φ: four digits."""
+        """Return φ: four digits."""
         seen = {name: state[name] for name in _SEEN}
         return asked(_INSTRUCTIONS[variant], seen, reverse=variant % 2 == 1)
 
     def parse(self, text: str) -> Vote:
-        """ψ: the digit to write down and the carry.
+        """Return ψ: the digit to write down and the carry.
 
         Raises:
             RedFlag: `no_digit`, `no_carry`, `bad_digit` or `bad_carry`, when they are not there, or are no digits.

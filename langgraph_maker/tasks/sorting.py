@@ -91,12 +91,12 @@ class Sorting(Task):
         return len(state["runs"]) == 1
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
-        """φ: the next number of each of two runs."""
+        """Return φ: the next number of each of two runs."""
         [left, *_], [right, *_], *_ = state["runs"]
         return asked(_INSTRUCTIONS[variant], {"left": left, "right": right}, reverse=variant % 2 == 1)
 
     def parse(self, text: str) -> Vote:
-        """ψ: which number is taken, the left or the right, and the number itself.
+        """Return ψ: which number is taken, the left or the right, and the number itself.
 
         Raises:
             RedFlag: `no_take`, `no_number`, `bad_take` or `bad_number`, when they are not there or malformed.
@@ -125,7 +125,7 @@ class Sorting(Task):
         return {"runs": [*rest, merged + left + right], "merged": []}
 
     def step_type(self, state: State) -> str:
-        """By what tells the two numbers apart."""
+        """Name what tells the two numbers apart."""
         [left, *_], [right, *_], *_ = state["runs"]
         if left == right:
             return "equal numbers"
@@ -172,7 +172,7 @@ def _taken(side: _Side, number: int) -> Vote:
 
 
 def _most_steps(count: int) -> int:
-    """Each merge of two runs takes one step less than they have numbers, at most."""
+    """Return the most steps: each merge of two runs takes one less than they have numbers."""
     lengths, steps = deque([1] * count), 0
     while len(lengths) > 1:
         length = lengths.popleft() + lengths.popleft()

@@ -60,11 +60,11 @@ class _StackTask(Task):
         return bool(state == self.goal)
 
     def prompt(self, state: State) -> list[BaseMessage]:
-        """φ: the strategy, the stacks, and the goal."""
+        """Return φ: the strategy, the stacks, and the goal."""
         return asked(self.instructions, {"stacks": state, "goal": self.goal})
 
     def parse(self, text: str) -> Vote:
-        """ψ: a move [number, from, to], and the stacks after it.
+        """Return ψ: a move [number, from, to], and the stacks after it.
 
         Raises:
             RedFlag: `no_move`, `no_stacks`, `bad_move` or `bad_stacks`, when they are missing or malformed.

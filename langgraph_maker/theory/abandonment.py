@@ -50,7 +50,7 @@ _VALID: Final = log(_HARDLY_VALID / LEAST_VALID)
 
 
 def gives_up(counts: Sequence[int], flagged: int, k: int, error: float = 0.001) -> str:
-    """Why a ballot should be given up in its tier, in words; "" while it should continue.
+    """Return why a ballot should be given up in its tier, in words; "" while it should continue.
 
     Args:
         counts: Votes of each answer, of a ballot that is not decided.

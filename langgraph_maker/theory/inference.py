@@ -75,7 +75,7 @@ def p_from_ballots(totals: Totals, still: OpenBallots | None = None, *, first_ap
 
 
 def valid_rate(totals: Totals) -> Estimate:
-    """v, the share of samples without a red flag, with the exact interval of independent samples."""
+    """Return v, the share of samples without a red flag, with the exact interval of independent samples."""
     samples, valid = totals["samples"], totals["samples"] - totals["flagged"]
     if not samples:
         return Estimate(None, 0.0, 1.0)

@@ -66,7 +66,7 @@ _FLAT = 1e-4
 
 
 def _powers(log_odds: Floats, k: Floats) -> tuple[Floats, Floats, Floats]:
-    """r^(k-1) - 1, r^(k+1) - 1 and r^(2k) - 1."""
+    """Return r^(k-1) - 1, r^(k+1) - 1 and r^(2k) - 1."""
     with np.errstate(invalid="ignore"):  # r may be 0
         near = np.where(k == 1, 0.0, np.expm1(-(k - 1) * log_odds))
     return near, np.expm1(-(k + 1) * log_odds), np.expm1(-2 * k * log_odds)

@@ -66,7 +66,7 @@ class Ladder:
         return self.human or (ballot.get("ladder") or START)["tier"] < len(self.tiers) - 1
 
     def gives_up(self, ballot: BallotState, k: int) -> str:
-        """Why an open ballot should escalate, if it should."""
+        """Return why an open ballot should escalate, if it should."""
         if not self.has_more(ballot) or self.tier(ballot) is self.audit:
             return ""
         flagged = sum(ballot["flags"].values()) - (ballot.get("ladder") or START)["flagged"]

@@ -180,7 +180,7 @@ class Splitting:
         return known
 
     def prompt(self, ballot: BallotState, variant: int) -> list[BaseMessage]:
-        """φ of the next sub-step, in this way where the chain has so many.
+        """Return φ of the next sub-step, in this way where the chain has so many.
 
         Raises:
             TierError: When there is none.

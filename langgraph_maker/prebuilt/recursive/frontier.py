@@ -280,7 +280,7 @@ class _Frontier:
         return failed
 
     def limited(self, state: RecursiveState, key: str, held: TreeRun) -> Reason | None:
-        """Why the run stops here, if it does: at which nodes it stood, too."""
+        """Return why the run stops here, if it does: at which nodes it stood, too."""
         samples, _, usage = sums(held["counts"], held["ballots"])
         if failure := state.get("failure"):
             why: Reason | None = Reason("outage", failure)

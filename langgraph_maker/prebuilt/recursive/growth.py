@@ -45,7 +45,7 @@ class Choosing(Ladder):
     proposals: int = 1
 
     def gives_up(self, ballot: BallotState, k: int) -> str:
-        """Why an open ballot should escalate, if it should; one for candidates for its flags alone."""
+        """Return why an open ballot should escalate, if it should; one for candidates for its flags alone."""
         if ballot["state"]["stage"] in self.candidates_for:
             ballot = {**ballot, "counts": {"": sum(ballot["counts"].values())}}
         return super().gives_up(ballot, k)

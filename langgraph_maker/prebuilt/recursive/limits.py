@@ -31,7 +31,7 @@ class Limits:
     clocks: dict[str, float] = field(default_factory=dict)
 
     def reached(self, run_id: str, samples: int, usage: Usage) -> Reason | None:
-        """Why the run stops here, if it does."""
+        """Return why the run stops here, if it does."""
         why = stop_reason(self.stop) or overspent(
             samples, [usage], max_total_samples=self.max_total_samples, max_cost=self.max_cost
         )
@@ -45,13 +45,13 @@ class Limits:
         return self.deadline is not None and monotonic() - began >= self.deadline
 
     def too_deep(self, node: TreeNode) -> str:
-        """Why a problem cannot be split, if it cannot."""
+        """Return why a problem cannot be split, if it cannot."""
         if node["stage"] != "propose" or node["depth"] < self.max_depth:
             return ""
         return f"it is not atomic, and max_depth = {self.max_depth} allows no further split"
 
     def beyond(self, tree: Tree, node: TreeNode, vote: Any) -> str:
-        """Why the tree may not grow by what was decided, if it may not: a larger limit takes it from there."""
+        """Return why the tree may not grow by what was decided, if it may not: a larger limit takes it from there."""
         grown = len(tree) + parts(vote)
         if grown > max(self.max_nodes, len(tree)):
             return f"the tree would have {grown:,} nodes, and max_nodes is {self.max_nodes:,}: raise it"

@@ -99,7 +99,7 @@ class Multiplication(Task):
         return {"stage": "solve", "problem": "2 * 3"}
 
     def is_done(self, state: State) -> bool:  # noqa: ARG002 - a single step
-        """Never: a question has one answer."""
+        """Return False: a question has one answer."""
         return False
 
     def advance(self, state: State, vote: Vote) -> State:  # noqa: ARG002 - a single step

@@ -110,7 +110,7 @@ class StageSampler:
 
 
 def shown(question: StageQuestion, number: int) -> list[int] | None:
-    """In which order vote `number` sees the candidates; None where there are none.
+    """Return in which order vote `number` sees the candidates; None where there are none.
 
     The order is shuffled by what is asked, and goes round by one from vote to vote: in as many votes as there are
     candidates each stands at each place once, so that a liking for a place decides nothing.
@@ -129,7 +129,7 @@ def shown(question: StageQuestion, number: int) -> list[int] | None:
 
 
 def reader(stages: Stages) -> Parse:
-    """ψ of all stages: a choice is the candidate itself, whatever place it was shown at."""
+    """Return ψ of all stages: a choice is the candidate itself, whatever place it was shown at."""
 
     def parse(response: AIMessage) -> Any:
         note = response.response_metadata["maker"]

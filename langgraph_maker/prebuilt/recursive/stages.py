@@ -170,7 +170,7 @@ class Stages:
         """
 
     def ask(self, question: StageQuestion, variant: int = 0) -> Sequence[BaseMessage] | str:
-        """φ: all that a microagent sees of a question."""
+        """Return φ: all that a microagent sees of a question."""
         stage = question["stage"]
         seen = {name: value for name, value in question.items() if name != "stage"}
         asked = self.instructions[stage]
@@ -184,7 +184,7 @@ class Stages:
         return SCHEMAS[stage]
 
     def read(self, stage: Stage, text: str) -> Any:
-        """ψ: from a response's text to a vote; a `RedFlag` or a `ValueError` where there is none."""
+        """Return ψ: from a response's text to a vote; a `RedFlag` or a `ValueError` where there is none."""
         vote = self.schema(stage).model_validate_json(text)
         check_one_reading(text)
         return vote.model_dump(mode="json", exclude={"reasoning"})

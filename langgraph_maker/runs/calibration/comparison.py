@@ -71,7 +71,7 @@ def compare(
     prices: Mapping[str, Price] | None = None,
     **options: Unpack[CalibrateOptions],
 ) -> Comparison:
-    """`acompare`, for synchronous code.
+    """Do what `acompare` does, for synchronous code.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi

@@ -79,7 +79,7 @@ class CalibrateOptions(TypedDict, total=False):
 
 
 def calibrate(task: Task, model: Model, **options: Unpack[CalibrateOptions]) -> Calibration:
-    """`acalibrate`, for synchronous code. Works inside a running event loop too.
+    """Do what `acalibrate` does, for synchronous code. Works inside a running event loop too.
 
     Example:
         >>> from langgraph_maker.tasks import TowersOfHanoi

@@ -334,7 +334,7 @@ def expected_seconds(
 
 
 def _slowest_of(most: int, spread: float) -> NDArray[np.float64]:
-    """At index n the mean of the largest of n log-normal numbers of median 1, up to `most`."""
+    """Return at index n the mean of the largest of n log-normal numbers of median 1, up to `most`."""
     grid = np.linspace(-12.0, 12.0 + spread, 8001)
     density = np.exp(-(grid**2) / 2) / sqrt(2 * pi)
     below = np.clip(np.cumsum(density) * (grid[1] - grid[0]) - density * (grid[1] - grid[0]) / 2, 0.0, 1.0)

@@ -318,7 +318,7 @@ _LISTED = 10
 
 
 def margin_or_none(p: float, p_first: float | None, steps: int | None, target: float) -> int | None:
-    """k_min, not counting on a first vote better than the others.
+    """Return k_min, not counting on a first vote better than the others.
 
     None where voting cannot help, s is unknown, or k is beyond what a ballot takes.
     """

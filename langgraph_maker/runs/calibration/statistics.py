@@ -148,7 +148,7 @@ class SampleCounts:
         ]
 
     def flag(self, seen: _Seen) -> str | None:
-        """Why a sample is flagged, if it is."""
+        """Return why a sample is flagged, if it is."""
         answer = seen.answer
         return "token_limit" if self.limit is not None and answer["tokens"] > self.limit else answer["flag"]
 

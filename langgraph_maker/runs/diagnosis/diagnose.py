@@ -77,7 +77,7 @@ class DiagnoseOptions(TypedDict, total=False):
 
 
 def diagnose(task: Task, model: Model, **options: Unpack[DiagnoseOptions]) -> Diagnosis:
-    """`adiagnose`, for synchronous code. Works inside a running event loop too."""
+    """Do what `adiagnose` does, for synchronous code. Works inside a running event loop too."""
     check_keywords(diagnose, options, DiagnoseOptions.__annotations__)
     return run_sync(adiagnose(task, model, **options))
 

@@ -91,7 +91,7 @@ class Baseline:
         steps: int | None,
         audit_k: int | None = None,
     ) -> Baseline:
-        """By a calibration where there is one, else by what the run may cost."""
+        """Return one by a calibration where there is one, else by what the run may cost."""
         top = _LARGEST_MARGIN if max_k is None else min(max_k, _LARGEST_MARGIN)
         if found is None:
             paid = None if max_cost is None or steps is None else max_cost / steps / TOLERATED

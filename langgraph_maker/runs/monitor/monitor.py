@@ -119,7 +119,7 @@ class Monitor:
         return self.later()()
 
     def later(self) -> Callable[[], Outlook]:
-        """`outlook`, of this moment, to be worked out when it is wanted."""
+        """Do what `outlook` does, of this moment, to be worked out when it is wanted."""
         seconds = time.monotonic() - self.began
         return partial(
             outlook,
