@@ -167,8 +167,13 @@ def _estimates(now: Progress) -> list[str]:
     found = now.outlook
     if found is None or found.p.value is None:
         return []
-    known = "not yet known" if found.so_far is None else sure(found.so_far, found.so_far_low)
-    said = [f"p {found.p.value:.4f} (≥ {found.p.low:.4f})", f"no error so far {known}"]
+    if found.so_far is None:
+        said = [f"p {found.p.value:.4f} if samples err independently", "no error so far not yet known"]
+    else:
+        said = [
+            f"p {found.p.value:.4f} (≥ {found.p.low:.4f} if all steps are alike)",
+            f"no error so far {sure(found.so_far, found.so_far_low)}",
+        ]
     if found.to_the_end is not None:
         said.append(f"to the end {sure(found.to_the_end, found.to_the_end_low)}")
     if found.cost_projected:

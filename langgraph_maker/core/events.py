@@ -155,7 +155,7 @@ class RunStarted(TypedDict):
     `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did. `kept` is what
     the observer last had kept in the journal, see `StatefulObserver`. `settings` are those of this process, and
     `in_flight_lost` is how many samples may have been in flight, and lost, where processes before it broke off;
-    `alarms` are those raised before.
+    `alarms` are those raised before; `wording` is a fingerprint of how the task asks (`task.wording`).
     """
 
     event: Literal["run.started"]
@@ -170,6 +170,7 @@ class RunStarted(TypedDict):
     settings: dict[str, Any]
     in_flight_lost: int
     alarms: list[Alarm]
+    wording: NotRequired[str]
 
 
 class RoundEnded(TypedDict):

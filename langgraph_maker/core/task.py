@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from langchain_core.messages import BaseMessage
@@ -25,6 +26,7 @@ __all__ = [
     "Task",
     "Vote",
     "check_task",
+    "wording",
 ]
 
 JSON: TypeAlias = Any
@@ -130,6 +132,26 @@ def check_task(task: object) -> None:
         else ""
     )
     raise TypeError(f"task is a Task, such as one of langgraph_maker.tasks, not {excerpt(task)}{named}")
+
+
+def wording(task: Task) -> str:
+    """Return a fingerprint of how a task asks: of its class, and of its first prompt but for figures and signs.
+
+    So tasks that differ in their size alone have the same, and a prompt in other words has another. "" where it has no
+    first prompt.
+
+    Example:
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> wording(TowersOfHanoi(5)) == wording(TowersOfHanoi(11)) != wording(TowersOfHanoi(4))
+        True
+    """
+    try:
+        messages = task.prompt(task.initial_state())
+        said = [f"{one.type}:{''.join(filter(str.isalpha, one.text))}" for one in messages]
+    except Exception:  # noqa: BLE001 - a user's; the run that asks so says what is wrong with it
+        return ""
+    kind = f"{type(task).__module__}.{type(task).__qualname__}"
+    return blake2b("\n".join([kind, *said]).encode(errors="replace"), digest_size=8).hexdigest()
 
 
 @runtime_checkable

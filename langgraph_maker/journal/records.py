@@ -145,7 +145,8 @@ _ENTRY: Final = TypeAdapter(Entry)
 class Session(TypedDict):
     """One process's work on a run: what may change from one to the next. Its lanes began at the steps `starts`.
 
-    `lost` is how many samples may have been in flight, and lost, where the process before it broke off.
+    `lost` is how many samples may have been in flight, and lost, where the process before it broke off, `wording` a
+    fingerprint of how the task asks (`task.wording`).
     """
 
     writer: str
@@ -154,6 +155,7 @@ class Session(TypedDict):
     starts: list[int]
     end: int
     lost: NotRequired[int]
+    wording: NotRequired[str]
 
 
 class Pending(TypedDict):

@@ -19,7 +19,7 @@ from langgraph_maker.core.margin import check_budget, margin_asked
 from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import BallotState
-from langgraph_maker.core.task import Partitionable, Task
+from langgraph_maker.core.task import Partitionable, Task, wording
 from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.lock import held
 from langgraph_maker.journal.position import Lane, RunPosition
@@ -236,6 +236,7 @@ class _Decompose:
             "settings": dict(self.terms["settings"]),
             "in_flight_lost": 0,
             "alarms": [],
+            "wording": wording(self.task),
         }
 
     def here(self, state: MakerState, key: str) -> RunPosition | None:

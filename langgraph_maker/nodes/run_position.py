@@ -16,7 +16,7 @@ from langgraph_maker.core.canonical import mark, plain
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.state import BallotState
-from langgraph_maker.core.task import Partitionable, Segment, Task
+from langgraph_maker.core.task import Partitionable, Segment, Task, wording
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.admin import check_clear, opened
 from langgraph_maker.journal.position import Lane, RunPosition
@@ -148,6 +148,7 @@ def attach(task: Task, run_id: str, here: RunPosition | None, terms: RunTerms) -
         "settings": dict(terms["settings"]),
         "starts": [segment["step"] for segment in segments],
         "end": terms["limit"],
+        "wording": wording(task),
     }
     if found is None:
         yield [records.put_header(_joined(header, session, 0))]

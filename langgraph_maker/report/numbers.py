@@ -25,6 +25,8 @@ from langgraph_maker.nodes.run_events import ballots_under_way
 from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.report.moves import Moves, hanoi
 from langgraph_maker.runs import auto_k
+from langgraph_maker.runs.calibration.result import Calibration
+from langgraph_maker.runs.monitor.monitor import calibration_in
 from langgraph_maker.runs.monitor.outlook import outlook, refuted
 
 __all__ = ["Numbers", "OpenBallot", "Time", "Work", "numbers"]
@@ -106,7 +108,7 @@ class Numbers(TypedDict):
         outlook: Estimates, see `Outlook`; its alarms stand under `alarms`.
         hardest: The journal's entries of the steps that took most samples.
         alarms: All that were journalled, see `events.Alarm`.
-        calibration: What k = "auto" went by, see `Calibration`.
+        calibration: What k = "auto" went by, or the run was watched with, see `Calibration`.
         time: When.
         moves: For a picture that moves, where the task has one.
     """
@@ -168,16 +170,17 @@ def numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -
     lifted = run_data.read_raised(raised, run_id)  # type: ignore[arg-type]
     k, planned = head["k"], _planned(head)
     ahead = max(k, lifted) if isinstance(k, int) else None
-    calibration, alarms = auto_k.stored(store, run_id), journal.alarms(store, run_id)
+    calibration, alarms = _basis(store, run_id), journal.alarms(store, run_id)
     found = outlook(
         totals,
         planned=totals["steps"] if current == "solved" else planned,
+        limit=head["sessions"][-1]["end"] if head["sessions"] else None,
         still=still,
         k=ahead,
         alarms=alarms,
         calibration=calibration,
         task=head["task"] if len(head["sessions"]) == 1 else None,
-        settings=head["sessions"][-1]["settings"] if head["sessions"] else {},
+        settings=_asked(head),
         in_flight_lost=records.lost_in_flight(head),
     )
     outcome = head["outcome"] if current != "unfinished" else {}
@@ -252,6 +255,22 @@ def _current(head: Header, totals: Totals, ballots: list[BallotState]) -> str:
     if "status" not in outcome or later or (outcome.get("steps"), outcome.get("samples")) != (steps, samples):
         return "unfinished"
     return str(outcome["status"])
+
+
+def _asked(head: Header) -> dict[str, Any]:
+    """Return the settings of the last process, with how it asked."""
+    if not head["sessions"]:
+        return {}
+    last = head["sessions"][-1]
+    return {**last["settings"], "wording": last.get("wording", "")}
+
+
+def _basis(store: BaseStore, run_id: str) -> Calibration | None:
+    """Return the calibration that the number rests on: that of k = "auto", else what the run's monitor had kept."""
+    if (found := auto_k.stored(store, run_id)) is not None:
+        return found
+    [item] = store.batch([run_data.get_observer_state(run_id)])
+    return calibration_in(run_data.read_observer_state(item, run_id))  # type: ignore[arg-type]
 
 
 def _planned(head: Header) -> int | None:

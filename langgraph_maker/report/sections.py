@@ -111,7 +111,11 @@ def rates(found: Numbers) -> Child:
         v.insert(0, _Row("calibrated", f"{before['samples']:,} samples", *valid))
         said = f"Calibrated: {markup.shown(before['model'], 80)}, against the {before['reference']}."
     return (
-        h("p", h("b", "p"), ", the share of right answers among valid ones. Observed, it knows no truth."),
+        h(
+            "p",
+            h("b", "p"),
+            ", the share of right answers among valid ones. Observed, it knows no truth, and takes steps to be alike.",
+        ),
         _estimates(p),
         h("p", h("b", "v"), ", the share of samples without a red flag."),
         _estimates(v),

@@ -332,8 +332,8 @@ def _monitor(
         steps=task.steps,
         audit_k=None if audit is None else audit.k if isinstance(audit, Audit) else Audit().k,
     )
-    monitor = Monitor(
-        expected, k=RaisableMargin(k), planned=task.steps, calibration=found, then=options.get("observer")
-    )
+    then = options.get("observer")
+    known = then.calibration if found is None and isinstance(then, Monitor) else found
+    monitor = Monitor(expected, k=RaisableMargin(k), planned=task.steps, calibration=known, then=then)
     options["observer"] = monitor
     return monitor

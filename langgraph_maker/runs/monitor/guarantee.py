@@ -9,7 +9,7 @@ from langgraph_maker.core.events import Alarm, Totals
 from langgraph_maker.core.reasons import Reason
 from langgraph_maker.runs.monitor.sureness import IfEqual, IfMostlyRight, Unknown
 from langgraph_maker.theory.inference import Estimate
-from langgraph_maker.theory.mixture import _digits, sure
+from langgraph_maker.theory.mixture import _digits
 
 __all__ = ["Outlook", "caveats", "refuted", "sentence"]
 
@@ -41,8 +41,8 @@ class Outlook:
         if_mostly_right: What the mixture says, also where something speaks against taking it for more than that.
         differ: Whether the ballots suggest that steps are not equally hard, as one run of twenty does by chance.
         contested: Steps started with a vote for a second answer.
-        hard_high: Of the steps started, at most so many get one vote of three wrong, or right, or oftener: bound of 95
-            %. Steps that the model always gets wrong are not among them.
+        hard_high: Of the steps started, at most so many have split answers, right in one vote of three to two of three:
+            bound of 95 %. Steps that the model gets wrong oftener than that are not among them, and show less.
         effective_votes: How many independent votes those of a step, in the mean, amount to; votes on one step are alike
             where steps differ. None where too few are lost.
         samples: Samples drawn, those of open ballots included.
@@ -143,7 +143,7 @@ def _number(found: Outlook) -> str:
     if found.unknown:
         said = f"not known{' yet' if partly and found.p.value is not None else ''}: {_why(found)}"
         if found.reasons == ["independence"] and equal is not None:
-            return f"{said}; if they do, equally often at every step, {of} {sure(equal.so_far, equal.so_far_at_least)}"
+            return f"{said}; if they do, equally often at every step, {of} {_digits(equal.so_far)}, without a bound"
         if (by_ballots := found.if_mostly_right) is None:
             return said
         end = by_ballots.to_the_end
@@ -160,12 +160,13 @@ def _number(found: Outlook) -> str:
             f"{of} {_digits(found.so_far)}{to_come}, by the mixture of steps that fits its ballots, if samples err"
             " independently, and less often than not at every step"
         )
-    said = f"{of} {sure(equal.so_far, equal.so_far_at_least)}"
-    if partly and equal.to_the_end is not None and equal.to_the_end_at_least is not None:
-        said += f", in all {whole} {sure(equal.to_the_end, equal.to_the_end_at_least)}"
+    said = f"{of} {_digits(equal.so_far)}"
+    if partly and equal.to_the_end is not None:
+        said += f", in all {whole} {_digits(equal.to_the_end)}"
     return (
-        f"{said}, bounds of 95 %, if samples err independently, equally often at every step, and less often than not;"
-        f" {_digits(found.so_far)}{to_come} if steps differ as its ballots suggest"
+        f"{said} if samples err independently, equally often at every step, and less often than not;"
+        f" {_digits(found.so_far)}{to_come} if steps differ as its ballots suggest; not known without the assumption of"
+        " equal steps"
     )
 
 
@@ -196,8 +197,9 @@ def _weakest(found: Outlook) -> str:
     begun = found.steps - found.unvoted + found.open_ballots
     most = f"up to {min(found.hard_high, begun):,}" if found.hard_high is not None else "some"
     return (
-        f"; without equal steps no bound is known: of {begun:,} steps {most} may be ones that this model gets wrong"
-        " repeatedly, for which no vote counts, and those that it always gets wrong show on no ballot"
+        f"; without equal steps no bound is known: of {begun:,} steps {most} may be"
+        " ones that this model gets wrong repeatedly, in one vote of three to two of three, for which no vote counts,"
+        " and those that it gets wrong oftener show on few ballots or none"
     )
 
 
@@ -224,22 +226,37 @@ def caveats(
         first_apart: Whether first votes are drawn at a temperature of their own.
         repeated_high: See `outlook.Outlook`.
     """
-    human, split = totals["by_human"], totals["by_split"]
-    told = {
-        f"calibration saw errors cluster by step (p-value {clusters or 0:.3f})": clusters is not None,
-        f"{timeouts:,} samples timed out and were drawn again, so that slow answers count less often": timeouts,
-        f"up to {in_flight_lost:,} samples in flight were lost with a process, and drawn again": in_flight_lost,
-        "votes count as they arrive, so that fast answers count more": hedged,
-        "first votes are drawn at another temperature, and may have another p": first_apart and any(totals["margins"]),
-        f"{human:,} of the steps {'was' if human == 1 else 'were'} decided by a human": human,
-        f"{split:,} {'was' if split == 1 else 'were'} done in sub-steps, each by a vote of its own, of which p says"
-        " nothing": split,
-        f"of {totals['audits']:,} second votes, asked in another way, {totals['disagreed']:,} did not agree: errors"
-        f" repeat under one prompt on at most {100 * (repeated_high or 0):.2g} % of the steps": repeated_high
-        is not None,
-    }
+    human, split, apart = totals["by_human"], totals["by_split"], totals["disagreed"]
+    human_was, split_was = ("was" if count == 1 else "were" for count in (human, split))
+    bias = "latency bias possible:"
+    rate = f"errors repeat under one prompt on at most {100 * (repeated_high or 0):.2g} % of the steps"
+    told: list[tuple[object, str]] = [
+        (clusters is not None, f"calibration saw errors cluster by step (p-value {clusters or 0:.3f})"),
+        (
+            timeouts,
+            f"{bias} {timeouts:,} samples timed out and were drawn again, so that slow answers count less often",
+        ),
+        (
+            in_flight_lost,
+            f"{bias} up to {in_flight_lost:,} samples in flight were lost with a process, and drawn again",
+        ),
+        (hedged, f"{bias} votes count as they arrive, so that fast answers count more"),
+        (
+            first_apart and any(totals["margins"]),
+            "first votes are drawn at another temperature, and may have another p",
+        ),
+        (human, f"{human:,} of the steps {human_was} decided by a human"),
+        (
+            split,
+            f"{split:,} {split_was} done in sub-steps, each by a vote of its own, of which p says nothing",
+        ),
+        (
+            repeated_high is not None,
+            f"of {totals['audits']:,} second votes, asked in another way, {apart:,} did not agree: {rate}",
+        ),
+    ]
     raised = [f"ALARM about {alarm['what']} after {alarm['steps']:,} steps" for alarm in alarms]
-    return raised + [caveat for caveat, holds in told.items() if holds]
+    return raised + [caveat for holds, caveat in told if holds]
 
 
 def refuted(reason: Reason, planned: int | None) -> str:

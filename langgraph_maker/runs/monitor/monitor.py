@@ -14,7 +14,8 @@ custom stream of a graph of your own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from langgraph_maker.runs.monitor.baseline import Baseline
 from langgraph_maker.runs.monitor.guarantee import Outlook
 from langgraph_maker.runs.monitor.outlook import NONE_OPEN, outlook
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "calibration_in"]
 
 _LONGER: Final = 65 / 64
 
@@ -40,7 +41,7 @@ class Monitor:
         k: The margin that an alarm raises, where `expected.raise_k` is set, and that is raised again when a run goes
             on; the `k` of the graph.
         planned: Steps in the whole task, for projections; None where that is not known.
-        calibration: What was measured before the run, which a bound may rest on.
+        calibration: What was measured before the run, which a bound may rest on. The journal keeps it.
         then: Another observer, whose alarms come after its own; only its own tests are kept.
     """
 
@@ -66,7 +67,7 @@ class Monitor:
         self.began = time.monotonic()
         self.earlier = 0
         self.alarms: Alarms | None = None
-        self.kept_at = 0
+        self.kept_at = 0 if calibration is None else -1
         self.then = then
 
     def __call__(self, event: Event) -> list[Alarm]:
@@ -89,6 +90,7 @@ class Monitor:
                 self.alarms = Alarms(event, self.expected)
             except (LookupError, TypeError, ValueError):  # what was kept is none of this version: the tests begin anew
                 self.alarms = Alarms({**event, "kept": None}, self.expected)
+            self.calibration = self.calibration or calibration_in(event["kept"])
         elif event["event"] == "round.ended":
             self.totals, self.still = event["totals"], event["open"]
             return self.alarmed([] if self.alarms is None else self.alarms.see(event))
@@ -97,11 +99,15 @@ class Monitor:
         return []
 
     def state_dict(self) -> dict[str, Any] | None:
-        """Return the state of the alarms' tests, after each alarm and each time that the run is a 64th longer."""
+        """Return what is to be kept: the calibration, and how the alarms' tests stand.
+
+        It is at the begin, after each alarm, and each time that the run is a 64th longer.
+        """
         if self.alarms is None or self.totals["steps"] <= self.kept_at * _LONGER:
             return None
         self.kept_at = self.totals["steps"]
-        return self.alarms.state_dict()
+        known = None if self.calibration is None else self.calibration.to_json()
+        return {**self.alarms.state_dict(), **({} if known is None else {"calibration": known})}
 
     def alarmed(self, alarms: list[Alarm]) -> list[Alarm]:
         """Keep the alarms, and raise k where they ask for it."""
@@ -125,6 +131,7 @@ class Monitor:
             outlook,
             self.totals,
             planned=self.planned,
+            limit=self.begun["limit"] if self.begun else None,
             still=self.still,
             k=self.margin,
             steps_per_second=(self.totals["steps"] - self.earlier) / seconds if seconds else 0.0,
@@ -132,6 +139,18 @@ class Monitor:
             earlier_alarms=self.begun["alarms"] if self.begun else (),
             calibration=self.calibration,
             task=None if self.begun is None or self.resumed else self.begun["task"],
-            settings=self.begun["settings"] if self.begun else None,
+            settings={**self.begun["settings"], "wording": self.begun.get("wording", "")} if self.begun else None,
             in_flight_lost=self.begun["in_flight_lost"] if self.begun else 0,
         )
+
+
+def calibration_in(kept: Mapping[str, Any] | None) -> Calibration | None:
+    """Return the calibration in what the journal keeps of a monitor; None where there is none that can be read.
+
+    Example:
+        >>> calibration_in({}) is None
+        True
+    """
+    with suppress(LookupError, TypeError, ValueError):
+        return Calibration.from_json((kept or {})["calibration"])
+    return None

@@ -37,6 +37,7 @@ def outlook(
     totals: Totals,
     *,
     planned: int | None,
+    limit: int | None = None,
     still: OpenBallots = NONE_OPEN,
     k: int | None = None,
     steps_per_second: float = 0.0,
@@ -52,6 +53,8 @@ def outlook(
     Args:
         totals: Of the run.
         planned: Steps in the whole task; None where that is not known.
+        limit: As many as it may have, for which bounds are stated: how many there were in the end may itself follow
+            from a wrong step. None for those planned.
         still: The ballots under way.
         k: The margin of the steps to come; None for the largest so far.
         steps_per_second: At which the run continues.
@@ -84,7 +87,7 @@ def outlook(
     mixed = None if p.value is None else spread(*begun)
     differ = mixed is not None and p.value is not None and likelihood_gain(p.value, mixed, *begun) > DIFFER
     timeouts = totals["timeouts"] + still["timeouts"]
-    latency = sureness.latency(totals, samples, timeouts + in_flight_lost)
+    latency = sureness.latency(totals, samples, p, drawn_again=timeouts + in_flight_lost)
     reasons = sureness.unknown(
         totals,
         still,
@@ -101,8 +104,9 @@ def outlook(
         mostly_right = sureness.mixed(mixed, totals, still, left, ahead)
     doubtful = unknown not in {"", "independence", "differ"} or timeouts or in_flight_lost
     otherwise = totals["climbed"] or totals["by_split"]
-    low, whole = None, max(planned or 0, steps + still["ballots"])
-    if calibration is not None and not (doubtful or otherwise) and planned is not None:
+    most = max((one for one in (limit, planned) if one is not None), default=None)
+    low, whole = None, max(most or 0, steps + still["ballots"])
+    if calibration is not None and not (doubtful or otherwise) and most is not None:
         least = min([ahead, *(margin for margin, count in enumerate(totals["margins"]) if count)])
         known = k is not None or whole == steps  # else steps to come may have a smaller margin
         if known and sureness.as_calibrated(calibration, task, settings):

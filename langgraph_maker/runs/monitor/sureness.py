@@ -29,7 +29,7 @@ __all__ = [
 
 _HALF: Final = 0.5
 _LATE: Final = 0.01
-"""The share of samples that may have been drawn again, because the first try was slow, before nothing is known."""
+"""How many wrong answers, in the mean, may have come in the place of slow ones before nothing is known."""
 _TWO: Final = 2.0
 
 Unknown: TypeAlias = Literal[
@@ -94,10 +94,17 @@ def unknown(
     return [code for code, applies in rules if applies]
 
 
-def latency(totals: Totals, samples: int, drawn_again: int) -> str:
-    """Return what speaks for votes that are biased towards fast answers, in words."""
-    if drawn_again > _LATE * samples:
-        return f"up to {drawn_again:,} samples were slow and drawn again, beside {samples:,} that count"
+def latency(totals: Totals, samples: int, p: Estimate, *, drawn_again: int) -> str:
+    """Return what speaks for votes that are biased towards fast answers, in words.
+
+    Slow answers that were all right are not seen. In the place of each came another, which is wrong with 1 - p; one
+    wrong answer more may decide a ballot on which others were wrong before.
+    """
+    replaced = drawn_again + totals["cancelled"]
+    if replaced * (1 - p.low) > _LATE:
+        again = f"up to {drawn_again:,} samples were slow or lost, and drawn again" if drawn_again else ""
+        left = f"{totals['cancelled']:,} hedged ones were not waited for" if totals["cancelled"] else ""
+        return f"{' and '.join(filter(None, [again, left]))}, beside {samples:,} that count"
     return latency_matters(totals)
 
 
@@ -128,13 +135,13 @@ def if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual |
     return IfEqual(value, low, value * then, low * then_low)
 
 
-def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, planned: int | None) -> float | None:
-    """Return the lower bound that a calibration allows, if the run's own ballots have no more lost votes than that.
+def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, steps: int | None) -> float | None:
+    """Return the lower bound for `steps` that a calibration allows, if its ballots have no more lost votes than that.
 
     Samples that were flagged when calibrated count as wrong, first votes at a temperature of their own too.
     """
     seen = pooled(*begun)
-    if found is None or found.reference != "oracle" or planned is None or k < 1 or seen is None:
+    if found is None or found.reference != "oracle" or steps is None or k < 1 or seen is None:
         return None
     usual = (1 - min(found.p_low, 1.0 if found.p_first_low is None else found.p_first_low)) * seen.votes
     if seen.wrong > usual + 1 + _TWO * sqrt(usual):
@@ -143,7 +150,7 @@ def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, plann
     right = interval(found.right, found.samples).low
     if found.asked.get("first_temperature") != found.asked.get("temperature"):
         right = min(right, interval((found.first_counts or (0, 0))[0], found.firsts_drawn).low)
-    return calibrated_bound(1 - right, k, planned)
+    return calibrated_bound(1 - right, k, steps)
 
 
 def as_calibrated(found: Calibration, task: str | None, settings: Mapping[str, Any]) -> bool:
@@ -152,12 +159,13 @@ def as_calibrated(found: Calibration, task: str | None, settings: Mapping[str, A
     Args:
         found: What was calibrated.
         task: The run's, by name; None where processes before this one may have asked in another way.
-        settings: The run's, see `events.RunStarted`.
+        settings: The run's, with its wording, see `events.RunStarted`.
     """
     ladder = settings.get("ladder") or [{}]
     plain = len(ladder) == 1 and not {*ladder[0]} - {"k", "samples"}
-    named = found.task == task and found.model == settings.get("model") and not found.model.isidentifier()
-    asked = bool(found.asked) and found.asked == {name: settings.get(name) for name in found.asked}
+    function = found.model.isidentifier() or found.model.startswith("<")
+    named = found.task == task and found.model == settings.get("model") and not function
+    asked = bool(found.asked.get("wording")) and found.asked == {name: settings.get(name) for name in found.asked}
     return named and plain and asked and not settings.get("audit") and not settings.get("hedge")
 
 

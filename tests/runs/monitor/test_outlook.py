@@ -182,9 +182,55 @@ def test_a_bound_is_stated_where_a_run_asks_as_its_calibration_did(
     other: dict[str, Any], context: dict[str, Any], *, stated: bool
 ) -> None:
     watch = Monitor(planned=1, calibration=measured())
-    graph = create_maker(TowersOfHanoi(4), **{"model": NAMED, "k": 3, "observer": watch, **other}).compile()
+    graph = create_maker(TowersOfHanoi(5), **{"model": NAMED, "k": 3, "observer": watch, **other}).compile()
     graph.invoke({}, context=MakerContext(**context))
     assert (watch.outlook().so_far_low is not None) == stated
+
+
+def test_the_journal_keeps_the_calibration_that_a_monitor_was_given() -> None:
+    """So a report has the same number, in a graph of one's own as in `solve`, and without it there is none."""
+    for disks, how in ((5, "graph"), (5, "solve"), (5, "none"), (4, "graph")):  # 4 disks are asked in other words
+        store, watch = InMemoryStore(), Monitor(planned=31, calibration=None if how == "none" else measured())
+        if how == "graph":
+            graph = create_maker(TowersOfHanoi(disks), NAMED, k=3, observer=watch).compile(store=store)
+            graph.invoke({"run_id": "r"})
+            live: Outlook | None = watch.outlook()
+        else:
+            live = solve(TowersOfHanoi(disks), NAMED, k=3, observer=watch, store=store, run_id="r").outlook
+        read = numbers(store, "r")
+        assert live is not None
+        assert (live.so_far_low is not None) == (disks == 5 and how != "none")
+        assert read["outlook"]["so_far_low"] == live.so_far_low == read["outlook"]["to_the_end_low"]
+        assert read["guarantee"] == live.guarantee
+        assert (read["calibration"] is None) == (how == "none")
+
+
+def test_a_bound_is_for_as_many_steps_as_there_may_be() -> None:
+    """How many there were may follow from a wrong one, which ended the task too early."""
+    found = measured()
+    same: dict[str, Any] = {"task": found.task, "settings": {"model": NAMED, **found.asked}, "calibration": found}
+    totals = totals_of(np.full(10, 3), 3)
+    short = outlook(totals, planned=10, k=3, **same).so_far_low
+    longer = outlook(totals, planned=31, k=3, **same).so_far_low
+    assert short is not None
+    assert longer is not None
+    assert short > longer == outlook(totals, planned=10, limit=31, k=3, **same).so_far_low
+    assert longer == outlook(totals, planned=None, limit=31, k=3, **same).to_the_end_low
+    assert outlook(totals, planned=None, k=3, **same).to_the_end_low is None
+
+
+@pytest.mark.parametrize(("p", "slow"), [(0.9, 1), (0.99, 3), (0.9999, 0), (0.9999, 3)])
+def test_slow_answers_that_could_matter_leave_nothing_known(p: float, slow: int) -> None:
+    """One that came in the place of a slow one is wrong with 1 - p; hedges that were not waited for are as slow."""
+    totals = totals_of(voted(np.random.default_rng(3), p, 3, (20_000,)), 3)
+    matters = p < 0.999 and slow > 0
+    for found in (
+        outlook({**totals, "timeouts": slow}, planned=20_000),
+        outlook({**totals, "cancelled": slow}, planned=20_000, settings={"hedge": 1}),
+        outlook(totals, planned=20_000, in_flight_lost=slow),
+    ):
+        assert ("latency" in found.reasons) == matters
+        assert ("latency bias possible" in found.guarantee) == (slow > 0 or "arrive" in found.guarantee)
 
 
 def test_no_bound_is_stated_for_another_task_or_a_model_that_has_no_name() -> None:
