@@ -17,7 +17,8 @@ class DecidedStage(TypedDict):
     """How a stage ended: after how many samples, and by which margin, at least k, or by a human.
 
     Where its answers became candidates there are so many of these, and the vote that decided is that of "choose".
-    `tier` is where on the ladder it was decided, `shape` what its votes came to (`mixture.shape`).
+    `tier` is where on the ladder it was decided, `shape` what its votes came to (`mixture.shape`), and
+    `timeouts` counts the samples that timed out and were drawn again.
     """
 
     stage: Stage
@@ -27,6 +28,7 @@ class DecidedStage(TypedDict):
     tier: int
     human: bool
     shape: NotRequired[str]
+    timeouts: NotRequired[int]
 
 
 class RefutedWay(TypedDict):

@@ -231,7 +231,7 @@ class _Frontier:
             "reason_code": code,
             "ballots": _reopened(ballots),
             "answer": answer,
-            "guarantee": guarantee(tree),
+            "guarantee": guarantee(tree, answered=status == "solved"),
             "depth": depth(tree),
             "samples": samples,
             "flags": flags,

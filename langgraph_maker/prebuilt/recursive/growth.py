@@ -177,7 +177,7 @@ def _begun_again(ballot: BallotState) -> BallotState:
 def _decided(ballot: BallotState, candidates: int) -> DecidedStage:
     human, counts = "human" in ballot, ballot["counts"]
     lead = outcome_of(counts, ballot["votes"])["margin"] if counts else 0
-    return {
+    found: DecidedStage = {
         "stage": ballot["state"]["stage"],
         "margin": 0 if human else lead,
         "samples": ballot["samples"],
@@ -186,6 +186,9 @@ def _decided(ballot: BallotState, candidates: int) -> DecidedStage:
         "human": human,
         "shape": shape_of(counts),
     }
+    if timeouts := ballot.get("timeouts", 0):
+        found["timeouts"] = timeouts
+    return found
 
 
 def _event(run_id: str, node: TreeNode, ballot: BallotState, vote: Any) -> Grown:

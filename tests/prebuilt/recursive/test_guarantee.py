@@ -57,13 +57,40 @@ def test_each_stage_has_a_p_of_its_own() -> None:
     assert float(said.split("probability ")[1].split(" ")[0]) == pytest.approx(expected, abs=0.011)
     assert said.startswith("no error in 100 stages with probability")
     assert f"solve {p:.3f} of 100 ballots" in said
-    assert said.endswith("no bound is known")
+    assert said.endswith("not known without the assumption of problems that are alike, and no bound is known")
 
 
 def test_with_few_lost_votes_at_a_stage_it_is_not_known() -> None:
     said = guarantee(leaves({"3:3:3": 20, "5:4:3": 2}))
     assert said.startswith("not known: too few ballots have a lost vote")
     assert "2 of 22 (solve)" in said
+    assert said.endswith("no bound is known")
+
+
+def test_an_easy_run_has_a_figure_that_allows_for_a_lost_vote() -> None:
+    """And says that it is not known, since a cache would look the same."""
+    said = guarantee(leaves({"3:3:3": 20}))
+    assert said.startswith("not known: too few ballots have a lost vote")
+    figure = float(said.split("probability ")[1].split(",")[0])
+    assert figure == pytest.approx(theory.p_correct(60 / 61, 3) ** 20, abs=0.0001)
+
+
+def test_all_ballots_say_what_p_is_also_those_of_ways_that_were_refuted() -> None:
+    tree = leaves({"3:3:3": 20})
+    lost = {**tree["1.1"], "id": "1.99", "decided": [decided("solve", "5:4:3")] * 15}
+    assert "15 of 35" not in guarantee({**tree, "1.99": lost})  # type: ignore[dict-item]
+    assert "of 35 ballots" in guarantee({**tree, "1.99": lost})  # type: ignore[dict-item]
+
+
+def test_before_there_is_an_answer_it_is_not_known() -> None:
+    assert guarantee(leaves({"3:3:3": 80, "5:4:3": 15}), answered=False).startswith("not known yet: 95 stages")
+
+
+def test_what_a_higher_tier_decided_or_slow_answers_were_left_out_of_has_no_number() -> None:
+    above: DecidedStage = {**decided("solve", "3:3:3"), "tier": 1}
+    slow: DecidedStage = {**decided("solve", "3:3:3"), "timeouts": 2}
+    assert "1 of its 1 stages were decided above the first tier" in guarantee(tree_of(above))
+    assert "latency bias possible, 2 samples timed out" in guarantee(tree_of(slow))
 
 
 def test_where_problems_of_a_stage_differ_it_is_not_known() -> None:
