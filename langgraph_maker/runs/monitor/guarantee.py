@@ -165,8 +165,7 @@ def _number(found: Outlook) -> str:
         said += f", in all {whole} {_digits(equal.to_the_end)}"
     return (
         f"{said} if samples err independently, equally often at every step, and less often than not;"
-        f" {_digits(found.so_far)}{to_come} if steps differ as its ballots suggest; not known without the assumption of"
-        " equal steps"
+        f" {_digits(found.so_far)}{to_come} if steps differ as its ballots suggest"
     )
 
 
@@ -196,8 +195,9 @@ def _weakest(found: Outlook) -> str:
         return f"; at least {_digits(found.so_far_low)} (95 %) if it is right as often as when calibrated, in the mean"
     begun = found.steps - found.unvoted + found.open_ballots
     most = f"up to {min(found.hard_high, begun):,}" if found.hard_high is not None else "some"
+    known = "" if found.unknown else "not known without the assumption of equal steps: "
     return (
-        f"; without equal steps no bound is known: of {begun:,} steps {most} may be"
+        f"; {known}without equal steps no bound is known: of {begun:,} steps {most} may be"
         " ones that this model gets wrong repeatedly, in one vote of three to two of three, for which no vote counts,"
         " and those that it gets wrong oftener show on few ballots or none"
     )
