@@ -1,21 +1,89 @@
-"""The command that resumes a run, kept in the run's database for those who list it."""
+"""How a run is resumed: the command for it and its options, kept in the run's database."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
 
 from langgraph.store.base import BaseStore, GetOp, PutOp
 
+from langgraph_maker.cli.console import say
+from langgraph_maker.cli.shell import ERROR, USAGE, Command, shown_options, told
 from langgraph_maker.journal import records
+from langgraph_maker.journal.databases import database, holds_nothing, open_store
 from langgraph_maker.journal.queries import Header
 
-__all__ = ["forget", "resumes", "save"]
+__all__ = ["Resuming", "forget", "options_of", "resumes", "save"]
+
+_OWN: Final = ("run_id", "db", "namespace", "deadline", "report", "as_json")
+"""What a command says of itself alone, and no other takes over."""
+_TOGETHER: Final = (
+    {"disks", "settings"},
+    {"model", "base_url", "price", "batch", "batch_limits", "on_stop"},
+    {"k", "target", "calibrate_samples", "k_rule"},
+    {"ladder", "tier"},
+)
+"""Options that say one thing together: who gives one of them gives all."""
 
 
-def save(store: BaseStore, run_id: str, command: str) -> None:
-    """Write the command with which this process works on a run."""
-    value = {"command": command, "writer": records.writer()}
-    store.batch([PutOp(*_place(run_id), value, index=False)])
+class Resuming(Command):
+    """A command that takes what it is not given from the command that worked on the same run before."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Fill in the options, and say which."""
+        run_id = ctx.params.get("run_id")
+        if run_id:
+            given = {name for name in ctx.params if ctx.get_parameter_source(name).name != "DEFAULT"}
+            with told(USAGE):
+                db = database(ctx.params["db"])
+                nothing = holds_nothing(db)
+            if not nothing:
+                with told(USAGE), open_store(db, ctx.params["namespace"]) as store, told(ERROR):
+                    found = _recorded(store, run_id, ctx.params, given)
+                if found:
+                    ctx.params |= found
+                    say(f"as run {run_id} was started: {shown_options(self.get_params(ctx), found)}")
+        return super().invoke(ctx)
+
+
+def options_of(context: Any) -> dict[str, Any]:
+    """Return the options of a command that a run is resumed with; a URL with a secret in it is left out."""
+    return {
+        name: value
+        for name, value in context.params.items()
+        if name not in _OWN and not isinstance(value, Path) and value is not None and not _has_secret(value)
+    }
+
+
+def _has_secret(value: Any) -> bool:
+    return isinstance(value, str) and "://" in value and ("@" in value or "?" in value)
+
+
+def _recorded(store: BaseStore, run_id: str, now: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+    """Return what was recorded of a run of the same task, but for what is given, and what is as it was."""
+    header = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
+    if header is None:
+        return {}
+    before = _read(store, header).get("options") or {}
+    if isinstance(header["k"], int):  # also where other code began the run
+        before = {**before, "k": str(header["k"])} if before.get("k") != "auto" else before
+    if before.get("task", now["task"]) != now["task"]:
+        return {}
+    taken = {*given, *(name for group in _TOGETHER if group & {*given} for name in group)}
+    return {name: value for name, value in before.items() if name in now and name not in taken and value != now[name]}
+
+
+def save(store: BaseStore, run_id: str, command: str, options: Mapping[str, Any]) -> None:
+    """Write the command with which this process works on a run, beside that of the process before.
+
+    Only once this one is in the run's own record, which may refuse it, does its command count.
+    """
+    header = records.read_header(store.batch([records.get_header(run_id)])[0], run_id)  # type: ignore[arg-type]
+    commands = {} if header is None or not (last := _read(store, header)) else {header["sessions"][-1]["writer"]: last}
+    commands[records.writer()] = {"command": command, "options": dict(options)}
+    store.batch([PutOp(*_place(run_id), {"commands": json.dumps(commands)}, index=False)])
 
 
 def forget(store: BaseStore, run_id: str) -> None:
@@ -25,11 +93,19 @@ def forget(store: BaseStore, run_id: str) -> None:
 
 def resumes(store: BaseStore, header: Header) -> str | None:
     """Return the command that resumes a run; None where other code worked on it last, such as Python's."""
+    return str(_read(store, header).get("command", "")) or None
+
+
+def _read(store: BaseStore, header: Header) -> dict[str, Any]:
+    """Return what the process wrote that worked on a run last; nothing where it cannot be read."""
     item: Any = store.batch([GetOp(*_place(header["run_id"]), refresh_ttl=False)])[0]
-    sessions = header["sessions"]
-    if item is None or not sessions or item.value.get("writer") != sessions[-1]["writer"]:
-        return None
-    return str(item.value.get("command", "")) or None
+    if item is None or not header["sessions"]:
+        return {}
+    try:
+        found = json.loads(item.value["commands"])[header["sessions"][-1]["writer"]]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else {}
 
 
 def _place(run_id: str) -> tuple[tuple[str, ...], str]:

@@ -41,7 +41,7 @@ from langgraph_maker.cli.options import (
     TokenLimit,
 )
 from langgraph_maker.cli.progress import follow
-from langgraph_maker.cli.resume import save
+from langgraph_maker.cli.resume import Resuming, options_of, save
 from langgraph_maker.cli.shell import (
     ERROR,
     SOLVED,
@@ -49,7 +49,6 @@ from langgraph_maker.cli.shell import (
     UNRESOLVED,
     USAGE,
     WAITING,
-    Command,
     command_line,
     renamed,
     same_command,
@@ -79,8 +78,9 @@ _MOST_ACTIONS = 4096
 app = command_line()
 
 
-@app.command(cls=Command)
+@app.command(cls=Resuming)
 def run(  # noqa: PLR0917 - typer reads the options from the signature
+    context: typer.Context,
     task: TaskName,
     disks: Disks = None,
     settings: Settings = None,
@@ -144,7 +144,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     _max_samples: Annotated[str | None, renamed("--max-samples", "--max-total-samples")] = None,
     _max_step_samples: Annotated[str | None, renamed("--max-step-samples", "--max-samples-per-step")] = None,
 ) -> None:
-    """Solve a task, every step decided by a vote. The same command with the printed --run-id resumes it."""
+    """Solve a task, every step decided by a vote. The same task with the printed --run-id resumes it."""
     run_id = uuid4().hex[:12] if run_id is None else run_id
     asked_k = margin(k)
     stop = threading.Event()
@@ -185,7 +185,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         create_maker(chosen, asked, k=3 if asked_k == "auto" else asked_k, **options)
     command = same_command(db, run_id)
     with told(USAGE), open_store(db, namespace) as store, reported(store, run_id, report), told(ERROR, command):
-        save(store, run_id, command)
+        save(store, run_id, command, options_of(context))
         with follow(err) as on_progress, stopping(stop):
             gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
             gc.set_threshold(50_000, 20, 20)  # lanes hold many small things, of which few are garbage

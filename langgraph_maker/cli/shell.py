@@ -44,6 +44,7 @@ __all__ = [
     "load",
     "renamed",
     "same_command",
+    "shown_options",
     "stopping",
     "to_stdout",
     "told",
@@ -198,8 +199,9 @@ def to_stdout() -> Iterator[None]:
 
 
 def _notes(error: BaseException) -> str:
-    """Return what was spent, which `solve` notes on whatever ends it."""
-    return "".join(f" ({note})" for note in getattr(error, "__notes__", ()) if note.startswith("at step"))
+    """Return what was spent, which `solve` notes on whatever ends it, and which function of a user's raised it."""
+    notes = getattr(error, "__notes__", ())
+    return "".join(f" ({note})" for note in notes if note.startswith(("at step", "raised by")))
 
 
 def as_options(message: str) -> str:
@@ -229,6 +231,18 @@ def same_command(db: str, run_id: str) -> str:
     if "--db" not in arguments and not any(argument.startswith("--db=") for argument in arguments):
         arguments += ["--db", db]
     return shlex.join(["langgraph-maker", *_unsecret(arguments)])
+
+
+def shown_options(parameters: Iterable[Any], values: Mapping[str, Any]) -> str:
+    """Return values as the options of a command line."""
+    words = list[str]()
+    for one in parameters:
+        if one.name in values:
+            name, value = max(one.opts, key=len), values[one.name]
+            words += [name] if value is True else []
+            each = value if isinstance(value, list) else [] if isinstance(value, bool) else [value]
+            words += [word for part in each for word in (name, str(part))]
+    return shlex.join(_unsecret(words))
 
 
 def _unsecret(arguments: Iterable[str]) -> Iterator[str]:

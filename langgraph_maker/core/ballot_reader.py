@@ -6,7 +6,7 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
-from langgraph_maker.core.foreign import excerpt, shortened
+from langgraph_maker.core.foreign import excerpt, first_problem
 from langgraph_maker.core.state import BallotState
 
 __all__ = ["ballot_type", "check_ballots", "check_counts"]
@@ -36,7 +36,7 @@ def check_ballots(written: object) -> None:
         try:
             check_counts(ballot_type().validate_python(ballot, strict=True))
         except ValueError as error:
-            raise _unread(f"ballots[{place}]", _first(error)) from error
+            raise _unread(f"ballots[{place}]", first_problem(error)) from error
 
 
 def check_counts(ballot: BallotState) -> None:
@@ -57,18 +57,8 @@ def check_counts(ballot: BallotState) -> None:
         raise ValueError(f"it has {votes} votes and {flagged} flags of {samples} samples, {ballot['asked']} issued")
 
 
-def _first(error: ValueError) -> str:
-    """Return what is wrong first, without what pydantic says beside."""
-    if (found := getattr(error, "errors", None)) is None:
-        return str(error)
-    one = found(include_url=False)[0]
-    where = ".".join(map(str, one["loc"]))
-    said = one["msg"] if one["type"] == "missing" else f"{one['msg']}, not {excerpt(one['input'])}"
-    return f"{where}: {said}" if where else said
-
-
 def _unread(what: str, why: str) -> ValueError:
     return ValueError(
-        f"{what} cannot be read: {shortened(why)}: leave ballots as the graph wrote them, or resume from an earlier"
+        f"{what} cannot be read: {why}: leave ballots as the graph wrote them, or resume from an earlier"
         " checkpoint (graph.get_state_history)"
     )

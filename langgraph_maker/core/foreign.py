@@ -16,6 +16,7 @@ __all__ = [
     "error_text",
     "excerpt",
     "finite_count",
+    "first_problem",
     "redacted",
     "shortened",
     "terminal_safe",
@@ -87,6 +88,25 @@ def shortened(text: str, most: int = 200) -> str:
     begin = text[: most + 1]
     begin = begin if begin.isascii() else begin.encode("utf-8", "backslashreplace").decode()
     return begin if len(begin) <= most else f"{begin[: most - 1]}…"
+
+
+def first_problem(error: ValueError) -> str:
+    """Return what a validation found first, in one short line; of any other error its text.
+
+    Example:
+        >>> from pydantic import TypeAdapter
+        >>> try:
+        ...     TypeAdapter(dict[str, int]).validate_python({"k": "vector"})
+        ... except ValueError as error:
+        ...     print(first_problem(error))
+        k: Input should be a valid integer, unable to parse string as an integer, not 'vector'
+    """
+    if (errors := getattr(error, "errors", None)) is None:  # pydantic, which takes long to import, may not be loaded
+        return shortened(str(error))
+    one = errors(include_url=False)[0]
+    where = ".".join(map(str, one["loc"]))
+    said = one["msg"] if one["type"] == "missing" else f"{one['msg']}, not {excerpt(one['input'], 80)}"
+    return shortened(f"{where}: {said}" if where else said)
 
 
 MOST_TOKENS: Final = 10**9

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.messages import as_messages
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.task import HasOracle, HasStepType, HasVariants, State, Task, Vote
 
@@ -50,7 +51,8 @@ class Grouped(Task):
         if not isinstance(m, int) or isinstance(m, bool) or m < 1:
             raise ValueError(f"steps per subtask are a whole number of at least 1, not {excerpt(m)}")
         start = task.initial_state()
-        if isinstance(task, HasOracle) and not task.is_done(start) and task.read_state(task.prompt(start)) != start:
+        shown = [] if task.is_done(start) or not isinstance(task, HasOracle) else as_messages(task.prompt(start))
+        if shown and isinstance(task, HasOracle) and task.read_state(shown) != start:
             raise ValueError(
                 f"{task.name} shows each microagent what its own step needs, which is not enough for {m} steps in one"
                 " response: only a task whose prompt shows the whole state can be grouped"
@@ -86,9 +88,8 @@ class Grouped(Task):
 
     def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:
         """Return φ: the chain's prompt, in one of its ways, and how many steps are wanted."""
-        *before, last = (
-            self.task.prompt(state, variant) if isinstance(self.task, HasVariants) else self.task.prompt(state)
-        )
+        asked = self.task.prompt(state, variant) if isinstance(self.task, HasVariants) else self.task.prompt(state)
+        *before, last = as_messages(asked)
         return [*before, last.model_copy(update={"content": f"{last.text}\n\n{_ASKED.format(self.m)}"})]
 
     def parse(self, text: str) -> Vote:

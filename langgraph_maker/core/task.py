@@ -117,12 +117,14 @@ class Task(ABC):
 
 
 def check_task(task: object) -> None:
-    """Refuse what is not a task.
+    """Refuse what is not a task, or is one without a name.
 
     Raises:
         TypeError: With what to give instead.
     """
     if isinstance(task, Task):
+        if not isinstance(task.name, str) or not task.name:
+            raise TypeError(f"name of {type(task).__name__} is a short text, not {excerpt(task.name)}")
         return
     if isinstance(task, type) and issubclass(task, Task):
         raise TypeError(f"task is the class {task.__name__}: give a task of it, such as {task.__name__}(…)")

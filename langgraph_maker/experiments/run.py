@@ -13,6 +13,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.extras import install
 from langgraph_maker.core.keywords import check_keywords
+from langgraph_maker.core.messages import as_messages
 from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import output_tokens
@@ -313,7 +314,7 @@ def _least_cost(asked: Experiment, price: Price | None, name: str) -> float:
         profile, _ = read_spec(name)
         read, written = profile.input_tokens, profile.output_tokens
     else:
-        prompt = asked.task.prompt(asked.task.initial_state())
+        prompt = as_messages(asked.task.prompt(asked.task.initial_state()))
         read, written = sum(output_tokens(AIMessage(message.text)) for message in prompt), 0.0
     usage: dict[str, Any] = {"input_tokens": read, "cached_input_tokens": 0, "output_tokens": written}
     return price.cost(usage)

@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from langgraph.runtime import get_runtime
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from langgraph_maker.core.foreign import first_problem
 from langgraph_maker.core.keywords import check_keywords, means
 
 __all__ = ["Given", "MakerContext", "overrides"]
@@ -28,11 +29,12 @@ def _extra(schema: dict[str, Any]) -> None:
 
 
 class MakerContext(BaseModel):
-    """Overrides of factory arguments for one invocation: `graph.invoke(…, context={"k": 5})`.
+    """Overrides of factory arguments for one invocation: `graph.invoke(…, context={"maker": {"k": 5}})`.
 
-    In a graph whose context schema is this class, or one of a subclass, its fields are the context. In any other, they
-    are under a key or attribute `maker` of whatever the context is: `context={"maker": {"k": 5}}`. Nothing else of a
-    context is looked at, so a host may call its own settings what it likes.
+    They are under a key or attribute `maker` of whatever the context is, and nothing else of it is looked at, so a host
+    may call its own settings what it likes. A `maker` of the host's own that has none of these names is left alone; a
+    bad value under one of them is refused. In a graph whose context schema is this class, or a subclass, as of
+    `create_maker`, the fields may be the context itself: `context={"k": 5}`.
 
     Attributes:
         k: The margin, for every step that the code does not give a larger one. It lowers none, unless the code allows
@@ -106,5 +108,8 @@ def _ours(context: Any) -> MakerContext | None:
     if isinstance(held, MakerContext):
         return held
     if isinstance(held, Mapping) and any(means(name, MakerContext.model_fields) for name in held):
-        return MakerContext(**{str(name): value for name, value in held.items()})
+        try:
+            return MakerContext(**{str(name): value for name, value in held.items()})
+        except ValidationError as error:
+            raise ValueError(f"{_KEY} in the runtime context: {first_problem(error)} (see MakerContext)") from error
     return None

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any, TypeAlias
 
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import BasePromptTemplate
 
 from langgraph_maker.core.foreign import error_text, excerpt, shortened
+from langgraph_maker.core.messages import as_messages
 
-__all__ = ["Asked", "Prompt", "as_messages", "ask", "each_prompt"]
+__all__ = ["Asked", "Prompt", "ask", "each_prompt"]
 
 Asked: TypeAlias = str | BaseMessage | PromptValue | dict[str, Any] | Sequence[Any]
 """A text, a message, a list of messages, of dicts with a role and a content, or of pairs of them, or a prompt value."""
@@ -73,31 +74,3 @@ def ask(prompt: Callable[[Any], Any], state: Any) -> list[BaseMessage] | Awaitab
         error.add_note(f"raised by prompt, for the state {excerpt(state)}")
         raise
     return asked if isawaitable(asked) else as_messages(asked)
-
-
-def as_messages(asked: Any) -> list[BaseMessage]:
-    """Return what a prompt returned as messages.
-
-    Raises:
-        TypeError: When it is none.
-
-    Example:
-        >>> [message.type for message in as_messages([("system", "Add."), {"role": "user", "content": "2 + 2?"}])]
-        ['system', 'human']
-    """
-    if isinstance(asked, str):
-        return [HumanMessage(asked)]
-    if isinstance(asked, PromptValue):
-        return asked.to_messages()
-    if isinstance(asked, (BaseMessage, dict)):
-        asked = [asked]
-    if not isinstance(asked, Sequence) or isinstance(asked, (bytes, bytearray)):
-        raise TypeError(f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages")
-    if all(isinstance(one, BaseMessage) for one in asked):
-        return list(asked)
-    try:
-        return convert_to_messages([HumanMessage(one) if isinstance(one, str) else one for one in asked])
-    except Exception as error:  # also what a value raises that is asked for its text
-        raise TypeError(
-            f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages ({error_text(error)})"
-        ) from error

@@ -99,7 +99,12 @@ def _state(task: Task, state: Any) -> Any:
 
 def move(task: Task, lane: Lane, vote: Any) -> Lane:
     """Return the lane one step on, by the winning vote."""
-    state = _state(task, task.advance(lane["state"], vote))
+    try:
+        after = task.advance(lane["state"], vote)
+    except Exception as error:
+        error.add_note(f"raised by advance of {task.name} at step {lane['step']}, for the vote {excerpt(vote)}")
+        raise
+    state = _state(task, after)
     return {**lane, "step": lane["step"] + 1, "state": state, "mark": mark(state)}
 
 

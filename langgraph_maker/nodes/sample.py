@@ -15,6 +15,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.margin import Margin, check_least, margin_asked, margin_terms
+from langgraph_maker.core.messages import as_messages
 from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.purity import pure
 from langgraph_maker.core.reasons import Stop
@@ -28,7 +29,7 @@ from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.ladder.kind import TierError, placed
 from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.node import Node
-from langgraph_maker.nodes.prompt import Prompt, as_messages, ask, each_prompt
+from langgraph_maker.nodes.prompt import Prompt, ask, each_prompt
 from langgraph_maker.nodes.state import VotingState
 from langgraph_maker.nodes.tally import Terms, deficit, held_to, terms, unanswered
 from langgraph_maker.nodes.tenant import store_of

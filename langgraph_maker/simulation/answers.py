@@ -18,10 +18,11 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from langchain_core.messages import BaseMessage
 
-from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.foreign import shortened
 from langgraph_maker.core.grouped import Grouped, headed, steps_asked
+from langgraph_maker.core.messages import as_messages
 from langgraph_maker.core.red_flags import RedFlag
-from langgraph_maker.core.task import Decomposable, HasOracle, State, Task, Vote
+from langgraph_maker.core.task import Decomposable, HasOracle, State, Task, Vote, check_task
 from langgraph_maker.simulation.profiles import Profile
 
 __all__ = [
@@ -86,9 +87,11 @@ class Simulation:
     """
 
     def __init__(self, task: Task, profile: Profile, seed: int = 0) -> None:
+        check_task(task)
         if not isinstance(task, HasOracle):
             raise TypeError(
-                f"{excerpt(task)} cannot be simulated: give it oracle(state) -> Vote and read_state(messages) -> State"
+                f"{shortened(task.name)} cannot be simulated: give it oracle(state) -> Vote and read_state(messages) ->"
+                " State"
             )
         self.task: Task = task
         self.profile = profile
@@ -125,11 +128,11 @@ class Simulation:
             except (RedFlag, ValueError):
                 return None
 
-        state = self.read_state(task.prompt(task.initial_state()))
+        state = self.read_state(as_messages(task.prompt(task.initial_state())))
         right = self.oracle(state)
         if key(right) != task.vote_key(right):
             raise ValueError(
-                f"{excerpt(task)} does not read a simulated answer as what it says: give it render(vote) ->"
+                f"{shortened(task.name)} does not read a simulated answer as what it says: give it render(vote) ->"
                 " str, a response"
                 " that parse reads as that vote"
             )
@@ -137,7 +140,7 @@ class Simulation:
             wrong = [key(vote) for vote in self.wrong_votes(state)]
             if not wrong or None in wrong or task.vote_key(right) in wrong:
                 raise ValueError(
-                    f"{excerpt(task)} does not read a simulated wrong answer as another vote: give it"
+                    f"{shortened(task.name)} does not read a simulated wrong answer as another vote: give it"
                     " wrong_votes(state) ->"
                     " list[Vote], votes that its parser accepts and that are not the oracle's"
                 )
@@ -223,7 +226,7 @@ class GroupedQuestion:
         simulation, task, state = self._simulation, self._simulation.task, self._state
         texts, tokens = list[str](), 0
         while len(texts) < self._steps and not task.is_done(state):
-            answer = SimulatedQuestion(simulation, task.prompt(state)).draw(number, temperature)
+            answer = SimulatedQuestion(simulation, as_messages(task.prompt(state))).draw(number, temperature)
             texts.append(answer.text)
             tokens += answer.tokens
             try:
@@ -249,7 +252,7 @@ class SplitSimulation:
             ways += [self.task.prompt(state, variant) for variant in range(1, getattr(self.task, "variants", 1))]
         except ValueError:
             ways = []
-        return self.whole.ask(messages) if list(messages) in ways else self.finer.ask(messages)
+        return self.whole.ask(messages) if list(messages) in map(as_messages, ways) else self.finer.ask(messages)
 
 
 def simulate(task: Task, profile: Profile, seed: int = 0) -> Simulation | SplitSimulation:

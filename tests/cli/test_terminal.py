@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -26,9 +27,10 @@ from langgraph_maker.cli import app
 from langgraph_maker.cli.console import listen
 from langgraph_maker.cli.encoding import writes_anything
 from langgraph_maker.cli.progress import follow
-from langgraph_maker.cli.resume import save
+from langgraph_maker.cli.resume import options_of, save
 from langgraph_maker.cli.shell import load
 from langgraph_maker.core.foreign import terminal_safe
+from langgraph_maker.journal import records
 from langgraph_maker.journal.databases import open_store
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.runs.monitor.outlook import outlook
@@ -51,7 +53,7 @@ def db(tmp_path: Path) -> str:
     path = str(tmp_path / "r.sqlite")
     with open_store(path) as store:
         solve(TowersOfHanoi(2), "sim:error=0", store=store, run_id="one")
-        save(store, "two", f"langgraph-maker run hanoi --disks 6 --run-id two --db {path}")
+        save(store, "two", f"langgraph-maker run hanoi --disks 6 --run-id two --db {path}", {})
         solve(TowersOfHanoi(6), "sim:error=0", store=store, run_id="two", max_total_samples=9)
     return path
 
@@ -257,6 +259,57 @@ def test_runs_shows_ids_whole_and_the_command_that_resumes(db: str) -> None:
     assert found.keys() == {"one", "two", long}
     assert (found["one"]["status"], found["one"]["steps"], found["one"]["k"]) == ("solved", 3, 3)
     assert (found["two"]["status"], found["two"]["command"]) == ("stopped", command)
+
+
+SHORT = ["run", "hanoi", "--run-id", "r", "--db"]
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database with a run that stopped, begun with options of its own."""
+    path = str(tmp_path / "begun.sqlite")
+    options = ["--disks", "4", "--k", "5", "--seed", "7", "--model", "sim:error=0", "--lanes", "2"]
+    limit = ["--max-total-samples", "20"]
+    monkeypatch.setattr(sys, "argv", ["langgraph-maker", *SHORT, path, *options, *limit])
+    said(*SHORT, path, *options, *limit, code=130)
+    return path
+
+
+def test_a_run_is_resumed_with_the_options_that_it_was_begun_with(begun: str) -> None:
+    resumed = said(*SHORT, begun, "--max-total-samples", "999")
+    assert "as run r was started: --disks 4 --model sim:error=0 --k 5 --lanes 2 --seed 7" in resumed
+    with open_store(begun) as store:
+        assert {entry["margin"] for entry in journal.read(store, "r")} == {5}
+        [first, second] = journal.header(store, "r")["sessions"]
+        assert first["starts"] == second["starts"] == [0, 7]
+    assert "--max-total-samples 999" in said(*SHORT, begun, "--lanes", "1")  # as it was resumed with
+
+
+def test_a_resume_that_is_refused_leaves_the_command_as_it_was(begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = said("runs", "--db", begun)
+    assert "--k 5" in before
+    monkeypatch.setattr(records, "writer", lambda: "another process")
+    for refused, why in ((["--k", "2"], "was started with k 5, not 2"), (["--disks", "3"], "was started with")):
+        monkeypatch.setattr(sys, "argv", ["langgraph-maker", *SHORT, begun, *refused])
+        assert why in said(*SHORT, begun, *refused, code=1)
+    monkeypatch.setattr(sys, "argv", ["langgraph-maker", "run", "sorting", *SHORT[2:], begun])
+    assert "was started with task" in said("run", "sorting", *SHORT[2:], begun, code=1)
+    assert said("runs", "--db", begun) == before
+
+
+def test_the_k_of_a_run_that_python_began_is_taken(db: str) -> None:
+    with open_store(db) as store:
+        solve(TowersOfHanoi(3), "sim:error=0", k=4, store=store, run_id="py", max_total_samples=9)
+    resumed = said("run", "hanoi", "--disks", "3", "--model", "sim:error=0", "--run-id", "py", "--db", db)
+    assert "as run py was started: --k 4" in resumed
+
+
+def test_a_server_with_a_secret_in_its_address_is_not_kept(begun: str) -> None:
+    with open_store(begun) as store:
+        context = SimpleNamespace(params={"base_url": "http://me:hush@h/v1", "k": "5", "db": begun, "seed": None})
+        assert options_of(context) == {"k": "5"}
+        save(store, "r", "command", options_of(context))
+        assert "hush" not in str([item.value for item in store.search(())])
 
 
 def test_a_command_is_not_shown_for_a_run_that_other_code_worked_on_last(db: str) -> None:

@@ -245,11 +245,19 @@ def test_bad_settings_of_ours_are_refused_before_anything_is_bought(context: Any
     model = Scripted(right)
     with pytest.raises(ValueError, match=message):
         host(model, MakerContext).invoke({"question": "1"}, context=context)
-    with pytest.raises(ValueError, match=message):
+    said = message if "max_samples" in message else "^maker in the runtime context: "
+    with pytest.raises(ValueError, match=said) as raised:
         host(model, Rag).invoke({"question": "1"}, context=Rag(maker=context))
+    assert len(str(raised.value).splitlines()) == 1
     with pytest.raises(ValueError, match=message):
         create_maker(Counting(2), model).compile().invoke({}, context=context)
     assert model.batches == []
+
+
+def test_a_bad_setting_under_our_key_is_said_in_one_line() -> None:
+    said = "^maker in the runtime context: k: Input should be a valid integer, not 'vector' .see MakerContext."
+    with pytest.raises(ValueError, match=said):
+        host(script("A")).invoke({"question": "?"}, context={"maker": {"k": "vector"}})
 
 
 @pytest.mark.parametrize(

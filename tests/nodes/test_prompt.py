@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from scripted import Scripted
 
 from langgraph_maker import create_voting_node
-from langgraph_maker.nodes.prompt import as_messages
+from langgraph_maker.core.messages import as_messages
 from langgraph_maker.testing import ScriptedChatModel
 
 TEMPLATE = ChatPromptTemplate.from_messages([("system", "Sort."), ("human", "{q}")])

@@ -158,8 +158,9 @@ class TestReentry:
 
         task, model = Mended(3), Scripted(right)
         graph = create_maker(task, model).compile(checkpointer=InMemorySaver(), store=store)
-        with pytest.raises(RuntimeError, match="bug"):
+        with pytest.raises(RuntimeError, match="bug") as raised:
             graph.invoke({}, THREAD)
+        assert any(note.startswith("raised by advance of counting at step 1, for") for note in raised.value.__notes__)
         task.broken = False
         assert graph.invoke({}, THREAD)["status"] == "solved"
         assert model.drawn == 9

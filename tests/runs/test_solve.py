@@ -17,6 +17,7 @@ from scripted import Counting, Recording, Scripted, right, script
 
 from langgraph_maker import Progress, asolve, solve
 from langgraph_maker.core.errors import JournalError, SamplingError
+from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.red_flags import RedFlag, Truncated
 from langgraph_maker.tasks import TowersOfHanoi
 
@@ -141,10 +142,35 @@ def test_a_bug_in_a_parser_is_told_and_ends_the_run(caplog: pytest.LogCaptureFix
     assert "in parse" in told.getMessage()
 
 
+class Nameless(Counting):
+    name: Any = None
+
+
+def test_a_prompt_in_words_is_read_back_from_a_message() -> None:
+    """`read_state` gets messages, whatever `prompt` returns."""
+
+    class Words(Counting):
+        def prompt(self, state: Any) -> Any:
+            return str(state)
+
+        def oracle(self, state: Any) -> Any:
+            return {"action": "add", "next_state": state + 1}
+
+        def read_state(self, messages: Any) -> Any:
+            return int(messages[-1].text)
+
+        def render(self, vote: Any) -> str:
+            return str(vote["next_state"])
+
+    assert solve(Words(4), "sim:error=0").status == "solved"
+    assert Grouped(Words(4), 2).prompt(1)[-1].text.startswith("1\n")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"task": "hanoi"}, "TowersOfHanoi"),
+        ({"task": Nameless()}, "name of Nameless is a short text, not None"),
         ({"task": Counting}, r"task is the class Counting: give a task of it, such as Counting\(…\)"),
         ({"task": None}, "task is a Task"),
         ({"model": Scripted}, "model is the class Scripted"),

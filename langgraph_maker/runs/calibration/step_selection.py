@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from langgraph_maker.core.foreign import excerpt
+from langgraph_maker.core.foreign import shortened
 from langgraph_maker.core.task import HasOracle, Partitionable, Segment, State, Task
 
 __all__ = ["SelectedSteps", "choose", "states_at"]
@@ -50,7 +50,7 @@ def choose(task: Task, samples: int, *, seed: int, max_steps: int | None = None)
     """
     total, random = task.steps, Random(seed)  # noqa: S311 - no secret
     if task.is_done(task.initial_state()):
-        raise ValueError(f"{excerpt(task)} is done at its start: there is no step to sample")
+        raise ValueError(f"{shortened(task.name)} is done at its start: there is no step to sample")
     if isinstance(task, Partitionable) and total is not None:
         if isinstance(task, HasOracle):
             steps = random.sample(range(total), min(samples, total))
