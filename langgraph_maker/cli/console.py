@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import textwrap
 import warnings
 from typing import Final
@@ -12,7 +14,7 @@ from rich.text import Text
 
 from langgraph_maker.core.foreign import terminal_safe
 
-__all__ = ["err", "listen", "out", "say", "show", "width", "wrapped"]
+__all__ = ["err", "listen", "on_terminal", "out", "say", "show", "width", "wrapped"]
 
 out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -32,7 +34,13 @@ def say(text: str, label: str = "", style: str = "bold") -> None:
 
 def width(console: Console = out) -> int:
     """Return how many characters fit on a line."""
-    return max(_LEAST, console.width) if console.is_terminal else _WIDTH
+    asked = os.environ.get("COLUMNS", "").isdecimal()  # else what is no terminal has no width
+    return max(_LEAST, console.width) if console.is_terminal or asked else _WIDTH
+
+
+def on_terminal() -> bool:
+    """Return whether results go to one, rather than to a file or a program."""
+    return bool(sys.stdout and sys.stdout.isatty())
 
 
 def wrapped(text: str, indent: str = "", hanging: str = "") -> str:

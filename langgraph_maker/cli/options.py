@@ -27,6 +27,8 @@ __all__ = [
     "OutageLimit",
     "Price",
     "Prices",
+    "RunId",
+    "RunIdOption",
     "Seed",
     "ServiceTier",
     "Settings",
@@ -128,6 +130,10 @@ Namespace: TypeAlias = Annotated[
         "--namespace", metavar="LABEL", help="of the tenant whose run it is, in a shared database (repeatable)"
     ),
 ]
+RunId: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="ID", help="of the run, see langgraph-maker runs", show_default=False)
+]
+RunIdOption: TypeAlias = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="the same as ID")]
 NewRunId: TypeAlias = Annotated[
     str | None,
     typer.Option("--run-id", metavar="ID", help="resume what has this id, or start it; default: a new one"),

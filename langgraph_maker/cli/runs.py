@@ -16,9 +16,9 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker import journal
 from langgraph_maker.cli.console import say, show
-from langgraph_maker.cli.options import AsJson, Db, Namespace
+from langgraph_maker.cli.options import AsJson, Db, Namespace, RunId, RunIdOption
 from langgraph_maker.cli.resume import forget, resumes
-from langgraph_maker.cli.shell import ERROR, USAGE, Command, Group, command_line, to_stdout, told
+from langgraph_maker.cli.shell import ERROR, USAGE, Command, Group, command_line, the_run, to_stdout, told
 from langgraph_maker.cli.tables import counted, drawn, table
 from langgraph_maker.cli.writing import check_file, written
 from langgraph_maker.core.errors import JournalError
@@ -27,7 +27,6 @@ from langgraph_maker.journal.databases import check_there, database, holds_nothi
 __all__ = ["app", "delete", "export", "runs", "verify"]
 
 app = command_line(cls=Group)
-_RunId = Annotated[str, typer.Argument(metavar="ID", help="of the run, see langgraph-maker runs")]
 
 
 @app.callback(invoke_without_command=True)
@@ -110,8 +109,15 @@ def _steps(steps: int | None, kind: str) -> str:
 
 
 @app.command(cls=Command)
-def delete(context: typer.Context, run_id: _RunId, db: Db = None, namespace: Namespace = None) -> None:
+def delete(
+    context: typer.Context,
+    run: RunId = None,
+    run_id: RunIdOption = None,
+    db: Db = None,
+    namespace: Namespace = None,
+) -> None:
     """Remove a run and all that belongs to it, for good."""
+    run_id = the_run(run, run_id)
     with _opened(context, db, namespace) as store, told(ERROR):
         journal.delete(store, run_id)
         forget(store, run_id)
@@ -119,9 +125,10 @@ def delete(context: typer.Context, run_id: _RunId, db: Db = None, namespace: Nam
 
 
 @app.command(cls=Command)
-def verify(
+def verify(  # noqa: PLR0917 - typer reads the options from the signature
     context: typer.Context,
-    run_id: _RunId,
+    run: RunId = None,
+    run_id: RunIdOption = None,
     db: Db = None,
     namespace: Namespace = None,
     as_json: AsJson = False,  # noqa: FBT002
@@ -130,6 +137,7 @@ def verify(
 
     Exit status 0 where there are none, 1 where there are.
     """
+    run_id = the_run(run, run_id)
     with _opened(context, db, namespace) as store, told(ERROR):
         problems = journal.verify(store, run_id)
         with to_stdout():
@@ -144,9 +152,10 @@ def verify(
 
 
 @app.command(cls=Command)
-def export(
+def export(  # noqa: PLR0917 - typer reads the options from the signature
     context: typer.Context,
-    run_id: _RunId,
+    run: RunId = None,
+    run_id: RunIdOption = None,
     db: Db = None,
     namespace: Namespace = None,
     file: Annotated[
@@ -154,6 +163,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a run as JSON Lines: its header first, then a step a line."""
+    run_id = the_run(run, run_id)
     with told(USAGE):
         check_file(file, database(context.obj[0] if db is None else db))
     with _opened(context, db, namespace) as store, told(ERROR):

@@ -46,6 +46,7 @@ __all__ = [
     "same_command",
     "shown_options",
     "stopping",
+    "the_run",
     "to_stdout",
     "told",
 ]
@@ -127,6 +128,17 @@ def renamed(old: str, new: str) -> Any:
             raise typer.BadParameter(f"now called {new}")
 
     return typer.Option(old, hidden=True, callback=refuse)
+
+
+def the_run(argument: str | None, option: str | None) -> str:
+    """Return the run that a command names, as an argument or as --run-id.
+
+    Raises:
+        BadParameter: When it names none, or two.
+    """
+    if len(named := {argument, option} - {None}) != 1:
+        raise typer.BadParameter("give one run's id, see langgraph-maker runs", param_hint="'ID'")
+    return str(named.pop())
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's

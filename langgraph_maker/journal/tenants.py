@@ -23,6 +23,7 @@ __all__ = [
     "TenantStore",
     "check_namespace",
     "key_of",
+    "namespace_of",
     "root_of",
     "scoped",
     "seen_by_tenant",
@@ -98,7 +99,7 @@ def under(store: BaseStore, namespace: Sequence[str]) -> BaseStore:
     labels = check_namespace(namespace)
     if not labels:
         return store
-    return TenantStore(root_of(store), (*_namespace_of(store), *labels))
+    return TenantStore(root_of(store), (*namespace_of(store), *labels))
 
 
 def root_of(store: BaseStore) -> BaseStore:
@@ -118,7 +119,7 @@ def seen_by_tenant(store: BaseStore, results: list[Any]) -> list[Any]:
 
 def scoped(store: BaseStore | None, run_id: str) -> str:
     """Return the name of a run among those of all tenants of its store."""
-    return key_of(_namespace_of(store), run_id)
+    return key_of(namespace_of(store), run_id)
 
 
 def key_of(namespace: Sequence[str], run_id: str) -> str:
@@ -131,7 +132,8 @@ def key_of(namespace: Sequence[str], run_id: str) -> str:
     return json.dumps([*namespace, run_id]) if namespace or run_id.startswith("[") else run_id
 
 
-def _namespace_of(store: BaseStore | None) -> tuple[str, ...]:
+def namespace_of(store: BaseStore | None) -> tuple[str, ...]:
+    """Return whose part of a store this is; the empty namespace for the store itself."""
     return store.namespace if isinstance(store, TenantStore) else ()
 
 

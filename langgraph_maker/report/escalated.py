@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from langgraph_maker.core.questions import Question
 from langgraph_maker.report import markup
@@ -17,10 +18,10 @@ _ROWS = 20
 
 def questions(found: Numbers) -> Child:
     """Return what the run waits for: why, the candidates, and the command that answers."""
-    return asked_of(found["run_id"], found["questions"])
+    return asked_of(found["run_id"], found["questions"], found["namespace"])
 
 
-def asked_of(run_id: str, asked: list[Question]) -> Child:
+def asked_of(run_id: str, asked: list[Question], namespace: Sequence[str]) -> Child:
     """Return the same of a run's questions."""
     if not asked:
         return ""
@@ -41,7 +42,7 @@ def asked_of(run_id: str, asked: list[Question]) -> Child:
                 )
                 if one["candidates"]
                 else "",
-                h("p", h("code", markup.shown(_answer(one["id"], run_id, picks=bool(one["candidates"]))))),
+                h("p", h("code", markup.shown(_answer(one["id"], run_id, namespace, picks=bool(one["candidates"]))))),
             )
             for one in asked[:_ROWS]
         ],
@@ -53,8 +54,9 @@ def asked_of(run_id: str, asked: list[Question]) -> Child:
     )
 
 
-def _answer(step: str, run_id: str, *, picks: bool) -> str:
-    command = shlex.join(["langgraph-maker", "answer", step, "--run-id", run_id])
+def _answer(step: str, run_id: str, namespace: Sequence[str], *, picks: bool) -> str:
+    tenant = [word for label in namespace for word in ("--namespace", label)]
+    command = shlex.join(["langgraph-maker", "answer", step, "--run-id", run_id, *tenant])
     return f"{command} {'--pick NUMBER' if picks else '--retry'}"
 
 

@@ -20,7 +20,7 @@ from langgraph_maker.core.reasons import Reason, ReasonCode
 from langgraph_maker.core.state import BallotState, Usage, VoteCount, total_usage
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.records import Entry, Header
-from langgraph_maker.journal.tenants import under
+from langgraph_maker.journal.tenants import namespace_of, under
 from langgraph_maker.nodes.run_events import ballots_under_way
 from langgraph_maker.nodes.totals import add, nothing
 from langgraph_maker.report.moves import Moves, hanoi
@@ -114,6 +114,7 @@ class Numbers(TypedDict):
     """
 
     run_id: str
+    namespace: list[str]
     task: str
     parameters: dict[str, Any]
     status: str
@@ -188,6 +189,7 @@ def numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -
     wrong = refuted(why, planned)
     return {
         "run_id": run_id,
+        "namespace": list(namespace_of(store)),
         "task": head["task"],
         "parameters": head["parameters"],
         "status": current,

@@ -14,7 +14,7 @@ from langgraph_maker.core.questions import Question
 from langgraph_maker.core.reasons import ReasonCode
 from langgraph_maker.core.state import BallotState, Usage, VoteCount
 from langgraph_maker.journal import store_ops
-from langgraph_maker.journal.tenants import under
+from langgraph_maker.journal.tenants import namespace_of, under
 from langgraph_maker.journal.tree_records import snapshot, sums
 from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
 from langgraph_maker.models.prices import dated
@@ -50,6 +50,7 @@ class TreeNumbers(TypedDict):
     """
 
     run_id: str
+    namespace: list[str]
     problem: str
     status: str
     reason: str
@@ -96,6 +97,7 @@ def tree_numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = 
     voted = [one["margin"] for one in decided if not one["candidates"] and not one["human"]]
     return {
         "run_id": run_id,
+        "namespace": list(namespace_of(store)),
         "problem": tree[ROOT]["problem"],
         "status": outcome["status"],
         "reason": outcome["reason"],
@@ -157,7 +159,7 @@ def tree_page(found: TreeNumbers) -> str:
         True
     """
     sections = [
-        ("What a human is asked", "full", asked_of(found["run_id"], found["questions"])),
+        ("What a human is asked", "full", asked_of(found["run_id"], found["questions"], found["namespace"])),
         ("Votes under way", "full", _under_way(found)),
         ("The tree", "full", _tree(found)),
         ("Samples by stage", "half", _stages(found)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import logging
@@ -24,7 +25,7 @@ from typer.testing import CliRunner
 
 from langgraph_maker import journal, solve
 from langgraph_maker.cli import app
-from langgraph_maker.cli.console import listen
+from langgraph_maker.cli.console import listen, width
 from langgraph_maker.cli.encoding import writes_anything
 from langgraph_maker.cli.progress import follow
 from langgraph_maker.cli.resume import options_of, save
@@ -310,6 +311,53 @@ def test_a_server_with_a_secret_in_its_address_is_not_kept(begun: str) -> None:
         assert options_of(context) == {"k": "5"}
         save(store, "r", "command", options_of(context))
         assert "hush" not in str([item.value for item in store.search(())])
+
+
+def test_a_run_is_named_as_an_argument_or_as_an_option(db: str) -> None:
+    for command in (["runs", "verify"], ["runs", "export"], ["report", "--format", "json"]):
+        assert (
+            said(*command, "one", "--db", db).replace("s", "")[:20]
+            == said(*command, "--run-id", "one", "--db", db).replace("s", "")[:20]
+        )
+        said(*command, "one", "--run-id", "one", "--db", db)
+        for wrong in ([], ["one", "--run-id", "two"]):
+            assert "give one run's id" in said(*command, *wrong, "--db", db, code=2)
+    said("runs", "delete", "--run-id", "one", "--db", db)
+    assert "no run 'one'" in said("report", "one", "--db", db, code=1)
+
+
+def test_a_page_for_a_terminal_goes_to_a_file(db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said("report", "one", "--db", db).startswith("<!doctype html>")
+    monkeypatch.setattr(importlib.import_module("langgraph_maker.cli.report"), "on_terminal", lambda: True)
+    assert said("report", "one", "--db", db) == "written: report-one.html\n"
+    assert (tmp_path / "report-one.html").read_text().startswith("<!doctype html>")
+    assert said("report", "one", "--db", db, "--format", "json").startswith("{")
+
+
+def test_a_width_that_is_asked_for_holds_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert width(Console(file=io.StringIO())) == 100
+    monkeypatch.setenv("COLUMNS", "60")
+    assert width(Console(file=io.StringIO())) == 60
+
+
+def test_a_tenants_question_is_answered_by_the_command_that_is_shown(tmp_path: Path) -> None:
+    db, tenant = str(tmp_path / "t.sqlite"), ["--namespace", "users", "--namespace", "ann"]
+    shared = ["--run-id", "r", "--db", db, *tenant]
+    asked = said(
+        *["run", "hanoi", "--disks", "2", "--model", "sim:error=1", "--max-samples-per-step", "3"],
+        *["--ladder", "human", *shared],
+        code=4,
+    )
+    page = said("report", "r", "--db", db, *tenant)
+    [command] = re.findall(r"langgraph-maker (answer \d+ --run-id r.*?) --pick", page)
+    assert shlex.split(command)[4:] == tenant
+    assert f"--db {db} --namespace users --namespace ann" in asked
+    assert "no run 'r'" in said("report", "r", "--db", db, code=1)
+    assert "Saved" in said(*shlex.split(command), "--abort", "--db", db)
+    assert "no runs in" in said("runs", "--db", db)
+    assert "to resume r: " in said("runs", "--db", db, *tenant)
 
 
 def test_a_command_is_not_shown_for_a_run_that_other_code_worked_on_last(db: str) -> None:
