@@ -100,10 +100,7 @@ class _Update:
             yield from takeover(run_id)
         held: dict[int, Entry] = {}
         if written is None:  # the journal may hold more than this invocation knows of
-            steps = [int(ballot["id"]) for ballot in state["ballots"]]
-            for step, item in zip(steps, (yield records.get_entries(run_id, steps, state["stride"])), strict=True):
-                if (entry := records.read_entry(item, run_id, step)) is not None:
-                    held[step] = entry
+            held = yield from _held(state, store)
         position, entries = self.commit(state, held)
         ops: list[Op] = [
             records.put_entry(run_id, entry, state["stride"]) for entry in entries if entry["step"] not in held
@@ -191,6 +188,21 @@ class _Update:
 
 def _nothing() -> None:
     """Return what is kept for an observer that is no `StatefulObserver`."""
+
+
+def _held(state: MakerState, store: BaseStore) -> StoreOps[dict[int, Entry]]:
+    """Return those of the steps voted on that the journal has already.
+
+    Raises:
+        RunBusyError: When another process wrote them, which has taken the run over.
+    """
+    run_id, steps = state["run_id"], [int(ballot["id"]) for ballot in state["ballots"]]
+    items = yield records.get_entries(run_id, steps, state["stride"])
+    found = [(step, records.read_entry(item, run_id, step)) for step, item in zip(steps, items, strict=True)]
+    held = {step: entry for step, entry in found if entry is not None}
+    if held and not is_held(store, run_id):
+        yield from takeover(run_id)
+    return held
 
 
 def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> StoreOps[None]:

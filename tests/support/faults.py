@@ -3,8 +3,9 @@
 The data are in memory, or in a real SQLite file, which each process opens anew; a checkpointer can die too.
 
 One process plays all the processes of a run. One that dies is a `Died` that goes up through all of it, after which its
-store and its model do nothing more; the next one has a store object and a writer of its own over the same data. All is
-computed from (step, number, variant, seed), so that a case is repeated by its name.
+store and its model do nothing more; the next one has a store object and a writer of its own over the same data. One
+that is interrupted or cancelled cleans up, and goes on with what it has. All is computed from (step, number, variant,
+seed), so that a case is repeated by its name.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from itertools import count
+from typing import Any, NoReturn, TypeVar
 
+from fault_kinds import MOMENTS, Died, Interrupt, Kind
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore, GetOp, Op, PutOp
 from langgraph.store.memory import InMemoryStore
@@ -25,32 +28,31 @@ from langgraph.store.sqlite import SqliteStore
 from langgraph_maker.core.state import Request, Sampler, never_waits
 from langgraph_maker.journal import records
 
-__all__ = ["KINDS", "Died", "FaultySaver", "FaultyStore", "World"]
+__all__ = ["FaultySaver", "FaultyStore", "World"]
 
-Kind = Literal["before", "after", "part", "transient", "transient after", "past", "call", "called", "save", "saved"]
-KINDS: tuple[Kind, ...] = (
-    "before",
-    "after",
-    "part",
-    "transient",
-    "transient after",
-    "past",
-    "call",
-    "called",
-    "save",
-    "saved",
-)
-"""Dies before or after an operation of the store, or having done a part of it; fails for a moment before or after it;
-answers from the past; dies before or after a call of the model, or a checkpoint is saved. In an SQLite file a part is
-none, since a batch is a transaction there: the process dies in it."""
+T = TypeVar("T")
+_WRITERS = count(1)
 
 
-class Died(BaseException):
-    """The process is gone."""
+class Interrupted(sqlite3.Connection):
+    """A connection that tells of each statement behind which it is."""
+
+    done: Callable[[], None] = staticmethod(lambda: None)
+
+    def execute(self, *given: Any) -> sqlite3.Cursor:
+        found = super().execute(*given)
+        self.done()
+        return found
+
+    def cursor(self, *_: Any) -> Any:
+        return super().cursor(_Cursor)
 
 
-class MomentError(OSError):
-    """The store fails, and works again when it is asked once more."""
+class _Cursor(sqlite3.Cursor):
+    def execute(self, *given: Any) -> Any:
+        found = super().execute(*given)
+        self.connection.done()  # type: ignore[attr-defined]
+        return found
 
 
 @dataclass
@@ -62,10 +64,18 @@ class World:
     kind: Kind | None = None
     at: int = 0
     dead: bool = False
-    misled: bool = False
     operations: int = 0
     calls: int = 0
     saves: int = 0
+    statements: int = 0
+    turns: int = 0
+    writer: str = ""
+    meanwhile: Callable[[], None] = lambda: None
+    others: int = 0
+    mixing: bool = False
+    rounds: int = 0
+    wrote_on: bool = False
+    puts: int = 0
     bought: Counter[tuple[str, int]] = field(default_factory=Counter)
     in_flight: list[tuple[str, int]] = field(default_factory=list)
     lost: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -73,17 +83,42 @@ class World:
 
     def process(self, kind: Kind | None = None, at: int = 0) -> FaultyStore:
         """Begin a process, which meets the fault at the operation or call with this number."""
-        self.kind, self.at, self.dead = kind, at, False
-        self.operations = self.calls = self.saves = 0
         if self.file:
             self.close()
-            self.inner = SqliteStore(sqlite3.connect(self.file, check_same_thread=False, isolation_level=None))
+            connection = sqlite3.connect(self.file, check_same_thread=False, isolation_level=None, factory=Interrupted)
+            self.inner = SqliteStore(connection)
             self.inner.conn.execute("PRAGMA synchronous = OFF")  # no power is cut here
             self.inner.setup()
+            connection.done = self.stated
+        records._token.cache_clear()
+        self.writer = f"process {next(_WRITERS)}"
+        self.resume(kind, at)
+        return FaultyStore(self)
+
+    def resume(self, kind: Kind | None = None, at: int = 0) -> None:
+        """Go on in a process that was interrupted, which may meet another fault."""
+        self.kind, self.at, self.dead = kind, at, False
+        self.operations = self.calls = self.saves = self.statements = self.turns = 0
         self.lost.update(self.in_flight)
         self.in_flight.clear()
-        records._token.cache_clear()
-        return FaultyStore(self)
+
+    def stated(self) -> None:
+        """Count a statement of SQLite."""
+        self.statements += 1
+        if self.kind == "statement" and self.statements == self.at:
+            raise Interrupt
+
+    async def awaited(self, run: Awaitable[T]) -> T:
+        """Await a run that is cancelled at the turn of the event loop with this number; threads take a turn each."""
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor = _in_a_turn  # type: ignore[assignment, method-assign]
+        task = asyncio.ensure_future(run)
+        while not task.done():
+            self.turns += 1
+            if self.kind == "cancel" and self.turns == self.at:
+                task.cancel()
+            await asyncio.sleep(0)
+        return await task
 
     def close(self) -> None:
         """Close what the last process had open of the file."""
@@ -126,32 +161,51 @@ class World:
         self.check()
         self.operations += 1
         puts = [op for op in ops if isinstance(op, PutOp)]
-        due = self.operations == self.at
-        if due and self.kind == "before":
-            self.die()
-        if due and self.kind == "part" and puts:
-            self.do_part(puts, do)
-            self.die()
-        if due and self.kind == "transient":
-            if isinstance(self.inner, SqliteStore):
-                self.interrupt(ops, do)
-            raise MomentError("it fails for a moment")
-        before = self.now([op for op in ops if isinstance(op, PutOp)]) if puts else {}
+        kind = self.kind if self.operations == self.at else None
+        self.met_before(kind, ops, puts, do)
+        if self.kind == "past":
+            self.past.update(self.now(puts))
         result = do(ops)
         if puts:
-            self.past.update(before)
+            self.puts += 1
+            rounds = any(map(_is_of_a_round, puts))
+            self.rounds += rounds
+            self.wrote_on |= rounds and self.mixing and self.kind == "meanwhile"
             if not all(op.key.startswith("node-") for op in puts):  # which repeat what the head has
                 self.in_flight.clear()
-        if due and self.kind == "after":
-            self.die()
-        if due and self.kind == "transient after":
-            raise MomentError("it fails for a moment")
-        if due and self.kind == "past":
-            self.misled = True
-            result = [
-                self.past.get((op.namespace, op.key), item) if isinstance(op, GetOp) else item
-                for op, item in zip(ops, result, strict=True)
-            ]
+        return self.met_after(kind, ops, result)
+
+    def met_before(
+        self, kind: Kind | None, ops: Sequence[Op], puts: Sequence[PutOp], do: Callable[[Sequence[Op]], list[Any]]
+    ) -> None:
+        match kind:
+            case "before":
+                self.die()
+            case "interrupt":
+                raise Interrupt
+            case "meanwhile":
+                self.meanwhile()
+            case "part" if puts:
+                self.do_part(puts, do)
+                self.die()
+            case "transient":
+                if isinstance(self.inner, SqliteStore):
+                    self.interrupt(ops, do)
+                raise MOMENTS[self.at % len(MOMENTS)]
+
+    def met_after(self, kind: Kind | None, ops: Sequence[Op], result: list[Any]) -> list[Any]:
+        match kind:
+            case "after":
+                self.die()
+            case "interrupted":
+                raise Interrupt
+            case "transient after":
+                raise MOMENTS[self.at % len(MOMENTS)]
+            case "past":
+                return [
+                    self.past.get((op.namespace, op.key), item) if isinstance(op, GetOp) else item
+                    for op, item in zip(ops, result, strict=True)
+                ]
         return result
 
     def do_part(self, puts: Sequence[Op], do: Callable[[Sequence[Op]], list[Any]]) -> None:
@@ -184,10 +238,34 @@ class World:
             self.die()
         return saved
 
-    def now(self, puts: Iterable[PutOp]) -> dict[tuple[tuple[str, ...], str], Any]:
+    def now(self, puts: Sequence[PutOp]) -> dict[tuple[tuple[str, ...], str], Any]:
         places = [(op.namespace, op.key) for op in puts]
         found = self.inner.batch([GetOp(where, key, refresh_ttl=False) for where, key in places])
         return dict(zip(places, found, strict=True))
+
+
+def _in_a_turn(_: Any, act: Callable[..., Any], *given: Any) -> asyncio.Future[Any]:
+    """Do at a turn of the event loop what would be done in a thread, also when nobody waits for it any more."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def do() -> None:
+        try:
+            result = act(*given)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+            if not future.cancelled():
+                future.set_exception(error)
+        else:
+            if not future.cancelled():
+                future.set_result(result)
+
+    loop.call_soon(do)
+    return future
+
+
+def _is_of_a_round(put: PutOp) -> bool:
+    """Whether it writes what a round decides: of a run, or of a tree."""
+    return put.value is not None and put.namespace[1] in {"runs", "trees"} and put.key != "kept"
 
 
 class FaultyStore(BaseStore):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
-from faults import Died, Kind, World
+from fault_kinds import Died, Kind
+from faults import World
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted
