@@ -126,7 +126,7 @@ class Grouped(Task):
                 state, count = self.task.advance(state, one), count + 1
             except (RedFlag, ValueError):
                 raise
-            except Exception:  # noqa: BLE001 - see `nodes.guard.validating`
+            except Exception:  # noqa: BLE001 - see `purity.Trials`
                 return None
         if count < self.m and not self.task.is_done(state):
             return RedFlag("too_few_steps", f"{count} of {self.m}")

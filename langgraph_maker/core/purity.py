@@ -12,7 +12,7 @@ from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.task import Task
 
-__all__ = ["pure", "validating"]
+__all__ = ["Trials", "pure"]
 
 
 def pure(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,19 +71,53 @@ _FIRST: Final = 100
 _EVERY: Final = 64
 
 
-def validating(task: Task) -> Callable[[Any, Any], RedFlag | None]:
-    """Return what `task.validate` says of a vote; one by which the task cannot advance is flagged before it counts."""
-    judge, advance = pure("validate", task.validate), pure("advance", task.advance)
+class Trials:
+    """A task's judgement of votes: each is tried before it counts, and where it wins, what that came to is taken.
 
-    def validate(state: Any, vote: Any) -> RedFlag | None:
-        flag: RedFlag | None = judge(state, vote)
-        if flag is None:
-            try:
-                advance(state, vote)
-            except (RedFlag, ValueError, MakerError):
-                raise
-            except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
-                return None
-        return flag
+    So `advance` runs once for a distinct answer to a step. What is not taken is dropped, the oldest first.
 
-    return validate
+    Example:
+        >>> from langgraph_maker.tasks import TowersOfHanoi
+        >>> task = TowersOfHanoi(3)
+        >>> trials, state = Trials(task), task.initial_state()
+        >>> trials.validate(state, task.oracle(state)), trials.advance(state, task.oracle(state))["move"]
+        (None, [1, 0, 2])
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._judge, self._advance = pure("validate", task.validate), pure("advance", task.advance)
+        self._after: dict[tuple[bytes, bytes] | None, Any] = {}
+
+    def validate(self, state: Any, vote: Any) -> RedFlag | None:
+        """Return what `task.validate` says; a vote by which the task cannot advance is flagged before it counts."""
+        flag: RedFlag | None = self._judge(state, vote)
+        if flag is not None or (key := _key(state, vote)) in self._after:
+            return flag
+        try:
+            after = self._advance(state, vote)
+        except (RedFlag, ValueError, MakerError):
+            raise
+        except Exception:  # noqa: BLE001 - a bug, which surfaces once what was paid for is counted
+            return None
+        if key is not None:
+            self._after[key] = after
+            if len(self._after) > _MOST:
+                del self._after[next(iter(self._after))]
+        return None
+
+    def advance(self, state: Any, vote: Any) -> Any:
+        """Return the state that a winner hands on, once."""
+        key = _key(state, vote)
+        return self._advance(state, vote) if key not in self._after else self._after.pop(key)
+
+
+def _key(state: Any, vote: Any) -> tuple[bytes, bytes] | None:
+    """Return what tells a state and a vote from all others; None for what cannot be written, or is no JSON."""
+    try:
+        return orjson.dumps(state, option=_STRICT), orjson.dumps(vote, option=_STRICT)
+    except (TypeError, RecursionError):
+        return None
+
+
+_MOST: Final = 8192
+_STRICT: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS

@@ -97,10 +97,10 @@ def _state(task: Task, state: Any) -> Any:
         raise type(error)(f"a state of {task.name} is none that can be kept: {error}") from error
 
 
-def move(task: Task, lane: Lane, vote: Any) -> Lane:
+def move(task: Task, lane: Lane, vote: Any, advance: Callable[[Any, Any], Any]) -> Lane:
     """Return the lane one step on, by the winning vote."""
     try:
-        after = task.advance(lane["state"], vote)
+        after = advance(lane["state"], vote)
     except Exception as error:
         error.add_note(f"raised by advance of {task.name} at step {lane['step']}, for the vote {excerpt(vote)}")
         raise
@@ -120,7 +120,7 @@ def take(task: Task, lane: Lane, entry: Entry) -> Lane:
             " changed, or the journal was altered (see journal.verify)"
         )
     try:
-        return move(task, lane, entry["vote"])
+        return move(task, lane, entry["vote"], task.advance)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise JournalError(
             f"{task.name} cannot take the journal's step {lane['step']}: {type(error).__name__}: {str(error)[:200]};"

@@ -43,6 +43,7 @@ def update_node(
     min_k: int | None = None,
     detail: Detail = "round",
     observer: Observer | None = None,
+    advance: Callable[[Any, Any], Any] | None = None,
 ) -> Node:
     """Commit every decided ballot: `(state, vote) → next state`, pure, from the winning pair alone.
 
@@ -57,6 +58,7 @@ def update_node(
         min_k: See `sample_node`.
         detail: "ballots" emits each step too.
         observer: Called with events, beside the custom stream.
+        advance: What a winning vote hands on, where that was tried before (`purity.Trials`); None for `task.advance`.
 
     Raises:
         ValueError: For another `detail`; while running, when the task's next state cannot be kept (see `ballot.plain`).
@@ -68,13 +70,14 @@ def update_node(
     def least() -> SubtaskTerms:
         return margin_terms(margin_asked(k, given, min_k), None) if (given := overrides()) else usual
 
-    role = _Update(task, least, check_detail(detail), emitter(observer), keep)
+    role = _Update(task, advance or task.advance, least, check_detail(detail), emitter(observer), keep)
     return Node("update", role.update, role.aupdate)
 
 
 @dataclass(frozen=True)
 class _Update:
     task: Task
+    advance: Callable[[Any, Any], Any]
     least: Callable[[], SubtaskTerms]
     detailed: bool
     tell: Emit
@@ -169,7 +172,7 @@ class _Update:
                         f"the state of step {lane['step']} was changed while it was voted on: let prompt, validate,"
                         f" vote_key and advance of {self.task.name} make new ones"
                     )
-                after = move(self.task, lane, outcome["vote"])
+                after = move(self.task, lane, outcome["vote"], self.advance)
                 lanes.append(after)
                 entries.append(_entry(lane, after, ballot, outcome, (writer, revision)))
                 keys.append(outcome["key"])

@@ -19,7 +19,7 @@ from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import RaisableMargin
 from langgraph_maker.core.numbers import check_number
-from langgraph_maker.core.purity import validating
+from langgraph_maker.core.purity import Trials
 from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.core.state import Verdict
@@ -177,7 +177,7 @@ def create_maker(
     )
     sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
-    validate = validating(task)
+    trials = Trials(task)
     check_cost(max_cost, price, model_name(model), getattr(sampler, "tier", ""))
     vote = voting_round(
         StateGraph(RoundState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
@@ -198,7 +198,7 @@ def create_maker(
         guard=guard_node(
             parse=task.parse,
             key=task.vote_key,
-            validate=validate,
+            validate=trials.validate,
             red_flags=red_flags,
             price=price,
             compares=not rungs.varied,
@@ -272,7 +272,10 @@ def create_maker(
         )
         .add_node(
             "update",
-            releasing(pool, update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer)),
+            releasing(
+                pool,
+                update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer, advance=trials.advance),
+            ),
             **TRACED,
         )
         .add_edge(START, "decompose")

@@ -8,11 +8,20 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
-from scripted import Scripted
+from scripted import Counting, Scripted, right
 
 from langgraph_maker import Task, solve
 from langgraph_maker.core.errors import ImpureTaskError
 from langgraph_maker.core.red_flags import RedFlag
+from langgraph_maker.core.state import Request
+from langgraph_maker.core.task import Segment
+
+
+class Cut(Counting):
+    """`Counting`, cut into lanes of three steps."""
+
+    def segments(self, lanes: int) -> list[Segment]:
+        return [{"step": at, "end": at + 3, "state": at} for at in range(0, self.steps or 0, 3)]
 
 
 class Stack(Task):
@@ -110,3 +119,20 @@ class Popping(Stack):
 def test_a_change_is_seen_where_the_function_raises_after_it() -> None:
     with pytest.raises(ImpureTaskError, match="validate changed what it was given"):
         solve(Popping(), Scripted(answers), k=1)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_task_advances_once_for_each_distinct_answer(lanes: int) -> None:
+    advanced: list[tuple[Any, Any]] = []
+
+    class Counted(Cut):
+        def advance(self, state: Any, vote: Any) -> Any:
+            advanced.append((state, vote["next_state"]))
+            return super().advance(state, vote)
+
+    def wrong_first(request: Request) -> str:
+        return "77" if request.subtask_id == "4" and not request.number else right(request)
+
+    run = solve(Counted(9), Scripted(wrong_first), k=3, lanes=lanes)
+    assert (run.status, run.steps) == ("solved", 9)
+    assert sorted(advanced) == sorted([*((step, step + 1) for step in range(9)), (4, 77)])

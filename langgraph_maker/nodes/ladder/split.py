@@ -15,7 +15,7 @@ from langgraph_maker.core.ballot import Relation, key_of
 from langgraph_maker.core.canonical import canonical, mark, plain
 from langgraph_maker.core.events import SubStepDecided
 from langgraph_maker.core.foreign import excerpt, terminal_safe
-from langgraph_maker.core.purity import validating
+from langgraph_maker.core.purity import Trials
 from langgraph_maker.core.state import BallotState, InnerVote, Outcome
 from langgraph_maker.core.task import Decomposable, HasVariants, Task, Vote
 from langgraph_maker.nodes.ladder.kind import (
@@ -104,7 +104,7 @@ class SplitTier(TierKind):
     def judging(self, ballot: BallotState) -> Judging:
         """Judge as the chain does."""
         chain = self.chains.chain(ballot)
-        return Judging(_steps(ballot)["state"], chain.parse, chain.vote_key, validating(chain))
+        return Judging(_steps(ballot)["state"], chain.parse, chain.vote_key, Trials(chain).validate)
 
     def absorb(self, ballot: BallotState, why: str) -> Absorbed:
         """Return the ballot at its next sub-step, decided as a whole, or escalated."""
