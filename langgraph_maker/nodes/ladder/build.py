@@ -10,7 +10,7 @@ from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.task import Task
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.nodes.ladder.audit import Audit
-from langgraph_maker.nodes.ladder.human import AskHuman, HumanTier
+from langgraph_maker.nodes.ladder.human import AskHuman
 from langgraph_maker.nodes.ladder.kind import Setting, TierKind, TierOption
 from langgraph_maker.nodes.ladder.ladder import Ladder
 from langgraph_maker.nodes.ladder.plain import NO_VARIANTS, Tier, Variants
@@ -66,7 +66,7 @@ def read_ladder(
         _check_place(setting.name, tier, tiers, k or 1)
         tiers.append(tier)
     described: dict[str, Any] = {"ladder": [dict(tier.described) for tier in tiers], "audit": 0.0}
-    human = isinstance(tiers[-1], HumanTier)
+    human = tiers[-1].waits
     second = None
     if audit is not None:
         setting.name = "the audit"
@@ -86,9 +86,9 @@ def read_ladder(
 
 def _check_place(name: str, tier: TierKind, below: Sequence[TierKind], k: int) -> None:
     """Refuse a tier that makes no sense above those below it."""
-    if any(isinstance(one, HumanTier) for one in below):
-        raise ValueError("AskHuman stands on top of a ladder: nothing comes after a human")
-    if isinstance(tier, HumanTier):
+    if waiting := [one for one in below if one.waits]:
+        raise ValueError(f"{waiting[0].title} stands on top of a ladder: nothing comes after a human")
+    if tier.waits:
         return
     if tier.own_votes and any(one.name == tier.name for one in below):
         raise ValueError(f"{tier.title} stands once in a ladder: the sub-steps would be the same again")

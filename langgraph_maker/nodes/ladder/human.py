@@ -33,6 +33,8 @@ class HumanTier(TierKind):
     """No votes are drawn here: a ballot waits for the answer (`answered`)."""
 
     name: ClassVar[str] = "human"
+    title: ClassVar[str] = "AskHuman"
+    waits: ClassVar[bool] = True
 
 
 def answered(ballot: BallotState, answer: Any, read: Read) -> BallotState:

@@ -128,6 +128,9 @@ class TierKind:
     own_votes: ClassVar[bool] = False
     """Whether votes in it are on something else than the step, with a budget of their own."""
 
+    waits: ClassVar[bool] = False
+    """Whether a ballot waits here for an answer from outside: no model is asked, and nothing comes after it."""
+
     inner_type: ClassVar[Any] = None
     """The `TypedDict` that its own part of what is `inner` must be like."""
 
