@@ -15,7 +15,7 @@ from langgraph_maker.journal import admin, records, store_ops
 from langgraph_maker.journal.segments import found_header
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_records import Head, checked, head, node_of, offspring, read_node, snapshot
-from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
+from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode, node_id_of
 
 __all__ = ["inspect", "lines"]
 
@@ -102,6 +102,6 @@ def lines(store: BaseStore, run_id: str) -> Iterator[str]:
         JournalError: When a record is not as it was written.
     """
     _, held = store_ops.drive(snapshot(run_id), store)
-    ballots = {ballot["id"].partition(":")[0]: ballot for ballot in held["ballots"]}
+    ballots = {node_id_of(ballot["id"]): ballot for ballot in held["ballots"]}
     for node in held["tree"].values():
         yield json.dumps({"node": node, "ballot": ballots.get(node["id"])})

@@ -25,7 +25,7 @@ from langgraph_maker.journal import records, run_data, store_ops
 from langgraph_maker.journal.records import Header, Session
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tenants import under
-from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
+from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode, node_id_of
 
 __all__ = [
     "Head",
@@ -316,7 +316,7 @@ def commit(  # noqa: PLR0917 - one round, as it is known to those who commit it
     """
     if begun is not None and begun["changes"]:
         yield _puts(run_id, ((f"node-{one}", record) for one, record in begun["changes"].items()))
-    open_now = {ballot["id"].partition(":")[0]: ballot for ballot in held["ballots"]}
+    open_now = {node_id_of(ballot["id"]): ballot for ballot in held["ballots"]}
     changed = [one for one, node in held["tree"].items() if node is not before.get(one) or one in open_now]
     now: Head = {
         "format": FORMAT,

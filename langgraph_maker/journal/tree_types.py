@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
-__all__ = ["DecidedStage", "RefutedWay", "Stage", "Tree", "TreeNode"]
+__all__ = ["DecidedStage", "RefutedWay", "Stage", "Tree", "TreeNode", "ballot_key", "node_id_of"]
 
 
 Stage: TypeAlias = Literal["atomic", "solve", "propose", "choose", "compose", "check"]
@@ -67,3 +67,18 @@ Tree: TypeAlias = dict[str, TreeNode]
 
 
 ROOT: Final = "1"
+
+
+def ballot_key(node: TreeNode) -> str:
+    """Return how the ballot on what a node is asked next is named in the graph's state and the store."""
+    return f"{node['id']}:{node['stage']}"
+
+
+def node_id_of(key: str) -> str:
+    """Return the node of a ballot that is named so.
+
+    Example:
+        >>> node_id_of("1.2:solve")
+        '1.2'
+    """
+    return key.partition(":")[0]

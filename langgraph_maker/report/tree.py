@@ -16,7 +16,7 @@ from langgraph_maker.core.state import BallotState, Usage, VoteCount
 from langgraph_maker.journal import store_ops
 from langgraph_maker.journal.tenants import namespace_of, under
 from langgraph_maker.journal.tree_records import snapshot, sums
-from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode
+from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode, node_id_of
 from langgraph_maker.models.prices import dated
 from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.prebuilt.recursive.tree import depth
@@ -133,7 +133,7 @@ _DEEPEST: Final = 50
 def _open(ballot: BallotState) -> OpenStage:
     ranking = sorted(ballot["counts"].items(), key=lambda item: -item[1])
     return {
-        "node": ballot["id"].partition(":")[0],
+        "node": node_id_of(ballot["id"]),
         "stage": ballot["state"]["stage"],
         "status": ballot["status"],
         "counts": [{"vote": ballot["votes"][key], "count": count} for key, count in ranking],

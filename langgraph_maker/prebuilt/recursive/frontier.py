@@ -31,7 +31,7 @@ from langgraph_maker.journal.tree_records import (
     settled,
     sums,
 )
-from langgraph_maker.journal.tree_types import ROOT, Tree
+from langgraph_maker.journal.tree_types import ROOT, Tree, ballot_key, node_id_of
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
@@ -168,7 +168,7 @@ class _Frontier:
         if update["status"] != "running":
             outcome = {name: update[name] for name in ("status", "reason", "reason_code", "answer")}
             held: TreeRun = {"tree": update["tree"], "ballots": update["ballots"], "counts": update["counts"]}
-            had_ballots = {ballot["id"].partition(":")[0] for ballot in here["ballots"]}  # some of which may be gone
+            had_ballots = {node_id_of(ballot["id"]) for ballot in here["ballots"]}  # some of which may be gone
             before = {one: node for one, node in here["tree"].items() if one not in had_ballots}
             now = yield from head(run_id)
             check_single_writer(run_id, now, here["counts"]["rounds"], here["tree"])
@@ -186,9 +186,7 @@ class _Frontier:
         kept: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         tree = held["tree"]
-        questions = {
-            f"{node['id']}:{node['stage']}": ask(tree, node, self.limits.max_children) for node in waiting(tree)
-        }
+        questions = {ballot_key(node): ask(tree, node, self.limits.max_children) for node in waiting(tree)}
         held = _asked_still(held, questions)
         ballots = [self.limits.asked(tree, ballot, human=self.asks) for ballot in held["ballots"]]
         if not self.asks:
@@ -262,7 +260,7 @@ class _Frontier:
         limits, tree = self.limits, held["tree"]
         failed = [unsettled(ballot) for ballot in held["ballots"] if ballot["status"] == "unresolved"]
         for ballot in held["ballots"]:
-            node = tree[ballot["id"].partition(":")[0]]
+            node = tree[node_id_of(ballot["id"])]
             if ballot["status"] == "decided" and (why := limits.beyond(tree, node, decision(ballot)["vote"])):
                 failed.append(unsettled(ballot, why))
         for node in tree.values():

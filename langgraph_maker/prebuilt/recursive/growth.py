@@ -16,7 +16,7 @@ from langgraph_maker.core.state import START, BallotState
 from langgraph_maker.journal import store_ops
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_records import TreeRun, check_single_writer, commit, counted, head
-from langgraph_maker.journal.tree_types import DecidedStage, Tree, TreeNode
+from langgraph_maker.journal.tree_types import DecidedStage, Tree, TreeNode, node_id_of
 from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.emit import emit
@@ -135,7 +135,7 @@ class _Grow:
         k = margin_asked(self.ladder.k, overrides(), self.ladder.min_k)
         for one in state["ballots"]:
             ballot = reopened_below(one, k)
-            node = tree[ballot["id"].partition(":")[0]]
+            node = tree[node_id_of(ballot["id"])]
             candidates = 0
             if node["stage"] != ballot["state"]["stage"]:  # what it asks about hung on a way that is refuted just now
                 closed.append(ballot)
@@ -158,7 +158,7 @@ class _Grow:
             tree = with_decision(after, node["id"], _decided(ballot, candidates))
             events.append(_event(state["run_id"], node, ballot, vote))
         events += [
-            {"event": "question.asked", "run_id": state["run_id"], "node": one["id"].partition(":")[0], "question": one}
+            {"event": "question.asked", "run_id": state["run_id"], "node": node_id_of(one["id"]), "question": one}
             for one in open_questions([ballot for ballot in still_open if ballot["id"] in asking])
         ]
         counts = counted({**state["counts"], "rounds": state["counts"]["rounds"] + 1}, closed)
@@ -212,7 +212,7 @@ def unsettled(ballot: BallotState, why: str = "") -> Unsettled:
     """Return what a ballot did not converge, or decided beyond a limit, `why`."""
     code, reason = Reason("tree_limit", why) if why else in_full(ballot)
     return {
-        "node": ballot["id"].partition(":")[0],
+        "node": node_id_of(ballot["id"]),
         "question": ballot["state"],
         "counts": decision(ballot)["counts"],
         "samples": ballot["samples"],

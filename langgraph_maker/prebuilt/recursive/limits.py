@@ -8,7 +8,7 @@ from typing import Any
 
 from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import START, BallotState, LadderState, Usage
-from langgraph_maker.journal.tree_types import Tree, TreeNode
+from langgraph_maker.journal.tree_types import Tree, TreeNode, node_id_of
 from langgraph_maker.nodes.limits import overspent
 from langgraph_maker.nodes.tally import decision
 from langgraph_maker.prebuilt.recursive.tree import parts
@@ -72,7 +72,7 @@ class Limits:
         overruled = human and stands["state"]["stage"] == "check" and "human" not in stands
         if stands["status"] != "decided" or not overruled:
             return stands
-        if not (why := self.beyond(tree, tree[stands["id"].partition(":")[0]], decision(stands)["vote"])):
+        if not (why := self.beyond(tree, tree[node_id_of(stands["id"])], decision(stands)["vote"])):
             return stands
         said = f'{why}, or answer true to take it all the same, or {{"answer": …}} with another'
         ladder: LadderState = {**stands.get("ladder", START), "why": said}

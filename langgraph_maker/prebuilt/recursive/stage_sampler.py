@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag, RuleLike
 from langgraph_maker.core.state import Request, Sampler, Verdict
-from langgraph_maker.journal.tree_types import Stage
+from langgraph_maker.journal.tree_types import Stage, node_id_of
 from langgraph_maker.models.pool import misuse
 from langgraph_maker.models.resolve import Model
 from langgraph_maker.models.router import sampler_of
@@ -96,7 +96,7 @@ class StageSampler:
         async def draw(_: object) -> Sequence[AIMessage | Exception]:
             return await sampler(asked)
 
-        node_id = asked[0].subtask_id.partition(":")[0]
+        node_id = node_id_of(asked[0].subtask_id)
         traced = RunnableLambda(draw).with_config(
             run_name=f"{stage} {node_id}", tags=["nostream", f"stage:{stage}", f"node:{node_id}"]
         )
