@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from langgraph.store.base import BaseStore, GetOp
 
@@ -17,11 +17,23 @@ from langgraph_maker.models.resolve import Model
 from langgraph_maker.runs.calibration import Calibration, acalibrate
 from langgraph_maker.runs.calibration.margin_choice import OfType, by_type, mixed
 
-__all__ = ["SHARE", "Rule", "acalibrated", "check_rule", "ks", "margin", "stored"]
+__all__ = ["SHARE", "Aims", "Rule", "acalibrated", "check_rule", "ks", "margin", "stored"]
 
 Rule: TypeAlias = Literal["average", "mixed", "lower bound"]
 """How k="auto" takes k from a calibration: so that the target is reached on average over what that leaves open of p;
 likewise, by k on a share of the steps and k - 1 on the rest; or even at the lower bound of p."""
+
+
+class Aims(NamedTuple):
+    """What a calibration before a run is for: so many `samples`, the `target`, and how k is to be taken.
+
+    `target` is the wanted probability of zero errors in the whole task.
+    """
+
+    samples: int
+    target: float
+    rule: Rule = "average"
+
 
 SHARE = 0.1
 """Of a run's `max_cost`, what its calibration may spend."""
@@ -44,12 +56,10 @@ async def acalibrated(
     task: Task,
     model: Model,
     options: Mapping[str, Any],
+    aims: Aims,
     *,
     store: BaseStore,
     run_id: str,
-    samples: int,
-    target: float,
-    rule: Rule = "average",
     on_progress: Callable[[str, int], None],
 ) -> Calibration | None:
     """Return the calibration that a run goes by: that which is stored with it, else a new one, which is then stored.
@@ -60,11 +70,9 @@ async def acalibrated(
         task: The run's.
         model: The run's.
         options: Those of `create_maker`.
+        aims: What the calibration is for.
         store: The journal's.
         run_id: The run's.
-        samples: Steps to sample.
-        target: Wanted probability of zero errors.
-        rule: How k is to be taken.
         on_progress: As of `calibrate`.
 
     Returns:
@@ -78,7 +86,7 @@ async def acalibrated(
     """
     kept, header = await store_ops.adrive(_look(run_id), store)
     if kept is not None:
-        return _checked(Calibration.from_json(kept), target)
+        return _checked(Calibration.from_json(kept), aims.target)
     if header is not None:
         raise JournalError(
             f"run {run_id!r} was started with k {header['k']!r}, and not by a calibration: continue with that k, or"
@@ -88,8 +96,8 @@ async def acalibrated(
     measured = await acalibrate(
         task,
         model,
-        samples=samples,
-        target=target,
+        samples=aims.samples,
+        target=aims.target,
         max_cost=None if max_cost is None else SHARE * max_cost,
         store=store,
         run_id=run_id,
@@ -98,7 +106,7 @@ async def acalibrated(
     )
     if (stop := options.get("stop")) is not None and stop():
         return None
-    found = replace(measured, k_rule=rule)
+    found = replace(measured, k_rule=aims.rule)
     problem = _problem(found) or _beyond(found, options.get("max_samples_per_step"))
     if problem or (problem := _repeating(task, found, options)):
         raise CalibrationError(f"the calibration before run {run_id!r} recommends no k for {found.model}: {problem}")

@@ -144,21 +144,16 @@ class CalibrationProgress:
         model: Model,
         options: Mapping[str, Any],
         store: BaseStore,
-        *,
-        samples: int,
-        target: float,
-        rule: auto_k.Rule = "average",
+        aims: auto_k.Aims,
     ) -> Calibration | None:
         """Return what was found; None when it was stopped before that was there."""
         found = await auto_k.acalibrated(
             self.task,
             model,
             options,
+            aims,
             store=store,
             run_id=self.run_id,
-            samples=samples,
-            target=target,
-            rule=rule,
             on_progress=lambda _, drawn: self.tell(drawn),
         )
         if found is not None:

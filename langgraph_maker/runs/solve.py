@@ -142,23 +142,18 @@ def solve(
         ('solved', 15, [[1, 0, 1], [2, 0, 2]])
     """
     check_keywords(solve, options, SolveOptions.__annotations__)
-    preparing = _prepared(
-        task,
-        model,
-        k,
-        options,
-        target=target,
-        samples=calibration_samples,
-        rule=k_rule,
-        raise_k=raise_k,
-        store=store,
-        checkpointer=checkpointer,
-        run_id=run_id,
-        answers=answers,
-        deadline=deadline,
-        on_progress=on_progress,
-        namespace=namespace,
+    terms = RunTerms(
+        auto_k.Aims(calibration_samples, target, k_rule),
+        raise_k,
+        store,
+        checkpointer,
+        run_id,
+        answers,
+        deadline,
+        on_progress,
+        namespace,
     )
+    preparing = _prepared(task, model, k, options, terms)
     begun = run_sync(preparing) if k == "auto" else run_at_once(preparing)
     if isinstance(begun, Run):
         return begun
@@ -201,23 +196,18 @@ async def asolve(
         'solved'
     """
     check_keywords(asolve, options, SolveOptions.__annotations__)
-    begun = await _prepared(
-        task,
-        model,
-        k,
-        options,
-        target=target,
-        samples=calibration_samples,
-        rule=k_rule,
-        raise_k=raise_k,
-        store=store,
-        checkpointer=checkpointer,
-        run_id=run_id,
-        answers=answers,
-        deadline=deadline,
-        on_progress=on_progress,
-        namespace=namespace,
+    terms = RunTerms(
+        auto_k.Aims(calibration_samples, target, k_rule),
+        raise_k,
+        store,
+        checkpointer,
+        run_id,
+        answers,
+        deadline,
+        on_progress,
+        namespace,
     )
+    begun = await _prepared(task, model, k, options, terms)
     if isinstance(begun, Run):
         return begun
     run_id, key = begun.run_id, scoped(begun.store, begun.run_id)
@@ -231,6 +221,20 @@ async def asolve(
             finally:
                 await aabandon(key)
     return watch.run(begun.store, begun.found)
+
+
+class RunTerms(NamedTuple):
+    """What `solve` is given of a run beside the options of its graph, see there."""
+
+    aims: auto_k.Aims
+    raise_k: bool
+    store: BaseStore | None
+    checkpointer: BaseCheckpointSaver[Any] | None
+    run_id: str | None
+    answers: Mapping[str, Any] | None
+    deadline: float | None
+    on_progress: Callable[[Progress], None] | None
+    namespace: Namespace | None
 
 
 class _Begun(NamedTuple):
@@ -248,48 +252,38 @@ async def _prepared(
     model: Model,
     k: int | Literal["auto"] | Callable[[int], int],
     options: SolveOptions,
-    *,
-    target: float,
-    samples: int,
-    rule: auto_k.Rule,
-    raise_k: bool,
-    store: BaseStore | None,
-    checkpointer: BaseCheckpointSaver[Any] | None,
-    run_id: str | None,
-    answers: Mapping[str, Any] | None,
-    deadline: float | None,
-    on_progress: Callable[[Progress], None] | None,
-    namespace: Namespace | None,
+    terms: RunTerms,
 ) -> _Begun | Run:
     """Return what both twins begin with; a run that was stopped while it calibrated. Waits only where k is "auto"."""
     named = "target, the wanted probability of zero errors,"
-    check_number(named, target, "above 0 and below 1", lambda share: 0 < share < 1)
+    check_number(named, terms.aims.target, "above 0 and below 1", lambda share: 0 < share < 1)
     check_task(task)
-    check_callbacks(on_progress=on_progress)
+    check_callbacks(on_progress=terms.on_progress)
     tier = (options.get("service_tier") or "").removesuffix("-or-default")
     check_cost(options.get("max_cost"), options.get("price"), model_name(model), tier)
-    check_opened("store", store, BaseStore, "SqliteStore")
-    check_opened("checkpointer", checkpointer, BaseCheckpointSaver, "SqliteSaver")
-    store = under(store if store is not None else InMemoryStore(), tenant_of(checked_tenancy(namespace)))
-    run_id = uuid4().hex if run_id is None else records.check_id(run_id)
+    check_opened("store", terms.store, BaseStore, "SqliteStore")
+    check_opened("checkpointer", terms.checkpointer, BaseCheckpointSaver, "SqliteSaver")
+    kept = terms.store if terms.store is not None else InMemoryStore()
+    store = under(kept, tenant_of(checked_tenancy(terms.namespace)))
+    run_id = uuid4().hex if terms.run_id is None else records.check_id(terms.run_id)
     if (together := options.pop("steps_per_subtask", 1)) != 1:
         task = Grouped(task, together)
         options.setdefault("red_flags", default_red_flags(together))
-    options["stop"] = in_time(deadline, options.get("stop"))
+    options["stop"] = in_time(terms.deadline, options.get("stop"))
     found = None
-    auto_k.check_rule(rule)
+    auto_k.check_rule(terms.aims.rule)
     if k == "auto":
         create_maker(task, model, **options)  # refuses what cannot be used before anything is paid for
-        before = CalibrationProgress(task, run_id, on_progress)
-        found = await before.calibrated(model, options, store, samples=samples, target=target, rule=rule)
+        before = CalibrationProgress(task, run_id, terms.on_progress)
+        found = await before.calibrated(model, options, store, terms.aims)
         if found is None:
             return before.stopped(store, options["stop"] or (lambda: True))
         k, options["max_cost"] = auto_k.margin(found, task), before.left(found, options.get("max_cost"))
-    monitor = _monitor(task, k, found, target, options, raise_k=raise_k)
+    monitor = _monitor(task, k, found, terms.aims.target, options, raise_k=terms.raise_k)
     maker = create_maker(task, model, k=monitor.k or k, **options).compile(
-        checkpointer=checkpointer or False, store=store
+        checkpointer=terms.checkpointer or False, store=store
     )
-    return _Begun(run_id, store, maker, Session(task, on_progress, monitor, answers), found)
+    return _Begun(run_id, store, maker, Session(task, terms.on_progress, monitor, terms.answers), found)
 
 
 def in_time(deadline: float | None, stop: Stop | None) -> Stop | None:
