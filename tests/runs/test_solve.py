@@ -41,7 +41,7 @@ def test_a_solved_run() -> None:
 
 async def test_asolve_is_its_twin() -> None:
     run, twin = solve(Counting(4), Scripted(one_wrong)), await asolve(Counting(4), Scripted(one_wrong))
-    assert {**vars(run), "run_id": "", "_store": None} == {**vars(twin), "run_id": "", "_store": None}
+    assert {**vars(run), "run_id": "", "store": None} == {**vars(twin), "run_id": "", "store": None}
     assert list(twin.actions()) == list(run.actions())
 
 
