@@ -152,7 +152,7 @@ class TestSolveAgain:
         drawn = model.drawn
         again = solve(Counting(5), model, store=store, run_id="r")
         assert model.drawn == drawn
-        apart = {"_store": None, "outlook": None}  # an outlook holds times
+        apart = {"store": None, "outlook": None}  # an outlook holds times
         assert {**vars(first), **apart} == {**vars(again), **apart}
 
     def test_after_a_failure_it_goes_on_with_what_was_counted(self) -> None:

@@ -208,7 +208,7 @@ def test_options_reach_the_graph() -> None:
 
 def test_a_run_is_plain_data() -> None:
     run = solve(Counting(2), Scripted(right))
-    assert "_store" not in asdict(run)
+    assert "store" not in asdict(run)
     copy = deepcopy(run)  # as pickle does
     assert copy == run
     with pytest.raises(JournalError, match="journal.read"):
