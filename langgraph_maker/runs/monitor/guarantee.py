@@ -199,7 +199,7 @@ def _weakest(found: Outlook) -> str:
     return (
         f"; {known}without equal steps no bound is known: of {begun:,} steps {most} may be"
         " ones that this model gets wrong repeatedly, in one vote of three to two of three, for which no vote counts,"
-        " and those that it gets wrong oftener show on few ballots or none"
+        " and those that it gets wrong oftener show on few ballots or none, as do answers that a cache or seed repeats"
     )
 
 

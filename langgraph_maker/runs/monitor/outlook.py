@@ -110,7 +110,8 @@ def outlook(
         least = min([ahead, *(margin for margin, count in enumerate(totals["margins"]) if count)])
         known = k is not None or whole == steps  # else steps to come may have a smaller margin
         if known and sureness.as_calibrated(calibration, task, settings):
-            low = sureness.calibrated(calibration, begun, least, whole)
+            flagged = totals["flagged"] + still["flagged"]
+            low = sureness.calibrated(calibration, begun, least, whole, flagged=flagged)
     return Outlook(
         steps=steps,
         planned=planned,

@@ -135,8 +135,10 @@ def if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual |
     return IfEqual(value, low, value * then, low * then_low)
 
 
-def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, steps: int | None) -> float | None:
-    """Return the lower bound for `steps` that a calibration allows, if its ballots have no more lost votes than that.
+def calibrated(
+    found: Calibration | None, begun: Sequence[Shapes], k: int, steps: int | None, *, flagged: int = 0
+) -> float | None:
+    """Return the lower bound for `steps` that a calibration allows, if ballots have no more lost votes and flags.
 
     Samples that were flagged when calibrated count as wrong, first votes at a temperature of their own too.
     """
@@ -150,6 +152,9 @@ def calibrated(found: Calibration | None, begun: Sequence[Shapes], k: int, steps
     right = interval(found.right, found.samples).low
     if found.asked.get("first_temperature") != found.asked.get("temperature"):
         right = min(right, interval((found.first_counts or (0, 0))[0], found.firsts_drawn).low)
+    usual = (1 - right) * (seen.votes + flagged)
+    if seen.wrong + flagged > usual + 1 + _TWO * sqrt(usual):
+        return None
     return calibrated_bound(1 - right, k, steps)
 
 

@@ -261,6 +261,71 @@ def test_the_calibrated_bound_holds_however_errors_are_spread(p: float, k: int) 
             assert bound <= (1 - wrong) ** steps + 1e-12
 
 
+@pytest.mark.parametrize(
+    ("hard", "p", "easy"), [(0.0, 0.5, 0.9995), (0.002, 0.3, 1.0), (0.001, 0.0, 1.0), (0.004, 0.6, 0.9999)]
+)
+def test_a_calibrated_bound_is_above_the_truth_in_few_runs(hard: float, p: float, easy: float) -> None:
+    """Steps drawn at random of some that differ; of 60 runs more than 8 would have it with a probability of 0.003."""
+    random, found, steps, k = np.random.default_rng(9), measured(), 31, 3
+
+    def drawn_steps(count: int) -> Any:
+        return np.where(random.random(count) < hard, p, easy)
+
+    truth = (1 - sum(share * wrong_at(at, k) for share, at in ((hard, p), (1 - hard, easy)))) ** steps
+    stated = above = 0
+    for _ in range(60):
+        right, first = (int((random.random(3000) < drawn_steps(3000)).sum()) for _ in range(2))
+        low = exact_interval(right, 3000).low
+        known = {"right": right, "valid": 3000, "samples": 3000, "p_low": low, "interval": "exact"}
+        firsts = {"p_first": first / 3000, "firsts": 3000, "firsts_drawn": 3000, "p_first_low": low}
+        same = {"task": found.task, "settings": {"model": NAMED, **found.asked}}
+        totals = totals_of(voted(random, drawn_steps(steps), k, (steps,)), k)
+        bound = outlook(totals, planned=steps, calibration=replace(found, **known, **firsts), **same).so_far_low
+        stated += bound is not None
+        above += bound is not None and bound > truth
+    assert stated > 10
+    assert above <= 8
+
+
+def wrong_at(p: float, k: int) -> float:
+    return 1.0 if p == 0 else 0.0 if p == 1 else 1 / (1 + (p / (1 - p)) ** k)
+
+
+def test_more_flags_than_when_calibrated_leave_no_bound() -> None:
+    found, totals = measured(), totals_of(np.full(31, 3), 3)
+    same: dict[str, Any] = {"task": found.task, "settings": {"model": NAMED, **found.asked}, "calibration": found}
+    assert outlook({**totals, "flagged": 1}, planned=31, **same).so_far_low is not None
+    assert outlook({**totals, "flagged": 20}, planned=31, **same).so_far_low is None
+
+
+STEPS: dict[str, tuple[int, Any]] = {
+    "2 % of 200 at .3": (3, [0.3] * 4 + [0.99] * 196),
+    "2 % of 1,000 at .4": (3, [0.4] * 20 + [0.99] * 980),
+    "1 % of 300 at .2": (4, [0.2] * 3 + [0.95] * 297),
+    "10 % of 200 at .7": (3, [0.7] * 20 + [0.999] * 180),
+    "20 % of 200 at .8": (2, [0.8] * 40 + [0.99] * 160),
+    "half of 300 repeated": (3, [1.0] * 150 + [0.9] * 150),
+    "all repeated": (3, [1.0] * 300),
+    "300 at .9": (3, [0.9] * 300),
+    "40 at .55": (2, [0.55] * 40),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_no_bound_is_printed_where_truth_is_not_known(name: str) -> None:
+    """Decided, half way and with ballots open: whatever the figure rests on, it comes without a bound."""
+    k, of = STEPS[name]
+    random = np.random.default_rng(11)
+    for at in (len(of), len(of) // 2):
+        votes = voted(random, np.array(of)[random.permutation(len(of))][:at], k, (at,))
+        still: OpenBallots = {**NONE_OPEN, "ballots": 9, "shapes": {"1:1:1": 5, "2:1:0": 4}}
+        for found in (outlook(totals_of(votes, k), planned=len(of), still=one) for one in (NONE_OPEN, still)):
+            assert (found.so_far_low, found.to_the_end_low) == (None, None)
+            assert not [sign for sign in ("≥", "at least", "bounds of") if sign in found.guarantee]
+            assert "not known" in found.guarantee
+            assert "no bound is known" in found.guarantee
+
+
 def test_effective_votes_are_fewer_where_steps_differ() -> None:
     random = np.random.default_rng(7)
     even = outlook(totals_of(voted(random, 0.95, 4, (2000,)), 4), planned=2000).effective_votes
