@@ -276,9 +276,9 @@ def test_a_calibrated_bound_is_above_the_truth_in_few_runs(hard: float, p: float
     for _ in range(60):
         right, first = (int((random.random(3000) < drawn_steps(3000)).sum()) for _ in range(2))
         low = exact_interval(right, 3000).low
-        known = {"right": right, "valid": 3000, "samples": 3000, "p_low": low, "interval": "exact"}
-        firsts = {"p_first": first / 3000, "firsts": 3000, "firsts_drawn": 3000, "p_first_low": low}
-        same = {"task": found.task, "settings": {"model": NAMED, **found.asked}}
+        known: dict[str, Any] = {"right": right, "valid": 3000, "samples": 3000, "p_low": low, "interval": "exact"}
+        firsts: dict[str, Any] = {"p_first": first / 3000, "firsts": 3000, "firsts_drawn": 3000, "p_first_low": low}
+        same: dict[str, Any] = {"task": found.task, "settings": {"model": NAMED, **found.asked}}
         totals = totals_of(voted(random, drawn_steps(steps), k, (steps,)), k)
         bound = outlook(totals, planned=steps, calibration=replace(found, **known, **firsts), **same).so_far_low
         stated += bound is not None
@@ -431,6 +431,26 @@ def test_late_answers_that_are_worse_are_seen_in_a_run(slow: str) -> None:
     assert run.outlook is not None
     assert bool(run.outlook.latency) == (slow == "wrong")
     assert ("the last to arrive was lost on" in run.guarantee) == (slow == "wrong")
+
+
+def test_of_hedged_runs_nothing_is_known() -> None:
+    """Right answers come later than wrong ones, and the last are not waited for: no ballot shows that."""
+    model = drawn(lambda _step, _number: 0.95, 3)
+
+    async def sample(requests: Sequence[Request]) -> Sequence[AIMessage | Exception]:
+        answers = await model(requests)
+        right = isinstance(answers[0], AIMessage) and answers[0].text.startswith("right")
+        for _ in range(20 * (1 + requests[0].number % 7) if right else 1):
+            await asyncio.sleep(0)
+        return answers
+
+    sample.split = lambda group: [[one] for one in group]  # type: ignore[attr-defined]
+    run = solve(Steps(60), sample, k=3, hedge=2, first_temperature=0.1)
+    assert run.outlook is not None
+    assert run.cancelled > 0
+    assert (run.outlook.so_far, "latency" in run.outlook.reasons) == (None, True)
+    assert "hedged ones were not waited for" in run.guarantee
+    assert "latency bias possible: votes count as they arrive" in run.guarantee
 
 
 def stated(setting: Setting, runs: int) -> list[tuple[Run, bool]]:
