@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from langgraph.store.base import PutOp
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from langgraph_maker.core.ballot import Ballot
@@ -74,7 +75,13 @@ def _stride(limit: int, lanes: int) -> int:
 def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
     if lanes == 1 or not isinstance(task, Partitionable):
         return [{"step": 0, "end": limit, "state": _state(task, task.initial_state())}]
-    segments = list(task.segments(lanes))
+    given = task.segments(lanes)
+    try:
+        segments = _SEGMENTS.validate_python(given)
+    except ValidationError as error:
+        raise ValueError(
+            f"segments({lanes}) of {task.name} must be a list of Segment(step=…, end=…, state=…), not {excerpt(given)}"
+        ) from error
     bounds = [0, *(segment["end"] for segment in segments)]
     joined = bounds[:-1] == [segment["step"] for segment in segments] and bounds[-1] >= limit
     if not joined or len(segments) > lanes:
@@ -83,6 +90,9 @@ def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
             " last one ends"
         )
     return [{**segment, "end": min(segment["end"], limit)} for segment in segments if segment["step"] < limit]
+
+
+_SEGMENTS: Final = TypeAdapter(list[Segment])
 
 
 def _lane(task: Task, segment: Segment) -> Lane:

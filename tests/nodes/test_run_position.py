@@ -45,7 +45,7 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize("state", [nested(100_000), {"a": object()}, 10**6000], ids=["deep", "object", "huge"])
 @pytest.mark.parametrize("store", [None, InMemoryStore()])
 def test_an_initial_state_that_cannot_be_kept_is_refused_in_words(state: Any, store: Any) -> None:
-    class Odd(Counting):
+    class Odd(Cut):
         def initial_state(self) -> Any:
             return state
 
@@ -112,6 +112,18 @@ def test_segments_that_leave_gaps_are_refused(bounds: Any) -> None:
 
     with pytest.raises(ValueError, match=r"segments\(4\) of counting must be at most 4, from step 0 to 20"):
         solve(Gaps(20), Scripted(right), lanes=4)
+
+
+@pytest.mark.parametrize("given", [[{"step": 0, "start": 0}], [7], None, [{"step": 0, "end": "20", "state": 0}]])
+def test_segments_of_another_shape_are_refused(given: Any) -> None:
+    class Odd(Cut):
+        def segments(self, lanes: int) -> Sequence[Segment]:
+            return given  # type: ignore[no-any-return]
+
+    with pytest.raises(
+        ValueError, match=r"segments\(4\) of counting must be a list of Segment\(step=…, end=…, state=…\)"
+    ):
+        solve(Odd(20), Scripted(right), lanes=4)
 
 
 def test_a_hard_step_holds_no_other_lane_back() -> None:
