@@ -114,7 +114,7 @@ def test_segments_that_leave_gaps_are_refused(bounds: Any) -> None:
         solve(Gaps(20), Scripted(right), lanes=4)
 
 
-@pytest.mark.parametrize("given", [[{"step": 0, "start": 0}], [7], None, [{"step": 0, "end": "20", "state": 0}]])
+@pytest.mark.parametrize("given", [[{"step": 0, "start": 0}], [7], None, [{"step": 0, "end": "all", "state": 0}]])
 def test_segments_of_another_shape_are_refused(given: Any) -> None:
     class Odd(Cut):
         def segments(self, lanes: int) -> Sequence[Segment]:
