@@ -21,10 +21,19 @@ from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RuleLike, TokenLimit, each_rule
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.core.task import Task
+from langgraph_maker.models.call_path import can_stream
 from langgraph_maker.models.configurable import choices, frozen, is_configurable, resolved
 from langgraph_maker.models.connections import Connections
 from langgraph_maker.models.failures import failure
-from langgraph_maker.models.independence import at_temperature, independent, secrets_of, takes_n, unbound, without_keys
+from langgraph_maker.models.independence import (
+    at_temperature,
+    independent,
+    is_streaming,
+    secrets_of,
+    takes_n,
+    unbound,
+    without_keys,
+)
 from langgraph_maker.models.listeners import generate
 from langgraph_maker.models.resolve import BATCH, Model, chat_model, check_model, each_chat_model, model_name
 from langgraph_maker.models.responses import message_in, messages_in
@@ -38,7 +47,7 @@ from langgraph_maker.models.service_tiers import (
     takes_service_tier,
     tier_of,
 )
-from langgraph_maker.models.settings import NAMES, Settings
+from langgraph_maker.models.settings import NAMES, STREAM_FALSE, Settings
 from langgraph_maker.simulation.chat_model import simulated_sampler
 
 __all__ = ["ModelSampler", "as_sampler", "token_allowance"]
@@ -116,6 +125,8 @@ class ModelSampler:
 
     max_concurrency = 256
     """Calls at a time, unless the user says otherwise: what sockets and files suffice for anywhere."""
+    may_be_refused = True
+    """Whether few calls are to be out until one was answered."""
 
     def __init__(self, model: Runnable[Any, Any], max_tokens: int | None, service_tier: str | None = None) -> None:
         model = at_service_tier(model, service_tier)
@@ -123,12 +134,15 @@ class ModelSampler:
         self.call_timeout: float | None = call_timeout(self.tier)
         self.secrets = secrets_of(model)
         self.settings = Settings(model_name(model))
-        self.limits_tokens = False
+        self.limits_tokens = self.can_stream = False
         self._proven: set[tuple[bool, bool]] = set()
 
         def apart_from_others(one: BaseChatModel) -> BaseChatModel:
             alone = independent(one, max_tokens)
             self.limits_tokens |= getattr(alone, "max_tokens", None) != getattr(one, "max_tokens", None)
+            self.can_stream |= can_stream(one)
+            if is_streaming(one):
+                self.settings.left_out |= {STREAM_FALSE, "n"}
             return without_keys(alone, self.secrets)
 
         apart = each_chat_model(model, apart_from_others, lose={"seed"})
@@ -269,6 +283,8 @@ class ModelSampler:
             carried.add("temperature")
         if self.limits_tokens:
             carried.add("max_tokens")
+        if self.can_stream:
+            carried.add(STREAM_FALSE)
         return carried - left_out
 
     @asynccontextmanager
@@ -287,7 +303,7 @@ class ModelSampler:
 
     async def _generate(self, group: Sequence[Request], left_out: frozenset[str]) -> list[AIMessage]:
         request = group[0]
-        if "n" in left_out:
+        if left_out & {"n", STREAM_FALSE}:
             group = group[:1]
         model, kwargs, config = unbound(self._at(request.temperature, left_out))
         messages = list(request.messages)
@@ -320,7 +336,7 @@ class _ConfigurableSampler:
     The latest are kept, and the connections of the others closed.
     """
 
-    max_concurrency = ModelSampler.max_concurrency
+    max_concurrency, may_be_refused = ModelSampler.max_concurrency, True
 
     def __init__(self, model: Any, max_tokens: int | None, service_tier: str | None = None) -> None:
         self.model, self.max_tokens, self.service_tier = model, max_tokens, service_tier

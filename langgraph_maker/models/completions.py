@@ -87,7 +87,7 @@ def _is_plain(choice: Any) -> bool:
     message = choice.get("message")
     if not isinstance(message, dict) or message.get("role") != "assistant" or "parsed" in message:
         return False
-    if any(message.get(name) for name in ("annotations", "audio", "function_call")):
+    if message.get("annotations") or any(message.get(name) is not None for name in ("audio", "function_call")):
         return False
     calls = message.get("tool_calls")
     return all(isinstance(message.get(name), (str, type(None))) for name in ("content", "refusal")) and (

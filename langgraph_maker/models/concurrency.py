@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Final
 
 from langgraph_maker.models.failures import Failure
 
@@ -14,11 +15,14 @@ class Limiter:
     """How many calls may be out: first come, first served; fewer when many are refused.
 
     What was taken is given back: one more a round, and twice as many a round once nothing was refused for a minute.
+    As long as it is `untried` whether any call is answered, few are out, for all may be refused; though nobody waits
+    for long, as the first ones may hang.
     """
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int | None, *, untried: bool = False) -> None:
         self.most = most
-        self.limit: float | None = most
+        self.untried = untried and (most is None or most > _FEW)
+        self.limit: float | None = _FEW if self.untried else most
         self.active = 0
         self.queue: deque[asyncio.Future[None]] = deque()
         self.latency = 0.0  # seconds, of recent calls
@@ -35,6 +39,8 @@ class Limiter:
         if self.hold:
             await asyncio.sleep(self.hold)
         if self.limit is not None and (self.queue or self.active >= self.limit):
+            if self.untried and not self.queue:
+                loop.call_later(_TURN, self.lift)
             turn = loop.create_future()
             self.queue.append(turn)
             try:
@@ -59,10 +65,18 @@ class Limiter:
                 self.active += 1
                 turn.set_result(None)
 
+    def lift(self) -> None:
+        """Let out as many as there may be: a call was answered, or the first ones hang."""
+        if self.untried:
+            self.untried = False
+            self.limit = self.most if self.shrunk < 0 else self.limit
+            self.let_in()
+
     def went_well(self, seconds: float) -> None:
         """Note a call that was answered after so many seconds."""
         self.latency += (seconds - self.latency) / 16 if self.latency else seconds
         self.busy -= self.busy / _RECENT
+        self.lift()
         if self.limit is not None and self.shrunk >= 0:
             quiet = asyncio.get_running_loop().time() - self.refused > _LONG_AGO
             self.limit = min(self.limit + (1 if quiet else 1 / self.limit), self.most or float("inf"))
@@ -86,5 +100,7 @@ class Limiter:
             self.shrunk = now
 
 
+_FEW: Final = 8  # calls
+_TURN: Final = 5.0  # seconds
 _RECENT, _TOO_BUSY = 64, 0.25  # calls, share
 _LONG_AGO = 60.0  # seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.state import Request
 
-__all__ = ["Arrival", "InFlight"]
+__all__ = ["Arrival", "InFlight", "prompt_of"]
 
 Arrival = tuple[Request, AIMessage]
 
@@ -33,6 +33,9 @@ class InFlight:
         self.enough = 1
         self.left = 0.0  # when a node last went away with what had arrived
         self.failed: Exception | None = None
+        self.took: set[Hashable] = set()  # prompts that were answered
+        self.refused: dict[int, set[Hashable]] = {}  # by model, prompts that were refused since it answered one
+        self._parked: dict[int, list[asyncio.Future[bool]]] = {}  # calls of these, while none was answered at all
         self.draining = self.landed = False
         self.changed = asyncio.Event()
         self.timer: asyncio.TimerHandle | None = None
@@ -49,6 +52,7 @@ class InFlight:
         """Note the end of a call; one that ended by a bug fails all."""
         self.tasks.pop(task, None)
         self.paid.discard(task)
+        self.judge_refusals()
         if not task.cancelled() and (bug := task.exception()) is not None and isinstance(bug, Exception):
             self.fail(bug)
         if not self.tasks:
@@ -72,6 +76,41 @@ class InFlight:
             self.ripe.add(subtask_id)
             if len(self.ripe) in {1, self.enough}:
                 self.changed.set()
+
+    async def is_of_the_prompt(self, request: Request, *, taken: bool) -> bool:
+        """Return whether what refused a request is about its prompt alone, as others are `taken` by the same model.
+
+        Where none was so far, it waits until another one is, or none can be any more: each was refused, or many were.
+        Where some were, it is the model if many in a row are refused, some that it took before among them.
+        """
+        refused = self.refused.setdefault(request.model, set())
+        refused.add(prompt_of(request))
+        if taken:
+            return len(refused) < _MANY or refused.isdisjoint(self.took)
+        parked: asyncio.Future[bool] = self.loop.create_future()
+        self._parked.setdefault(request.model, []).append(parked)
+        self.judge_refusals()
+        return await parked
+
+    def was_taken(self, request: Request) -> None:
+        """Note that the prompt of a request was answered, and with it what others were refused for."""
+        if len(self.took) > _MOST_KNOWN:
+            self.took.clear()
+        self.took.add(prompt_of(request))
+        if self.refused:
+            self.judge_refusals(taken=request.model)
+            self.refused.pop(request.model, None)
+
+    def judge_refusals(self, taken: int | None = None) -> None:
+        """Let go on what waits for other prompts: one was taken by this model, or none will be."""
+        for model, parked in [*self._parked.items()]:
+            refused = self.refused[model]
+            others = (prompt_of(group[0]) for group in self.tasks.values() if group[0].model == model)
+            if model == taken or len(refused) >= _MANY or refused.issuperset(others):
+                del self._parked[model]
+                for call in parked:
+                    if not call.done():
+                        call.set_result(model == taken)
 
     def fail(self, error: Exception) -> None:
         """Note a call that has failed for good."""
@@ -148,6 +187,11 @@ class InFlight:
         await _gone(list(self.tasks))
 
 
+def prompt_of(request: Request) -> Hashable:
+    """Return what stands for the prompt of a request."""
+    return request.subtask_id, request.variant, request.model
+
+
 async def _gone(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
@@ -156,3 +200,6 @@ async def _gone(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 _POLL: Final = 0.2  # seconds between two looks at `stop`
 _ENDLESS: Final = 10**9
+_MANY: Final = 8
+"""Prompts in a row that are refused, after which it is more likely the model, or its account."""
+_MOST_KNOWN: Final = 10_000  # prompts

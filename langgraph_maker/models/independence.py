@@ -1,4 +1,4 @@
-"""What makes the calls of a chat model independent draws: no cache, no stream, no seed, no retries but ours."""
+"""What makes the calls of a chat model independent draws: no cache, no seed, no retries but ours."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from langgraph_maker.models.connections import Connections, connected, fresh, on
 from langgraph_maker.models.credentials import credentials_in, credentials_of_environment, credentials_sent
 from langgraph_maker.models.resolve import each_chat_model
 from langgraph_maker.models.retry import redact
+from langgraph_maker.models.settings import STREAM_FALSE
 from langgraph_maker.models.short_call import ShortCall, short_call
 
-__all__ = ["at_temperature", "independent", "secrets_of", "takes_n", "unbound", "without_keys"]
+__all__ = ["at_temperature", "independent", "is_streaming", "secrets_of", "takes_n", "unbound", "without_keys"]
 
 
 def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
@@ -27,8 +28,6 @@ def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
     update: dict[str, Any] = {"disable_streaming": True, "cache": False}
     if max_tokens and getattr(model, "max_tokens", 0) is None:
         update["max_tokens"] = max_tokens
-    if getattr(model, "streaming", False):
-        update["streaming"] = False
     if getattr(model, "seed", None) is not None:
         update["seed"] = None
     if "n" in type(model).model_fields and isinstance(getattr(model, "n", None), int):
@@ -53,15 +52,28 @@ def at_temperature(
         update["temperature"] = temperature
     own = connected(model.model_copy(update=update), here.client)
     short = _OF_THE_USER if own is None else short_call(own, here)
-    model = without_keys(own or here.adopt(model, update), secrets, connected=own is not None, short=short)
+    streams = STREAM_FALSE in left_out or is_streaming(model)
+    model = without_keys(
+        own or here.adopt(model, update), secrets, connected=own is not None, short=short, streams=streams
+    )
     return model.bind(temperature=temperature) if hot and "temperature" not in known else model
 
 
+def is_streaming(model: BaseChatModel) -> bool:
+    """Return whether its user has asked for streams, as a provider may take nothing else."""
+    return getattr(model, "streaming", False) is True
+
+
 def without_keys(
-    model: BaseChatModel, secrets: Sequence[str], *, connected: bool = False, short: ShortCall | str = ""
+    model: BaseChatModel,
+    secrets: Sequence[str],
+    *,
+    connected: bool = False,
+    short: ShortCall | str = "",
+    streams: bool = False,
 ) -> BaseChatModel:
     """Return `model`, its errors without keys, and no answer an error: callbacks see both before we could be."""
-    ask = reaching(model, connected=connected, short=short)
+    ask = reaching(model, connected=connected, short=short, streams=streams)
 
     async def discreetly(*args: Any, **kwargs: Any) -> ChatResult:
         try:

@@ -20,9 +20,11 @@ from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.core.foreign import bounded_text, terminal_safe
 from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.reasons import Stop
+from langgraph_maker.core.red_flags import RedFlag
 from langgraph_maker.core.state import Request, Sampler
 from langgraph_maker.models.concurrency import Limiter
-from langgraph_maker.models.failures import Failure, failure, reason
+from langgraph_maker.models.error_reading import reason
+from langgraph_maker.models.failures import Failure, failure
 from langgraph_maker.models.in_flight import Arrival, InFlight
 from langgraph_maker.models.responses import flagged
 from langgraph_maker.models.retry import RetryState
@@ -71,6 +73,7 @@ class Pool:
         self.max_concurrency = max_concurrency
         self.call_timeout, self.outage_limit = call_timeout, outage_limit
         self.answered, self.reached = 0, False
+        self.takes: set[int] = set()  # models, by number, that have answered a prompt
         self._unsaid, self._quiet_until = 0, 0.0
         self._flights: dict[str, InFlight] = {}
         _pools.add(self)
@@ -208,7 +211,9 @@ class Pool:
     def _limiter(self) -> Limiter:
         loop = asyncio.get_running_loop()
         if (limiter := self._limiters.get(loop)) is None:
-            limiter = self._limiters[loop] = Limiter(self.max_concurrency)
+            limiter = self._limiters[loop] = Limiter(
+                self.max_concurrency, untried=not self.takes and getattr(self.sampler, "may_be_refused", False)
+            )
         return limiter
 
     async def _make(self, flight: InFlight, requests: list[Request]) -> None:
@@ -232,6 +237,10 @@ class Pool:
             alive = self.answered or self.reached  # else it is more likely a wrong address than an outage
             patience.outage_limit = self.outage_limit if alive else min(self.outage_limit, _FIRST_ANSWER)
             limiter.went_wrong(problem, began, longest=patience.outage_limit)
+            if problem.of_prompt and await flight.is_of_the_prompt(requests[0], taken=requests[0].model in self.takes):
+                for request, each in failed:
+                    flight.arrive(request, flagged(RedFlag("refusal", reason(each)), each))
+                return
             pause = None if isinstance(error, _MisuseError) else patience.pause(problem)
             if pause is None:
                 flight.fail(self._gave_up(error, problem, patience))
@@ -250,14 +259,18 @@ class Pool:
         """Count what arrived, an error that flags its sample included; return what failed."""
         failed: list[tuple[Request, Exception]] = []
         for request, response in zip(requests, responses, strict=True):
+            refused = False
             if not isinstance(response, Exception):
                 arrived = response
             elif flag := failure(response).flag:
-                arrived = flagged(flag, response)
+                arrived, refused = flagged(flag, response), flag.reason == "refusal"
             else:
                 failed.append((request, response))
                 continue
             self.answered += 1
+            if not refused:
+                self.takes.add(request.model)
+                flight.was_taken(request)
             flight.arrive(request, arrived)
         return failed
 

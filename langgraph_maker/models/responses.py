@@ -12,7 +12,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import LLMResult
 from pydantic_core import to_json
 
-from langgraph_maker.core.foreign import finite_count
+from langgraph_maker.core.foreign import finite_count, shortened
 from langgraph_maker.core.red_flags import RedFlag
 
 __all__ = ["flagged", "message_in", "message_json", "messages_in"]
@@ -37,7 +37,7 @@ def _json(response: AIMessage) -> str:
 
 def messages_in(result: LLMResult) -> list[AIMessage]:
     """Return the responses of one call, what it used shared out so that it adds up."""
-    said = [message_in(getattr(generation, "message", generation.text)) for generation in result.generations[0]]
+    said = [_answer(getattr(generation, "message", generation.text)) for generation in result.generations[0]]
     if len(said) == 1:
         return said
     output = result.llm_output or {}
@@ -52,6 +52,14 @@ def messages_in(result: LLMResult) -> list[AIMessage]:
         )
         for message, usage in zip(said, usages, strict=True)
     ]
+
+
+def _answer(message: object) -> AIMessage:
+    """Return the message of a chat model, flagged where it is none of the model's: a server may say any role."""
+    if isinstance(message, (AIMessage, str)):
+        return message_in(message)
+    said = f"the response is a message of the role {getattr(message, 'role', getattr(message, 'type', '?'))}"
+    return AIMessage("", response_metadata={"red_flag": {"reason": "malformed", "detail": shortened(said)}})
 
 
 def _named(output: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any, Final
 
 from langgraph_maker.core.foreign import redacted
-from langgraph_maker.models.failures import Failure, causes
+from langgraph_maker.models.error_reading import causes
+from langgraph_maker.models.failures import Failure
 
 __all__ = ["RetryState", "redact"]
 

@@ -36,6 +36,7 @@ class _Several:
     def __init__(self, samplers: Sequence[Sampler]) -> None:
         self.samplers = samplers
         self.outlives = any(getattr(sampler, "outlives", False) for sampler in samplers)
+        self.may_be_refused = all(getattr(sampler, "may_be_refused", False) for sampler in samplers)
         self.never_waits = all(getattr(sampler, "never_waits", False) for sampler in samplers)
         timeouts = [getattr(sampler, "call_timeout", 600.0) for sampler in samplers]
         self.call_timeout = None if None in timeouts else max(timeouts)

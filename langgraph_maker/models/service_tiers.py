@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.models.connections import patient
-from langgraph_maker.models.failures import read
+from langgraph_maker.models.error_reading import read
 from langgraph_maker.models.resolve import BATCH, each_chat_model
 
 __all__ = [

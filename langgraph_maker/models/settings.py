@@ -8,16 +8,21 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from langgraph_maker.models.failures import Reading, causes, failure, read, reason
+from langgraph_maker.models.error_reading import Reading, causes, read, reason
+from langgraph_maker.models.failures import failure
 
-__all__ = ["NAMES", "Settings"]
+__all__ = ["NAMES", "STREAM_FALSE", "Settings"]
 
 logger = logging.getLogger(__name__)
+
+STREAM_FALSE: Final = "stream=False"
+"""That an answer is asked for as a whole, and not as a stream: a setting of ours like any other."""
 
 NAMES: Final[Mapping[str, frozenset[str]]] = {
     "n": frozenset({"n"}),
     "max_tokens": frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),
     "temperature": frozenset({"temperature"}),
+    STREAM_FALSE: frozenset({"stream"}),
 }
 """Our settings with what they are called, those first that are cheapest to do without."""
 
@@ -49,20 +54,25 @@ class Settings:
         """Return what to go without, in this order, where a call without the `omitted` that `carried` others failed.
 
         A refusal of the request (400, 422, …) may be about any of them, one of the server (500) about what it never
-        took, at the second time, and one of the client about that too. Nothing is tried twice for one reason.
+        took, at the second time, and one of the client about that too. A stream is tried last, and only where no whole
+        answer ever came. Nothing is tried twice for one reason.
         """
-        said, (kind, *_, flag) = read(error), failure(error)
+        said, problem = read(error), failure(error)
         named = [frozenset({name}) for name in NAMES if name in carried and _named(name, error, said)]
-        new, suspected = frozenset(carried - self.taken), list[frozenset[str]]()
-        if flag is not None:  # a response, or a prompt that is too long together with the limit
-            too_long = flag.reason == "refusal" and _WORDS["max_tokens"].search(said.text)
-            suspected = [frozenset(carried & {"max_tokens"})] if too_long else []
+        new, suspected = frozenset(carried - self.taken - {STREAM_FALSE}), list[frozenset[str]]()
+        whole = frozenset((carried - self.taken) & {STREAM_FALSE})
+        if problem.flag is not None:  # a response; or a prompt, unless a setting is named beside it, such as the limit
+            beside = [frozenset({name}) for name in NAMES if name in carried and _WORDS[name].search(said.text)]
+            suspected = beside if problem.flag.reason == "refusal" else []
         elif said.status in _REFUSALS:
-            suspected = [*named, new, frozenset(carried)] if named or not _elsewhere(error) else []
+            others = [new, frozenset(carried - {STREAM_FALSE}), whole]
+            suspected = [*named, *others] if named or not _elsewhere(error) else []
         elif named and (said.status is None or said.status in _FAILURES | _NO_SUCH):
             suspected = [*named, frozenset().union(*named)]
-        elif said.status in _FAILURES or (kind != "transient" and said.status is None and said.kinds & _INVALID):
-            suspected = [] if said.status is not None and self._first_time(said) else [new]
+        elif said.status in _FAILURES or (
+            problem.kind != "transient" and said.status is None and said.kinds & _INVALID
+        ):
+            suspected = [] if said.status is not None and self._first_time(said) else [new, whole]
         trials = [omitted | names for names in suspected if names]
         if trials and (again := carried & {*self.doubted[-1:]}):  # then the others need not be it
             trials = [frozenset(self.left_out | again), omitted | again, *trials]
@@ -141,4 +151,5 @@ _WORDS: Final[Mapping[str, re.Pattern[str]]] = {
     ),
     "max_tokens": re.compile(r"max_?(completion_?|output_?|new_?)?tokens|num_predict|in the completion"),
     "temperature": re.compile(r"temperature"),
+    STREAM_FALSE: re.compile(r"\bstream"),
 }

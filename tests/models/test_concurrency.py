@@ -75,8 +75,10 @@ class Provider:
 
 
 async def ask(pool: Pool, calls: int) -> Exception | None:
-    requests = [Request([], 0.0, str(number), 0) for number in range(calls)]
-    return (await pool.draw(requests))[1]
+    """What went wrong: a call that failed for good, or prompts that were refused where others are answered."""
+    arrived, error = await pool.draw([Request([], 0.0, str(number), 0) for number in range(calls)])
+    refused = [one.response_metadata for _, one in arrived if "red_flag" in one.response_metadata]
+    return SamplingError(refused[0]) if refused else error
 
 
 def make(provider: Provider) -> Pool:

@@ -15,7 +15,8 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import ResponseError
 from wire import openai_says
 
-from langgraph_maker.models.failures import Failure, failure, reason
+from langgraph_maker.models.error_reading import reason
+from langgraph_maker.models.failures import Failure, failure
 
 REQUEST = httpx.Request("POST", "http://x")
 
@@ -382,6 +383,68 @@ class TestOfTheClient:
         with pytest.raises(TypeError) as caught:
             Client(responses=["7"]).invoke("?")
         assert kinds(caught.value) == {"permanent"}
+
+
+class TestKindsOfWords:
+    """Of each kind, in the words of several providers."""
+
+    @pytest.mark.parametrize(
+        ("status", "said", "means"),
+        [
+            (403, "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO", "refusal"),
+            (400, "Violated guardrail policy", "refusal"),
+            (400, "litellm.ContentPolicyViolationError: no", "refusal"),
+            (400, "Your request was rejected by the safety system. safety_violations=[violence]", "refusal"),
+            (400, "input new_sensitive (1026)", "refusal"),
+            (400, "The request was rejected because it was considered high risk", "refusal"),
+            (400, "Input data may contain inappropriate content.", "refusal"),
+            (400, "This model's maximum prompt length is 131072 but the request contains 140000 tokens.", "refusal"),
+            (400, "Input is too long for requested model.", "refusal"),
+            (400, "the request exceeds the available context size", "refusal"),
+            (400, "Range of input length should be [1, 30720]", "refusal"),
+            (500, "Failed to parse tool call arguments as JSON", "malformed"),
+            (500, "XML syntax error on line 3: element <function> closed by </parameter>", "malformed"),
+            (500, "Error in extracting tool call from response.", "malformed"),
+            (500, "The model's output was not valid JSON", "malformed"),
+            (500, "error decoding response body from upstream", "transient"),
+            (429, "Insufficient account balance", "permanent"),
+            (429, "Your credits are exhausted", "permanent"),
+            (403, "Payment required to use this model", "permanent"),
+            (400, "Access denied, please make sure your account is in good standing: Arrearage", "permanent"),
+            (429, "Billing hard limit has been reached", "permanent"),
+            (403, "Your organization has been suspended for violating our usage policies", "permanent"),
+            (
+                429,
+                "Requests exceeded token rate limit of your pricing tier. Please retry after 6 seconds.",
+                "transient",
+            ),
+            (429, "Request too large on tokens per min: Limit 30000, Requested 40000.", "permanent"),
+            (429, "Rate limit on tokens per min: Limit 30000, Used 29000, Requested 5000.", "transient"),
+        ],
+    )
+    def test_means(self, status: int, said: str, means: str) -> None:
+        assert kinds(HTTPError(status, "no", body={"error": {"message": said}})) == {means}
+
+    @pytest.mark.parametrize(
+        ("code", "means"),
+        [
+            ("InputTextSensitiveContentDetected", "refusal"),
+            ("exceed_context_size_error", "refusal"),
+            ("insufficient_user_quota", "permanent"),
+            ("Arrearage", "permanent"),
+        ],
+    )
+    def test_of_codes(self, code: str, means: str) -> None:
+        assert kinds(HTTPError(400, "no", body={"error": {"message": "no", "code": code}})) == {means}
+
+    @pytest.mark.parametrize(
+        ("status", "of_prompt"), [(400, True), (403, True), (422, True), (401, False), (404, False)]
+    )
+    def test_what_may_be_about_one_prompt(self, status: int, of_prompt: bool) -> None:
+        assert failure(HTTPError(status, "no")).of_prompt is of_prompt
+
+    def test_no_wait_is_longer_than_can_be_said(self) -> None:
+        assert failure(HTTPError(429, retry_after="1e308")).wait <= 1e9
 
 
 class TestReason:

@@ -22,7 +22,8 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from langgraph_maker.core.state import Request
 from langgraph_maker.models import http_session, short_call
 from langgraph_maker.models.chat_sampler import ModelSampler
-from langgraph_maker.models.failures import causes, failure, reason
+from langgraph_maker.models.error_reading import causes, reason
+from langgraph_maker.models.failures import failure
 from langgraph_maker.models.short_call import PRIVATE_NAMES, SWITCH, counting
 
 KEY = "sk-any-key-0123456789"

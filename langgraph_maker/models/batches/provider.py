@@ -12,7 +12,8 @@ from langgraph_maker.core.foreign import bounded_text, terminal_safe
 from langgraph_maker.models.batches.api import BatchApi, BatchState, Listed
 from langgraph_maker.models.batches.limits import BatchLimits
 from langgraph_maker.models.batches.records import BatchRecord, BatchRecords
-from langgraph_maker.models.failures import failure, reason
+from langgraph_maker.models.error_reading import reason
+from langgraph_maker.models.failures import failure
 
 __all__ = ["SHORTEST", "Provider"]
 

@@ -50,6 +50,7 @@ class BatchSampler(ModelSampler):
     """
 
     max_concurrency: int | None = None  # type: ignore[assignment]
+    may_be_refused = False
     at_once = 50_000
     """Samples to draw together, where more would be drawn than one waits for."""
     outlives = True
