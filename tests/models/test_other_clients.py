@@ -142,7 +142,7 @@ class TestEach:
             decision = vote(make(url))
         assert (decision["vote"], decision["flags"]) == (7, {})
 
-    @pytest.mark.parametrize(("status", "most"), [(403, 3), (404, 3), (400, 4)])
+    @pytest.mark.parametrize(("status", "most"), [(403, 3), (404, 3), (400, 6)])
     def test_what_does_not_ends_at_once_with_the_providers_reason(self, name: str, status: int, most: int) -> None:
         make, _, refused, _ = CLIENTS[name]
         with (

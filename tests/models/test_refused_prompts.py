@@ -51,7 +51,7 @@ def test_the_one_that_is_taken_may_come_last() -> None:
     assert [one["vote"] for one in made] == [*[None] * 6, 7]
 
 
-@pytest.mark.parametrize(("prompts", "most"), [(1, 4), (100, 40)])
+@pytest.mark.parametrize(("prompts", "most"), [(1, 6), (100, 40)])
 def test_where_all_are_refused_it_ends_before_many_calls(prompts: int, most: int) -> None:
     [error], calls = decisions([f"bad {at}" for at in range(prompts)])
     assert str(error).startswith("the model refused: ")

@@ -148,9 +148,9 @@ def test_a_server_that_fails_once_has_refused_nothing(monkeypatch: pytest.Monkey
         (403, error("You have no access to this model"), 2),
         (404, error("The model `m` does not exist"), 2),
         (402, error("Insufficient Balance"), 2),
-        (400, error("The model identifier is invalid"), 4),  # each once more without any of them
+        (400, error("The model identifier is invalid"), 6),  # each once more without any of them, one as a stream
         (400, error("Invalid value for the messages", param="messages[0].content"), 2),
-        (422, error("Unprocessable Entity"), 4),
+        (422, error("Unprocessable Entity"), 6),
     ],
 )
 def test_what_is_about_none_of_our_settings_ends_with_the_providers_reason(
