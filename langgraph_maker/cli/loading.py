@@ -25,6 +25,7 @@ from langgraph_maker.tasks import (
     HanoiPositions,
     Ledger,
     Multiplication,
+    ProgramLibrary,
     Sorting,
     TowersOfHanoi,
 )
@@ -38,6 +39,7 @@ _NAMED: dict[str, Callable[..., Task]] = {
     "hanoi-positions": HanoiPositions.random,
     "ledger": Ledger.random,
     "multiplication": Multiplication.random,
+    "programs": ProgramLibrary,
     "sorting": Sorting.random,
 }
 

@@ -37,7 +37,16 @@ __all__ = [
     "TokenLimit",
 ]
 
-TASKS: Final = ("blocks-world", "dictionary-sum", "hanoi", "hanoi-positions", "ledger", "multiplication", "sorting")
+TASKS: Final = (
+    "blocks-world",
+    "dictionary-sum",
+    "hanoi",
+    "hanoi-positions",
+    "ledger",
+    "multiplication",
+    "programs",
+    "sorting",
+)
 """The names of the tasks that come with the package."""
 
 TaskName: TypeAlias = Annotated[

@@ -28,6 +28,7 @@ from langgraph_maker.simulation.profiles import Profile
 __all__ = [
     "LONG",
     "CanErr",
+    "CanReword",
     "CanWrite",
     "GroupedQuestion",
     "SimulatedAnswer",
@@ -47,6 +48,15 @@ class CanWrite(Protocol):
 
     def render(self, vote: Vote) -> str:
         """Return a response that parses to `vote`; malformed ones lack its last bracket, or else its last word."""
+        ...
+
+
+@runtime_checkable
+class CanReword(Protocol):
+    """A task whose votes models word in several ways; which one a sample has is drawn, each as likely."""
+
+    def wordings(self, vote: Vote) -> Sequence[str]:
+        """Return responses that parse to votes equal to `vote`, that of `CanWrite.render` first."""
         ...
 
 
@@ -99,6 +109,7 @@ class Simulation:
         self.oracle = task.oracle
         self.read_state = task.read_state
         self.render = task.render if isinstance(task, CanWrite) else json.dumps
+        self.wordings = task.wordings if isinstance(task, CanReword) else self._one_wording
         self.wrong_votes = task.wrong_votes if isinstance(task, CanErr) else self._unmoved
         self.key = blake2b(_identity(profile).encode()).digest()
         self.lengths = _lengths(profile)
@@ -117,6 +128,9 @@ class Simulation:
         """
         steps = steps_asked(messages)
         return GroupedQuestion(self, messages, steps) if steps else SimulatedQuestion(self, messages)
+
+    def _one_wording(self, vote: Vote) -> Sequence[str]:
+        return (self.render(vote),)
 
     def _unmoved(self, state: State) -> Sequence[Vote]:
         return [{"action": self.oracle(state)["action"], "next_state": state}]
@@ -164,27 +178,28 @@ class SimulatedQuestion:
         self._repeats = profile.repeats if hard else 0.0
         self._flag = profile.flag * (1 + profile.unevenness) * flagged**profile.unevenness
         self._simulation = simulation
-        self._wrong: list[str] = []
+        self._wrong: list[Sequence[str]] = []
         try:
-            self._right = simulation.render(simulation.oracle(self._state))
+            self._right = simulation.wordings(simulation.oracle(self._state))
         except ValueError:  # wrong votes have led to a state without an answer
-            self._right = _AT_A_LOSS
-            self._wrong = [_AT_A_LOSS]
+            self._right = (_AT_A_LOSS,)
+            self._wrong = [self._right]
 
     def draw(self, number: int, temperature: float | None) -> SimulatedAnswer:
         """Return the answer to call `number` of this prompt, from 0; at temperature 0 the same for all of them."""
         simulation, profile, confusion = self._simulation, self._simulation.profile, self._confusion
         call = b"" if temperature == 0 else simulation.seed + number.to_bytes(8, "little")
-        form, content, length, _ = _uniforms(blake2b(self.digest + call, digest_size=32).digest())
+        form, content, length, worded = _uniforms(blake2b(self.digest + call, digest_size=32).digest())
         if form < self._repeats:
-            text, long, malformed = self._err(0), False, False
+            words, long, malformed = self._err(0), False, False
         elif (form := (form - self._repeats) / (1 - self._repeats)) < confusion:
             kind = form / confusion
-            text, long, malformed = self._err(0), kind < 0.75, kind >= 0.5  # noqa: PLR2004 - as Profile documents
+            words, long, malformed = self._err(0), kind < 0.75, kind >= 0.5  # noqa: PLR2004 - as Profile documents
         else:
             kind = (form - confusion) / (1 - confusion)
-            text = self._err(content / profile.error) if content < profile.error else self._right
+            words = self._err(content / profile.error) if content < profile.error else self._right
             long, malformed = kind < self._flag / 4, kind < self._flag
+        text = words[int(worded * len(words))]
         if malformed:
             text = _without_end(text)
         if not long:
@@ -192,13 +207,13 @@ class SimulatedQuestion:
         tokens = LONG + 1 + int(-log(1 - length) * profile.output_tokens / 2)
         return SimulatedAnswer(_RAMBLE * (tokens // _RAMBLE_TOKENS) + text, tokens)
 
-    def _err(self, choice: float) -> str:
-        """Return the wrong answer at `choice`, from 0 to below 1, of those that this prompt has."""
+    def _err(self, choice: float) -> Sequence[str]:
+        """Return the wordings of the wrong answer at `choice`, from 0 to below 1, of those that this prompt has."""
         if not self._wrong:
             votes = self._simulation.wrong_votes(self._state)
             first = int(self._turn * len(votes))
             votes = [*votes[first:], *votes[:first]][: self._simulation.profile.alternatives]
-            self._wrong = [self._simulation.render(vote) for vote in votes] or [_AT_A_LOSS]
+            self._wrong = [self._simulation.wordings(vote) for vote in votes] or [(_AT_A_LOSS,)]
         return self._wrong[int(choice * len(self._wrong))]
 
 

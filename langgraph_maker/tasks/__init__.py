@@ -4,7 +4,18 @@ from langgraph_maker.tasks.dictionary_sum import DictionarySum
 from langgraph_maker.tasks.hanoi import TowersOfHanoi
 from langgraph_maker.tasks.ledger import Ledger
 from langgraph_maker.tasks.multiplication import Multiplication
+from langgraph_maker.tasks.programs import ProgramLibrary, Programs
 from langgraph_maker.tasks.sorting import Sorting
 from langgraph_maker.tasks.stacks import BlocksWorld, HanoiPositions
 
-__all__ = ["BlocksWorld", "DictionarySum", "HanoiPositions", "Ledger", "Multiplication", "Sorting", "TowersOfHanoi"]
+__all__ = [
+    "BlocksWorld",
+    "DictionarySum",
+    "HanoiPositions",
+    "Ledger",
+    "Multiplication",
+    "ProgramLibrary",
+    "Programs",
+    "Sorting",
+    "TowersOfHanoi",
+]

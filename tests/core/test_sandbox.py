@@ -23,6 +23,8 @@ BAD = {
     "def f(x): open('/mine', 'w').write('x'); return 1": "program_failed",
     "import socket\ndef f(x): socket.create_connection(('127.0.0.1', 9), 1); return 1": "program_failed",
     "def f(x): return len(bytearray(10**9))": "program_failed",
+    "import os\ndef f(x): return os.fork()": "program_failed",
+    "import os\ndef f(x): return os.setuid(0) or 1": "program_failed",
     "def f(x): return 'x' * 200_000": "no_result",
     "def f(x): pass": "no_result",
     "import os\ndef f(x): os._exit(0)": "no_result",
