@@ -43,9 +43,9 @@ def main() -> None:
         solved = [run for run in ends if run.status == "solved"]
         failed = [len(task.failing(run.final_state)) for run in solved]
         print(
-            f"up to {probes} probes: {same} of {slips} slips look right; {len(solved)} of {runs} of {MODEL}, k = 3"
-            f", solved, {sum(not one for one in failed)} of them with all functions right, {sum(failed)} functions wrong"
-            f" of {20 * len(solved)}",
+            f"up to {probes} probes: {same} of {slips} slips look right; {len(solved)} of {runs} solved by {MODEL}, k = 3,"
+            f" {sum(not one for one in failed)} with all functions right, {sum(failed)} functions wrong of"
+            f" {20 * len(solved)}",
             flush=True,
         )
 
