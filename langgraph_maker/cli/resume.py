@@ -15,7 +15,7 @@ from langgraph_maker.journal import records
 from langgraph_maker.journal.databases import database, holds_nothing, open_store
 from langgraph_maker.journal.queries import Header
 
-__all__ = ["Resuming", "forget", "options_of", "resumes", "save"]
+__all__ = ["Resuming", "forget", "options_of", "recorded", "resumes", "save"]
 
 _OWN: Final = ("run_id", "db", "namespace", "deadline", "report", "as_json")
 """What a command says of itself alone, and no other takes over."""
@@ -94,6 +94,11 @@ def forget(store: BaseStore, run_id: str) -> None:
 def resumes(store: BaseStore, header: Header) -> str | None:
     """Return the command that resumes a run; None where other code worked on it last, such as Python's."""
     return str(_read(store, header).get("command", "")) or None
+
+
+def recorded(store: BaseStore, header: Header) -> dict[str, Any] | None:
+    """Return the options of the command that works on a run; None where other code does, such as Python's."""
+    return _read(store, header).get("options")
 
 
 def _read(store: BaseStore, header: Header) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """`langgraph-maker run`: solve a task, and continue with it."""
+# ruff: noqa: ARG001 - what a task and its options are made of is read from the context
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ from uuid import uuid4
 
 import typer
 
-from langgraph_maker.cli.answer import asked_in_words, read_tiers
+from langgraph_maker.cli.answer import asked_in_words
+from langgraph_maker.cli.assignment import asked_of, by_command
 from langgraph_maker.cli.console import err, say, show
-from langgraph_maker.cli.loading import Batches, arguments, load_model, load_task, margin, red_flags, seconds
+from langgraph_maker.cli.loading import margin, seconds
 from langgraph_maker.cli.options import (
     AsJson,
     BaseUrl,
@@ -58,17 +60,13 @@ from langgraph_maker.cli.shell import (
 )
 from langgraph_maker.cli.summary import summary
 from langgraph_maker.cli.writing import check_file, reported
-from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.journal.databases import database, open_store
 from langgraph_maker.journal.records import check_id
-from langgraph_maker.models import prices
-from langgraph_maker.models.service_tiers import SERVICE_TIERS
 from langgraph_maker.prebuilt.maker import create_maker
 from langgraph_maker.runs import auto_k
-from langgraph_maker.runs.calibration.batch_plan import few_lanes
 from langgraph_maker.runs.calibration.measurement import check_aims
 from langgraph_maker.runs.result import Progress, Run
-from langgraph_maker.runs.solve import SolveOptions, solve
+from langgraph_maker.runs.solve import solve
 
 __all__ = ["app", "run"]
 
@@ -137,6 +135,13 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     batch: Batch = False,  # noqa: FBT002
     batch_limits: BatchLimitsText = None,
     on_stop: OnStop = "leave",
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="processes that advance the lanes, coordinated by this one; 0 for those that join it (work)",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page that shows the run, however it ended")
     ] = None,
@@ -149,35 +154,13 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     asked_k = margin(k)
     stop = threading.Event()
     with told(USAGE):
-        options: SolveOptions = {
-            "red_flags": red_flags(token_limit * max(1, steps_per_subtask)),
-            "lanes": lanes,
-            "hedge": hedge,
-            "ladder": read_tiers(ladder, [one for one in tier or [] if one not in SERVICE_TIERS]),
-            "service_tier": next((one for one in tier or [] if one in SERVICE_TIERS), None),
-            "decorrelate": "variants" if decorrelate else None,
-            "audit": audit,
-            "max_samples_per_step": max_samples_per_step,
-            "max_steps": max_steps,
-            "max_total_samples": max_total_samples,
-            "max_cost": max_cost,
-            "price": None if price is None else prices.read_price(price),
-            "max_concurrency": max_concurrency,
-            "call_timeout": None if call_timeout is None else seconds(call_timeout),
-            "outage_limit": seconds(outage_limit),
-            "stop": stop.is_set,
-        }
+        chosen, asked, _, options = asked_of(context.params)
+        options["stop"] = stop.is_set
+        engine = None if workers is None else by_command(workers, context.params)
         due = None if deadline is None else seconds(deadline)
         db = database(db)
         check_id(run_id)
         check_file(report, db)
-        chosen = load_task(task, arguments(disks, settings or []))
-        batches = Batches.read(batch, batch_limits, on_stop)
-        if batch and (warning := few_lanes(chosen.steps, lanes)):
-            raise ValueError(f"--batch: {warning} (--lanes)")
-        if steps_per_subtask != 1:
-            chosen = Grouped(chosen, steps_per_subtask)
-        asked = load_model(model, chosen, base_url, seed, batches)
         if asked_k == "auto":
             check_aims(calibrate_samples, target)
         elif (target, calibrate_samples) != (0.95, 1000):
@@ -201,6 +184,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
                 run_id=run_id,
                 deadline=due,
                 on_progress=_warning(on_progress),
+                workers=engine,
                 **options,
             )
         with to_stdout():

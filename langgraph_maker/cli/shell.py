@@ -62,6 +62,7 @@ _COMMANDS: Final = {
     "experiment": "Repeat an experiment of the paper.",
     "plan": "Plan a run: the least k that reaches the target, its cost, and what a budget buys.",
     "report": "Show a run, also an unfinished one, as a page or as numbers.",
+    "work": "Join a run that other processes advance too, from any machine that reaches its database.",
     "serve": "Serve a simulated model as an OpenAI-compatible API, with latency, rate limits and faults.",
 }
 """What there is; a command's module is imported when it is asked for."""

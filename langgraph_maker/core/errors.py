@@ -7,6 +7,7 @@
     ├── ImpureTaskError   a task's function changed the state that it was given
     ├── UnsolvedError     a maker node raises it when its run does not end as solved
     ├── JournalError      a store does not hold what a run needs, or cannot be written
+    │   └── BlockLostError    a block of a run belongs to another worker by now
     └── RunBusyError      another live process is writing this run
 
 Bad arguments are `ValueError` or `TypeError`, `NotTextError` the latter, `NotJSONError` both at once; red flags are
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from langgraph_maker.core.state import Decision
 
 __all__ = [
+    "BlockLostError",
     "CalibrationError",
     "ImpureTaskError",
     "JournalError",
@@ -65,6 +67,10 @@ class CalibrationError(MakerError):
 
 class JournalError(MakerError):
     """The journal is incomplete, not of this run, or its store failed for too long."""
+
+
+class BlockLostError(JournalError):
+    """A worker wrote to a block of lanes that is not its own any more: nothing of that was written."""
 
 
 class RunBusyError(MakerError):

@@ -22,9 +22,9 @@ Codes are the same in every version; sentences are not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
-__all__ = ["Reason", "ReasonCode", "Stop", "stop_reason"]
+__all__ = ["UNRESOLVED", "Reason", "ReasonCode", "Stop", "stop_reason"]
 
 ReasonCode: TypeAlias = Literal[
     "",
@@ -43,6 +43,12 @@ ReasonCode: TypeAlias = Literal[
     "recursion_limit",
 ]
 """Why a run is not solved; "" for one that is, or that is under way."""
+
+
+UNRESOLVED: Final[frozenset[ReasonCode]] = frozenset(
+    {"no_convergence", "all_flagged", "aborted", "wrong_end", "segment_mismatch"}
+)
+"""Why a run is "unresolved"."""
 
 
 class Reason(NamedTuple):

@@ -72,7 +72,15 @@ def removed(run_id: str, header: Header | None) -> StoreOps[int]:
                 steps = range(max(first, stop - _BATCH), stop)
                 yield [records.drop_entry(run_id, step, header["stride"]) for step in reversed(steps)]
                 count += len(steps)
-    for place in (records.namespace, records.tree, records.calibration, records.batches, records.evidence):
+    places = (
+        records.namespace,
+        records.tree,
+        records.calibration,
+        records.batches,
+        records.blocks,
+        records.evidence,
+    )
+    for place in places:
         where = place(run_id)
         keys = yield from keys_in(where)
         for start in range(0, len(keys), _BATCH):

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qsl, quote, unquote
 
-from filelock import FileLock
 from langgraph.store.base import BaseStore, Op
-from platformdirs import user_data_path
 
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.extras import install
@@ -37,6 +35,8 @@ def database(db: str | None) -> str:
         ValueError: For an empty name.
     """
     if db is None:
+        from platformdirs import user_data_path  # noqa: PLC0415 - an extra
+
         return str(user_data_path("langgraph-maker", ensure_exists=True) / "runs.sqlite")
     if not db.strip():
         raise ValueError(f"db must name an SQLite file or be a postgresql:// URL, got {excerpt(db)}")
@@ -134,6 +134,8 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 def _made(path: Path) -> sqlite3.Connection:
     """Open the database, which is made and set up if need be."""
+    from filelock import FileLock  # noqa: PLC0415 - an extra
+
     lock = FileLock(f"{path}.opening", timeout=30)
     with lock:  # two processes that make one database trip over each other
         try:

@@ -27,7 +27,15 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from inspect import isawaitable
@@ -43,7 +51,7 @@ from langgraph_maker.journal.poolers import is_pooled
 from langgraph_maker.journal.position import RunPosition
 from langgraph_maker.journal.tenants import root_of, scoped
 
-__all__ = ["Hold", "ahold", "held", "hold", "is_held"]
+__all__ = ["Hold", "ahold", "conninfo_of", "file_of", "held", "hold", "is_held"]
 
 _DATABASE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
 _PATIENCE = 0.2  # seconds in which the lock of a process killed just now is given back
@@ -144,11 +152,13 @@ def _lock(store: Any, run_id: str) -> tuple[AbstractContextManager[None], bool]:
 
     It goes by the name of the store's module, so that no database package is imported for a store of another kind.
     """
+    if getattr(store, "fenced", False):  # a worker's: what is not of its block is refused
+        return nullcontext(), True
     modules = {kind.__module__ for kind in type(store).__mro__}
     if any(module.startswith("langgraph.store.postgres") for module in modules):
         return _advisory_lock(store.conn, run_id), True
     if any(module.startswith("langgraph.store.sqlite") for module in modules):
-        database = _database(store.conn)
+        database = file_of(store.conn)
         return _file_lock(database, run_id) if database else _process_lock(store.conn, run_id), True
     if any(module.startswith("langgraph.store.memory") for module in modules):
         return _process_lock(store, run_id), True
@@ -223,7 +233,7 @@ def _read_holder(path: Path) -> tuple[int | None, str | None, datetime | None]:
     return None, None, None
 
 
-def _database(conn: Any) -> str:
+def file_of(conn: Any) -> str:
     """Return the path of the database's file; empty when it is in memory."""
 
     async def ask() -> Any:
@@ -246,7 +256,7 @@ def _advisory_lock(conn: Any, run_id: str) -> Iterator[None]:
     me = f"{_APPLICATION}{os.getpid()}@{socket.gethostname()}"
     with ExitStack() as stack:
         try:
-            connect = psycopg.connect(_conninfo(conn), autocommit=True, application_name=me, prepare_threshold=None)
+            connect = psycopg.connect(conninfo_of(conn), autocommit=True, application_name=me, prepare_threshold=None)
             own = stack.enter_context(closing(connect))
             handle = own.fileno()
             _sockets.add(handle)
@@ -273,7 +283,7 @@ def _claim(own: Any, run_id: str, function: str) -> None:
         time.sleep(_PATIENCE / 20)
 
 
-def _conninfo(conn: Any) -> str:
+def conninfo_of(conn: Any) -> str:
     """Return how the store's connection or pool was made, password included."""
     from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
 

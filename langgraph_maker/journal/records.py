@@ -37,6 +37,7 @@ __all__ = [
     "Pending",
     "Session",
     "batches",
+    "blocks",
     "calibration",
     "check",
     "check_id",
@@ -460,6 +461,11 @@ def calibration(run_id: str) -> tuple[str, ...]:
 def batches(run_id: str) -> tuple[str, ...]:
     """Return where it is recorded which batches hold which requests of a run."""
     return (ROOT, "batches", _label(run_id))
+
+
+def blocks(run_id: str) -> tuple[str, ...]:
+    """Return where it is recorded which worker has which lanes of a run, and how far it is."""
+    return (ROOT, "blocks", _label(run_id))
 
 
 def evidence(run_id: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -20,7 +20,7 @@ from langgraph_maker.journal.poolers import without_prepared_statements
 from langgraph_maker.journal.salvage import is_undecodable, one_by_one, salvaged
 from langgraph_maker.journal.tenants import root_of, seen_by_tenant, under_tenant
 
-__all__ = ["StoreOps", "adrive", "batch", "drive"]
+__all__ = ["StoreOps", "adrive", "batch", "drive", "persisted"]
 
 T = TypeVar("T")
 StoreOps: TypeAlias = Generator[Sequence[Op], Any, T]
@@ -85,6 +85,21 @@ async def adrive(plan: StoreOps[T], store: BaseStore) -> T:
                     break
                 attempt = attempt or _Attempts()
                 await asyncio.sleep(attempt.pause(error, root_of(store)))
+
+
+def persisted(call: Callable[[], T], store: BaseStore) -> T:
+    """Return what a call to the database of a store returns, retried where that fails for a while.
+
+    Raises:
+        JournalError: As `drive` does.
+    """
+    attempt: _Attempts | None = None
+    while True:
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - databases raise what they raise
+            attempt = attempt or _Attempts()
+            time.sleep(attempt.pause(error, root_of(store)))
 
 
 def _batch_one_by_one(store: BaseStore, ops: Sequence[Op]) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore, Item
 
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal import admin, records, run_data, store_ops
+from langgraph_maker.journal.blocks import workers_of
 from langgraph_maker.journal.records import Entry, Header
 from langgraph_maker.journal.segments import chain, ends_of, items_at, last_of
 
@@ -36,7 +37,8 @@ def verified(store: BaseStore, run_id: str) -> list[Problem]:
     """Return what is wrong with a chain of steps; looked at again where a process took the run up in the meantime."""
     for _ in range(_ATTEMPTS):
         head = chain(store, run_id)
-        problems = [*_Walk(head).problems_of(store), *_beside(store, head)]
+        workers = {worker["writer"] for worker in workers_of(store, run_id)}
+        problems = [*_Walk(head, workers).problems_of(store), *_beside(store, head)]
         if not problems or chain(store, run_id) == head:
             break
     return problems
@@ -47,6 +49,7 @@ class _Walk:
     """One pass over the entries, cell by cell."""
 
     head: Header
+    workers: set[str]
     written: Counter[str] = field(default_factory=Counter)
 
     def problems_of(self, store: BaseStore) -> list[Problem]:
@@ -96,16 +99,16 @@ class _Walk:
             if isinstance(head["k"], int) and entry["margin"] < head["k"] and not entry["human"]:
                 yield Problem(step, "undercut", f"it was decided by {entry['margin']}, where k is {head['k']}")
             last = entry
-            if writer not in order:
-                yield Problem(step, "mixed writers", f"{writer} never began work on this run")
-            elif writer in order[session:]:
+            if writer in order[session:]:
                 session += order[session:].index(writer)
-            else:
-                yield Problem(step, "mixed writers", f"{writer} wrote it after {order[session]} had taken over")
+            elif writer not in self.workers:  # each of whose writes showed that the block was its own
+                yield Problem(step, "mixed writers", _of_whom(writer, order, session))
 
     def _mixed(self, steps: int) -> Iterator[Problem]:
         """Return where a process has fewer steps than it found and left, another wrote over them."""
         found = self.head.get("found", {})
+        if self.workers:
+            return  # how many steps each of them is to have is not known
         order = [writer for writer, _ in groupby(session["writer"] for session in self.head["sessions"])]
         if len(set(order)) < len(order):
             return  # one of them came back
@@ -115,6 +118,15 @@ class _Walk:
                 there = self.written[writer]
                 detail = f"{writer} wrote {count} steps, of which {there} are there: another wrote over them"
                 yield Problem("header", "mixed writers", detail)
+
+
+def _of_whom(writer: str, order: Sequence[str], session: int) -> str:
+    """Return why this process should not have written a step."""
+    return (
+        f"{writer} wrote it after {order[session]} had taken over"
+        if writer in order
+        else f"{writer} never began work on this run"
+    )
 
 
 def _beside(store: BaseStore, head: Header) -> Iterator[Problem]:

@@ -17,21 +17,33 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Observer, RunEnded, RunStarted
 from langgraph_maker.core.margin import check_budget, margin_asked
 from langgraph_maker.core.numbers import check_whole
-from langgraph_maker.core.reasons import Reason, Stop, stop_reason
+from langgraph_maker.core.reasons import UNRESOLVED, Reason, Stop, stop_reason
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.core.task import Partitionable, Task, wording
 from langgraph_maker.journal import records, run_data, store_ops
+from langgraph_maker.journal.blocks import cleared
 from langgraph_maker.journal.lock import held
 from langgraph_maker.journal.position import Lane, RunPosition
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tenants import key_of, scoped, under
+from langgraph_maker.journal.worker_store import WorkerStore, worker_store
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
+from langgraph_maker.nodes.block_position import attach_block
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.limits import overspent, run_id_of
 from langgraph_maker.nodes.node import Node
 from langgraph_maker.nodes.run_events import Emit, ballots_under_way, emitter
-from langgraph_maker.nodes.run_position import BY_STEP, RunTerms, attach, begin, check_fixed, own_header, reopened
+from langgraph_maker.nodes.run_position import (
+    BY_STEP,
+    RunTerms,
+    attach,
+    begin,
+    check_fixed,
+    could_be_in_flight,
+    own_header,
+    reopened,
+)
 from langgraph_maker.nodes.state import MakerState, RunStatus
 from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, tenant_of
 
@@ -184,13 +196,13 @@ class _Decompose:
         return {**update, "acted": acted, "actions": actions, "unused": answers}
 
     def journalled(self, state: MakerState, run_id: str, store: BaseStore) -> StoreOps[dict[str, Any]]:
-        key = scoped(store, run_id)
+        key, worker = scoped(store, run_id), worker_store(store)
         here = self.here(state, key)
         last = None if state.get("written") is None else here
         if here is None and (hold := held(store, run_id)) is not None:
             last, hold.position = hold.position, None
         if last is None:
-            last = yield from attach(self.task, run_id, here, self.terms)
+            last = yield from self.attach(run_id, here, worker)
             given = state.get("answers") or {}
             check_answers(given, last["ballots"])
             if given:
@@ -214,12 +226,21 @@ class _Decompose:
             self.tell([begun])
         update = self.load_state(state, run_id, last, key)
         if update["status"] != "running":
-            if (header := (yield from own_header(run_id))) is not None:
+            if worker is None and (header := (yield from own_header(run_id))) is not None:
                 outcome = _outcome(update, header["outcome"], self.left_out())
                 yield [records.put_header({**header, "outcome": outcome})]
             if last["closed"]:
                 yield [run_data.put_open(run_id, step, None) for step in last["closed"]]
         return update if state.get("acted") is None else {**update, "acted": None, "actions": None}
+
+    def attach(self, run_id: str, here: RunPosition | None, worker: WorkerStore | None) -> StoreOps[RunPosition]:
+        """Return where the journal has the run, or the block that a worker holds."""
+        if worker is not None:
+            position = yield from attach_block(self.task, run_id, self.terms, worker.bounds)
+            worker.took_over(could_be_in_flight(position, self.terms))
+            return position
+        yield from cleared(run_id)
+        return (yield from attach(self.task, run_id, here, self.terms))
 
     def begin(self, run_id: str, position: RunPosition, raised: int, kept: dict[str, Any] | None) -> RunStarted:
         k = self.terms["fixed"]["k"]
@@ -302,7 +323,7 @@ class _Decompose:
         if draining:
             return [lane for lane in ahead if str(lane["step"]) in begun]
         parked = {ballot["id"] for ballot in ballots if ballot["status"] == "asking"}
-        if self.task.is_done(lanes[-1]["state"]) and ahead[-1:] == lanes[-1:]:
+        if ahead[-1:] == lanes[-1:] and self.at_end(lanes[-1]):
             ahead.pop()
         if len(ahead) <= self.terms["lanes"]:
             return ahead
@@ -318,7 +339,7 @@ class _Decompose:
         if failed is not None:
             return "unresolved", failed
         last = lanes[-1]
-        done = self.task.is_done(last["state"])
+        done = self.at_end(last)
         if all(lane["step"] == lane["end"] for lane in lanes[:-1]) and (done or last["step"] == last["end"]):
             return ("solved", Reason()) if done else ("unresolved", Reason("wrong_end", "wrong_end"))
         if not state.get("answers") and self.waits(position):
@@ -326,11 +347,17 @@ class _Decompose:
             waits = "a step waits" if number == 1 else f"{number} steps wait"
             return "waiting", Reason("waiting", f"{waits} for a human's answer")
         if (why := self.limited(position, state)) is not None:
-            return "stopped", Reason(why.code, f"{why.text}; run it again under the same id to continue")
+            return _ended(why)
         late = _SUPERSTEPS_TO_DRAIN if state.get("in_flight") else 0
         if state["remaining_steps"] < _SUPERSTEPS_TO_FINISH + late:
             return "stopped", SEGMENT_ENDED
         return "running", Reason()
+
+    def at_end(self, lane: Lane) -> bool:
+        """Return whether the last lane is where it is to end: the task is done, or, of a block, the next one begins."""
+        if lane["goal"]:
+            return lane["step"] == lane["end"] and lane["mark"] == lane["goal"]
+        return self.task.is_done(lane["state"])
 
     def waits(self, position: RunPosition) -> bool:
         """Return whether nothing can continue before a human has answered."""
@@ -355,6 +382,13 @@ class _Decompose:
         )
 
 
+def _ended(why: Reason) -> tuple[RunStatus, Reason]:
+    """Return how a run ends for this reason: a step that does not converge may be what a worker found of its block."""
+    if why.code in UNRESOLVED:
+        return "unresolved", why
+    return "stopped", Reason(why.code, f"{why.text}; run it again under the same id to continue")
+
+
 def _outcome(update: Mapping[str, Any], before: Mapping[str, Any], left_out: Sequence[str]) -> dict[str, Any]:
     """Return what the journal keeps of a run that ends; of a solved one also when, however often it is resumed."""
     ended = {name: update[name] for name in _ENDED}
@@ -369,8 +403,8 @@ _ENDED = ("status", "reason", "reason_code", "steps", "samples", "flagged", "dig
 
 def _open_seam(lanes: list[Lane]) -> Reason | None:
     """Return where a lane ended in another state than the next one began from."""
-    for lane in lanes[:-1]:
-        if lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
+    for lane in lanes:
+        if lane["goal"] and lane["step"] == lane["end"] and lane["mark"] != lane["goal"]:
             return Reason(
                 "segment_mismatch",
                 f"segment boundary: the lane that ends before step {lane['end']} ended in another state than the one"

@@ -32,9 +32,14 @@ __all__ = [
     "attach",
     "begin",
     "check_fixed",
+    "could_be_in_flight",
+    "laid_over",
     "move",
+    "open_ballots",
     "own_header",
     "reopened",
+    "replayed",
+    "segments_of",
     "take",
     "was_open",
 ]
@@ -59,7 +64,7 @@ class RunTerms(TypedDict):
 
 def begin(task: Task, terms: RunTerms) -> RunPosition:
     """Return the start of a run."""
-    segments = _segments(task, terms["lanes"], terms["limit"])
+    segments = segments_of(task, terms["lanes"], terms["limit"])
     lanes = [_lane(task, segment) for segment in segments]
     for lane, following in pairwise(lanes):
         lane["goal"] = following["mark"]
@@ -72,7 +77,8 @@ def _stride(limit: int, lanes: int) -> int:
     return -(-limit // lanes) if lanes > 1 else records.ONE_LANE
 
 
-def _segments(task: Task, lanes: int, limit: int) -> list[Segment]:
+def segments_of(task: Task, lanes: int, limit: int) -> list[Segment]:
+    """Return the stretches of a run's chain that may advance side by side."""
     if lanes == 1 or not isinstance(task, Partitionable):
         return [{"step": 0, "end": limit, "state": _state(task, task.initial_state())}]
     given = task.segments(lanes)
@@ -151,7 +157,7 @@ def attach(task: Task, run_id: str, here: RunPosition | None, terms: RunTerms) -
         JournalError: When the journal is of another task, ends before `here`, or was altered.
     """
     found = yield from opened(run_id)
-    segments = _segments(task, terms["lanes"], terms["limit"])
+    segments = segments_of(task, terms["lanes"], terms["limit"])
     header = found or _header(run_id, terms["fixed"], _stride(terms["limit"], len(segments)))
     check_fixed(f"run {run_id!r}", header, terms["fixed"])
     if found is None:
@@ -168,14 +174,16 @@ def attach(task: Task, run_id: str, here: RunPosition | None, terms: RunTerms) -
     if found is None:
         yield [records.put_header(_joined(header, session, 0))]
         return begin(task, terms)
-    position, wrote = yield from _replay(task, header, _cells(task, header, segments, terms["limit"]), terms["margin"])
+    position, wrote = yield from replayed(
+        task, header, laid_over(task, header, segments, terms["limit"]), terms["margin"]
+    )
     if (yield from _is_from_the_past(run_id, position)):
-        cells = _cells(task, header, segments, terms["limit"])
-        position, wrote = yield from _replay(task, header, cells, terms["margin"])
+        cells = laid_over(task, header, segments, terms["limit"])
+        position, wrote = yield from replayed(task, header, cells, terms["margin"])
     _check_ahead(run_id, here, position["totals"]["steps"])
     if wrote.keys() - {one["writer"] for one in header["sessions"]}:  # the store answered from the past
         header = records.read_header((yield [records.get_header(run_id)])[0], run_id) or header
-    ballots = yield from _open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
+    ballots = yield from open_ballots(run_id, position["lanes"], here["ballots"] if here else [])
     position = {**position, "ballots": ballots}
     if lost := _lost_in_flight(header, position, terms):
         session["lost"] = lost
@@ -194,6 +202,12 @@ def _lost_in_flight(header: Header, position: RunPosition, terms: RunTerms) -> i
     samples = totals["samples"] + sum(ballot["samples"] for ballot in ballots)
     if (outcome.get("steps"), outcome.get("samples")) == (totals["steps"], samples):
         return 0
+    return could_be_in_flight(position, terms)
+
+
+def could_be_in_flight(position: RunPosition, terms: RunTerms) -> int:
+    """Return how many samples are in flight at a position, at most."""
+    ballots = position["ballots"]
     counted = {int(ballot["id"]) for ballot in ballots}
     begun = [lane["step"] for lane in position["lanes"] if lane["step"] < lane["end"] and lane["step"] not in counted]
     lacked = sum(Ballot.resume(terms["margin"](int(one["id"])), one["counts"], one["votes"]).deficit for one in ballots)
@@ -221,11 +235,11 @@ def own_header(run_id: str) -> StoreOps[Header | None]:
     return {**header, "mixed": [*header.get("mixed", []), records.writer()]}
 
 
-def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
+def laid_over(task: Task, header: Header, segments: list[Segment], limit: int) -> list[Lane]:
     """Return the lanes of all sessions so far laid over each other: what any of them did is the beginning of a cell."""
     starts = {segment["step"]: segment for segment in segments}
     for begun in {tuple(session["starts"]) for session in header["sessions"]}:
-        again = {segment["step"]: segment for segment in _segments(task, len(begun), limit)}
+        again = {segment["step"]: segment for segment in segments_of(task, len(begun), limit)}
         if not again.keys() >= {step for step in begun if step < limit}:
             raise JournalError(f"run {header['run_id']!r} was cut into other lanes before: {task.name} has changed")
         starts |= again
@@ -236,7 +250,7 @@ def _cells(task: Task, header: Header, segments: list[Segment], limit: int) -> l
     return cells
 
 
-def _replay(
+def replayed(
     task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]
 ) -> StoreOps[tuple[RunPosition, Counter[str]]]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last.
@@ -272,7 +286,7 @@ def _replay(
                 if entry["revision"] == revision and was_open(entry):
                     closed.append(step)
             totals = add(totals, committed)
-        if lane["step"] < lane["end"] or lane["mark"] != lane["goal"]:
+        if lane["step"] < lane["end"] or lane["mark"] != lane["goal"] or cell is cells[-1]:
             lanes.append(lane)
     closed = closed if revision else []
     position: RunPosition = {
@@ -297,7 +311,7 @@ def was_open(entry: Entry) -> bool:
     return entry["rounds"] > 1 or entry["tier"] > 0 or entry["human"]
 
 
-def _open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> StoreOps[list[BallotState]]:
+def open_ballots(run_id: str, lanes: list[Lane], ours: list[BallotState]) -> StoreOps[list[BallotState]]:
     """For each lane the ballot that has counted more, the journal's or the checkpoint's; what was given up is open."""
     steps = [lane["step"] for lane in lanes]
     mine = {ballot["id"]: ballot for ballot in ours}

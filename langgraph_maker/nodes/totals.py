@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import cast
+from itertools import zip_longest
+from typing import Any, Final, cast
 
-from langgraph_maker.core.events import Totals
+from langgraph_maker.core.events import OpenBallots, Totals
 from langgraph_maker.core.state import Usage, no_usage, total_usage
 from langgraph_maker.journal.records import Entry
 from langgraph_maker.theory.mixture import shape
 
-__all__ = ["add", "nothing"]
+__all__ = ["add", "nothing", "summed", "summed_open"]
 
 _HARDEST = 10
 
@@ -109,6 +110,37 @@ def add(totals: Totals, committed: Iterable[tuple[Entry, str]]) -> Totals:
     totals["digest"] = f"{digest % 2**128:032x}"
     totals["usage"] = total_usage(used)
     return totals
+
+
+def summed(parts: Sequence[Totals]) -> Totals:
+    """Return the totals of steps of which each part has some."""
+    total: dict[str, Any] = dict(nothing())
+    for part in parts:
+        total |= {name: _sum(total[name], value) for name, value in part.items() if name not in _APART}
+    digest = sum(int(part["digest"], 16) for part in parts) % 2**128
+    hardest = sorted((pair for part in parts for pair in part["hardest"]), key=_hardest_first)[:_HARDEST]
+    usage = total_usage([no_usage(), *(part["usage"] for part in parts)])
+    return cast("Totals", {**total, "digest": f"{digest:032x}", "hardest": hardest, "usage": usage})
+
+
+def summed_open(parts: Sequence[OpenBallots], none: OpenBallots) -> OpenBallots:
+    """Return what the open ballots of all parts amount to; `none` is that of no ballot."""
+    total: dict[str, Any] = dict(none)
+    for part in parts:
+        total |= {name: _sum(total[name], value) for name, value in part.items() if name != "most_votes"}
+    return cast("OpenBallots", {**total, "most_votes": max((part["most_votes"] for part in parts), default=0)})
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """Return the sum of two counts, histograms, counts by name, or dollars of which some may not be known."""
+    if isinstance(one, list):
+        return [a + b for a, b in zip_longest(one, other, fillvalue=0)]
+    if isinstance(one, dict):
+        return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
+    return None if one is None or other is None else one + other
+
+
+_APART: Final = frozenset({"digest", "usage", "hardest"})
 
 
 def _add_flags(totals: Totals, flags: dict[str, int]) -> None:

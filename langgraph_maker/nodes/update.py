@@ -22,6 +22,7 @@ from langgraph_maker.journal.position import Lane, RunPosition
 from langgraph_maker.journal.records import Entry
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.nodes.ask import open_questions
+from langgraph_maker.nodes.block_position import report
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.node import Node
@@ -33,7 +34,7 @@ from langgraph_maker.nodes.tally import stands
 from langgraph_maker.nodes.tenant import store_of
 from langgraph_maker.nodes.totals import add
 
-__all__ = ["update_node"]
+__all__ = ["keep_alarms", "update_node"]
 
 
 def update_node(
@@ -117,12 +118,13 @@ class _Update:
         if (kept := self.state_dict()) is not None:
             ops.append(run_data.put_observer_state(run_id, kept))
         ops += [run_data.put_open(run_id, step, None) for step in state.get("closed") or ()]
+        report(store, position)
         if ops:
             yield ops
         if answered := state.get("answered"):  # dropped once what follows of them is in
             yield [run_data.put_answer(run_id, name, None) for name in answered]
         if alarms := self.tell(self.events(state, position, entries, held)):
-            yield from _keep_alarms(run_id, alarms, self.state_dict())
+            yield from keep_alarms(run_id, alarms, self.state_dict())
         return {**position, "written": None if held else now, "asked": [], "answered": []}
 
     def events(
@@ -208,7 +210,8 @@ def _held(state: MakerState, store: BaseStore) -> StoreOps[dict[int, Entry]]:
     return held
 
 
-def _keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> StoreOps[None]:
+def keep_alarms(run_id: str, alarms: list[Alarm], kept: dict[str, Any] | None) -> StoreOps[None]:
+    """Journal alarms beside those before them, the k that they raise, and how their tests are."""
     [before] = yield [run_data.get_alarms(run_id)]
     ops: list[Op] = [run_data.put_alarms(run_id, [*run_data.read_alarms(before, run_id), *alarms])]
     if raised := max((alarm.get("k", 0) for alarm in alarms), default=0):

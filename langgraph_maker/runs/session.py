@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.errors import SamplingError
+from langgraph_maker.core.events import OpenBallots, Totals
 from langgraph_maker.core.reasons import Reason, Stop, stop_reason
 from langgraph_maker.core.state import no_usage, total_usage
 from langgraph_maker.core.task import Task
@@ -103,6 +104,25 @@ class Session:
             alarms=tuple(self.monitor.raised),
             later=self.monitor.later(),
         )
+
+    def see_totals(self, totals: Totals, still: OpenBallots, lanes: int) -> None:
+        """Take in how a run stands that others advance."""
+        if self.on_progress is None:
+            return
+        now = Progress(
+            run_id=self.state["run_id"],
+            steps=totals["steps"],
+            earlier=self.earlier,
+            total_steps=self.total_steps,
+            samples=totals["samples"] + still["samples"],
+            flagged=totals["flagged"] + still["flagged"],
+            lanes=lanes,
+            undecided=still["ballots"],
+            seconds=time.monotonic() - self.began,
+            alarms=tuple(self.monitor.raised),
+        )
+        object.__setattr__(now, "_later", self.monitor.later())
+        self.on_progress(now)
 
     def run(self, store: BaseStore, found: Calibration | None) -> Run:
         """Return the run, once no segment is due."""

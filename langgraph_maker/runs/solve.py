@@ -33,6 +33,7 @@ from langgraph_maker.models.resolve import Model, model_name
 from langgraph_maker.nodes.guard import default_red_flags
 from langgraph_maker.nodes.ladder import Audit, LadderLike
 from langgraph_maker.nodes.tenant import Namespace, checked_tenancy, tenant_of
+from langgraph_maker.prebuilt.coordinator import create_coordinator
 from langgraph_maker.prebuilt.maker import check_cost, create_maker
 from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.calibration import Calibration
@@ -41,6 +42,9 @@ from langgraph_maker.runs.monitor.monitor import Monitor
 from langgraph_maker.runs.opened import check_opened
 from langgraph_maker.runs.result import Progress, Run
 from langgraph_maker.runs.session import CalibrationProgress, Session
+from langgraph_maker.runs.workers.assembly import check_workers, job_for, read_workers
+from langgraph_maker.runs.workers.coordinator import Coordinator, SharedLimits
+from langgraph_maker.runs.workers.job import LEASE, Workers
 
 __all__ = ["SolveOptions", "asolve", "in_time", "solve"]
 
@@ -90,6 +94,7 @@ def solve(
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     namespace: Namespace | None = None,
+    workers: int | Workers | None = None,
     **options: Unpack[SolveOptions],
 ) -> Run:
     """Solve `task` by voting on every step (MAKER, Algorithm 1). Works inside a running event loop too.
@@ -122,6 +127,10 @@ def solve(
         deadline: Seconds from now after which the run ends as "stopped".
         on_progress: Called after every round of voting.
         namespace: Whose run it is, where tenants share a store or a checkpointer, see `create_maker`.
+        workers: How many processes of this host advance the run's lanes, on a store that all can write (Postgres, or
+            an SQLite file); or what starts them elsewhere, see `runs.workers.job.Workers`. This process then
+            coordinates: it starts and ends the run, and all limits hold for all of them together. 0 for workers that
+            join by themselves (`langgraph-maker work`). None for this process alone.
         **options: Those of `create_maker`: see `SolveOptions`.
 
     Raises:
@@ -152,6 +161,7 @@ def solve(
         deadline,
         on_progress,
         namespace,
+        workers,
     )
     preparing = _prepared(task, model, k, options, terms)
     begun = run_sync(preparing) if k == "auto" else run_at_once(preparing)
@@ -185,6 +195,7 @@ async def asolve(
     deadline: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     namespace: Namespace | None = None,
+    workers: int | Workers | None = None,
     **options: Unpack[SolveOptions],
 ) -> Run:
     """`solve`, for asynchronous code: the model and an asynchronous store are called on the caller's event loop.
@@ -206,6 +217,7 @@ async def asolve(
         deadline,
         on_progress,
         namespace,
+        workers,
     )
     begun = await _prepared(task, model, k, options, terms)
     if isinstance(begun, Run):
@@ -235,6 +247,7 @@ class RunTerms(NamedTuple):
     deadline: float | None
     on_progress: Callable[[Progress], None] | None
     namespace: Namespace | None
+    workers: int | Workers | None
 
 
 class _Begun(NamedTuple):
@@ -269,7 +282,11 @@ async def _prepared(
     if (together := options.pop("steps_per_subtask", 1)) != 1:
         task = Grouped(task, together)
         options.setdefault("red_flags", default_red_flags(together))
+    engine = None if terms.workers is None else read_workers(terms.workers)
+    if terms.workers is not None:
+        check_workers(task, model, engine, options.get("lanes", 1), terms.checkpointer)
     options["stop"] = in_time(terms.deadline, options.get("stop"))
+    asked = k
     found = None
     auto_k.check_rule(terms.aims.rule)
     if k == "auto":
@@ -280,10 +297,29 @@ async def _prepared(
             return before.stopped(store, options["stop"] or (lambda: True))
         k, options["max_cost"] = auto_k.margin(found, task), before.left(found, options.get("max_cost"))
     monitor = _monitor(task, k, found, terms.aims.target, options, raise_k=terms.raise_k)
-    maker = create_maker(task, model, k=monitor.k or k, **options).compile(
-        checkpointer=terms.checkpointer or False, store=store
-    )
-    return _Begun(run_id, store, maker, Session(task, terms.on_progress, monitor, terms.answers), found)
+    watch = Session(task, terms.on_progress, monitor, terms.answers)
+    if terms.workers is None:
+        maker = create_maker(task, model, k=monitor.k or k, **options)
+    else:
+        coordinator = Coordinator(
+            task=task,
+            lanes=options.get("lanes", 1),
+            workers=engine,
+            job=job_for(store, run_id, (task, model, asked, options), tenant_of(terms.namespace)),
+            limits=SharedLimits(
+                options.get("max_total_samples"),
+                options.get("max_cost"),
+                None if terms.deadline is None else time.time() + terms.deadline,
+            ),
+            monitor=monitor,
+            stop=options["stop"] or (lambda: False),
+            on_progress=watch.see_totals,
+            lease=LEASE if engine is None else engine.lease,
+        )
+        options["stop"] = coordinator.stopped
+        maker = create_coordinator(create_maker(task, model, k=monitor.k or k, **options), coordinator.node())
+    compiled = maker.compile(checkpointer=terms.checkpointer or False, store=store)
+    return _Begun(run_id, store, compiled, watch, found)
 
 
 def in_time(deadline: float | None, stop: Stop | None) -> Stop | None:

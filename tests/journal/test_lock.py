@@ -305,11 +305,11 @@ def test_postgres_with_a_password(postgres_db: str, pool_config: Any) -> None:
     from langgraph.store.postgres import PostgresStore
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-    from langgraph_maker.journal.lock import _conninfo
+    from langgraph_maker.journal.lock import conninfo_of
 
     asked = make_conninfo(postgres_db, password="it's secret")  # noqa: S106
     with PostgresStore.from_conn_string(asked, pool_config=pool_config) as store:
-        made = conninfo_to_dict(_conninfo(store.conn))
+        made = conninfo_to_dict(conninfo_of(store.conn))
     assert {name: made[name] for name in ("user", "password", "dbname", "host")} == conninfo_to_dict(asked)
 
 
