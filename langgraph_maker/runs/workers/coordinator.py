@@ -264,10 +264,11 @@ class Coordinator:
             if block["status"] == "failed":
                 self.failure = block["reason"]
                 return Reason("stop_requested", "a worker failed")
-            if block["status"] in {"unresolved", "stopped"}:
-                return Reason(block["reason_code"], block["reason"].removesuffix(_RESUME))
         if (why := stop_reason(self.stop)) is not None:
             return why
+        for block in found:
+            if block["status"] in {"unresolved", "stopped"}:
+                return Reason(block["reason_code"], block["reason"].removesuffix(_RESUME))
         spent = [blocks.spent(block) for block in found]
         usages: list[Usage] = [{**no_usage(), "cost": cost} for _, cost in spent]
         usages += [part["usage"] for part in self.rest]
