@@ -43,8 +43,8 @@ def main() -> None:
         solved = [run for run in ends if run.status == "solved"]
         failed = [len(task.failing(run.final_state)) for run in solved]
         print(
-            f"up to {probes} probes: {same} of {slips} slips look right; {len(solved)} of {runs} solved by {MODEL}, k = 3,"
-            f" {sum(not one for one in failed)} with all functions right, {sum(failed)} functions wrong of"
+            f"up to {probes} probes: {same} of {slips} slips look right; {len(solved)} of {runs} solved by {MODEL}, k"
+            f" = 3, {sum(not one for one in failed)} with all functions right, {sum(failed)} functions wrong of"
             f" {20 * len(solved)}",
             flush=True,
         )

@@ -26,6 +26,7 @@ from langgraph_maker.tasks import (
     Ledger,
     Multiplication,
     ProgramLibrary,
+    Proof,
     Sorting,
     TowersOfHanoi,
 )
@@ -40,6 +41,7 @@ _NAMED: dict[str, Callable[..., Task]] = {
     "ledger": Ledger.random,
     "multiplication": Multiplication.random,
     "programs": ProgramLibrary,
+    "proof": Proof.random,
     "sorting": Sorting.random,
 }
 

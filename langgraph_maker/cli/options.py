@@ -45,6 +45,7 @@ TASKS: Final = (
     "ledger",
     "multiplication",
     "programs",
+    "proof",
     "sorting",
 )
 """The names of the tasks that come with the package."""

@@ -5,6 +5,7 @@ from langgraph_maker.tasks.hanoi import TowersOfHanoi
 from langgraph_maker.tasks.ledger import Ledger
 from langgraph_maker.tasks.multiplication import Multiplication
 from langgraph_maker.tasks.programs import ProgramLibrary, Programs
+from langgraph_maker.tasks.proofs import Proof
 from langgraph_maker.tasks.sorting import Sorting
 from langgraph_maker.tasks.stacks import BlocksWorld, HanoiPositions
 
@@ -16,6 +17,7 @@ __all__ = [
     "Multiplication",
     "ProgramLibrary",
     "Programs",
+    "Proof",
     "Sorting",
     "TowersOfHanoi",
 ]
