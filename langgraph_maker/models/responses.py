@@ -59,7 +59,8 @@ def _answer(message: object) -> AIMessage:
     if isinstance(message, (AIMessage, str)):
         return message_in(message)
     said = f"the response is a message of the role {getattr(message, 'role', getattr(message, 'type', '?'))}"
-    return AIMessage("", response_metadata={"red_flag": {"reason": "malformed", "detail": shortened(said)}})
+    flag = {"reason": "malformed", "detail": shortened(said)}
+    return AIMessage("", id=getattr(message, "id", None), response_metadata={"red_flag": flag})
 
 
 def _named(output: Mapping[str, Any]) -> dict[str, Any]:
