@@ -177,7 +177,7 @@ def progress(**fields: int) -> Progress:
         cost_projected=3650.0,
         seconds_left=60.0,
     )
-    object.__setattr__(now, "_later", lambda: estimated)
+    vars(now)["later"] = lambda: estimated
     return now
 
 
