@@ -23,6 +23,7 @@ from langgraph_maker.cli.tables import counted, drawn, table
 from langgraph_maker.cli.writing import check_file, written
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal.databases import check_there, database, holds_nothing, open_store, shown
+from langgraph_maker.journal.plans import PLANS
 
 __all__ = ["app", "delete", "export", "runs", "verify"]
 
@@ -91,12 +92,7 @@ def _list(found: list[dict[str, Any]]) -> None:
     for one in found:
         if one["status"] in {"solved", "unreadable"}:
             continue
-        how = one["command"] or (
-            "invoke its graph again with its run_id, on a store of this database"
-            if one["kind"] == "tree"
-            else "the code that started it, with its run_id and a store of this database"
-        )
-        show(f"to resume {one['run_id']}: {how}")
+        show(f"to resume {one['run_id']}: {one['command'] or PLANS[one['kind']].resumed_by}")
 
 
 def _parameters(parameters: dict[str, Any]) -> str:
@@ -105,7 +101,9 @@ def _parameters(parameters: dict[str, Any]) -> str:
 
 
 def _steps(steps: int | None, kind: str) -> str:
-    return "?" if steps is None else counted(steps, "stage") if kind == "tree" else f"{steps:,}"
+    if steps is None:
+        return "?"
+    return f"{steps:,}" if (unit := PLANS[kind].unit) == "step" else counted(steps, unit)
 
 
 @app.command(cls=Command)

@@ -6,10 +6,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Final, Literal
 
 import typer
 from langgraph.store.base import BaseStore
@@ -102,15 +102,19 @@ def write_report(store: BaseStore, run_id: str, file: Path | None, form: Literal
     Raises:
         JournalError: See `report.numbers`.
     """
-    if journal.header(store, run_id).get("kind") == "tree":
-        grown = tree_numbers(store, run_id)
-        text = tree_page(grown) if form == "html" else json.dumps(grown)
-    else:
-        found = numbers(store, run_id)
-        text = page(found) if form == "html" else json.dumps(found)
+    figures, drawn = _REPORTS[journal.header(store, run_id).get("kind", "chain")]
+    found = figures(store, run_id)
+    text = drawn(found) if form == "html" else json.dumps(found)
     if file is not None:
         write(file, text)
         say(f"written: {file}")
         return
     with to_stdout():
         sys.stdout.buffer.write(f"{text}\n".encode())
+
+
+_REPORTS: Final[dict[str, tuple[Callable[..., Any], Callable[[Any], str]]]] = {
+    "chain": (numbers, page),
+    "tree": (tree_numbers, tree_page),
+}
+"""By the kind of run, what comes into its report and how that is drawn."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from langgraph.store.base import BaseStore
 
@@ -15,11 +15,17 @@ from langgraph_maker.journal.segments import chain, ends_of, items_at
 from langgraph_maker.journal.tree_records import existing_head, snapshot
 from langgraph_maker.journal.verification import Problem, verified
 
-__all__ = ["JournalPlan", "plan_of"]
+__all__ = ["PLANS", "JournalPlan", "plan_of"]
 
 
 class JournalPlan(Protocol):
-    """What is read of a run of one kind; its records may be damaged, which is a `JournalError`."""
+    """What is read of a run of one kind; its records may be damaged, which is a `JournalError`.
+
+    `unit` is what it decides one of at a time, `resumed_by` what resumes it where no command is on record.
+    """
+
+    unit: ClassVar[str]
+    resumed_by: ClassVar[str]
 
     def open_ballots(self, store: BaseStore, run_id: str) -> list[BallotState]:
         """Return the ballots under way when the run was last written."""
@@ -40,6 +46,9 @@ class JournalPlan(Protocol):
 
 class ChainJournal:
     """A chain: an entry a step."""
+
+    unit: ClassVar[str] = "step"
+    resumed_by: ClassVar[str] = "the code that started it, with its run_id and a store of this database"
 
     def open_ballots(self, store: BaseStore, run_id: str) -> list[BallotState]:
         """Return one ballot a lane at most, by step."""
@@ -67,6 +76,9 @@ class ChainJournal:
 class TreeJournal:
     """A recursive run: a record a node."""
 
+    unit: ClassVar[str] = "stage"
+    resumed_by: ClassVar[str] = "invoke its graph again with its run_id, on a store of this database"
+
     def open_ballots(self, store: BaseStore, run_id: str) -> list[BallotState]:
         """Return one ballot a node at most."""
         return store_ops.drive(snapshot(run_id), store)[1]["ballots"]
@@ -84,9 +96,10 @@ class TreeJournal:
         return tree_admin.lines(store, run_id)
 
 
-_PLANS: Final[dict[str, JournalPlan]] = {"chain": ChainJournal(), "tree": TreeJournal()}
+PLANS: Final[dict[str, JournalPlan]] = {"chain": ChainJournal(), "tree": TreeJournal()}
+"""The kinds of runs, by name."""
 
 
 def plan_of(header: Header) -> JournalPlan:
     """Return how runs of this kind are read."""
-    return _PLANS[header.get("kind", "chain")]
+    return PLANS[header.get("kind", "chain")]

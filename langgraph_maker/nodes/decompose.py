@@ -20,7 +20,7 @@ from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.reasons import UNRESOLVED, Reason, Stop, stop_reason
 from langgraph_maker.core.state import BallotState
 from langgraph_maker.core.task import Partitionable, Task, wording
-from langgraph_maker.journal import records, run_data, store_ops
+from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.blocks import cleared
 from langgraph_maker.journal.lock import held
 from langgraph_maker.journal.position import Lane, RunPosition
@@ -32,7 +32,7 @@ from langgraph_maker.nodes.block_position import attach_block
 from langgraph_maker.nodes.context import Given, overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.limits import overspent, run_id_of
-from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.node import Journalled, Node, journalling
 from langgraph_maker.nodes.run_events import Emit, ballots_under_way, emitter
 from langgraph_maker.nodes.run_position import (
     BY_STEP,
@@ -134,7 +134,7 @@ def decompose_node(
         left_out=left_out,
         namespace=checked_tenancy(namespace),
     )
-    return Node("decompose", role.decompose, role.adecompose)
+    return journalling("decompose", role.decompose)
 
 
 @dataclass(frozen=True)
@@ -151,23 +151,14 @@ class _Decompose:
     namespace: Namespace | None = None
     tenant: tuple[str, ...] = ()
 
-    def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
+    def decompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any] | Journalled:
         role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
         if store is None:
             if self.asks:
                 check_can_ask(config)
             return role.unjournalled(state, run_id)
         store = under(store, role.tenant)
-        return store_ops.drive(role.journalled(state, run_id, store), store)
-
-    async def adecompose(self, state: MakerState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
-        if store is None:
-            if self.asks:
-                check_can_ask(config)
-            return role.unjournalled(state, run_id)
-        store = under(store, role.tenant)
-        return await store_ops.adrive(role.journalled(state, run_id, store), store)
+        return store, role.journalled(state, run_id, store)
 
     def asked(self, config: RunnableConfig) -> _Decompose:
         """Return what the runtime context asks for, of the tenant whose invocation this is."""

@@ -6,10 +6,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.store.base import BaseStore
 
-__all__ = ["Node"]
+from langgraph_maker.journal import store_ops
+from langgraph_maker.journal.store_ops import StoreOps
+
+__all__ = ["Journalled", "Node", "journalling"]
 
 Update = dict[str, Any]
+Journalled = tuple[BaseStore, StoreOps[Update]]
+"""A store, and the operations on it that come to a node's update."""
 
 
 class Node(RunnableLambda[Any, Update]):
@@ -52,3 +58,17 @@ class Node(RunnableLambda[Any, Update]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Update:  # noqa: A002
         """Return the update for the state `input`."""
         return await self._afunc(input, config or {})
+
+
+def journalling(name: str, work: Callable[[Any, RunnableConfig], Update | Journalled]) -> Node:
+    """Return a node whose work is done at once, or by operations on a store, which its async twin waits for."""
+
+    def call(state: Any, config: RunnableConfig) -> Update:
+        begun = work(state, config)
+        return begun if isinstance(begun, dict) else store_ops.drive(begun[1], begun[0])
+
+    async def acall(state: Any, config: RunnableConfig) -> Update:
+        begun = work(state, config)
+        return begun if isinstance(begun, dict) else await store_ops.adrive(begun[1], begun[0])
+
+    return Node(name, call, acall)

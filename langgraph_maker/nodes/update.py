@@ -15,7 +15,7 @@ from langgraph_maker.core.events import Alarm, Detail, Event, Observer, Stateful
 from langgraph_maker.core.margin import Margin, SubtaskTerms, margin_asked, margin_terms
 from langgraph_maker.core.state import START, BallotState, Outcome
 from langgraph_maker.core.task import Task
-from langgraph_maker.journal import records, run_data, store_ops
+from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.admin import takeover
 from langgraph_maker.journal.lock import is_held
 from langgraph_maker.journal.position import Lane, RunPosition
@@ -25,7 +25,7 @@ from langgraph_maker.nodes.ask import open_questions
 from langgraph_maker.nodes.block_position import report
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.ladder.ladder import restarted
-from langgraph_maker.nodes.node import Node
+from langgraph_maker.nodes.node import Journalled, Node, journalling
 from langgraph_maker.nodes.run_events import Emit, drifted, emitter, given_up, round_event, step_event
 from langgraph_maker.nodes.run_position import move, take, was_open
 from langgraph_maker.nodes.signals import signals_of
@@ -72,7 +72,7 @@ def update_node(
         return margin_terms(margin_asked(k, given, min_k), None) if (given := overrides()) else usual
 
     role = _Update(task, advance or task.advance, least, check_detail(detail), emitter(observer), keep)
-    return Node("update", role.update, role.aupdate)
+    return journalling("update", role.update)
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,9 @@ class _Update:
     tell: Emit
     state_dict: Callable[[], dict[str, Any] | None]
 
-    def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
+    def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any] | Journalled:
         store = store_of(state)
-        return self.in_state(state) if store is None else store_ops.drive(self.journalled(state, store), store)
-
-    async def aupdate(self, state: MakerState, _: RunnableConfig) -> dict[str, Any]:
-        store = store_of(state)
-        return self.in_state(state) if store is None else await store_ops.adrive(self.journalled(state, store), store)
+        return self.in_state(state) if store is None else (store, self.journalled(state, store))
 
     def in_state(self, state: MakerState) -> dict[str, Any]:
         position, entries = self.commit(state, {})

@@ -15,7 +15,7 @@ from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.margin import margin_asked
 from langgraph_maker.core.reasons import Reason
 from langgraph_maker.core.state import BallotState, no_usage
-from langgraph_maker.journal import run_data, store_ops
+from langgraph_maker.journal import run_data
 from langgraph_maker.journal.admin import check_clear, opened
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tenants import key_of, scoped, under
@@ -38,6 +38,7 @@ from langgraph_maker.nodes.decompose import SEGMENT_ENDED
 from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.ladder.ladder import restarted
 from langgraph_maker.nodes.limits import run_id_of
+from langgraph_maker.nodes.node import Journalled, journalling
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.run_position import check_fixed, reopened
 from langgraph_maker.nodes.state import RunStatus
@@ -70,7 +71,7 @@ def frontier_node(
     each process; `min_k` is as of `sample_node`, `namespace` as of `create_recursive_maker`.
     """
     role = _Frontier(k, limits, accept, asks, settings, min_k, checked_tenancy(namespace))
-    return GraphNode("frontier", role.frontier, role.afrontier)
+    return journalling("frontier", role.frontier)
 
 
 @dataclass(frozen=True)
@@ -84,19 +85,12 @@ class _Frontier:
     namespace: Namespace | None = None
     tenant: tuple[str, ...] = ()
 
-    def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
+    def frontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any] | Journalled:
         role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
         if store is None:
             return role.unjournalled(state, run_id, config)
         store = under(store, role.tenant)
-        return store_ops.drive(role.journalled(state, run_id, scoped(store, run_id)), store)
-
-    async def afrontier(self, state: RecursiveState, config: RunnableConfig) -> dict[str, Any]:
-        role, run_id, store = self.asked(config), run_id_of(state, config), get_store()
-        if store is None:
-            return role.unjournalled(state, run_id, config)
-        store = under(store, role.tenant)
-        return await store_ops.adrive(role.journalled(state, run_id, scoped(store, run_id)), store)
+        return store, role.journalled(state, run_id, scoped(store, run_id))
 
     def asked(self, config: RunnableConfig) -> _Frontier:
         """Return what the runtime context asks for, of the tenant whose invocation this is."""

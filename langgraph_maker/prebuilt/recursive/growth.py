@@ -13,7 +13,6 @@ from langgraph_maker.core.ballot import outcome_of
 from langgraph_maker.core.margin import margin_asked
 from langgraph_maker.core.reasons import Reason
 from langgraph_maker.core.state import START, BallotState
-from langgraph_maker.journal import store_ops
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_records import TreeRun, check_single_writer, commit, counted, head
 from langgraph_maker.journal.tree_types import DecidedStage, Tree, TreeNode, node_id_of
@@ -23,6 +22,7 @@ from langgraph_maker.nodes.emit import emit
 from langgraph_maker.nodes.escalate import escalated, in_full
 from langgraph_maker.nodes.ladder.human import Read
 from langgraph_maker.nodes.ladder.ladder import Ladder
+from langgraph_maker.nodes.node import Journalled, journalling
 from langgraph_maker.nodes.node import Node as GraphNode
 from langgraph_maker.nodes.tally import decision, reopened_below, unanswered
 from langgraph_maker.nodes.tenant import store_of
@@ -71,7 +71,7 @@ def grow_node(stages: Stages, *, ladder: Choosing, limits: Limits) -> GraphNode:
     With a store, what was decided is journalled before it counts as done, and so is what open ballots have counted.
     """
     role = _Grow(stages, ladder, limits)
-    return GraphNode("grow", role.grow, role.agrow)
+    return journalling("grow", role.grow)
 
 
 def escalate_tree_node(ladder: Ladder, read: Read) -> GraphNode:
@@ -101,19 +101,12 @@ class _Grow:
     ladder: Choosing
     limits: Limits
 
-    def grow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
+    def grow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any] | Journalled:
         held, events = self.grown(state)
-        if (store := store_of(state)) is not None:
-            store_ops.drive(self.journalled(state, held), store)
-        return self.tell(held, events)
+        store = store_of(state)
+        return self.tell(held, events) if store is None else (store, self.journalled(state, held, events))
 
-    async def agrow(self, state: RecursiveState, _: RunnableConfig) -> dict[str, Any]:
-        held, events = self.grown(state)
-        if (store := store_of(state)) is not None:
-            await store_ops.adrive(self.journalled(state, held), store)
-        return self.tell(held, events)
-
-    def journalled(self, state: RecursiveState, held: TreeRun) -> StoreOps[None]:
+    def journalled(self, state: RecursiveState, held: TreeRun, events: list[Grown | Asked]) -> StoreOps[dict[str, Any]]:
         run_id = state["run_id"]
         begun = yield from head(run_id)
         check_single_writer(run_id, begun, state["counts"]["rounds"], state["tree"])
@@ -121,6 +114,7 @@ class _Grow:
         escalated = {ballot["id"] for ballot in state["ballots"] if "ladder" in ballot}
         used = {*(state.get("answered") or ()), *escalated - still_open}  # one of that name may be asked again
         yield from commit(run_id, begun, state["fixed"], held, state["tree"], answered=sorted(used))
+        return self.tell(held, events)
 
     def tell(self, held: TreeRun, events: list[Grown | Asked]) -> dict[str, Any]:
         for event in events:
