@@ -14,7 +14,8 @@ import typer
 
 from langgraph_maker.cli.calibrate import prices_of
 from langgraph_maker.cli.console import err, say, show
-from langgraph_maker.cli.options import AsJson, BaseUrl, MaxConcurrency, MaxCost, ModelNames, Prices, Seed
+from langgraph_maker.cli.loading import arguments, load_task
+from langgraph_maker.cli.options import AsJson, BaseUrl, MaxConcurrency, MaxCost, ModelNames, Prices, Seed, Settings
 from langgraph_maker.cli.progress import follow_samples
 from langgraph_maker.cli.shell import (
     ERROR,
@@ -55,6 +56,11 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     disks: Annotated[
         list[int] | None, typer.Option(help="repeatable for calibration; default: the experiment's own")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="of decorrelation and model-size, as of run; default: hanoi"),
+    ] = None,
+    settings: Settings = None,
     samples: Annotated[int | None, typer.Option(help="how much is sampled; default: the experiment's own")] = None,
     seed: Seed = 0,
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="for data, figures, and answers")] = Path(
@@ -73,12 +79,16 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     with told(USAGE, command):
         if not can_draw():
             say(f"{MISSING}; the data are written, and drawn once it is there", "note:")
+        if settings and task is None:
+            raise ValueError("--set goes with --task, of which it sets an argument")
+        chosen = None if task is None else load_task(task, arguments(None, settings or []))
         with follow_samples(err, name) as on_progress, stopping(stop):
             found = repeat(
                 name,
                 out=folder,
                 models=None if models is None else _models(models, base_url),
                 disks=disks,
+                task=chosen,
                 samples=samples,
                 seed=seed,
                 prices=prices_of(price or []),
@@ -124,7 +134,8 @@ def _report(found: Outcome) -> str:
     )
     simulated = ", had the models been real ones" if found.simulated else ""
     cost = f", ${found.spent:,.2f}{simulated}" if found.spent else ""
-    parts = [paragraph(f"{found.name}: {kind.about}; {done}, {found.drawn:,} samples{cost}", "")]
+    on = f", on {found.settings.task}" if found.settings.task else ""
+    parts = [paragraph(f"{found.name}: {kind.about}{on}; {done}, {found.drawn:,} samples{cost}", "")]
     parts += ["\n".join(map(paragraph, found.sentences))] if found.sentences else []
     if found.prices:
         parts.append(paragraph(f"Dollars are {found.prices}.", ""))

@@ -61,6 +61,7 @@ _COMMANDS: Final = {
     "diagnose": "Find the steps that a model gets wrong as often as right, however they are asked.",
     "experiment": "Repeat an experiment of the paper.",
     "plan": "Plan a run: the least k that reaches the target, its cost, and what a budget buys.",
+    "puzzles": "Solve the Hanoi and Blocks World puzzles of a file, and write the answers.",
     "report": "Show a run, also an unfinished one, as a page or as numbers.",
     "work": "Join a run that other processes advance too, from any machine that reaches its database.",
     "serve": "Serve a simulated model as an OpenAI-compatible API, with latency, rate limits and faults.",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeAlias
 
+from langgraph_maker.core.task import Task
 from langgraph_maker.experiments.bench import Bench
 from langgraph_maker.experiments.figures import Pictures
 from langgraph_maker.models.prices import Price
@@ -28,7 +29,8 @@ the dollars `spent`, None where the price is not known."""
 class Settings:
     """What decides the outcome of an experiment. Budgets do not: they only decide how far it gets.
 
-    `samples` is None for an experiment that has no use for it, `prices` are those that were given.
+    `samples` is None for an experiment that has no use for it, `prices` are those that were given, `task` is the name
+    of one that is not the Towers of Hanoi.
     """
 
     models: tuple[str, ...]
@@ -36,6 +38,7 @@ class Settings:
     samples: int | None
     seed: int
     prices: dict[str, Price]
+    task: str | None = None
 
     @property
     def size(self) -> int:
@@ -57,14 +60,16 @@ class Experiment(ABC):
     samples: ClassVar[int | None] = None
     sampled: ClassVar[str] = ""
     """What `samples` counts."""
+    any_task: ClassVar[bool] = False
+    """Whether it runs on tasks other than the Towers of Hanoi."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, task: Task | None = None) -> None:
+        self.settings, self.chosen = settings, task
 
     @property
-    def task(self) -> TowersOfHanoi:
+    def task(self) -> Task:
         """The task, where there is one for all points."""
-        return TowersOfHanoi(self.settings.disks[-1])
+        return TowersOfHanoi(self.settings.disks[-1]) if self.chosen is None else self.chosen
 
     def points(self) -> list[Line]:
         """Return what is measured, a line each, with its keys; one for each model where not said otherwise."""

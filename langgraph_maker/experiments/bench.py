@@ -27,8 +27,9 @@ from langgraph_maker.runs.solve import SolveOptions as Running
 from langgraph_maker.runs.solve import solve
 from langgraph_maker.simulation.chat_model import simulated_sampler
 from langgraph_maker.tasks import TowersOfHanoi
+from langgraph_maker.tasks.wording import fingerprint
 
-__all__ = ["Bench", "UnfinishedError", "draw_all"]
+__all__ = ["Bench", "UnfinishedError", "draw_all", "task_name"]
 
 T = TypeVar("T")
 
@@ -203,7 +204,7 @@ class Bench:
         return None if self.max_cost is None else max(1e-9, self.max_cost - self.spent)
 
     def _id(self, task: Any, model: str, label: str = "") -> str:
-        size = f"{task.disks} disks" if isinstance(task, TowersOfHanoi) else repr(task)
+        size = f"{task.disks} disks" if isinstance(task, TowersOfHanoi) else task_name(task)
         return " ".join(filter(None, [self.name, model, size, label]))
 
     def _seeded(self, task: Task, name: str) -> Model:
@@ -227,3 +228,13 @@ async def draw_all(trials: Trials, draws: Sequence[tuple[Draw, State]]) -> list[
     for begin in range(0, len(draws), _AT_ONCE):
         answers += await trials.draw(draws[begin : begin + _AT_ONCE])
     return answers
+
+
+def task_name(task: Task) -> str:
+    """Return a name that tells a task from others of its kind, and is the same in every process.
+
+    Example:
+        >>> task_name(TowersOfHanoi(3))
+        'hanoi b6a61d039411997c'
+    """
+    return f"{task.name} {fingerprint(task.parameters())}"

@@ -6,6 +6,7 @@ too, as in the paper's calibration: red flags are another way to the same end.
 
 from __future__ import annotations
 
+from copy import copy
 from itertools import combinations
 from math import comb, sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -19,13 +20,12 @@ from langgraph_maker.experiments.bench import Bench, draw_all
 from langgraph_maker.experiments.figures import Pictures, colours, markers
 from langgraph_maker.runs.calibration.step_selection import choose
 from langgraph_maker.runs.calibration.trials import Draw, Trials
-from langgraph_maker.tasks import TowersOfHanoi
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from matplotlib.axes import Axes
 
-    from langgraph_maker.core.task import State
+    from langgraph_maker.core.task import State, Task
 
 __all__ = ["Decorrelation", "joint"]
 
@@ -37,18 +37,17 @@ _RESAMPLED: Final = 400
 _MANY: Final = 14  # kinds whose figures no longer fit into the squares
 
 
-class _Worded(TowersOfHanoi):
-    """The task in one of its wordings."""
+def _worded(task: Any, wording: int) -> Task:
+    """Return the task in one of its wordings, all else as it is."""
+    kind: Any = type(task)
 
-    def __init__(self, disks: int, wording: int) -> None:
-        super().__init__(disks)
-        self.wording = wording
-
-    def prompt(self, state: State, variant: int = 0) -> list[BaseMessage]:  # noqa: ARG002 - it has its own
-        """Return the prompt in this wording."""
-        task: Any = super()
-        found: list[BaseMessage] = task.prompt(state, variant=self.wording) if self.wording else task.prompt(state)
+    def prompt(self: Task, state: State, variant: int = 0) -> list[BaseMessage]:  # noqa: ARG001 - it has its own
+        found: list[BaseMessage] = kind.prompt(self, state, variant=wording) if wording else kind.prompt(self, state)
         return found
+
+    worded: Task = copy(task)
+    worded.__class__ = type(kind.__name__, (kind,), {"prompt": prompt})
+    return worded
 
 
 class Decorrelation(Experiment):
@@ -58,6 +57,7 @@ class Decorrelation(Experiment):
     about: ClassVar[str] = "spread of per-step error rates over temperatures, variants, models"
     models: ClassVar[tuple[str, ...]] = ("sim:gpt-4.1-mini,hard=0.05", "sim:haiku-4.5,error=0.02,hard=0.05")
     disks: ClassVar[tuple[int, ...]] = (20,)
+    any_task: ClassVar[bool] = True
     samples: ClassVar[int | None] = 800
     sampled: ClassVar[str] = f"steps, each sampled {_EACH} times in every way"
 
@@ -77,7 +77,7 @@ class Decorrelation(Experiment):
 
     def measure(self, bench: Bench, point: Line) -> Line:
         """Sample each step so many times."""
-        task = _Worded(self.settings.disks[0], point["variant"])
+        task: Any = _worded(self.task, point["variant"])
         steps, states, _ = choose(task, self.settings.size, seed=self.settings.seed)
         truths = [task.vote_key(task.oracle(state)) for state in states]
         first = self.points().index(point) * _APART

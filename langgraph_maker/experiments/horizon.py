@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import comb, log
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from langgraph_maker import theory
 from langgraph_maker.core.red_flags import TokenLimit, Truncated
@@ -28,8 +28,9 @@ class _Numbered(DictionarySum):
 
     label = ""
 
-    def __repr__(self) -> str:
-        return f"{super().__repr__()}, {self.label}"
+    def parameters(self) -> dict[str, Any]:
+        """Return those of the task, and which of the runs it is."""
+        return {**super().parameters(), "run": self.label}
 
 
 class Horizon(Experiment):

@@ -34,6 +34,7 @@ class ModelSize(Experiment):
     about: ClassVar[str] = "cost per reliable step and smallest k over models; where the cheap one wins"
     models: ClassVar[tuple[str, ...]] = tuple(f"sim:{name}" for name in PUBLISHED)
     disks: ClassVar[tuple[int, ...]] = (20,)
+    any_task: ClassVar[bool] = True
     samples: ClassVar[int | None] = 1000
     sampled: ClassVar[str] = "steps sampled of each model"
 
@@ -43,7 +44,7 @@ class ModelSize(Experiment):
 
     def measure(self, bench: Bench, point: Line) -> Line:
         """Calibrate with long answers, which some of the models write."""
-        task = TowersOfHanoi(self.settings.disks[0], repairing=True)
+        task = self.task if self.chosen else TowersOfHanoi(self.settings.disks[0], repairing=True)
         flags = TokenLimit(_LIMIT) | Truncated()
         found = bench.calibrate(
             task, point["model"], samples=self.settings.size, steps=MILLION, target=TARGET, red_flags=flags
@@ -73,9 +74,9 @@ class ModelSize(Experiment):
 
     def draw(self, lines: list[Line], pictures: Pictures) -> None:
         """Cost over length, the plane of error and price, and k."""
-        with pictures.new(
-            "model-size", "Model size: marks are measured, lines and crosses are from published numbers", 4
-        ) as axes:
+        on = f" on {self.chosen.name}" if self.chosen else ""
+        title = f"Model size: marks are measured{on}, lines and crosses are from published numbers"
+        with pictures.new("model-size", f"{title} (Towers of Hanoi)" if on else title, 4) as axes:
             costs, margins, plane, key = axes
             names = list(self.settings.models)
             tints, shapes = colours(names), markers(names)

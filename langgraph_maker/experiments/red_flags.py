@@ -59,7 +59,7 @@ class RedFlags(Experiment):
 
     def measure(self, bench: Bench, point: Line) -> Line:
         """Draw, and look at the same answers under each rule."""
-        task = self.task
+        task: Any = self.task
         _, states, _ = choose(task, self.settings.size, seed=self.settings.seed)
         truths = [task.vote_key(task.oracle(state)) for state in states]
 

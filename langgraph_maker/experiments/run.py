@@ -12,14 +12,16 @@ from langchain_core.messages import AIMessage
 from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.extras import install
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.messages import as_messages
 from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import output_tokens
+from langgraph_maker.core.task import HasOracle, Task, check_task
 from langgraph_maker.experiments import figures
 from langgraph_maker.experiments.base import Experiment, Line, Settings
-from langgraph_maker.experiments.bench import Bench, UnfinishedError
+from langgraph_maker.experiments.bench import Bench, UnfinishedError, task_name
 from langgraph_maker.experiments.calibration import ErrorRates
 from langgraph_maker.experiments.convergence import Convergence
 from langgraph_maker.experiments.decorrelation import Decorrelation
@@ -87,6 +89,7 @@ def experiment(
     out: str | Path = "experiments",
     models: Iterable[Model] | Mapping[str, Model] | None = None,
     disks: Sequence[int] | None = None,
+    task: Task | None = None,
     samples: int | None = None,
     seed: int = 0,
     prices: Mapping[str, Price] | None = None,
@@ -107,6 +110,7 @@ def experiment(
         out: The folder, which is made if need be.
         models: What to ask, see `models.Model`; None for the experiment's own simulated ones.
         disks: Of the Towers of Hanoi; several for `calibration` alone.
+        task: Another task with an oracle, for `decorrelation` and `model-size`; None for the Towers of Hanoi.
         samples: As many as the experiment says under `sampled`.
         seed: Of the choice of steps, and of simulated models.
         prices: By model name, where they are not known, or yours differ.
@@ -134,7 +138,8 @@ def experiment(
     if kind is None:
         raise ValueError(f"no experiment is called {name!r}: there are {', '.join(EXPERIMENTS)}")
     named = _named(kind.models if models is None else models)
-    asked = kind(_settings(kind, named, disks, samples, seed=seed, prices=dict(prices or {})))
+    _check_task(kind, task, disks)
+    asked = kind(_settings(kind, named, disks, samples, seed=seed, prices=dict(prices or {}), task=task), task)
     folder, points = Path(out), asked.points()
     data = Lines(folder / f"{name}.jsonl", _head(asked))
     done = [line for point in points if (line := _of(data.found, point)) is not None]
@@ -240,15 +245,16 @@ def _settings(
     *,
     seed: int,
     prices: dict[str, Price],
+    task: Task | None,
 ) -> Settings:
     if strange := prices.keys() - named.keys():
         raise ValueError(f"there is a price for {', '.join(sorted(strange))}, which is none of {', '.join(named)}")
     if samples is not None and kind.samples is None:
         raise ValueError(f"{kind.name} has no number of samples: it runs a task to its end, see --disks")
-    given = tuple(kind.disks if disks is None else disks)
+    given = () if task is not None else tuple(kind.disks if disks is None else disks)
     if given and not kind.disks:
         raise ValueError(f"{kind.name} has no disks: leave --disks out")
-    if len(given) != 1 and kind.disks and (len(kind.disks) == 1 or not given):
+    if task is None and len(given) != 1 and kind.disks and (len(kind.disks) == 1 or not given):
         raise ValueError(f"{kind.name} takes one number of disks, not {len(given)}")
     if len(set(given)) < len(given):
         raise ValueError(f"a number of disks is given twice: {', '.join(map(str, given))}")
@@ -258,7 +264,21 @@ def _settings(
     if size is not None:
         check_aims(size, 0.5)
     check_whole("seed", seed, 0)
-    return Settings(models=tuple(named), disks=given, samples=size, seed=seed, prices=prices)
+    chosen = None if task is None else task_name(task)
+    return Settings(models=tuple(named), disks=given, samples=size, seed=seed, prices=prices, task=chosen)
+
+
+def _check_task(kind: type[Experiment], task: Task | None, disks: Sequence[int] | None) -> None:
+    if task is None:
+        return
+    check_task(task)
+    if not kind.any_task:
+        others = ", ".join(name for name, one in EXPERIMENTS.items() if one.any_task)
+        raise ValueError(f"{kind.name} runs on one task: leave task out; {others} run on any")
+    if disks is not None:
+        raise ValueError("disks are those of the Towers of Hanoi: give a task or disks, not both")
+    if not isinstance(task, HasOracle):
+        raise TypeError(f"{excerpt(task)} has no oracle and read_state, by which its samples could be judged")
 
 
 def _head(asked: Experiment) -> Line:

@@ -60,7 +60,7 @@ class Scaling(Experiment):
 
     def measure(self, bench: Bench, point: Line) -> Line:
         """Vote each step through, and read the votes at every margin."""
-        task = self.task
+        task: Any = self.task
         steps, states, _ = choose(task, task.steps or 0, seed=0)
         truths = [task.vote_key(task.oracle(state)) for state in states]
 

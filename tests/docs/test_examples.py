@@ -47,6 +47,7 @@ RUNS: list[Any] = [
     ("event_stream", "", "the last: run.ended, solved, 7 steps"),
     ("jury", "", "three jurors are worth 1.8 votes that err independently"),
     pytest.param("library_of_programs", "3", "which no vote saw: none", marks=pytest.mark.sandbox),
+    ("puzzles", "", "solution = [[1, 0, 1], [2, 0, 2], [1, 1, 2]]"),
     ("voting_agent", "", "order(bolt, 40)\nvoted [4, 1], 5 samples"),
     pytest.param("deep_agent", "", "Paid 1200 cents back for A-7. (", marks=pytest.mark.hosts),
     pytest.param("swarm", "", "This is billing. (5 samples of a scripted model)", marks=pytest.mark.hosts),

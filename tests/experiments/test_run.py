@@ -26,7 +26,7 @@ from langgraph_maker.experiments.red_flags import recommended
 from langgraph_maker.experiments.run import _by_list
 from langgraph_maker.models.prices import Price, dated
 from langgraph_maker.simulation.chat_model import simulated_sampler
-from langgraph_maker.tasks import TowersOfHanoi
+from langgraph_maker.tasks import DictionarySum, Proof, TowersOfHanoi
 from langgraph_maker.theory.inference import undecided
 
 pytestmark = pytest.mark.xdist_group("experiments")  # most read what one run of each has found
@@ -332,6 +332,60 @@ def test_so_are_they_where_the_first_point_was_interrupted(tmp_path: Path) -> No
     assert (first.stopped != "", first.lines) == (True, [])
     with pytest.raises(ValueError, match="was started with seed=0, and not seed=1"):
         experiment("convergence", models=models, disks=[8], out=tmp_path, seed=1)
+
+
+# other tasks
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_decorrelation_and_model_size_run_on_other_tasks(tmp_path: Path) -> None:
+    worded = DictionarySum.random(12, 10)
+    outcome = experiment("decorrelation", models=["sim:error=0.1"], task=worded, samples=8, out=tmp_path)
+    assert {line["variant"] for line in outcome.lines} == {0, 1, 2}
+    assert all(line["steps"] == 8 for line in outcome.lines)
+    assert (outcome.settings.task or "").startswith("dictionary-sum ")
+    other = DictionarySum.random(12, 10, seed=1)
+    with pytest.raises(ValueError, match="was started with task=dictionary-sum"):
+        experiment("decorrelation", models=["sim:error=0.1"], task=other, samples=8, out=tmp_path)
+    with pytest.raises(ValueError, match="task=dictionary-sum.* and not disks=20, task=None"):
+        experiment("decorrelation", models=["sim:error=0.1"], samples=8, out=tmp_path)
+    [line] = experiment("model-size", models=["sim:gpt-oss-20b"], task=Proof.random(2), samples=10, out=tmp_path).lines
+    assert 10 <= line["drawn"] <= 20
+    assert line["p"] is not None
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_wordings_of_another_task_fail_apart_where_each_has_hard_steps_of_its_own(tmp_path: Path) -> None:
+    task = DictionarySum.random(60, 30)
+    lines = experiment("decorrelation", models=["sim:hard=0.3"], task=task, samples=60, out=tmp_path).lines
+    cool = [{*line["wrong"]} for line in lines if line["temperature"] == 0.1]
+    assert all(cool)
+    assert len({frozenset(one) for one in cool}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("scaling", {"task": Proof.random(1)}, "scaling runs on one task: .* model-size, decorrelation run on any"),
+        ("decorrelation", {"task": Proof.random(1), "disks": [3]}, "a task or disks, not both"),
+        ("model-size", {"task": "hanoi"}, "task is a Task"),
+    ],
+)
+def test_a_task_where_it_does_not_belong_is_refused(
+    name: str, settings: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=said):
+        experiment(name, out=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_takes_a_task_as_run_does(tmp_path: Path) -> None:
+    arguments = ["experiment", "model-size", "--model", "sim:error=0.1", "--samples", "6", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*arguments, "--task", "proof", "--set", "theorems=1", "--json"])
+    assert json.loads(done.stdout)["settings"]["task"].startswith("proof ")
+    bare = CliRunner().invoke(app, [*arguments, "--set", "theorems=1"])
+    assert (bare.exit_code, bare.stdout) == (2, "")
+    assert "--set goes with --task" in bare.stderr
 
 
 # budgets
