@@ -20,6 +20,7 @@ from langgraph_maker.runs.calibration.batch_plan import few_lanes
 from langgraph_maker.runs.solve import SolveOptions
 from langgraph_maker.runs.workers.assembly import OF_THE_RUN, read_workers
 from langgraph_maker.runs.workers.job import Assignment, Job, Workers
+from langgraph_maker.runs.workers.ray import RayWorkers
 
 __all__ = ["Asked", "ByCommand", "FromOptions", "asked_of", "by_command", "joining"]
 
@@ -111,9 +112,10 @@ def by_command(workers: str, given: Mapping[str, Any]) -> int | Workers:
     Raises:
         ValueError: For anything else than a number.
     """
-    if not workers.isdecimal() or len(workers) > _DIGITS:
-        raise ValueError(f"--workers takes a number, not {excerpt(workers)}")
-    engine = read_workers(int(workers))
+    kind, _, number = workers.rpartition(":")
+    if not number.isdecimal() or len(number) > _DIGITS or kind not in {"", "ray"} or workers.startswith(":"):
+        raise ValueError(f"--workers takes a number, or one behind ray:, as in ray:8, not {excerpt(workers)}")
+    engine = RayWorkers(int(number)) if kind else read_workers(int(number))
     return 0 if engine is None else ByCommand(engine, given)
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from langgraph.store.base import BaseStore
+from rich.table import Table
 
 from langgraph_maker import journal
 from langgraph_maker.cli.console import say, show
@@ -22,6 +23,7 @@ from langgraph_maker.cli.shell import ERROR, USAGE, Command, Group, command_line
 from langgraph_maker.cli.tables import counted, drawn, table
 from langgraph_maker.cli.writing import check_file, written
 from langgraph_maker.core.errors import JournalError
+from langgraph_maker.journal.blocks import WorkerRecord, workers_of
 from langgraph_maker.journal.databases import check_there, database, holds_nothing, open_store, shown
 from langgraph_maker.journal.plans import PLANS
 
@@ -73,6 +75,7 @@ def _row(store: BaseStore, header: journal.Header) -> dict[str, Any]:
         "steps": steps,
         "started": header["sessions"][0]["began"] if header["sessions"] else None,
         "command": resumes(store, header),
+        "workers": workers_of(store, header["run_id"]),
     }
 
 
@@ -90,9 +93,28 @@ def _list(found: list[dict[str, Any]]) -> None:
     ]
     show(drawn(table(["run", "task", "k", "status", "steps", "started (UTC)"], rows, right=(2, 4))))
     for one in found:
+        if workers := [worker for worker in one["workers"] if worker["left"] is None]:
+            show(drawn(_workers(one["run_id"], workers)))
         if one["status"] in {"solved", "unreadable"}:
             continue
         show(f"to resume {one['run_id']}: {one['command'] or PLANS[one['kind']].resumed_by}")
+
+
+def _workers(run_id: str, workers: list[WorkerRecord]) -> Table:
+    """Return a table of the workers of a run that have not left it."""
+    rows = [
+        [
+            f"{one['host']} {one['pid']}",
+            "" if one["block"] is None else f"from step {one['block']:,}",
+            f"{one['blocks']:,}",
+            f"{one['steps']:,}",
+            f"{one['samples']:,}",
+            one.get("seen", "?").replace("T", " ").removesuffix("+00:00"),
+        ]
+        for one in workers
+    ]
+    names = [f"worker of {run_id}", "has the block", "blocks done", "steps", "samples", "last seen (UTC)"]
+    return table(names, rows, right=(2, 3, 4))
 
 
 def _parameters(parameters: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ under a fencing number that each write of its owner must match (`claims`), and h
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Any, Final, Literal, NotRequired, cast
 
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp
@@ -78,7 +79,7 @@ class Block(TypedDict):
 class WorkerRecord(TypedDict):
     """A process that advances blocks: where it runs, since when, what it holds, what it did.
 
-    `writer` is its token in entries. `left` says why it ended, None while it works.
+    `writer` is its token in entries. `left` says why it ended, None while it works. `seen` is its last sign of life.
     """
 
     name: str
@@ -91,7 +92,7 @@ class WorkerRecord(TypedDict):
     steps: int
     samples: int
     left: str | None
-    seconds_ago: NotRequired[float]
+    seen: NotRequired[str]
 
 
 class Control(TypedDict):
@@ -221,7 +222,14 @@ def workers_of(store: BaseStore, run_id: str) -> list[WorkerRecord]:
     where = records.blocks(run_id)
     keys = [key for key in store_ops.drive(keys_in(where), store) if key.startswith("worker-")]
     found = store_ops.batch(store, [GetOp(where, key, refresh_ttl=False) for key in keys])
-    return sorted((read_worker(item, run_id) for item in found if item is not None), key=lambda one: one["began"])
+    workers = [_seen(item, run_id) for item in found if item is not None]
+    return sorted(workers, key=lambda one: one["began"])
+
+
+def _seen(item: Item, run_id: str) -> WorkerRecord:
+    seen = item.updated_at
+    utc = seen.replace(tzinfo=UTC) if seen.tzinfo is None else seen.astimezone(UTC)
+    return {**read_worker(item, run_id), "seen": utc.isoformat(timespec="seconds")}
 
 
 def get_control(run_id: str) -> GetOp:

@@ -234,18 +234,12 @@ class Claims:
         return None
 
     def lives(self, lease: float) -> list[tuple[WorkerRecord, bool]]:
-        """Return all workers of the run, with their last sign of life, and whether each is alive."""
-        seconds = self.database.seconds("updated_at")
+        """Return all workers of the run, and whether each is alive."""
         with self.database.transaction() as rows:
-            found, _ = rows(
-                f"SELECT key, value, {seconds} FROM store WHERE prefix = %s AND key LIKE 'worker-%%'",  # noqa: S608
-                (self.prefix,),
-            )
-            workers: list[tuple[WorkerRecord, float]] = [
-                (json.loads(_loaded(value)["worker"]), ago) for _, value, ago in found
-            ]
-            gone = self._gone(rows, lease, {worker["name"] for worker, _ in workers})
-        return [({**worker, "seconds_ago": max(0.0, ago)}, worker["name"] not in gone) for worker, ago in workers]
+            found, _ = rows("SELECT value FROM store WHERE prefix = %s AND key LIKE 'worker-%%'", (self.prefix,))
+            workers: list[WorkerRecord] = [json.loads(_loaded(value)["worker"]) for (value,) in found]
+            gone = self._gone(rows, lease, {worker["name"] for worker in workers})
+        return [(worker, worker["name"] not in gone) for worker in workers]
 
     def write(self, ops: Sequence[PutOp]) -> None:
         """Write what belongs to the claimed block, with its progress: all of it, or nothing.
