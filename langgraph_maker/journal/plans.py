@@ -13,7 +13,7 @@ from langgraph_maker.journal import records, run_data, store_ops, tree_admin
 from langgraph_maker.journal.records import Header
 from langgraph_maker.journal.segments import chain, ends_of, items_at
 from langgraph_maker.journal.tree_records import existing_head, snapshot
-from langgraph_maker.journal.verification import Problem, verified
+from langgraph_maker.journal.verification import Problem, aside, verified
 
 __all__ = ["PLANS", "JournalPlan", "plan_of"]
 
@@ -89,7 +89,7 @@ class TreeJournal:
 
     def problems(self, store: BaseStore, run_id: str) -> list[Problem]:
         """Return what is wrong, by node."""
-        return [Problem(*problem) for problem in tree_admin.inspect(store, run_id)]
+        return [*(Problem(*problem) for problem in tree_admin.inspect(store, run_id)), *aside(store, run_id)]
 
     def lines(self, store: BaseStore, run_id: str) -> Iterator[str]:
         """Return a node a line, with its ballot where one is open, from the root down."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
 
-from langgraph.store.base import BaseStore, Item
+from langgraph.store.base import BaseStore, GetOp, Item
 
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal import admin, records, run_data, store_ops
@@ -16,7 +16,7 @@ from langgraph_maker.journal.blocks import workers_of
 from langgraph_maker.journal.records import Entry, Header
 from langgraph_maker.journal.segments import chain, ends_of, items_at, last_of
 
-__all__ = ["Problem", "verified"]
+__all__ = ["Problem", "aside", "verified"]
 
 _ATTEMPTS = 10
 
@@ -38,7 +38,7 @@ def verified(store: BaseStore, run_id: str) -> list[Problem]:
     for _ in range(_ATTEMPTS):
         head = chain(store, run_id)
         workers = {worker["writer"] for worker in workers_of(store, run_id)}
-        problems = [*_Walk(head, workers).problems_of(store), *_beside(store, head)]
+        problems = [*_Walk(head, workers).problems_of(store), *_beside(store, head), *aside(store, run_id)]
         if not problems or chain(store, run_id) == head:
             break
     return problems
@@ -155,3 +155,20 @@ def _beside(store: BaseStore, head: Header) -> Iterator[Problem]:
             run_data.read_answer(answer, run_id, str(step))
         except JournalError as error:
             yield Problem(step, "altered", str(error))
+
+
+def aside(store: BaseStore, run_id: str) -> Iterator[Problem]:
+    """Return which records of a run's calibration, and of its batches, are not as they were written."""
+    for where, usual in ((records.calibration(run_id), "answers"), (records.batches(run_id), "batch")):
+        keys = store_ops.drive(admin.keys_in(where), store)
+        items = store_ops.batch(store, [GetOp(where, key, refresh_ttl=False) for key in keys]) if keys else []
+        for key, item in zip(keys, items, strict=True):
+            try:
+                if item is not None:
+                    records.read_record(item, run_id, key, _NAMES.get(key, usual), f"record {key}", _BACKUP)
+            except JournalError as error:
+                yield Problem(key, "altered", str(error))
+
+
+_NAMES = {"about": "about", "found": "calibration"}
+_BACKUP = "restore the database from a backup"

@@ -81,12 +81,12 @@ async def acalibrated(
     Raises:
         CalibrationError: When no k can be recommended, it is above `max_samples_per_step`, or errors come again on the
             same steps while votes do not take several prompts in turns; the message says why.
-        JournalError: When the run was started with a k of its own.
+        JournalError: When the run was started with a k of its own, or its calibration cannot be read.
         ValueError: As `calibrate`; also when the run was calibrated for another target.
     """
     kept, header = await store_ops.adrive(_look(run_id), store)
     if kept is not None:
-        return _checked(Calibration.from_json(kept), aims.target)
+        return _checked(_read(run_id, kept), aims.target)
     if header is not None:
         raise JournalError(
             f"run {run_id!r} was started with k {header['k']!r}, and not by a calibration: continue with that k, or"
@@ -176,10 +176,17 @@ def stored(store: BaseStore, run_id: str) -> Calibration | None:
         JournalError: When it cannot be read.
     """
     kept, _ = store_ops.drive(_look(run_id), store)
+    return None if kept is None else _read(run_id, kept)
+
+
+def _read(run_id: str, kept: str) -> Calibration:
     try:
-        return None if kept is None else Calibration.from_json(kept)
+        found = Calibration.from_json(kept)
+        if found.target is None:
+            raise ValueError("it has no target")  # noqa: TRY301 - one place says what to do
     except ValueError as error:
-        raise JournalError(f"the calibration of run {run_id!r} cannot be read: {error}") from error
+        raise records.damaged(run_id, "calibration", f"cannot be read: {str(error)[:160]}", _NO_CALIBRATION) from error
+    return found
 
 
 def margin(found: Calibration, task: Task | None = None) -> int | Callable[[int], int]:

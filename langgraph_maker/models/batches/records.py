@@ -13,11 +13,22 @@ from typing import Final
 import numpy as np
 from langgraph.store.base import GetOp, Op
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from langgraph_maker.journal import records, store_ops
 from langgraph_maker.models.keeping import Keeping
 
 __all__ = ["BatchRecord", "BatchRecords"]
+
+
+class _Held(TypedDict):
+    """A record as it is written; `keys` are in base64."""
+
+    intake: str
+    batch: str | None
+    began: float
+    keys: str
 
 
 class BatchRecord:
@@ -98,9 +109,14 @@ class BatchRecords:
             for number, item in zip(numbers, items, strict=True):
                 if item is None:
                     return found
-                value = records.read_record(item, name, _name(number), "batch", f"record of batch {number}", _REMEDY)
-                keys = np.frombuffer(base64.b64decode(value["keys"]), dtype="<u8")
-                found.append(BatchRecord(number, value["intake"], value["batch"], value["began"], keys))
+                what = f"record of batch {number}"
+                value = records.read_record(item, name, _name(number), "batch", what, _REMEDY)
+                try:
+                    held = _HELD.validate_python(value, strict=True)
+                    keys = np.frombuffer(base64.b64decode(held["keys"]), dtype="<u8")
+                except ValueError as error:
+                    raise records.damaged(name, what, f"cannot be read: {str(error)[:160]}", _REMEDY) from error
+                found.append(BatchRecord(number, held["intake"], held["batch"], held["began"], keys))
 
 
 def _name(number: int) -> str:
@@ -115,5 +131,6 @@ def _once(op: Op) -> store_ops.StoreOps[None]:
     yield [op]
 
 
+_HELD: Final = TypeAdapter(_Held)
 _READ_AT_ONCE: Final = 16
 _REMEDY: Final = "give another run id: what its batches hold cannot be told"
