@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from pydantic import TypeAdapter
+
 from langgraph_maker import theory
 from langgraph_maker.core.margin import LARGEST_MARGIN
 from langgraph_maker.models.prices import Price
@@ -309,9 +311,12 @@ class Calibration:
             values["other_limits"] = [OtherLimit(**limit) for limit in values["other_limits"]]
             values["price"] = values["price"] and Price(**values["price"])
             values["types"] = [OfType(**one) for one in values.get("types", [])]
-            return cls(**values)
+            found = TypeAdapter(cls).validate_python(values)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no calibration: {error}") from error
+        if not (0 < found.target < 1 and 0 <= found.right <= found.valid <= found.samples < 2**31):
+            raise ValueError("this is no calibration: its counts or its target cannot be")
+        return found
 
 
 _LISTED = 10
