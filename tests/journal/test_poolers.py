@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from digests import right_digest
 from langgraph.store.memory import InMemoryStore
 from scripted import Counting, Scripted, right
 from typer.testing import CliRunner
+from worker_threads import WorkerThreads
 
 from langgraph_maker import journal, solve
 from langgraph_maker.cli import app
@@ -20,6 +22,7 @@ from langgraph_maker.core.errors import JournalError, RunBusyError
 from langgraph_maker.journal.databases import open_store
 from langgraph_maker.journal.lock import hold
 from langgraph_maker.journal.store_ops import drive
+from langgraph_maker.tasks import TowersOfHanoi
 
 
 class DatabaseError(Exception):
@@ -157,6 +160,17 @@ def test_runs_through_pgbouncer(pooler: str, postgres_db: str) -> None:
             for name, own in (("single", single), ("pool", pool)):
                 run = solve(Counting(5), Scripted(right), store=own, run_id=f"{name} {number}")
                 assert run.status == "solved"
+
+
+@pytest.mark.pooler
+@pytest.mark.postgres
+def test_workers_advance_a_run_through_pgbouncer(pooler: str, postgres_db: str) -> None:
+    with open_store(pooler) as store, open_store(postgres_db) as direct:
+        run = solve(
+            TowersOfHanoi(6), "sim:error=0.1", k=4, lanes=8, store=store, run_id="r", workers=WorkerThreads(2, lease=5)
+        )
+        assert (run.status, run.digest) == ("solved", right_digest(6))
+        assert journal.verify(direct, "r") == []
 
 
 @pytest.mark.parametrize("command", [["report", "--run-id", "r"], ["runs"], ["run", "hanoi", "--run-id", "r"]])
