@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from domains import walk
+from langgraph.store.memory import InMemoryStore
+from scripted import scripts
 from trusted import trusted
 
 from langgraph_maker import RedFlag, solve
@@ -93,6 +95,20 @@ def test_another_function_or_a_changed_one_is_flagged(task: Programs, sources: A
 def test_a_program_that_fails_on_a_probe_is_flagged_by_its_error(task: Programs) -> None:
     with pytest.raises(RedFlag, match="program_failed: NameError"):
         task.vote_key(task.parse(fenced(SECOND)))
+
+
+def test_a_run_hands_on_the_source_that_was_cast_first_among_equals_and_resumes(task: Programs) -> None:
+    plus, triple = "def double(x):\n    return x + x", "def double(x):\n    return 3 * x"
+    answers = {
+        "0": [fenced(one) for one in (triple, plus, FIRST, FIRST)],
+        "1": [fenced(one, SECOND) for one in (FIRST, plus, plus)],  # the first copies what was not handed on
+    }
+    store = InMemoryStore()
+    stopped = solve(task, scripts(answers), k=2, store=store, run_id="r", max_total_samples=4)
+    assert (stopped.status, stopped.steps) == ("stopped", 1)
+    run = solve(task, scripts(answers), k=2, store=store, run_id="r")
+    assert (run.status, run.flagged) == ("solved", 1)
+    assert run.final_state["library"] == {"double": plus, "twice_over": SECOND}
 
 
 @pytest.mark.parametrize("functions", [[], [TWICE], [DOUBLE, DOUBLE]])
