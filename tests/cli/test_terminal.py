@@ -39,7 +39,7 @@ from langgraph_maker.runs.result import Progress
 from langgraph_maker.tasks import TowersOfHanoi
 from langgraph_maker.theory.inference import Estimate
 
-COMMANDS = ("run", "runs", "answer", "calibrate", "diagnose", "experiment", "plan", "report", "serve")
+COMMANDS = ("run", "runs", "answer", "calibrate", "diagnose", "experiment", "plan", "puzzles", "report", "serve")
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b2J\r\u202e"
 
 
