@@ -813,7 +813,7 @@ def test_any_checkable_task_can_be_simulated(task: Task) -> None:
 
 
 def test_a_task_that_does_not_read_json_is_told_what_to_add() -> None:
-    with pytest.raises(ValueError, match=r"Words object.*give it render\(vote\)"):
+    with pytest.raises(ValueError, match=r"count does not read.*give it render\(vote\)"):
         simulated_sampler("sim:error=0", Words())
 
 
