@@ -99,7 +99,7 @@ def test_a_program_that_fails_on_a_probe_is_flagged_by_its_error(task: Programs)
 
 def test_a_run_hands_on_the_source_that_was_cast_first_among_equals_and_resumes(task: Programs) -> None:
     plus, triple = "def double(x):\n    return x + x", "def double(x):\n    return 3 * x"
-    answers = {
+    answers: dict[str, Any] = {
         "0": [fenced(one) for one in (triple, plus, FIRST, FIRST)],
         "1": [fenced(one, SECOND) for one in (FIRST, plus, plus)],  # the first copies what was not handed on
     }
