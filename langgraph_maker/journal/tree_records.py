@@ -129,6 +129,8 @@ def head(run_id: str) -> StoreOps[Head | None]:
             raise ValueError("it has a count below 0")  # noqa: TRY301 - one place says what to do
         if type(k := begun["fixed"]["k"]) is not int or k < 1 or not isinstance(begun["fixed"]["problem"], str):
             raise ValueError("its k or its problem is none")  # noqa: TRY301
+        if not {"status", "reason"} <= (begun["outcome"] or {"status": "", "reason": ""}).keys():
+            raise ValueError("it says not how the run ended")  # noqa: TRY301
     except (TypeError, KeyError, ValueError) as error:
         raise records.damaged(run_id, _HEAD, f"cannot be read: {_short(error)}", _REMEDY) from error
     return begun
