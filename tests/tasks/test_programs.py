@@ -9,8 +9,10 @@ from domains import walk
 from langgraph.store.memory import InMemoryStore
 from scripted import scripts
 from trusted import trusted
+from typer.testing import CliRunner
 
 from langgraph_maker import RedFlag, solve
+from langgraph_maker.cli import app
 from langgraph_maker.core.errors import MakerError
 from langgraph_maker.core.sandbox import Sandbox
 from langgraph_maker.simulation.answers import CanErr, CanReword, Simulation
@@ -129,6 +131,13 @@ def test_without_a_sandbox_there_is_no_task(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(MakerError, match="there is no sandbox: bwrap is not installed"):
         ProgramLibrary()
+
+
+def test_the_command_says_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    done = CliRunner().invoke(app, ["run", "programs"])
+    assert done.exit_code == 1
+    assert "there is no sandbox: bwrap is not installed" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("bad", [0, 21, True, "all"])
