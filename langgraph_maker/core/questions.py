@@ -15,7 +15,7 @@ __all__ = ["Form", "Question", "check_form", "question_of", "ranking"]
 
 
 class Form(TypedDict, total=False):
-    """An answer: one of the four.
+    """A human's answer to a `Question`: one of these four keys.
 
     Attributes:
         pick: The number of a candidate, from 0.

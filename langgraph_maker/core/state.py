@@ -110,7 +110,7 @@ class Sample(Verdict, total=False):
 
 
 class HeldVotes(TypedDict):
-    """What a vote came to that something else is voted on for."""
+    """The result of a vote that is kept while something else is voted on for it."""
 
     counts: dict[str, int]
     votes: dict[str, Any]

@@ -18,8 +18,9 @@ from langgraph_maker.nodes.ladder.plain import NO_VARIANTS, Tier, Variants
 __all__ = ["LadderLike", "read_ladder"]
 
 LadderLike: TypeAlias = Sequence[TierOption] | Literal["default", "human"] | None
-"""The tiers from the first on, such as `Tier`s, `Split` and `AskHuman`; "default" for one that needs no settings,
-"human" for that with a human on top; None for a single plain tier."""
+"""A list of tiers (`Tier`, `Split`, `AskHuman`), the first one first; or "default", or "human"; None for one plain tier.
+
+"default" needs no settings, "human" is the same with a human on top."""
 
 
 def read_ladder(
