@@ -67,6 +67,7 @@ from langgraph_maker.runs import auto_k
 from langgraph_maker.runs.calibration.measurement import check_aims
 from langgraph_maker.runs.result import Progress, Run
 from langgraph_maker.runs.solve import solve
+from langgraph_maker.runs.workers.assembly import check_workers
 
 __all__ = ["app", "run"]
 
@@ -157,6 +158,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         chosen, asked, _, options = asked_of(context.params)
         options["stop"] = stop.is_set
         engine = None if workers is None else by_command(workers, context.params)
+        if engine is not None:
+            check_workers(chosen, asked, None if isinstance(engine, int) else engine, lanes, None)
         due = None if deadline is None else seconds(deadline)
         db = database(db)
         check_id(run_id)

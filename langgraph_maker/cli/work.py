@@ -12,6 +12,7 @@ from langgraph_maker.cli.console import say
 from langgraph_maker.cli.options import BaseUrl, Db, Namespace
 from langgraph_maker.cli.resume import recorded
 from langgraph_maker.cli.shell import ERROR, STOPPED, USAGE, Command, command_line, stopping, told
+from langgraph_maker.core.errors import JournalError
 from langgraph_maker.journal import segments
 from langgraph_maker.journal.databases import check_there, database, open_store
 from langgraph_maker.runs.workers.job import Job
@@ -42,7 +43,9 @@ def work(
         check_there(db)
     with told(USAGE), open_store(db, namespace) as store:
         with told(ERROR):
-            header = segments.chain(store, run_id)
+            header = segments.header(store, run_id)
+            if header.get("kind") == "tree":
+                raise JournalError(f"run {run_id!r} is a recursive one, which one process advances: start no workers")
         make = joining(recorded(store, header), run_id, task, base_url)
     with told(ERROR), stopping(stop):
         say(f"joining run {run_id}")
