@@ -16,8 +16,10 @@ __all__ = [
     "Margin",
     "RaisableMargin",
     "SubtaskTerms",
+    "asked_of",
     "check_budget",
     "check_least",
+    "goes_by_state",
     "margin_asked",
     "margin_terms",
     "unresolved_reason",
@@ -73,6 +75,24 @@ class ByState:
     def __call__(self, _: int) -> int:
         """Return the least k, whatever the step."""
         return self.least
+
+
+def goes_by_state(k: Margin) -> bool:
+    """Return whether a step's margin goes by the state that it starts from."""
+    return isinstance(k.base if isinstance(k, RaisableMargin) else k, ByState)
+
+
+def asked_of(k: int | Callable[[int], int], step: int, state: Any = None) -> int:
+    """Return the margin of a step that starts from `state`; the least there is where that is not known.
+
+    Example:
+        >>> hard = ByState(lambda step, state: 5 if state else 2, least=2)
+        >>> asked_of(3, 7), asked_of(lambda step: step, 7), asked_of(hard, 7, True), asked_of(hard, 7)
+        (3, 7, 5, 2)
+    """
+    if isinstance(k, ByState) and state is not None:
+        return k.of(step, state)
+    return k(step) if callable(k) else k
 
 
 class SubtaskTerms(Protocol):

@@ -10,12 +10,11 @@ from langgraph.store.base import BaseStore
 
 from langgraph_maker.core.canonical import mark
 from langgraph_maker.core.errors import JournalError
-from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.journal import admin, records, store_ops
 from langgraph_maker.journal.segments import found_header
 from langgraph_maker.journal.store_ops import StoreOps
 from langgraph_maker.journal.tree_records import Head, checked, head, node_of, offspring, read_node, snapshot
-from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode, node_id_of
+from langgraph_maker.journal.tree_types import ROOT, Tree, TreeNode, node_id_of, undercut
 
 __all__ = ["inspect", "lines"]
 
@@ -86,9 +85,8 @@ def _found(run_id: str, begun: Head) -> StoreOps[tuple[Tree, list[tuple[str, str
 
 
 def _wrong(tree: Tree, node: TreeNode, k: int) -> Iterator[tuple[str, str]]:
-    for one in node["decided"]:
-        if one["margin"] < k and not one["human"] and not one["candidates"]:
-            yield "undercut", f"its stage {excerpt(one['stage'])} was decided by {one['margin']}, where k is {k}"
+    for why in undercut(node, k):
+        yield "undercut", why
     if node["stage"] == "done":
         for child in node["children"]:
             if child in tree and tree[child]["stage"] != "done":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
-__all__ = ["DecidedStage", "RefutedWay", "Stage", "Tree", "TreeNode", "ballot_key", "node_id_of"]
+from langgraph_maker.core.foreign import excerpt
+
+__all__ = ["DecidedStage", "RefutedWay", "Stage", "Tree", "TreeNode", "ballot_key", "node_id_of", "undercut"]
 
 
 Stage: TypeAlias = Literal["atomic", "solve", "propose", "choose", "compose", "check"]
@@ -72,6 +75,13 @@ ROOT: Final = "1"
 def ballot_key(node: TreeNode) -> str:
     """Return how the ballot on what a node is asked next is named in the graph's state and the store."""
     return f"{node['id']}:{node['stage']}"
+
+
+def undercut(node: TreeNode, k: int) -> Iterator[str]:
+    """Yield in words each stage of a node that was decided by less than `k`, and not by a human."""
+    for one in node["decided"]:
+        if one["margin"] < k and not one["human"] and not one["candidates"]:
+            yield f"its stage {excerpt(one['stage'])} was decided by {one['margin']}, where k is {k}"
 
 
 def node_id_of(key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -15,7 +16,7 @@ from langgraph.store.base import BaseStore
 from langgraph_maker.core.ballot import check_margin
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Observer, RunEnded, RunStarted
-from langgraph_maker.core.margin import check_budget, margin_asked
+from langgraph_maker.core.margin import asked_of, check_budget, margin_asked
 from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.reasons import UNRESOLVED, Reason, Stop, stop_reason
 from langgraph_maker.core.state import BallotState
@@ -40,6 +41,7 @@ from langgraph_maker.nodes.run_position import (
     attach,
     begin,
     check_fixed,
+    check_undercut,
     could_be_in_flight,
     own_header,
     reopened,
@@ -106,13 +108,13 @@ def decompose_node(
         JournalError: While running, when the journal or thread is of another task or k, has a step that was decided by
             less than its k, was altered, or ends before the checkpoint.
     """
-    limit, about = _steps(task, max_steps), {"task": task.name, "parameters": task.parameters()}
+    limit, fixed = _steps(task, max_steps), fixed_terms(task, k, min_k)
 
     def terms(given: Given) -> RunTerms:
         k_now, budget = margin_asked(k, given, min_k), given.get("max_samples_per_step", max_samples_per_step)
         return {
-            "fixed": {**about, "k": BY_STEP if callable(k_now) else check_margin(k_now)},
-            "margin": k_now if callable(k_now) else lambda _: k_now,
+            "fixed": fixed(given),
+            "margin": partial(asked_of, k_now),
             "settings": {
                 **(settings or {}),
                 **{name: given[name] for name in ("first_temperature", "temperature") if name in given},
@@ -135,6 +137,17 @@ def decompose_node(
         namespace=checked_tenancy(namespace),
     )
     return journalling("decompose", role.decompose)
+
+
+def fixed_terms(task: Task, k: int | Callable[[int], int], min_k: int | None) -> Callable[..., dict[str, Any]]:
+    """Return what gives what a run is of, which never changes, by what a runtime context gives (None: that of now)."""
+    about = {"task": task.name, "parameters": task.parameters()}
+
+    def fixed(given: Given | None = None) -> dict[str, Any]:
+        k_now = margin_asked(k, overrides() if given is None else given, min_k)
+        return {**about, "k": BY_STEP if callable(k_now) else check_margin(k_now)}
+
+    return fixed
 
 
 @dataclass(frozen=True)
@@ -180,7 +193,10 @@ class _Decompose:
             self.tell([self.begin(run_id, here, 0, None)])
         elif acted is None:
             raise JournalError(f"run {run_id!r} was started with a store: compile the graph with that store")
-        actions = [action for _, action in sorted(acted, key=itemgetter(0))]
+        if not state.get("entered"):
+            for step, _, margin, before in acted:
+                check_undercut(run_id, step, margin, self.terms["margin"](step, before))
+        actions = [one[1] for one in sorted(acted, key=itemgetter(0))]
         left = pending_answers(state, key, here["ballots"]) if self.asks else {}
         answers = {**left, **(state.get("answers") or {})}
         update = self.load_state({**state, "answers": answers}, run_id, here, key)
@@ -275,6 +291,7 @@ class _Decompose:
         if draining:  # what is paid for is waited for
             status = "running"
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **position}
+        update["entered"] = True
         if state.get("answers"):
             update["answers"] = state["answers"]
         if state.get("started") != key:

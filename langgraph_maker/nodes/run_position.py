@@ -32,6 +32,7 @@ __all__ = [
     "attach",
     "begin",
     "check_fixed",
+    "check_undercut",
     "could_be_in_flight",
     "laid_over",
     "move",
@@ -52,11 +53,11 @@ BY_STEP = "by step"
 class RunTerms(TypedDict):
     """What a run is of, and how: `fixed` may never change, `settings` are recorded for each process.
 
-    `margin` gives the k that is asked of a step.
+    `margin` gives the k that is asked of a step, from the state that it starts from where that is known.
     """
 
     fixed: Mapping[str, Any]
-    margin: Callable[[int], int]
+    margin: Callable[..., int]
     settings: Mapping[str, Any]
     limit: int
     lanes: int
@@ -251,7 +252,7 @@ def laid_over(task: Task, header: Header, segments: list[Segment], limit: int) -
 
 
 def replayed(
-    task: Task, header: Header, cells: list[Lane], margin: Callable[[int], int]
+    task: Task, header: Header, cells: list[Lane], margin: Callable[..., int]
 ) -> StoreOps[tuple[RunPosition, Counter[str]]]:
     """Move each cell on to where the journal has it; those at their end are left out, but for the last.
 
@@ -271,13 +272,13 @@ def replayed(
                 if (entry := records.read_entry(item, run_id, step)) is None:
                     reading = False
                     break
-                _check_undercut(run_id, entry, margin(step))
                 if step == cell["step"] and came_from and entry["start"] == came_from["mark"]:
                     lane = {
                         **cell,
                         "state": came_from["state"],
                         "mark": came_from["mark"],
                     }  # no boundary then
+                check_undercut(run_id, step, None if entry["human"] else entry["margin"], margin(step, lane["state"]))
                 lane = take(task, lane, entry)
                 committed.append((entry, task.vote_key(entry["vote"])))
                 wrote[entry["writer"]] += 1
@@ -358,11 +359,15 @@ def check_fixed(what: str, held: Mapping[str, Any], fixed: Mapping[str, Any]) ->
             )
 
 
-def _check_undercut(run_id: str, entry: Entry, k: int) -> None:
-    """Return what was decided by a smaller margin than is asked for now does not stand in silence."""
-    if entry["margin"] < k and not entry["human"]:
+def check_undercut(run_id: str, step: int, margin: int | None, k: int) -> None:
+    """Refuse a step that was decided by a smaller `margin` than is asked for now; None is that of a human.
+
+    Raises:
+        JournalError: With what to do.
+    """
+    if margin is not None and margin < k:
         raise JournalError(
-            f"step {entry['step']} of run {run_id!r} was decided by a margin of {entry['margin']}, and k now asks for"
+            f"step {step} of run {run_id!r} was decided by a margin of {margin}, and k now asks for"
             f" {k} there: continue with a k that asks no more of the steps that are done, or give another run id"
         )
 

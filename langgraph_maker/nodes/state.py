@@ -124,6 +124,8 @@ class RoundInput(TypedDict):
     totals: Totals
     counts: Mapping[str, Any]
     draining: bool
+    fixed: dict[str, Any]
+    entered: Annotated[bool, UntrackedValue]
 
 
 class RoundOutput(TypedDict):
@@ -172,12 +174,14 @@ class MakerState(MakerOutput, total=False):
     `started` is the run's name among those of all tenants. `asked` are the questions that came up in this round, which
     are emitted once they are in the journal, `answered` those whose answers were used, and `unused`, with no store,
     those that were not yet. `written` says how the open ballots are in the journal, by id, where this invocation knows
-    that the journal ends at this position, as it was the last to write it; no checkpoint has it.
+    that the journal ends at this position, as it was the last to write it; no checkpoint has it. Nor has any `entered`,
+    which says that this invocation came in by the first node, which holds the code to what the run was started with.
     """
 
     started: str
     fixed: dict[str, Any]
     written: Annotated[dict[str, Any] | None, UntrackedValue]
+    entered: Annotated[bool, UntrackedValue]
     acted: list[Any] | None
     lanes: list[Lane]
     totals: Totals

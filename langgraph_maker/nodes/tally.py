@@ -287,7 +287,7 @@ def _count(state: BallotState, k: int, budget: int, hedge: int) -> BallotState:
             flags = {**flags, reason: flags.get(reason, 0) + 1}
         elif "key" not in sample:
             late += 1
-        elif ballot.deficit or not hedge:  # nor does what comes once it is decided
+        elif ballot.deficit:  # nor does what comes once it is decided, by hedges or by a lower k(step)
             ballot.cast(sample["vote"], sample["key"])
     after: BallotState = {
         **(state if by_field is None else by_field.state()),

@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore, Op
 from langgraph_maker.core.canonical import mark
 from langgraph_maker.core.errors import ImpureTaskError
 from langgraph_maker.core.events import Alarm, Detail, Event, Observer, StatefulObserver, check_detail
-from langgraph_maker.core.margin import Margin, SubtaskTerms, margin_asked, margin_terms
+from langgraph_maker.core.margin import Margin, SubtaskTerms, goes_by_state, margin_asked, margin_terms
 from langgraph_maker.core.state import START, BallotState, Outcome
 from langgraph_maker.core.task import Task
 from langgraph_maker.journal import records, run_data
@@ -71,7 +71,9 @@ def update_node(
     def least() -> SubtaskTerms:
         return margin_terms(margin_asked(k, given, min_k), None) if (given := overrides()) else usual
 
-    role = _Update(task, advance or task.advance, least, check_detail(detail), emitter(observer), keep)
+    role = _Update(
+        task, advance or task.advance, least, check_detail(detail), emitter(observer), keep, goes_by_state(k)
+    )
     return journalling("update", role.update)
 
 
@@ -83,6 +85,7 @@ class _Update:
     detailed: bool
     tell: Emit
     state_dict: Callable[[], dict[str, Any] | None]
+    by_state: bool
 
     def update(self, state: MakerState, _: RunnableConfig) -> dict[str, Any] | Journalled:
         store = store_of(state)
@@ -91,8 +94,14 @@ class _Update:
     def in_state(self, state: MakerState) -> dict[str, Any]:
         position, entries = self.commit(state, {})
         self.tell(self.events(state, position, entries, {}))
-        acted = [*(state["acted"] or []), *([e["step"], e["vote"]["action"]] for e in entries)]
+        acted = [*(state["acted"] or []), *(self.acted(state, entry) for entry in entries)]
         return {**position, "asked": [], "answered": [], "acted": acted}
+
+    def acted(self, state: MakerState, entry: Entry) -> list[Any]:
+        """Return the step, its action, by what margin it was decided, and where k goes by it the state before."""
+        margin = None if entry["human"] else entry["margin"]
+        states = {lane["step"]: lane["state"] for lane in state["lanes"]} if self.by_state else {}
+        return [entry["step"], entry["vote"]["action"], margin, states.get(entry["step"])]
 
     def journalled(self, state: MakerState, store: BaseStore) -> StoreOps[dict[str, Any]]:
         run_id, written = state["run_id"], state.get("written")
@@ -121,7 +130,7 @@ class _Update:
             yield [run_data.put_answer(run_id, name, None) for name in answered]
         if alarms := self.tell(self.events(state, position, entries, held)):
             yield from keep_alarms(run_id, alarms, self.state_dict())
-        return {**position, "written": None if held else now, "asked": [], "answered": []}
+        return {**position, "written": now if state.get("entered") and not held else None, "asked": [], "answered": []}
 
     def events(
         self, state: MakerState, position: RunPosition, entries: list[Entry], held: Mapping[int, Entry]

@@ -17,7 +17,7 @@ from langgraph_maker.core.extras import install
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
-from langgraph_maker.core.margin import RaisableMargin
+from langgraph_maker.core.margin import ByState, Margin, RaisableMargin
 from langgraph_maker.core.numbers import check_number
 from langgraph_maker.core.purity import Trials
 from langgraph_maker.core.reasons import Stop
@@ -40,6 +40,8 @@ from langgraph_maker.nodes import (
 )
 from langgraph_maker.nodes.ask import ask_node
 from langgraph_maker.nodes.context import MakerContext
+from langgraph_maker.nodes.decompose import fixed_terms
+from langgraph_maker.nodes.entry import entering
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS, default_red_flags, verdict_reader
 from langgraph_maker.nodes.ladder import Audit, LadderLike, read_ladder
 from langgraph_maker.nodes.prompt import Prompt
@@ -161,7 +163,7 @@ def create_maker(
         raise TypeError(
             f"vote_key of {task.name} is a function, as steps are journalled under its keys; a tolerance is not"
         )
-    margin = k if isinstance(k, RaisableMargin) or not callable(k) else _by_id(k)
+    margin = RaisableMargin(k) if isinstance(k, ByState) else _by_id(k)
     k = k.base if isinstance(k, RaisableMargin) else k
     prompts = _prompts(task)
     rungs = read_ladder(
@@ -178,6 +180,7 @@ def create_maker(
     sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
     trials = Trials(task)
+    fixed = fixed_terms(task, k, min_k)
     check_cost(max_cost, price, model_name(model), getattr(sampler, "tier", ""))
     vote = voting_round(
         StateGraph(RoundState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
@@ -259,7 +262,9 @@ def create_maker(
             ),
             **TRACED,
         )
-        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput, **TRACED)
+        .add_node(
+            "vote", releasing(pool, entering(subgraph_node("vote", vote), fixed)), input_schema=RoundInput, **TRACED
+        )
         .add_node(
             "escalate",
             escalate_node(
@@ -274,7 +279,10 @@ def create_maker(
             "update",
             releasing(
                 pool,
-                update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer, advance=trials.advance),
+                entering(
+                    update_node(task, k=margin, min_k=min_k, detail=detail, observer=observer, advance=trials.advance),
+                    fixed,
+                ),
             ),
             **TRACED,
         )
@@ -326,9 +334,9 @@ def _reading(task: Task, red_flags: RuleLike | None) -> Callable[[Any, Any], Ver
     return verdict_reader(parse=task.parse, key=task.vote_key, validate=validate, red_flags=red_flags, render=render)
 
 
-def _by_id(k: Callable[[int], int]) -> Callable[[str], int]:
-    """Return the margin of a subtask, which a maker graph names by its step."""
-    return lambda subtask_id: k(int(subtask_id))
+def _by_id(k: int | Callable[[int], int] | RaisableMargin) -> Margin:
+    """Return the margin by a subtask's id, which is its step in a maker graph."""
+    return (lambda subtask_id: k(int(subtask_id))) if callable(k) and not isinstance(k, RaisableMargin) else k
 
 
 def check_cost(max_cost: float | None, price: Price | None, model: str, tier: str = "") -> None:

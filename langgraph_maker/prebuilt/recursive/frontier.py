@@ -31,7 +31,7 @@ from langgraph_maker.journal.tree_records import (
     settled,
     sums,
 )
-from langgraph_maker.journal.tree_types import ROOT, Tree, ballot_key, node_id_of
+from langgraph_maker.journal.tree_types import ROOT, Tree, ballot_key, node_id_of, undercut
 from langgraph_maker.nodes.ask import check_answers, check_can_ask, open_questions, pending_answers, stored_answers
 from langgraph_maker.nodes.context import overrides
 from langgraph_maker.nodes.decompose import SEGMENT_ENDED
@@ -171,6 +171,14 @@ class _Frontier:
             yield from listed(run_id, self.fixed(held["tree"]), self.settings, ended)
         return update
 
+    def check_tree(self, run_id: str, tree: Tree) -> None:
+        """Refuse a stage that was decided by less than k."""
+        for name, node in tree.items():
+            for why in undercut(node, self.k):
+                raise JournalError(
+                    f"node {name} of run {run_id!r}: {why}; continue with a k that asks no more, or give another run id"
+                )
+
     def load_state(
         self,
         state: RecursiveState,
@@ -180,6 +188,8 @@ class _Frontier:
         kept: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         tree = held["tree"]
+        if not state.get("entered"):
+            self.check_tree(run_id, tree)
         questions = {ballot_key(node): ask(tree, node, self.limits.max_children) for node in waiting(tree)}
         held = _asked_still(held, questions)
         ballots = [self.limits.asked(tree, ballot, human=self.asks) for ballot in held["ballots"]]
@@ -195,6 +205,7 @@ class _Frontier:
         if draining:  # what is paid for is waited for
             status = "running"
         update: dict[str, Any] = {"status": status, "run_id": run_id, "draining": draining, "failure": "", **held}
+        update["entered"] = True
         if state.get("started") != key:
             update |= {"started": key, "fixed": self.fixed(tree)}
             if self.tenant or state.get("namespace"):

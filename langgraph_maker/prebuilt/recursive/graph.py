@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, Never
 
 from langgraph.graph import END, START, StateGraph
@@ -12,7 +13,7 @@ from langgraph.types import Send
 from langgraph_maker.core.ballot import check_margin
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.keywords import check_keywords
-from langgraph_maker.core.margin import check_budget
+from langgraph_maker.core.margin import check_budget, margin_asked
 from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RedFlag, RuleLike
@@ -22,7 +23,8 @@ from langgraph_maker.models.prices import Price, recorded
 from langgraph_maker.models.resolve import Model, is_simulated, model_name
 from langgraph_maker.nodes import guard_node, sample_node, tally_node
 from langgraph_maker.nodes.ask import ask_node
-from langgraph_maker.nodes.context import MakerContext
+from langgraph_maker.nodes.context import MakerContext, overrides
+from langgraph_maker.nodes.entry import entering
 from langgraph_maker.nodes.guard import DEFAULT_RED_FLAGS
 from langgraph_maker.nodes.ladder import LadderLike, read_ladder
 from langgraph_maker.nodes.release import releasing
@@ -221,6 +223,8 @@ def create_recursive_maker(
         k=k, limits=limits, accept=stages.accept, asks=rungs.human, settings=settings, min_k=min_k, namespace=namespace
     )
 
+    fixed = partial(_fixed, k, min_k)
+
     def after_frontier(state: RecursiveState) -> Any:
         if state["status"] == "waiting":
             return [Send("ask", question) for question in state["questions"]]
@@ -234,9 +238,11 @@ def create_recursive_maker(
     builder = (
         StateGraph(RecursiveState, MakerContext, input_schema=RecursiveInput, output_schema=RecursiveOutput)
         .add_node("frontier", releasing(pool, frontier), **TRACED)
-        .add_node("vote", releasing(pool, subgraph_node("vote", vote)), input_schema=RoundInput, **TRACED)
+        .add_node(
+            "vote", releasing(pool, entering(subgraph_node("vote", vote), fixed)), input_schema=RoundInput, **TRACED
+        )
         .add_node("escalate", escalate_tree_node(rungs, answers(stages, validate, red_flags)), **TRACED)
-        .add_node("grow", releasing(pool, grow), **TRACED)
+        .add_node("grow", releasing(pool, entering(grow, fixed)), **TRACED)
         .add_edge(START, "frontier")
         .add_conditional_edges("frontier", after_frontier, ["vote", *(["escalate", "ask"] if rungs.human else []), END])
         .add_conditional_edges("vote", after_vote)
@@ -244,6 +250,11 @@ def create_recursive_maker(
         .add_edge("grow", "frontier")
     )
     return builder.add_node("ask", ask_node()).add_edge("ask", "frontier") if rungs.human else builder
+
+
+def _fixed(k: int, min_k: int | None) -> dict[str, Any]:
+    """Return what a run keeps to under the runtime context of now."""
+    return {"k": margin_asked(k, overrides(), min_k)}
 
 
 def _seconds(deadline: float | None) -> float | None:

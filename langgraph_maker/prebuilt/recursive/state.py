@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from langgraph.channels import UntrackedValue
 from langgraph.managed import RemainingSteps
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -66,12 +67,13 @@ class RecursiveState(RecursiveOutput, total=False):
     """A run in progress: the run `started` here (its name among those of all tenants), what it is of, its ballots.
 
     `asked` are the questions that came up in this round, `answered` those whose answers were used, and `unused`, with
-    no store, those that were not yet.
+    no store, those that were not yet. `entered` is as in `nodes.state.MakerState`.
     """
 
     problem: str
     started: str
     fixed: dict[str, Any]
+    entered: Annotated[bool, UntrackedValue]
     counts: TreeCounts
     subtasks: list[Subtask]
     ballots: Ballots
