@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
@@ -27,9 +27,9 @@ def as_messages(asked: Any) -> list[BaseMessage]:
         return [HumanMessage(asked)]
     if isinstance(asked, PromptValue):
         return asked.to_messages()
-    if isinstance(asked, (BaseMessage, dict)):
+    if isinstance(asked, (BaseMessage, dict)) or _is_pair(asked):
         asked = [asked]
-    if not isinstance(asked, Sequence) or isinstance(asked, (bytes, bytearray)):
+    if not isinstance(asked, Sequence) or isinstance(asked, (bytes, bytearray)) or not asked:
         raise TypeError(f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages")
     if all(isinstance(one, BaseMessage) for one in asked):
         return list(asked)
@@ -39,3 +39,11 @@ def as_messages(asked: Any) -> list[BaseMessage]:
         raise TypeError(
             f"prompt returned {excerpt(asked)}: what it returns is a text or a list of messages ({error_text(error)})"
         ) from error
+
+
+def _is_pair(asked: Any) -> bool:
+    """Return whether this is one message, as a role and a text."""
+    return isinstance(asked, tuple) and len(asked) == 2 and asked[0] in _ROLES  # noqa: PLR2004
+
+
+_ROLES: Final = ("user", "human", "system", "developer", "ai", "assistant")

@@ -38,7 +38,8 @@ class MakerContext(BaseModel):
 
     Attributes:
         k: The margin, for every step that the code does not give a larger one. It lowers none, unless the code allows
-            it (`min_k=`). A run that continues is held to the one that it was started with.
+            it (`min_k=`). A run that continues is held to the one that it was started with; one whose k is by step
+            takes that of each invocation.
         first_temperature: Of each ballot's first sample, at most 2.
         temperature: Of all later samples, at most 2.
         max_samples_per_step: Samples a ballot may use, at least k.

@@ -250,6 +250,8 @@ class _Guard:
             vote = self.ask("parse", self.parse, answer)
             if isinstance(vote, RedFlag):
                 return _flagged(vote)
+            if vote is None:
+                return _flagged(RedFlag("malformed", "parse returned None, which is no vote"))
             kept = _kept(vote)
             if self.validate is not None:
                 given = kept if isinstance(vote, _AS_KEPT) else vote

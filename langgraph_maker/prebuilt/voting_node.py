@@ -10,7 +10,7 @@ from typing import Any, Literal, Never, TypeAlias, cast
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
 
-from langgraph_maker.core.ballot import Key
+from langgraph_maker.core.ballot import Key, check_margin
 from langgraph_maker.core.canonical import canonical
 from langgraph_maker.core.errors import UnresolvedError
 from langgraph_maker.core.field_votes import FieldVotes
@@ -169,6 +169,7 @@ def create_voting_node(
         {'mood': 'positive'}
     """
     check_keywords(create_voting_node, _unknown)
+    check_margin(k)
     check_on_unresolved(on_unresolved)
     _check_votes(votes, parse, schema)
     host, account = Host(events, ask), ThreadAccount(Limits(max_total_samples, max_cost))

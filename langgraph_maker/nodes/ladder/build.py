@@ -18,7 +18,7 @@ from langgraph_maker.nodes.ladder.plain import NO_VARIANTS, Tier, Variants
 __all__ = ["LadderLike", "read_ladder"]
 
 LadderLike: TypeAlias = Sequence[TierOption] | Literal["default", "human"] | None
-"""A list of tiers (`Tier`, `Split`, `AskHuman`), the first one first; or "default", or "human"; None for one plain tier.
+"""A list of tiers (`Tier`, `Split`, `AskHuman`), the first one first; "default", or "human"; None for one plain tier.
 
 "default" needs no settings, "human" is the same with a human on top."""
 
