@@ -56,7 +56,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("langgraph_maker.models.retry._FIRST_PAUSE", 0.001)
     yield
     while _OPENED:
-        _OPENED.pop()._client.close()  # its own session for threads, which nothing else closes
+        _OPENED.pop()._client.close()  # type: ignore[no-untyped-call] # its own session for threads, which nothing else closes
     gc.collect()
 
 
