@@ -1,6 +1,7 @@
 """How a response ended: the endings by which clients say that it is whole, and refusals.
 
-A list of bad endings is always one short, so this is a list of good ones: what is not in it is cut short.
+A list of bad endings is always one short, so this is a list of good ones: what is not in it is cut short. The client of
+one provider has that provider's, a client that servers of any kind are asked through has all of them.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage
 
-__all__ = ["WHOLE", "cut_short", "withheld"]
+__all__ = ["NO_ENDING", "WHOLE", "cut_short", "withheld"]
 
 WHOLE: Final[Mapping[str, frozenset[str]]] = {
     "OpenAI, and all servers in its shape": frozenset({"stop", "tool_calls", "function_call"}),
     "OpenAI's Responses": frozenset({"completed"}),
     "Anthropic": frozenset({"end_turn", "tool_use", "stop_sequence"}),
     "Gemini": frozenset({"stop"}),
-    "Bedrock": frozenset({"end_turn", "tool_use", "stop_sequence", "finish", "finished", "endoftext"}),
+    "Bedrock's Converse": frozenset({"end_turn", "tool_use", "stop_sequence"}),
+    "Bedrock": frozenset({"finish", "finished", "endoftext"}),
     "Cohere": frozenset({"complete", "tool_call", "stop_sequence"}),
-    "Ollama": frozenset({"stop"}),
+    "Ollama": frozenset({"stop", "tool_calls"}),
     "Together, Fireworks, llama.cpp": frozenset({"eos", "stop", "word"}),
     "Text Generation Inference, watsonx": frozenset({"eos_token", "stop_sequence"}),
     "YandexGPT": frozenset({"alternative_status_final", "alternative_status_tool_calls"}),
@@ -28,12 +30,26 @@ WHOLE: Final[Mapping[str, frozenset[str]]] = {
 """Endings of whole responses in lower case, by who has them. A gateway may pass on those of any other."""
 
 _ANY: Final = frozenset().union(*WHOLE.values())
+_OPENAI: Final = WHOLE["OpenAI, and all servers in its shape"]
+_OF_CLIENT: Final[Mapping[str, frozenset[str]]] = {
+    "anthropic": WHOLE["Anthropic"],
+    "google_genai": WHOLE["Gemini"],
+    "google_vertexai": WHOLE["Gemini"],
+    "bedrock_converse": WHOLE["Bedrock's Converse"],
+    "cohere": WHOLE["Cohere"],
+    "ollama": WHOLE["Ollama"],
+    **dict.fromkeys(("deepseek", "groq", "mistral", "mistralai", "xai"), _OPENAI),
+    **dict.fromkeys(("fireworks", "together"), _OPENAI | WHOLE["Together, Fireworks, llama.cpp"]),
+}
+"""The list of a client, by the `model_provider` in its metadata, where it is the client of one provider."""
 _PLACES: Final = ("finish_reason", "stop_reason", "done_reason", "stopReason", "finishReason")
 _ALWAYS_SAY: Final = frozenset(
     {"openai", "azure", "anthropic", "google_genai", "google_vertexai", "bedrock", "bedrock_converse", "ollama", "groq"}
-    | {"mistralai", "deepseek", "openrouter", "fireworks", "together", "xai", "cohere"}
+    | {"amazon_bedrock", "mistral", "mistralai", "deepseek", "openrouter", "fireworks", "together", "xai", "cohere"}
 )
 """Clients, by the `model_provider` in their metadata, whose every whole response says how it ended."""
+NO_ENDING: Final = "no finish reason"
+"""How a response is flagged that does not say how it ended, of a client whose responses do."""
 _MOST: Final = 100  # characters of an ending that is told
 
 
@@ -56,11 +72,13 @@ def cut_short(response: AIMessage) -> str | None:
             return str(status)
         if status == "completed":
             return None
+    provider = metadata.get("model_provider")
     ending = next((metadata[place] for place in _PLACES if metadata.get(place)), None)
     if ending is None:
-        return "no finish reason" if metadata.get("model_provider") in _ALWAYS_SAY else None
+        return NO_ENDING if isinstance(provider, str) and provider in _ALWAYS_SAY else None
     ending = str(getattr(ending, "name", ending))[:_MOST]
-    return None if _once(ending.lower()) in _ANY else ending
+    whole = _OF_CLIENT.get(provider, _ANY) if isinstance(provider, str) else _ANY
+    return None if _once(ending.lower()) in whole else ending
 
 
 def withheld(response: AIMessage) -> tuple[str, str] | None:

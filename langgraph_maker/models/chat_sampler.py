@@ -47,7 +47,7 @@ from langgraph_maker.models.service_tiers import (
     takes_service_tier,
     tier_of,
 )
-from langgraph_maker.models.settings import NAMES, STREAM_FALSE, Settings
+from langgraph_maker.models.settings import NAMES, STREAM_FALSE, STREAM_TRUE, Settings
 from langgraph_maker.simulation.chat_model import simulated_sampler
 
 __all__ = ["ModelSampler", "as_sampler", "token_allowance"]
@@ -134,7 +134,7 @@ class ModelSampler:
         self.call_timeout: float | None = call_timeout(self.tier)
         self.secrets = secrets_of(model)
         self.settings = Settings(model_name(model))
-        self.limits_tokens = self.can_stream = False
+        self.limits_tokens = self.can_stream = self.streams = False
         self._proven: set[tuple[bool, bool]] = set()
 
         def apart_from_others(one: BaseChatModel) -> BaseChatModel:
@@ -142,6 +142,7 @@ class ModelSampler:
             self.limits_tokens |= getattr(alone, "max_tokens", None) != getattr(one, "max_tokens", None)
             self.can_stream |= can_stream(one)
             if is_streaming(one):
+                self.streams = True
                 self.settings.left_out |= {STREAM_FALSE, "n"}
             return without_keys(alone, self.secrets)
 
@@ -285,6 +286,8 @@ class ModelSampler:
             carried.add("max_tokens")
         if self.can_stream:
             carried.add(STREAM_FALSE)
+        if self.streams:
+            carried.add(STREAM_TRUE)
         return carried - left_out
 
     @asynccontextmanager

@@ -14,6 +14,8 @@ from weakref import finalize
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
+from langgraph_maker.models.odd_payloads import mend_body
+
 __all__ = ["Connections", "connected", "fresh", "has_own_client", "once", "patient", "with_client"]
 
 
@@ -36,7 +38,8 @@ class Connections:
 
     def client(self, package: str) -> Any:
         """Return the HTTP client for models of this package, made if need be."""
-        return self.keep(package, import_module(package).DefaultAsyncHttpxClient)
+        made = import_module(package).DefaultAsyncHttpxClient
+        return self.keep(package, lambda: made(event_hooks={"response": [mend_body]}))
 
     def adopt(self, model: BaseChatModel, update: dict[str, Any]) -> BaseChatModel:
         """Return this event loop's own copy of `model`, updated; what it opens as it is used is closed with all here.

@@ -284,14 +284,8 @@ TABLE: Final[Sequence[Sign]] = (
     Sign(
         "transient",
         kinds={
-            *(
-                "TransportError",
-                "APIConnectionError",
-                "aiohttp.ClientError",
-                "JSONDecodeError",
-                "TimeoutError",
-                "OSError",
-            ),
+            *("TransportError", "APIConnectionError", "aiohttp.ClientError", "JSONDecodeError"),
+            *("TimeoutError", "OSError"),
             *("SSLError", "ProtocolError", "IncompleteRead", "HTTPClientError"),
             *("APIResponseValidationError", "ResponseValidationError"),
             *("ModelRateLimitError", "ModelAPIError", "ModelConnectionError", "ModelTimeoutError"),

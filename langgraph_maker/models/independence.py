@@ -15,9 +15,10 @@ from langchain_core.runnables.config import merge_configs
 from langgraph_maker.models.call_path import reaching
 from langgraph_maker.models.connections import Connections, connected, fresh, once
 from langgraph_maker.models.credentials import credentials_in, credentials_of_environment, credentials_sent
+from langgraph_maker.models.odd_payloads import forgiving
 from langgraph_maker.models.resolve import each_chat_model
 from langgraph_maker.models.retry import redact
-from langgraph_maker.models.settings import STREAM_FALSE
+from langgraph_maker.models.settings import STREAM_FALSE, STREAM_TRUE
 from langgraph_maker.models.short_call import ShortCall, short_call
 
 __all__ = ["at_temperature", "independent", "is_streaming", "secrets_of", "takes_n", "unbound", "without_keys"]
@@ -34,7 +35,7 @@ def independent(model: BaseChatModel, max_tokens: int | None) -> BaseChatModel:
         update["n"] = type(model).model_fields["n"].get_default()
     if "max_retries" in type(model).model_fields:
         update["max_retries"] = 0  # ours are the only retries
-    return once(fresh(model).model_copy(update=update))
+    return forgiving(once(fresh(model).model_copy(update=update)))
 
 
 def at_temperature(
@@ -50,9 +51,11 @@ def at_temperature(
     hot = temperature is not None and "temperature" not in left_out
     if hot and "temperature" in known:
         update["temperature"] = temperature
+    if STREAM_TRUE in left_out and is_streaming(model):
+        update["streaming"] = False
     own = connected(model.model_copy(update=update), here.client)
     short = _OF_THE_USER if own is None else short_call(own, here)
-    streams = STREAM_FALSE in left_out or is_streaming(model)
+    streams = STREAM_TRUE not in left_out and (STREAM_FALSE in left_out or is_streaming(model))
     model = without_keys(
         own or here.adopt(model, update), secrets, connected=own is not None, short=short, streams=streams
     )

@@ -24,7 +24,7 @@ from langgraph_maker.core.state import Usage
 from langgraph_maker.models import price_list
 from langgraph_maker.simulation.profiles import SIMULATED, read_spec
 
-__all__ = ["STANDARD", "Price", "check_price", "dated", "of", "read_price", "recorded", "usage_of"]
+__all__ = ["STANDARD", "Price", "check_price", "dated", "of", "read_price", "recorded", "say_unreadable", "usage_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
     counts: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
     read, written = finite_count(counts.get("input_tokens")), finite_count(counts.get("output_tokens"))
     if read is None or written is None:
-        _say_unreadable(bounded_text(name, 100))
+        say_unreadable(bounded_text(name, 100))
         return unknown
     if (total := finite_count(counts.get("total_tokens"))) is not None:
         written = max(written, total - read)  # some count what was reasoned in the total alone
@@ -179,7 +179,7 @@ def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
         details = details.get("cache_read", details.get(f"{tier}_cache_read"))  # OpenAI's client names them by tier
     cached = finite_count(0 if details is None else details, most=read)
     if cached is None:
-        _say_unreadable(bounded_text(name, 100))
+        say_unreadable(bounded_text(name, 100))
     usage: Usage = {"input_tokens": read, "cached_input_tokens": cached or 0, "output_tokens": written, "cost": None}
     if tier not in _STANDARD:
         usage["tiers"] = {tier: 1}
@@ -192,8 +192,8 @@ def usage_of(response: AIMessage, price: Price | None = None) -> Usage:
 
 
 @lru_cache(maxsize=256)
-def _say_unreadable(model: str) -> None:
-    """Say it once a model."""
+def say_unreadable(model: str) -> None:
+    """Say once a model that its token counts cannot be read."""
     logger.warning(
         "%s reports token counts that cannot be read: what such responses use is not known, nor what the run costs",
         terminal_safe(model) or "the model",

@@ -11,18 +11,21 @@ from typing import Final
 from langgraph_maker.models.error_reading import Reading, causes, read, reason
 from langgraph_maker.models.failures import failure
 
-__all__ = ["NAMES", "STREAM_FALSE", "Settings"]
+__all__ = ["NAMES", "STREAM_FALSE", "STREAM_TRUE", "Settings"]
 
 logger = logging.getLogger(__name__)
 
 STREAM_FALSE: Final = "stream=False"
 """That an answer is asked for as a whole, and not as a stream: a setting of ours like any other."""
+STREAM_TRUE: Final = "stream=True"
+"""That it is asked for as a stream, as the model's user has it."""
 
 NAMES: Final[Mapping[str, frozenset[str]]] = {
     "n": frozenset({"n"}),
     "max_tokens": frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),
     "temperature": frozenset({"temperature"}),
     STREAM_FALSE: frozenset({"stream"}),
+    STREAM_TRUE: frozenset({"stream"}),
 }
 """Our settings with what they are called, those first that are cheapest to do without."""
 
@@ -59,14 +62,15 @@ class Settings:
         """
         said, problem = read(error), failure(error)
         named = [frozenset({name}) for name in NAMES if name in carried and _named(name, error, said)]
-        new, suspected = frozenset(carried - self.taken - {STREAM_FALSE}), list[frozenset[str]]()
-        whole = frozenset((carried - self.taken) & {STREAM_FALSE})
+        new, suspected = frozenset(carried - self.taken - _STREAMS), list[frozenset[str]]()
+        whole = frozenset((carried - self.taken) & _STREAMS)
         if problem.flag is not None:  # a response; or a prompt, unless a setting is named beside it, such as the limit
             beside = [frozenset({name}) for name in NAMES if name in carried and _WORDS[name].search(said.text)]
             suspected = beside if problem.flag.reason == "refusal" else []
         elif said.status in _REFUSALS:
-            others = [new, frozenset(carried - {STREAM_FALSE}), whole]
-            suspected = [*named, *others] if named or not _elsewhere(error) else []
+            others = [new, frozenset(carried - _STREAMS), whole]
+            certain = problem.kind == "permanent" and not problem.of_prompt  # such as a bill
+            suspected = [*named, *others] if named or not (certain or _elsewhere(error)) else []
         elif named and (said.status is None or said.status in _FAILURES | _NO_SUCH):
             suspected = [*named, frozenset().union(*named)]
         elif said.status in _FAILURES or (
@@ -135,6 +139,7 @@ def _plain(said: Reading) -> str:
     return re.sub(r"\b\w*\d\w*\b", "", " ".join(said.messages) or said.text)[:500]
 
 
+_STREAMS: Final = frozenset({STREAM_FALSE, STREAM_TRUE})
 _REFUSALS: Final = frozenset({400, 405, 406, 411, 413, 415, 422})
 _FAILURES: Final = frozenset({500, 501})
 _NO_SUCH: Final = frozenset({403, 404})
@@ -152,4 +157,5 @@ _WORDS: Final[Mapping[str, re.Pattern[str]]] = {
     "max_tokens": re.compile(r"max_?(completion_?|output_?|new_?)?tokens|num_predict|in the completion"),
     "temperature": re.compile(r"temperature"),
     STREAM_FALSE: re.compile(r"\bstream"),
+    STREAM_TRUE: re.compile(r"\bstream"),
 }

@@ -19,7 +19,7 @@ from langgraph_maker.core.grouped import Grouped
 from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.margin import ByState, Margin, RaisableMargin
 from langgraph_maker.core.numbers import check_number
-from langgraph_maker.core.purity import Trials
+from langgraph_maker.core.purity import Start, Trials, pure
 from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RedFlag, RuleLike, each_rule
 from langgraph_maker.core.state import Verdict
@@ -179,14 +179,15 @@ def create_maker(
     )
     sampler = sampler_of(rungs.models, task=task, max_tokens=token_allowance(red_flags), service_tier=service_tier)
     pool = Pool(sampler, max_concurrency=max_concurrency, call_timeout=call_timeout, outage_limit=outage_limit)
-    trials = Trials(task)
+    start = Start(task)
+    trials = Trials(task, start)
     fixed = fixed_terms(task, k, min_k)
     check_cost(max_cost, price, model_name(model), getattr(sampler, "tier", ""))
     vote = voting_round(
         StateGraph(RoundState, MakerContext, input_schema=RoundInput, output_schema=RoundOutput),
         sample=sample_node(
             sampler,
-            prompt=prompts,
+            prompt=[pure("prompt", one, start) for one in prompts],
             k=margin,
             first_temperature=first_temperature,
             temperature=temperature,
@@ -199,8 +200,8 @@ def create_maker(
             on_failure="write",
         ),
         guard=guard_node(
-            parse=task.parse,
-            key=task.vote_key,
+            parse=pure("parse", task.parse, start),
+            key=pure("key", task.vote_key, start),
             validate=trials.validate,
             red_flags=red_flags,
             price=price,

@@ -52,6 +52,27 @@ class TestCutShort:
     def test_the_status_of_one_that_did(self) -> None:
         assert cut_short(said({"status": "completed", "incomplete_details": None, "model_provider": "openai"})) is None
 
+    @pytest.mark.parametrize(
+        ("provider", "whole", "cut"),
+        [
+            ("anthropic", "end_turn tool_use stop_sequence", "stop STOP completed eos"),
+            ("google_genai", "STOP", "COMPLETE end_turn word"),
+            ("bedrock_converse", "end_turn tool_use stop_sequence", "stop finish COMPLETE"),
+            ("cohere", "COMPLETE TOOL_CALL STOP_SEQUENCE", "stop end_turn"),
+            ("ollama", "stop", "eos end_turn"),
+            ("deepseek", "stop tool_calls function_call", "eos end_turn"),
+            ("together", "stop eos tool_calls", "end_turn COMPLETE"),
+            ("openai", "stop tool_calls eos STOP end_turn COMPLETE", "length"),
+            (None, "stop eos STOP end_turn COMPLETE", "length"),
+            (["?"], "stop end_turn", "length"),
+        ],
+    )
+    def test_a_client_of_one_provider_has_the_endings_of_that_one(self, provider: Any, whole: str, cut: str) -> None:
+        for ending in whole.split():
+            assert cut_short(said({"finish_reason": ending, "model_provider": provider})) is None, ending
+        for ending in cut.split():
+            assert cut_short(said({"finish_reason": ending, "model_provider": provider})) == ending
+
     def test_endings_that_a_stream_says_more_than_once(self) -> None:
         assert cut_short(said({"finish_reason": "STOPSTOP"})) is None
         assert cut_short(said({"finish_reason": "STOPMAX_TOKENS"})) == "STOPMAX_TOKENS"

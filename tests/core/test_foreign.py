@@ -44,7 +44,7 @@ def said(**usage: Any) -> AIMessage:
 
 @pytest.fixture(autouse=True)
 def anew() -> None:
-    prices._say_unreadable.cache_clear()
+    prices.say_unreadable.cache_clear()
 
 
 class TestUsage:

@@ -136,3 +136,51 @@ def test_a_task_advances_once_for_each_distinct_answer(lanes: int) -> None:
     run = solve(Counted(9), Scripted(wrong_first), k=3, lanes=lanes)
     assert (run.status, run.steps) == ("solved", 9)
     assert sorted(advanced) == sorted([*((step, step + 1) for step in range(9)), (4, 77)])
+
+
+class Kept(Stack):
+    """Keeps what `initial_state` returned, and changes that and not what it is given."""
+
+    def spoil(self, where: str, state: Any) -> None:
+        if where == self.where and len(state) >= self.since:
+            self.start.append(len(self.start))
+
+    def parse(self, text: str) -> Any:
+        self.spoil("parse", [int(text)] * int(text))
+        return super().parse(text)
+
+    def advance(self, state: Any, vote: Any) -> Any:
+        self.spoil("advance", state)
+        return [*state, vote["action"]] if self.where != "advance" else [*self.start]
+
+    def vote_key(self, vote: Any) -> str:
+        self.spoil("key", [vote["action"]] * vote["action"])
+        return str(vote["action"])
+
+
+@pytest.mark.parametrize("where", ["prompt", "parse", "validate", "advance", "key"])
+def test_the_function_is_named_that_changes_the_first_state_through_the_task(where: str) -> None:
+    with pytest.raises(ImpureTaskError, match=f"^{where} changed what initial_state had returned"):
+        solve(Kept(where), Scripted(answers), strict_parse=True)
+
+
+def test_a_rare_change_of_the_first_state_ends_before_the_step_is_committed() -> None:
+    with pytest.raises(ImpureTaskError, match="changed what initial_state had returned"):
+        solve(Kept("validate", since=150, steps=200), Scripted(lambda request: request.messages[0].text), k=1)
+
+
+class Reusing(Stack):
+    """Makes each state in the one list that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[int] = []
+
+    def advance(self, state: Any, vote: Any) -> Any:
+        self.made[:] = [*state, vote["action"]]
+        return self.made
+
+
+def test_a_state_that_is_changed_after_it_was_returned_is_none_to_continue_from() -> None:
+    with pytest.raises(ImpureTaskError, match="changed a state that advance had returned"):
+        solve(Reusing(), Scripted(answers))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 from langchain_core.exceptions import ContextOverflowError, ModelRateLimitError, OutputParserException
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage
 from openai import APIError, BadRequestError, InternalServerError, LengthFinishReasonError, RateLimitError
 from openai.types.chat import ChatCompletion
 from openai.types.responses import ResponseError
+from scripted import Counting
 from wire import openai_says
 
+from langgraph_maker import solve
+from langgraph_maker.core.errors import SamplingError
+from langgraph_maker.core.state import Request
 from langgraph_maker.models.error_reading import reason
 from langgraph_maker.models.failures import Failure, failure
 
@@ -445,6 +451,15 @@ class TestKindsOfWords:
 
     def test_no_wait_is_longer_than_can_be_said(self) -> None:
         assert failure(HTTPError(429, retry_after="1e308")).wait <= 1e9
+
+    @pytest.mark.parametrize(("asked", "said"), [("1e308", "1,000,000,000 s"), ("1e9", "1,000,000,000 s")])
+    def test_a_wait_that_is_longer_than_an_outage_is_said_in_seconds(self, asked: str, said: str) -> None:
+        async def full(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+            return [HTTPError(429, retry_after=asked) for _ in requests]
+
+        with pytest.raises(SamplingError, match=f"it asks to wait {said} ") as failed:
+            solve(Counting(2), full)
+        assert len(str(failed.value)) < 500
 
 
 class TestReason:
