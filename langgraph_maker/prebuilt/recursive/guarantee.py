@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from math import exp, log, log1p
+from math import ceil, exp, log, log1p
 from typing import Final
 
 from langgraph_maker.journal.tree_types import ROOT, DecidedStage, Tree, TreeNode
+from langgraph_maker.theory.intervals import upper_bound
 from langgraph_maker.theory.mixture import DIFFER, FEW, contested, equal, likelihood_gain, pooled, spread, sure
 
 __all__ = ["guarantee"]
@@ -16,9 +17,10 @@ __all__ = ["guarantee"]
 def guarantee(tree: Tree, *, answered: bool = True) -> str:
     """Return how sure it is that no stage was decided wrongly, in one line, or why that is not known.
 
-    All stages that the answer rests on count, but for a wrong answer that is composed and that the check refutes: the
-    product over nodes of (1 - e_atomic) (1 - e_solve), or of (1 - e_propose) (1 - e_compose e_check), where e is the
-    error of a ballot by Eq 9, at the p of its stage. That is seen on all ballots, also on those of ways refuted later.
+    All stages that the answer rests on count, but for checks: the product over nodes of (1 - e_atomic) (1 - e_solve),
+    or of (1 - e_propose) (1 - e_compose), where e is the error of a ballot by Eq 9, at the p of its stage. That is seen
+    on all ballots, also on those of ways refuted later. A check gets no credit for what it refuses: most answers that
+    it sees are right, so that its ballots do not show how often it says "right" of one that is wrong.
 
     Args:
         tree: The run's.
@@ -35,32 +37,34 @@ def guarantee(tree: Tree, *, answered: bool = True) -> str:
         return "no stage is decided yet"
     if why := _elsewhere(tree, decided, answered=answered):
         return why
+    counting = [one for node in nodes for one in _counting(node)]
     shapes: dict[str, Counter[str]] = {}
     for one in _decided(tree.values()):
-        shapes.setdefault(one["stage"], Counter()).update([one.get("shape", "0:0:0")])
+        if one["stage"] != "check":
+            shapes.setdefault(one["stage"], Counter()).update([one.get("shape", "0:0:0")])
     untested = {stage: counted for stage, counted in shapes.items() if contested(counted) < FEW}
-    p = {
-        stage: _cautious(counted) if stage in untested else equal(counted) or _HALF for stage, counted in shapes.items()
-    }
-    right = exp(sum(_log_right(node, p) for node in nodes))
+    least = _least if untested else lambda counted: equal(counted) or _HALF
+    p = {stage: least(counted) for stage, counted in shapes.items()}
+    right = exp(sum(log1p(-min(_error(one, p[one["stage"]]), 1 - 1e-15)) for one in counting))
+    no_error = f"no error in {len(counting):,} stages with probability {sure(right, None)}"
+    unseen = _UNSEEN if any(one["stage"] == "check" for one in decided) else ""
     if untested:
         said = [f"{contested(counted)} of {counted.total():,} ({stage})" for stage, counted in untested.items()]
         return (
             "not known: too few ballots have a lost vote to see whether samples err independently:"
-            f" {', '.join(said)}; if they do, and problems of a stage are alike, no error in {len(decided):,} stages"
-            f" with probability {sure(right, None)}, with one lost vote more at each of these stages; each stage has"
-            f" a p of its own{_each(p, shapes)}; no bound is known"
+            f" {', '.join(said)}; if they do, and problems of a stage are alike, {no_error}, at the"
+            f" lower bound (95 %) of the p of each stage{_each(p, shapes)}{unseen}; no bound is known"
         )
     if differ := [stage for stage, value in p.items() if _differs(value, shapes[stage])]:
         return (
             "not known: its ballots suggest that problems differ in how hard they are at a stage"
-            f" ({', '.join(differ)}), and no ballot shows whether a hard one is mostly right; if all were alike, no"
-            f" error in {len(decided):,} stages with probability {sure(right, None)}{_each(p, shapes)}"
+            f" ({', '.join(differ)}), and no ballot shows whether a hard one is mostly right; if all were alike,"
+            f" {no_error}{_each(p, shapes)}{unseen}"
         )
     return (
-        f"no error in {len(decided):,} stages with probability {sure(right, None)}{_each(p, shapes)}, if samples err"
-        " independently, equally often at all problems of a stage, and less often than not; not known without the"
-        " assumption of problems that are alike, and no bound is known"
+        f"{no_error}{_each(p, shapes)}, if samples err independently, equally often at all problems of a stage, and"
+        f" less often than not{unseen}; not known without the assumption of problems that are alike, and no bound is"
+        " known"
     )
 
 
@@ -86,10 +90,10 @@ def _decided(nodes: Iterable[TreeNode]) -> list[DecidedStage]:
     return [one for node in nodes for one in node["decided"] if not one["candidates"]]
 
 
-def _cautious(counted: Counter[str]) -> float:
-    """Return a stage's p with one lost vote more than was seen."""
+def _least(counted: Counter[str]) -> float:
+    """Return the lower bound of a stage's p by all its votes."""
     seen = pooled(counted)
-    return _HALF if seen is None else max(_HALF, 1 - (seen.wrong + 1) / (seen.votes + 1))
+    return _HALF if seen is None else max(_HALF, 1 - upper_bound(ceil(seen.wrong), seen.votes))
 
 
 def _differs(p: float, counted: Counter[str]) -> bool:
@@ -108,12 +112,17 @@ def _answering(tree: Tree, node_id: str) -> list[TreeNode]:
     return [*found.values()]
 
 
-def _log_right(node: TreeNode, p: dict[str, float]) -> float:
-    """Return the log probability that nothing that the node's answer rests on was decided wrongly."""
-    errors = {one["stage"]: _error(one, p[one["stage"]]) for one in node["decided"] if not one["candidates"]}
-    if "compose" in errors and "check" in errors:
-        errors["compose"] *= errors.pop("check")
-    return sum(log1p(-min(error, 1 - 1e-15)) for error in errors.values())
+def _counting(node: TreeNode) -> list[DecidedStage]:
+    """Return what decided each stage of a node last, or chose among answers to it, but for its checks."""
+    last: dict[str, DecidedStage] = {}
+    of: str = "propose"  # of the splits of a way that was refuted, another may be chosen
+    for one in node["decided"]:
+        if one["candidates"]:
+            of = one["stage"]
+            continue
+        stage, of = of if one["stage"] == "choose" else one["stage"], "propose"
+        last[stage] = one
+    return [one for stage, one in last.items() if stage != "check"]
 
 
 def _error(decided: DecidedStage, p: float) -> float:
@@ -126,3 +135,7 @@ def _each(p: dict[str, float], shapes: dict[str, Counter[str]]) -> str:
 
 
 _HALF: Final = 0.5
+_UNSEEN: Final = (
+    "; checks have no credit in it, since most answers that they see are right, and how often they pass a wrong one is"
+    " not known"
+)

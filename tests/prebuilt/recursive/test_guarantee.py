@@ -67,12 +67,43 @@ def test_with_few_lost_votes_at_a_stage_it_is_not_known() -> None:
     assert said.endswith("no bound is known")
 
 
-def test_an_easy_run_has_a_figure_that_allows_for_a_lost_vote() -> None:
+def test_an_easy_run_has_a_figure_at_the_lower_bound_of_p() -> None:
     """And says that it is not known, since a cache would look the same."""
     said = guarantee(leaves({"3:3:3": 20}))
     assert said.startswith("not known: too few ballots have a lost vote")
     figure = float(said.split("probability ")[1].split(",")[0])
-    assert figure == pytest.approx(theory.p_correct(60 / 61, 3) ** 20, abs=0.0001)
+    assert figure == pytest.approx(theory.p_correct(0.05 ** (1 / 60), 3) ** 20, abs=0.001)
+
+
+def composed(node_id: str, compose: str, check: str, *children: str) -> Tree:
+    node = new_tree("12 * 3")[ROOT]
+    stages = [decided("compose", compose), decided("check", check)]
+    return {node_id: {**node, "id": node_id, "decided": stages, "children": [*children]}}
+
+
+def test_a_check_has_no_credit_for_wrong_answers_that_it_was_never_shown() -> None:
+    """A check that says "right" of all there is has few lost votes, and refutes nothing."""
+    names = [f"1.{place}" for place in range(1, 40)]
+    tree = composed(ROOT, "7:5:3", "5:4:3", *names)
+    for place, name in enumerate(names):
+        tree |= composed(name, "5:4:3" if place % 2 else "7:5:3", "5:4:3" if place % 3 else "3:3:3")
+    p = equal({"5:4:3": 19, "7:5:3": 21})
+    assert p is not None
+    said = guarantee(tree)
+    assert said.startswith("no error in 40 stages with probability")
+    assert float(said.split("probability ")[1].split(" ")[0]) == pytest.approx(theory.p_correct(p, 3) ** 40, abs=0.011)
+    assert "checks have no credit in it" in said
+
+
+def test_of_a_choice_made_twice_in_a_node_both_count() -> None:
+    """One among splits, and one among answers that were composed."""
+    stages = [
+        decided("propose", "5:2:0", candidates=2),
+        decided("choose", "3:3:3"),
+        decided("compose", "5:2:0", candidates=2),
+        decided("choose", "3:3:3"),
+    ]
+    assert "no error in 2 stages" in guarantee(tree_of(*stages))
 
 
 def test_all_ballots_say_what_p_is_also_those_of_ways_that_were_refuted() -> None:
