@@ -180,7 +180,7 @@ def test_a_signal_ends_it_and_the_printed_command_goes_on(tmp_path: Path) -> Non
 @pytest.mark.parametrize("begun", ["calibrate", "run --k auto"])
 def test_a_model_that_fails_leaves_a_command_that_goes_on(begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = Scripted(lambda request: PermissionError("no") if request.messages[0].text == "50" else right(request))
-    for place in ("run", "calibrate"):
+    for place in ("assignment", "calibrate"):
         monkeypatch.setattr(f"langgraph_maker.cli.{place}.load_model", lambda *_: failing)
     name, *options = begun.split()
     command = [name, "tests.runs.calibration.test_calibrate:Known", "--set", "steps=100", *options]
@@ -302,7 +302,9 @@ def test_a_run_with_k_auto_shows_what_it_goes_by_and_goes_on_with_it(tmp_path: P
     part = call(*command, "--max-total-samples", "100")
     assert part.exit_code == 130
     assert re.search(r"calibrated: k is \d, p at least 0\.9\d+, \d+ samples, \$0\.\d+", part.stderr)
-    done = call(*command, "--json")
+    again = call(*command)
+    assert (again.exit_code, "as run a was started: --max-total-samples 100" in again.stderr) == (130, True)
+    done = call(*command, "--max-total-samples", "10000", "--json")
     assert done.exit_code == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["status"], result["steps"]) == ("solved", 127)
@@ -319,7 +321,7 @@ def test_a_run_with_k_auto_does_not_begin_where_errors_come_again_on_the_same_st
         hard = int(request.messages[0].text) % 10 == 0
         return "0" if hard and request.subtask_id.startswith(("sample", "pair")) else right(request)
 
-    monkeypatch.setattr("langgraph_maker.cli.run.load_model", lambda *_: Scripted(answer))
+    monkeypatch.setattr("langgraph_maker.cli.assignment.load_model", lambda *_: Scripted(answer))
     done = call("run", "tests.runs.calibration.test_calibrate:Known", "--set", "steps=400", "--k", "auto")
     assert done.exit_code == 1
     assert "errors come again on the same steps (p-value 0.0" in done.stderr
