@@ -378,8 +378,8 @@ class Alarms:
             "audit",
             f"of {totals['audits']:,} audited steps {totals['disagreed']:,} had another winner when asked in another"
             f" way, where {100 * null:.2g} % are to be expected of p = {self.p:.4f} and, of the second way, of"
-            f" p = {least:.4f} or more: errors repeat under one of both, on up to"
-            f" {100 * upper_bound(totals['disagreed'], totals['audits'], 0.95):.2g} % of the steps",
+            f" p = {least:.4f} or more: errors repeat under one of both, which"
+            f" disagree on up to {100 * upper_bound(totals['disagreed'], totals['audits'], 0.95):.2g} % of the steps",
             'let votes take several prompts or models in turns (decorrelate="variants", Tier(model=[…])) in a new run:'
             " steps that were not audited may be wrong",
             totals,

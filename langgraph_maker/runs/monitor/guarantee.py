@@ -56,7 +56,9 @@ class Outlook:
         by_human: Steps decided by a human, of whom no probability here speaks.
         by_split: Steps decided in sub-steps (`ladder.Split`), of which none does either: their p is another.
         audits: Second votes asked in another way, of which `disagreed` had another winner, or none.
-        repeated_high: Errors repeat under one prompt on at most this share of the steps; None without an audit.
+        repeated_high: The second way to ask disagrees on at most this share of the steps, bound of 95 %; None without
+            an audit. Errors that repeat in the first way alone are no more than that, and may be none, where the second
+            is merely worse; of errors that both ways share it says nothing.
         timeouts: Samples that timed out and were drawn again.
         in_flight_lost: Samples that may have been in flight, and lost, where a process broke off.
         hardest: The ten steps that took most samples, as pairs of samples and step, most first.
@@ -229,7 +231,10 @@ def caveats(
     human, split, apart = totals["by_human"], totals["by_split"], totals["disagreed"]
     human_was, split_was = ("was" if count == 1 else "were" for count in (human, split))
     bias = "latency bias possible:"
-    rate = f"errors repeat under one prompt on at most {100 * (repeated_high or 0):.2g} % of the steps"
+    rate = (
+        f"the second way disagrees on at most {100 * (repeated_high or 0):.2g} % of the steps (95 %); errors that both"
+        " ways share do not show"
+    )
     told: list[tuple[object, str]] = [
         (clusters is not None, f"calibration saw errors cluster by step (p-value {clusters or 0:.3f})"),
         (

@@ -87,14 +87,16 @@ def outlook(
     mixed = None if p.value is None else spread(*begun)
     differ = mixed is not None and p.value is not None and likelihood_gain(p.value, mixed, *begun) > DIFFER
     timeouts = totals["timeouts"] + still["timeouts"]
-    latency = sureness.latency(totals, samples, p, drawn_again=timeouts + in_flight_lost)
+    latency = sureness.latency(
+        totals, samples, p, drawn_again=timeouts + in_flight_lost, in_turns=sureness.in_turns(settings)
+    )
     reasons = sureness.unknown(
         totals,
         still,
         p,
         lost_votes,
         latency=latency,
-        alarmed=bool(alarms or earlier_alarms),
+        alarmed=any(alarm["what"] != "cost" for alarm in (*alarms, *earlier_alarms)),  # which speaks of no error
         clusters=calibration is not None and bool(calibration.warning),
         differ=differ,
     )

@@ -22,6 +22,7 @@ __all__ = [
     "effective_votes",
     "hard_high",
     "if_equal",
+    "in_turns",
     "latency",
     "mixed",
     "unknown",
@@ -94,18 +95,25 @@ def unknown(
     return [code for code, applies in rules if applies]
 
 
-def latency(totals: Totals, samples: int, p: Estimate, *, drawn_again: int) -> str:
+def latency(totals: Totals, samples: int, p: Estimate, *, drawn_again: int, in_turns: bool = False) -> str:
     """Return what speaks for votes that are biased towards fast answers, in words.
 
     Slow answers that were all right are not seen. In the place of each came another, which is wrong with 1 - p; one
-    wrong answer more may decide a ballot on which others were wrong before.
+    wrong answer more may decide a ballot on which others were wrong before. Where votes take prompts or models
+    `in_turns`, that late ones differ from early ones says nothing: they were asked in another way.
     """
     replaced = drawn_again + totals["cancelled"]
     if replaced * (1 - p.low) > _LATE:
         again = f"up to {drawn_again:,} samples were slow or lost, and drawn again" if drawn_again else ""
         left = f"{totals['cancelled']:,} hedged ones were not waited for" if totals["cancelled"] else ""
         return f"{' and '.join(filter(None, [again, left]))}, beside {samples:,} that count"
-    return latency_matters(totals)
+    return latency_matters({**totals, "last_lost": 0, "first_lost": 0} if in_turns else totals)
+
+
+def in_turns(settings: Mapping[str, Any]) -> bool:
+    """Return whether votes on one step may be asked in several ways, by a run's settings."""
+    asked = [tier.get(what) for tier in settings.get("ladder") or [] for what in ("variants", "model")]
+    return any(one == "all" or (isinstance(one, list) and len(one) > 1) for one in asked)
 
 
 def mixed(fitted: Spread, totals: Totals, still: OpenBallots, left: int | None, k: int) -> IfMostlyRight:

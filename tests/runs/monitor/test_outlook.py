@@ -407,6 +407,46 @@ def test_votes_that_came_late_are_held_against_those_that_came_early(last: int, 
     assert bool(latency_matters(totals)) == differs
 
 
+@pytest.mark.parametrize(
+    ("ladder", "tested"),
+    [([], True), ([{"variants": [1]}], True), ([{"variants": "all"}], False), ([{"model": ["one", "two"]}], False)],
+)
+def test_where_votes_are_asked_in_turns_the_last_is_another_and_not_late(
+    ladder: list[dict[str, Any]], *, tested: bool
+) -> None:
+    totals = totals_of(voted(np.random.default_rng(3), 0.9, 3, (200,)), 3)
+    totals["last_lost"] = 40
+    found = outlook(totals, planned=200, settings={"ladder": ladder})
+    assert (found.reasons == ["latency"]) == tested
+    assert ("the last to arrive" in found.guarantee) == tested
+
+
+def test_what_a_step_costs_says_nothing_of_its_errors() -> None:
+    totals = totals_of(voted(np.random.default_rng(3), 0.9, 3, (200,)), 3)
+    alarm: Alarm = {
+        "event": "alarm.raised",
+        "run_id": "r",
+        "what": "cost",
+        "finding": "a step costs more",
+        "remedy": "calibrate again",
+        "steps": 200,
+    }
+    split: Alarm = {**alarm, "what": "votes"}
+    dear, worse = (outlook(totals, planned=200, alarms=[one]) for one in (alarm, split))
+    assert (dear.reasons, worse.reasons) == ([], ["alarm"])
+    assert dear.so_far is not None
+    assert dear.guarantee.endswith("ALARM about cost after 200 steps")
+
+
+def test_an_audit_bounds_how_often_both_ways_disagree_and_no_errors_that_they_share() -> None:
+    """All errors may be those that the second way repeats as well."""
+    totals = {**totals_of(voted(np.random.default_rng(3), 0.9, 3, (200,)), 3), "audits": 200, "disagreed": 1}
+    line = outlook(totals, planned=200).guarantee  # type: ignore[arg-type]
+    assert "the second way disagrees on at most 2.3 % of the steps (95 %)" in line
+    assert "errors that both ways share do not show" in line
+    assert "errors repeat" not in line
+
+
 def test_timeouts_on_hard_steps_are_seen() -> None:
     totals = nothing()
     totals["steps"], totals["contested"], totals["timed_out"] = 1000, [0, 0, 0, 50], 40
