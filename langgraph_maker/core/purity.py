@@ -119,7 +119,7 @@ class Trials:
         >>> from langgraph_maker.tasks import TowersOfHanoi
         >>> task = TowersOfHanoi(3)
         >>> trials, state = Trials(task), task.initial_state()
-        >>> trials.validate(state, task.oracle(state)), trials.advance(state, task.oracle(state))["move"]
+        >>> trials.validate(state, task.oracle(state)), trials.advance(state, task.oracle(state))["previous"]
         (None, [1, 0, 2])
     """
 

@@ -251,7 +251,7 @@ class _Guard:
             if isinstance(vote, RedFlag):
                 return _flagged(vote)
             if vote is None:
-                return _flagged(RedFlag("malformed", "parse returned None, which is no vote"))
+                return _flagged(RedFlag("malformed", "parse must return a vote, got None"))
             kept = _kept(vote)
             if self.validate is not None:
                 given = kept if isinstance(vote, _AS_KEPT) else vote

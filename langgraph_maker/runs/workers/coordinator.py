@@ -137,7 +137,7 @@ class Coordinator:
         limit = begun["limit"] if begun else 0
         terms: RunTerms = {
             "fixed": {},
-            "margin": lambda _: 0,
+            "margin": lambda *_: 0,
             "settings": {},
             "limit": limit,
             "lanes": self.lanes,
