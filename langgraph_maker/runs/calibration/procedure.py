@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import ceil
 from random import Random
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ _SECOND_LOOKS: Final = 200  # steps at most on which it is voted whether they ca
 _SECOND_LOOK_SAMPLES: Final = 30  # on a step that is always flagged they would only cost
 _WIDER: Final = 20  # steps looked through for each that is sampled, so that rare types are found
 _OF_A_TYPE: Final = 0.05  # samples at least, as a share of all
+_LEAST_OF_A_TYPE: Final = 20  # enough to tell that right answers prevail, or that they do not
 _LEAST_BEFORE_ENDING: Final = 50
 _PILOT_SHARE: Final = 0.5  # of the budget: the rest is for the samples
 
@@ -155,34 +158,38 @@ class Procedure:
             counts.fresh.update((step, self.trials.drawn("again", step, _SECOND_LOOK_SAMPLES)) for step, _ in asked)
 
     async def _types(self, places: Sequence[tuple[int, State]]) -> None:
-        """Count by type of step, with further samples of types that few of the sampled steps are of."""
+        """Count by type of step, with further samples of types that few of the sampled steps are of.
+
+        Where these are all of that type, several of one step. They are no more than all samples before them.
+        """
         task, counts = self.task, self.counts
         if not isinstance(task, HasStepType) or not counts.valid:
             return
         counts.types = {step: task.step_type(state) for step, state in places if step in counts.singles}
+        counts.typed = len(counts.types)
         if not isinstance(task, HasOracle):
             return
         wide = choose(task, _WIDER * self.about["samples"], seed=self.about["seed"], max_steps=self.max_steps)
         of_type: dict[str, list[tuple[int, State]]] = {}
         for step, state in zip(wide.steps or [], wide.states, strict=True):
             of_type.setdefault(task.step_type(state), []).append((step, state))
-        total = sum(map(len, of_type.values()))
-        counts.shares = {name: len(steps) / total for name, steps in of_type.items()}
-        least = int(_OF_A_TYPE * self.about["samples"])
+        counts.typed = sum(map(len, of_type.values()))
+        counts.shares = {name: len(steps) / counts.typed for name, steps in of_type.items()}
+        known = Counter(counts.types.values())
+        lacking = _lacking({name: known[name] for name in of_type}, self.about["samples"])
         draws = []
         for name, steps in of_type.items():
-            known = sum(one == name for one in counts.types.values())
-            more = [place for place in steps if place[0] not in counts.singles][: max(0, least - known)]
-            for step, state in more:
-                counts.truths[step] = task.vote_key(task.oracle(state))
-                draws.append((Draw("sample", step, 0), state))
-                counts.rare[step] = name
+            fresh = [(Draw("sample", step, 0), state) for step, state in steps if step not in counts.singles]
+            rounds = range(ceil(lacking[name] / len(steps)))
+            again = [(Draw("type", step, number), state) for number in rounds for step, state in steps]
+            draws += [(draw, state, name) for draw, state in [*fresh, *again][: lacking[name]]]
+        counts.truths.update((draw.at, task.vote_key(task.oracle(state))) for draw, state, _ in draws)
         try:
-            await self.trials.draw(draws)
+            await self.trials.draw([(draw, state) for draw, state, _ in draws])
         finally:
-            for draw, _ in draws:
+            for draw, _, name in draws:
                 if (answer := self.trials.answers.get(draw)) is not None:
-                    counts.add_rare(draw, answer)
+                    counts.add_rare(name, draw, answer)
 
     def _settled(self) -> bool:
         counts = self.counts
@@ -193,6 +200,19 @@ class Procedure:
             return True
         least = margin_or_none(low, None, self.steps, self.target)
         return least is not None and least == margin_or_none(high, None, self.steps, self.target)
+
+
+def _lacking(known: Mapping[str, int], samples: int) -> dict[str, int]:
+    """Return how many samples each type lacks, of which `known` were drawn; of many types fewer, or more would be paid.
+
+    Example:
+        >>> _lacking({"easy": 58, "rare": 2}, 60), _lacking({"one": 1, "other": 1}, 8)
+        ({'easy': 0, 'rare': 18}, {'one': 4, 'other': 4})
+    """
+    least = max(_LEAST_OF_A_TYPE, int(_OF_A_TYPE * samples))
+    while sum(max(0, least - count) for count in known.values()) > samples:
+        least -= 1
+    return {name: max(0, least - count) for name, count in known.items()}
 
 
 def _in_share(place: int, share: float) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
 
 from langgraph_maker import theory
+from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.margin import LARGEST_MARGIN
 from langgraph_maker.models.prices import Price
 from langgraph_maker.runs.calibration.margin_choice import OfType, averaged
+from langgraph_maker.theory.intervals import upper_bound
 
 __all__ = [
     "ASSUMED",
@@ -161,6 +164,9 @@ class Calibration:
         firsts_drawn: All of those, flagged ones included.
         asked: How samples were asked for, by the names of a run's settings; empty where that was not kept.
         k_rule: How a run with k="auto" takes its k from this.
+        thin: Types of steps of which so few samples are right that the model may be mostly wrong there.
+        typed: Steps of which the type is known, where the task has types: of a type that none of them is of nothing is
+            known.
     """
 
     task: str
@@ -211,6 +217,8 @@ class Calibration:
     firsts_drawn: int = 0
     asked: dict[str, Any] = field(default_factory=dict)
     k_rule: Literal["average", "mixed", "lower bound"] = "lower bound"
+    thin: list[OfType] = field(default_factory=list)
+    typed: int = 0
 
     @property
     def simulated(self) -> bool:
@@ -220,12 +228,35 @@ class Calibration:
     @property
     def warning(self) -> str:
         """Why k and p_full do not hold, which take p to be the same at every step; "" where nothing speaks against."""
-        pairs = self.independence
-        if pairs.p_value >= SIGNIFICANT:
+        clusters = (
+            f"ERRORS CLUSTER BY STEP (p-value {self.independence.p_value:.3f}): K AND P_FULL DO NOT HOLD, since they"
+            " take p to be the same at every step, and hard steps fail more often"
+        )
+        return "; ".join(filter(None, [clusters if self.clusters else "", self.hardly_sampled]))
+
+    @property
+    def clusters(self) -> bool:
+        """Whether errors come again on the same steps."""
+        return self.independence.p_value < SIGNIFICANT
+
+    @property
+    def hardly_sampled(self) -> str:
+        """Which types of steps have too few right samples to tell what votes on them are worth; "" where none has."""
+        if not self.thin:
             return ""
+        listed = ", ".join(f"{excerpt(one.type)}: {one.right:,} of {one.valid:,} right" for one in self.thin[:_LISTED])
+        more = ", …" if len(self.thin) > _LISTED else ""
+        return f"too few samples are of some types of steps to know whether votes help there ({listed}{more})"
+
+    @property
+    def untyped(self) -> str:
+        """What may be steps of a type that was not seen, in words; "" where the types of all steps are known."""
+        if not self.typed or self.steps is None or self.typed >= self.steps:
+            return ""
+        most = ceil(upper_bound(0, self.typed) * self.steps)
         return (
-            f"ERRORS CLUSTER BY STEP (p-value {pairs.p_value:.3f}): K AND P_FULL DO NOT HOLD, since they take p to be"
-            " the same at every step, and hard steps fail more often"
+            f"calibration looked at the types of {self.typed:,} of {self.steps:,} steps: up to {most:,} (95 %) may be"
+            " of types that it did not sample"
         )
 
     @property
@@ -310,7 +341,8 @@ class Calibration:
             values["false_flags"] = {name: FalseFlags(**flags) for name, flags in values["false_flags"].items()}
             values["other_limits"] = [OtherLimit(**limit) for limit in values["other_limits"]]
             values["price"] = values["price"] and Price(**values["price"])
-            values["types"] = [OfType(**one) for one in values.get("types", [])]
+            for name in ("types", "thin"):
+                values[name] = [OfType(**one) for one in values.get(name, [])]
             found = TypeAdapter(cls).validate_python(values)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no calibration: {error}") from error

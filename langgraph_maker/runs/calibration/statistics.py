@@ -51,7 +51,8 @@ class SampleCounts:
 
     `elsewhere` says that they are for a task of another length, `looked` has the suspects that were looked at again, or
     whose truth is not known, and `fresh` the keys of their fresh samples. `types` has the type of each sampled step,
-    `shares` how many of all steps are of each, and `rare` those of steps that were sampled for their type alone.
+    `shares` how many of all steps are of each, by the `typed` steps of which the type is known, and `rares` the samples
+    that were drawn for their type alone.
     """
 
     oracle: bool
@@ -66,8 +67,8 @@ class SampleCounts:
     fresh: dict[int, list[str | None]] = field(default_factory=dict)
     types: dict[int, str] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
-    rare: dict[int, str] = field(default_factory=dict)
-    rares: dict[int, _Seen] = field(default_factory=dict)
+    typed: int = 0
+    rares: list[tuple[str, _Seen]] = field(default_factory=list)
     drawn: int = 0
     spent: float | None = 0.0
     notes: list[str] = field(default_factory=list)
@@ -133,12 +134,11 @@ class SampleCounts:
     def of_types(self, steps: int | None) -> list[OfType]:
         """Return the counts of each type of steps."""
         found = dict[str, list[int]]()
-        for seen, types in ((self.singles, self.types), (self.rares, self.rare)):
-            for step, one in seen.items():
-                if step in types and self.flag(one) is None:
-                    counts = found.setdefault(types[step], [0, 0])
-                    counts[0] += one.right
-                    counts[1] += 1
+        for name, one in [*((self.types.get(step), one) for step, one in self.singles.items()), *self.rares]:
+            if name is not None and self.flag(one) is None:
+                counts = found.setdefault(name, [0, 0])
+                counts[0] += one.right
+                counts[1] += 1
         shares = self.shares or {
             name: sum(one == name for one in self.types.values()) / len(self.types) for name in found
         }
@@ -158,9 +158,9 @@ class SampleCounts:
         known = truth is not None
         return _Seen(answer, known and answer["key"] == truth, known and answer["beneath"] == truth)
 
-    def add_rare(self, draw: Draw, answer: TrialAnswer) -> None:
+    def add_rare(self, name: str, draw: Draw, answer: TrialAnswer) -> None:
         """Count an answer for its type alone."""
-        self.rares[draw.at] = self.judged(draw.at, answer)
+        self.rares.append((name, self.judged(draw.at, answer)))
 
     def add(self, draw: Draw, answer: TrialAnswer) -> None:
         """Count one answer."""
@@ -211,6 +211,7 @@ def conclude(
     own_counts = (sum(firsts), len(firsts)) if firsts else None
     average = None if steps is None or not valid else averaged(right, valid, float(steps), target, first=own_counts)
     types = [] if steps is None else counts.of_types(steps)
+    thin = _thin(types)
     if types_differ({one.type: (one.right, one.valid) for one in types}) < SIGNIFICANT:
         types = by_type(types, target) or [replace(one, k=None) for one in types]
     else:
@@ -258,6 +259,8 @@ def conclude(
         notes=[],
         k_average=average,
         types=types,
+        thin=thin,
+        typed=counts.typed,
         systematic=counts.systematic,
         differing=_differing(counts),
         firsts=len(firsts),
@@ -304,6 +307,16 @@ def _beyond_saving(counts: SampleCounts, *, anytime: bool) -> tuple[int, float]:
     return uncleared, min(
         1.0, bound(suspects, counts.samples, both) * bound(uncleared, len(counts.looked), both) / power()
     )
+
+
+def _thin(types: list[OfType]) -> list[OfType]:
+    """Return the types of which so few samples are right that they may be mostly wrong.
+
+    Where most steps are of such types, types are too many to say anything, and the sampled steps speak for all.
+    """
+    thin = [one for one in types if exact_interval(one.right, one.valid).low <= 0.5]  # noqa: PLR2004 - votes do not help
+    few = sum(one.steps for one in thin) <= sum(one.steps for one in types) / 2
+    return thin if few else [one for one in thin if not one.valid]
 
 
 def _differing(counts: SampleCounts) -> float:

@@ -29,7 +29,7 @@ from langgraph_maker.nodes.sample import new_ballot
 
 __all__ = ["Draw", "Spent", "TrialAnswer", "Trials", "TrialsEnd"]
 
-_NUMBERS: Final = {"sample": 0, "pair": 1, "first": 2, "again": 16, "vote": 1 << 16}
+_NUMBERS: Final = {"sample": 0, "pair": 1, "first": 2, "again": 16, "type": 1 << 10, "vote": 1 << 16}
 _OWN: Final = 1 << 40  # sample numbers that no run reaches: the draws of a simulated model depend on them
 _READ_AT_ONCE: Final = 64
 _BATCH: Final = 64  # where calls have no bound

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from langgraph_maker.core.events import Alarm, Totals
 from langgraph_maker.core.reasons import Reason
+from langgraph_maker.runs.calibration.result import Calibration
 from langgraph_maker.runs.monitor.sureness import IfEqual, IfMostlyRight, Unknown
 from langgraph_maker.theory.inference import Estimate
 from langgraph_maker.theory.mixture import _digits
@@ -66,10 +67,10 @@ class Outlook:
         earlier_alarms: Those raised by processes before it.
         unknown: Why there is no `so_far`: no step was decided by a vote ("votes"), k is 1 ("k"), more ballots are open
             than decided ("early"), p may be 1/2 ("half"), slow answers are drawn again or are others than fast ones
-            ("latency", which says how), an alarm was raised ("alarm"), calibration saw errors cluster ("clusters"), too
-            few votes are lost to see whether samples err independently and steps are alike ("independence"), or steps
-            differ in how hard they are, and no ballot says whether a hard one is mostly right ("differ"); "" where
-            there is. The first of them.
+            ("latency", which says how), an alarm was raised ("alarm"), calibration saw errors cluster ("clusters"), or
+            has too few samples of some types of steps ("types"), too few votes are lost to see whether samples err
+            independently and steps are alike ("independence"), or steps differ in how hard they are, and no ballot says
+            whether a hard one is mostly right ("differ"); "" where there is. The first of them.
         reasons: All of them.
         latency: What speaks for votes that are biased towards fast answers, in words.
         open_ballots: Ballots under way.
@@ -184,6 +185,7 @@ def _why(found: Outlook) -> str:
         " samples err independently and steps are alike: answers of a cache or a fixed seed look the same",
         "alarm": "an alarm stands",
         "clusters": "calibration saw errors come again on the same steps",
+        "types": "calibration has too few samples of some types of steps",
         "differ": "its ballots suggest that steps differ in how hard they are",
     }
     return "; and ".join(why[reason] for reason in found.reasons)
@@ -209,7 +211,7 @@ def caveats(
     totals: Totals,
     *,
     alarms: Sequence[Alarm],
-    clusters: float | None,
+    calibration: Calibration | None,
     timeouts: int,
     in_flight_lost: int,
     hedged: bool,
@@ -221,7 +223,7 @@ def caveats(
     Args:
         totals: Of the run.
         alarms: Those raised so far.
-        clusters: The p-value of errors that cluster, where calibration warned of it.
+        calibration: What was measured before the run.
         timeouts: Samples that timed out and were drawn again.
         in_flight_lost: Samples lost where a process broke off.
         hedged: Whether votes count as they arrive.
@@ -231,12 +233,17 @@ def caveats(
     human, split, apart = totals["by_human"], totals["by_split"], totals["disagreed"]
     human_was, split_was = ("was" if count == 1 else "were" for count in (human, split))
     bias = "latency bias possible:"
+    clustered = 1.0 if calibration is None else calibration.independence.p_value
     rate = (
         f"the second way disagrees on at most {100 * (repeated_high or 0):.2g} % of the steps (95 %); errors that both"
         " ways share do not show"
     )
     told: list[tuple[object, str]] = [
-        (clusters is not None, f"calibration saw errors cluster by step (p-value {clusters or 0:.3f})"),
+        (
+            calibration is not None and calibration.clusters,
+            f"calibration saw errors cluster by step (p-value {clustered:.3f})",
+        ),
+        *((said, said) for said in ((calibration.hardly_sampled, calibration.untyped) if calibration else ())),
         (
             timeouts,
             f"{bias} {timeouts:,} samples timed out and were drawn again, so that slow answers count less often",

@@ -97,7 +97,8 @@ def outlook(
         lost_votes,
         latency=latency,
         alarmed=any(alarm["what"] != "cost" for alarm in (*alarms, *earlier_alarms)),  # which speaks of no error
-        clusters=calibration is not None and bool(calibration.warning),
+        clusters=calibration is not None and calibration.clusters,
+        hardly_sampled=calibration is not None and bool(calibration.thin),
         differ=differ,
     )
     mostly_right = None
@@ -154,7 +155,7 @@ def outlook(
         caveats=caveats(
             totals,
             alarms=[*earlier_alarms, *alarms],
-            clusters=None if calibration is None or not calibration.warning else calibration.independence.p_value,
+            calibration=calibration,
             timeouts=timeouts,
             in_flight_lost=in_flight_lost,
             hedged=bool(settings.get("hedge")),

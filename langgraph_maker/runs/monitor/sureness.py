@@ -34,7 +34,7 @@ _LATE: Final = 0.01
 _TWO: Final = 2.0
 
 Unknown: TypeAlias = Literal[
-    "", "votes", "k", "early", "half", "latency", "alarm", "clusters", "independence", "differ"
+    "", "votes", "k", "early", "half", "latency", "alarm", "clusters", "types", "independence", "differ"
 ]
 """Why nothing is known, see `outlook.Outlook`."""
 
@@ -66,6 +66,7 @@ def unknown(
     latency: str,
     alarmed: bool,
     clusters: bool,
+    hardly_sampled: bool,
     differ: bool,
 ) -> list[Unknown]:
     """Return all reasons for which nothing is known; none where something is.
@@ -78,6 +79,7 @@ def unknown(
         latency: What `latency` says.
         alarmed: Whether an alarm was raised.
         clusters: Whether calibration saw errors cluster by step.
+        hardly_sampled: Whether it has too few samples of some types of steps.
         differ: Whether ballots suggest that steps differ in how hard they are.
     """
     said, k = p.value is not None, any(totals["margins"])
@@ -89,6 +91,7 @@ def unknown(
         ("latency", bool(latency)),
         ("alarm", alarmed),
         ("clusters", clusters),
+        ("types", hardly_sampled),
         ("independence", said and lost_votes < FEW),
         ("differ", differ),
     ]

@@ -447,6 +447,41 @@ def test_an_audit_bounds_how_often_both_ways_disagree_and_no_errors_that_they_sh
     assert "errors repeat" not in line
 
 
+class Typed(Steps):
+    def step_type(self, state: Any) -> str:
+        """Return "rare" for two steps of all."""
+        return "rare" if state in {50, 150} else "easy"
+
+
+def test_a_type_that_few_sampled_steps_are_of_is_sampled_for_itself() -> None:
+    """Each of its two steps ten times, so that it is not taken to be like the others."""
+    found = calibrate(Typed(400), drawn(lambda step, _: 0.6 if step in {50, 150} else 0.99, 2), samples=60, steps=400)
+    assert {one.type: one.valid for one in found.types}["rare"] == 20
+    alike = calibrate(Typed(400), drawn(lambda _step, _number: 0.97, 2), samples=60, steps=400)
+    assert (alike.types, alike.thin, alike.untyped, alike.warning) == ([], [], "", "")
+
+
+def test_a_type_that_is_hardly_sampled_leaves_nothing_known() -> None:
+    """Ten samples do not show that right answers prevail where some of them were wrong."""
+    found = calibrate(Typed(100), drawn(lambda step, _: 0.6 if step == 50 else 0.99, 2), samples=10, steps=100)
+    assert [(one.type, one.valid) for one in found.thin] == [("rare", 10)]
+    assert "types of steps" in found.warning
+    assert found.warning in found.notes
+    kept = Calibration.from_json(found.to_json())
+    assert kept.thin == found.thin
+    totals = totals_of(voted(np.random.default_rng(3), 0.9, 3, (400,)), 3)
+    looked = outlook(totals, planned=400, calibration=kept)
+    assert looked.reasons == ["types"]
+    assert looked.so_far is None
+    assert "too few samples are of some types of steps to know whether votes help there ('rare': " in looked.guarantee
+
+
+def test_types_that_no_step_looked_at_is_of_are_told_of() -> None:
+    found = calibrate(Typed(400), drawn(lambda _step, _number: 0.9, 2), samples=10, steps=400)
+    assert found.typed == 200
+    assert "up to 6 (95 %) may be of types that it did not sample" in found.untyped
+
+
 def test_timeouts_on_hard_steps_are_seen() -> None:
     totals = nothing()
     totals["steps"], totals["contested"], totals["timed_out"] = 1000, [0, 0, 0, 50], 40
