@@ -155,7 +155,8 @@ class RunStarted(TypedDict):
     `k` is None where each step has its own; `raised` is the k that an alarm raised it to, 0 if none did. `kept` is what
     the observer last had kept in the journal, see `StatefulObserver`. `settings` are those of this process, and
     `in_flight_lost` is how many samples may have been in flight, and lost, where processes before it broke off;
-    `alarms` are those raised before; `wording` is a fingerprint of how the task asks (`task.wording`).
+    `alarms` are those raised before; `wording` is a fingerprint of how the task asks (`task.wording`), `instance` one
+    of the task with its parameters. `least_k` is the least margin of any step; None where it is not known.
     """
 
     event: Literal["run.started"]
@@ -171,6 +172,8 @@ class RunStarted(TypedDict):
     in_flight_lost: int
     alarms: list[Alarm]
     wording: NotRequired[str]
+    instance: NotRequired[str]
+    least_k: NotRequired[int | None]
 
 
 class RoundEnded(TypedDict):

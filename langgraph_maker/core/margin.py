@@ -20,6 +20,7 @@ __all__ = [
     "check_budget",
     "check_least",
     "goes_by_state",
+    "least_of",
     "margin_asked",
     "margin_terms",
     "unresolved_reason",
@@ -93,6 +94,30 @@ def asked_of(k: int | Callable[[int], int], step: int, state: Any = None) -> int
     if isinstance(k, ByState) and state is not None:
         return k.of(step, state)
     return k(step) if callable(k) else k
+
+
+def least_of(k: int | Callable[[int], int], steps: int) -> int | None:
+    """Return the least margin of any of so many steps; None where it cannot be known, or takes long to.
+
+    Example:
+        >>> least_of(3, 9), least_of(lambda step: 5 if step < 6 else 2, 9), least_of(lambda step: 5, 10**6)
+        (3, 2, None)
+    """
+    if not callable(k):
+        return k
+    if isinstance(k, ByState):
+        return k.least
+    if isinstance(k, RaisableMargin) and (known := least_of(k.base, steps)) is not None:
+        return max(known, k.to)
+    if steps > _ASKED:
+        return None
+    try:
+        return min(map(k, range(steps)), default=None)
+    except Exception:  # noqa: BLE001 - a user's; the step that asks so says what is wrong with it
+        return None
+
+
+_ASKED = 10_000
 
 
 class SubtaskTerms(Protocol):

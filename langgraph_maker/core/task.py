@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from langchain_core.messages import BaseMessage
 from typing_extensions import TypedDict
 
-from langgraph_maker.core.canonical import canonical
+from langgraph_maker.core.canonical import canonical, mark, plain
 from langgraph_maker.core.foreign import excerpt
 from langgraph_maker.core.red_flags import RedFlag
 
@@ -26,6 +26,7 @@ __all__ = [
     "Task",
     "Vote",
     "check_task",
+    "instance",
     "wording",
 ]
 
@@ -134,6 +135,16 @@ def check_task(task: object) -> None:
         else ""
     )
     raise TypeError(f"task is a Task, such as one of langgraph_maker.tasks, not {excerpt(task)}{named}")
+
+
+def instance(name: str, parameters: Mapping[str, Any]) -> str:
+    """Return a fingerprint of a task by its name and parameters: those of the same steps have the same.
+
+    Example:
+        >>> instance("sum", {"digits": 3}) == instance("sum", {"digits": 3}) != instance("sum", {"digits": 4})
+        True
+    """
+    return mark(plain([name, dict(parameters)]))
 
 
 def wording(task: Task) -> str:

@@ -147,7 +147,7 @@ class Session(TypedDict):
     """One process's work on a run: what may change from one to the next. Its lanes began at the steps `starts`.
 
     `lost` is how many samples may have been in flight, and lost, where the process before it broke off, `wording` a
-    fingerprint of how the task asks (`task.wording`).
+    fingerprint of how the task asks (`task.wording`), `least_k` the least margin where each step has its own.
     """
 
     writer: str
@@ -157,6 +157,7 @@ class Session(TypedDict):
     end: int
     lost: NotRequired[int]
     wording: NotRequired[str]
+    least_k: NotRequired[int]
 
 
 class Pending(TypedDict):

@@ -16,11 +16,11 @@ from langgraph.store.base import BaseStore
 from langgraph_maker.core.ballot import check_margin
 from langgraph_maker.core.errors import JournalError
 from langgraph_maker.core.events import Observer, RunEnded, RunStarted
-from langgraph_maker.core.margin import asked_of, check_budget, margin_asked
+from langgraph_maker.core.margin import asked_of, check_budget, least_of, margin_asked
 from langgraph_maker.core.numbers import check_whole
 from langgraph_maker.core.reasons import UNRESOLVED, Reason, Stop, stop_reason
 from langgraph_maker.core.state import BallotState
-from langgraph_maker.core.task import Partitionable, Task, wording
+from langgraph_maker.core.task import Partitionable, Task, instance, wording
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.blocks import cleared
 from langgraph_maker.journal.lock import held
@@ -115,6 +115,7 @@ def decompose_node(
         return {
             "fixed": fixed(given),
             "margin": partial(asked_of, k_now),
+            "least": partial(least_of, k_now, limit),
             "settings": {
                 **(settings or {}),
                 **{name: given[name] for name in ("first_temperature", "temperature") if name in given},
@@ -265,6 +266,8 @@ class _Decompose:
             "in_flight_lost": 0,
             "alarms": [],
             "wording": wording(self.task),
+            "instance": instance(self.terms["fixed"]["task"], self.terms["fixed"]["parameters"]),
+            "least_k": self.terms["least"](),
         }
 
     def here(self, state: MakerState, key: str) -> RunPosition | None:

@@ -53,11 +53,13 @@ BY_STEP = "by step"
 class RunTerms(TypedDict):
     """What a run is of, and how: `fixed` may never change, `settings` are recorded for each process.
 
-    `margin` gives the k that is asked of a step, from the state that it starts from where that is known.
+    `margin` gives the k that is asked of a step, from the state that it starts from where that is known; `least` gives
+    the least there is (`least_of`).
     """
 
     fixed: Mapping[str, Any]
     margin: Callable[..., int]
+    least: Callable[[], int | None]
     settings: Mapping[str, Any]
     limit: int
     lanes: int
@@ -172,6 +174,8 @@ def attach(task: Task, run_id: str, here: RunPosition | None, terms: RunTerms) -
         "end": terms["limit"],
         "wording": wording(task),
     }
+    if terms["fixed"]["k"] == BY_STEP and (least := terms["least"]()) is not None:
+        session["least_k"] = least
     if found is None:
         yield [records.put_header(_joined(header, session, 0))]
         return begin(task, terms)

@@ -18,6 +18,7 @@ from langgraph_maker.core.events import Alarm, OpenBallots, Totals
 from langgraph_maker.core.questions import Question, question_of
 from langgraph_maker.core.reasons import Reason, ReasonCode
 from langgraph_maker.core.state import BallotState, Usage, VoteCount, total_usage
+from langgraph_maker.core.task import instance
 from langgraph_maker.journal import records, run_data
 from langgraph_maker.journal.records import Entry, Header
 from langgraph_maker.journal.tenants import namespace_of, under
@@ -170,7 +171,7 @@ def numbers(store: BaseStore, run_id: str, *, namespace: tuple[str, ...] = ()) -
     [raised] = store.batch([run_data.get_raised(run_id)])
     lifted = run_data.read_raised(raised, run_id)  # type: ignore[arg-type]
     k, planned = head["k"], _planned(head)
-    ahead = max(k, lifted) if isinstance(k, int) else None
+    ahead = max(k if isinstance(k, int) else _least(head), lifted) or None
     calibration, alarms = _basis(store, run_id), journal.alarms(store, run_id)
     found = outlook(
         totals,
@@ -264,7 +265,13 @@ def _asked(head: Header) -> dict[str, Any]:
     if not head["sessions"]:
         return {}
     last = head["sessions"][-1]
-    return {**last["settings"], "wording": last.get("wording", "")}
+    about = {"wording": last.get("wording", ""), "instance": instance(head["task"], head["parameters"])}
+    return {**last["settings"], **about}
+
+
+def _least(head: Header) -> int:
+    """Return the least k of any step, where each has its own; 0 where the last process did not know it."""
+    return head["sessions"][-1].get("least_k", 0) if head["sessions"] else 0
 
 
 def _basis(store: BaseStore, run_id: str) -> Calibration | None:

@@ -26,7 +26,7 @@ from langgraph_maker.core.keywords import check_keywords
 from langgraph_maker.core.numbers import check_number, check_whole
 from langgraph_maker.core.reasons import Stop
 from langgraph_maker.core.red_flags import RuleLike, check_rule, each_rule
-from langgraph_maker.core.task import Task, check_task, wording
+from langgraph_maker.core.task import Task, check_task, instance, wording
 from langgraph_maker.journal import records
 from langgraph_maker.journal.lock import ahold
 from langgraph_maker.models import prices
@@ -247,6 +247,7 @@ async def acalibrate(
         "temperature": temperature,
         "red_flags": [described_rule(rule) for rule in each_rule(red_flags)],
         "wording": wording(task),
+        "instance": instance(task.name, task.parameters()),
     }
     return replace(found, other_limits=at_other_limits(counts, found), asked=asked)
 

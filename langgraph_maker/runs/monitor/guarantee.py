@@ -34,9 +34,11 @@ class Outlook:
         so_far: Probability that no step was decided wrongly so far, by the mixture of steps that fits the ballots
             (`mixture.spread`), if none of them is mostly wrong; None where anything speaks against that, see `unknown`.
         so_far_low: A lower bound on it, whatever the steps are like, where a calibration of the same model allows one
-            (`inference.calibrated_bound`): one on many more steps than these, of the same task by name, with the same
-            temperatures and red flags, as far as the run knows them. That of k="auto" has at most as many.
-        to_the_end: Probability that none will have been when all planned steps are done.
+            (`inference.calibrated_bound`): one of the same task with the same parameters, so on steps drawn at random
+            of these, with the same temperatures and red flags, as far as the run knows them. It takes some ten samples
+            of each step; `calibrate` draws one, which allows none.
+        to_the_end: Probability that none will have been when all planned steps are done, at the least k that may come;
+            None where that is not known.
         to_the_end_low: A lower bound on that.
         if_equal: The same if all steps are equally hard; None where some were decided above the first tier.
         if_mostly_right: What the mixture says, also where something speaks against taking it for more than that.
@@ -146,7 +148,8 @@ def _number(found: Outlook) -> str:
     if found.unknown:
         said = f"not known{' yet' if partly and found.p.value is not None else ''}: {_why(found)}"
         if found.reasons == ["independence"] and equal is not None:
-            return f"{said}; if they do, equally often at every step, {of} {_digits(equal.so_far)}, without a bound"
+            without = "" if found.so_far_low is not None else ", without a bound"
+            return f"{said}; if they do, equally often at every step, {of} {_digits(equal.so_far)}{without}"
         if (by_ballots := found.if_mostly_right) is None:
             return said
         end = by_ballots.to_the_end
@@ -217,6 +220,7 @@ def caveats(
     hedged: bool,
     first_apart: bool,
     repeated_high: float | None,
+    k_open: bool,
 ) -> list[str]:
     """Return what the guarantee rests on beside its assumptions, or what speaks against it, in words.
 
@@ -229,6 +233,7 @@ def caveats(
         hedged: Whether votes count as they arrive.
         first_apart: Whether first votes are drawn at a temperature of their own.
         repeated_high: See `outlook.Outlook`.
+        k_open: Whether steps are left of which not even the least k is known.
     """
     human, split, apart = totals["by_human"], totals["by_split"], totals["disagreed"]
     human_was, split_was = ("was" if count == 1 else "were" for count in (human, split))
@@ -239,6 +244,7 @@ def caveats(
         " ways share do not show"
     )
     told: list[tuple[object, str]] = [
+        (k_open, "of the steps to come nothing is known: each has a k of its own"),
         (
             calibration is not None and calibration.clusters,
             f"calibration saw errors cluster by step (p-value {clustered:.3f})",

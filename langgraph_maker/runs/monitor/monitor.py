@@ -79,7 +79,7 @@ class Monitor:
         if event["event"] == "run.started":
             if self.k is not None:
                 self.k.up_to(event["raised"])
-            self.margin = max(event["k"], event["raised"]) if event["k"] else None
+            self.margin = max(event["k"] or event.get("least_k") or 0, event["raised"]) or None
             self.totals, self.still, self.earlier = event["totals"], event["open"], event["totals"]["steps"]
             if self.begun is None or self.begun["run_id"] != event["run_id"]:
                 self.resumed = bool(self.earlier or self.still["ballots"])
@@ -114,7 +114,7 @@ class Monitor:
         for alarm in alarms:
             if (k := alarm.get("k")) is not None and self.k is not None:
                 self.k.up_to(k)
-                self.margin = k if self.margin is not None else None
+                self.margin = max(k, self.margin or 0)
         self.raised += alarms
         if alarms:
             self.kept_at = 0  # they are not to come again
@@ -139,9 +139,16 @@ class Monitor:
             earlier_alarms=self.begun["alarms"] if self.begun else (),
             calibration=self.calibration,
             task=None if self.begun is None or self.resumed else self.begun["task"],
-            settings={**self.begun["settings"], "wording": self.begun.get("wording", "")} if self.begun else None,
+            settings=_asked(self.begun),
             in_flight_lost=self.begun["in_flight_lost"] if self.begun else 0,
         )
+
+
+def _asked(begun: RunStarted | None) -> dict[str, Any] | None:
+    """Return the settings of a run, with what it asks, and how."""
+    if begun is None:
+        return None
+    return {**begun["settings"], "wording": begun.get("wording", ""), "instance": begun.get("instance", "")}
 
 
 def calibration_in(kept: Mapping[str, Any] | None) -> Calibration | None:

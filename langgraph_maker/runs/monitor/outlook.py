@@ -56,7 +56,7 @@ def outlook(
         limit: As many as it may have, for which bounds are stated: how many there were in the end may itself follow
             from a wrong step. None for those planned.
         still: The ballots under way.
-        k: The margin of the steps to come; None for the largest so far.
+        k: The least margin of the steps to come; None where it is not known.
         steps_per_second: At which the run continues.
         alarms: Those raised so far by this process.
         earlier_alarms: Those raised by processes before it.
@@ -80,7 +80,6 @@ def outlook(
     samples = totals["samples"] + still["samples"]
     spent = totals["usage"]["cost"]
     cost = None if spent is None or still["cost"] is None else spent + still["cost"]
-    ahead = k if k is not None else len(totals["margins"]) - 1
     more = None if left is None or not steps else left / steps
     begun = (totals["shapes"], totals["given_up"], still["shapes"], still["given_up"])
     lost_votes = contested(*begun)
@@ -104,15 +103,16 @@ def outlook(
     mostly_right = None
     unknown = reasons[0] if reasons else ""
     if mixed is not None and not {"early", "half", "latency", "independence"}.intersection(reasons):
-        mostly_right = sureness.mixed(mixed, totals, still, left, ahead)
+        mostly_right = sureness.mixed(mixed, totals, still, left, k)
     doubtful = unknown not in {"", "independence", "differ"} or timeouts or in_flight_lost
     otherwise = totals["climbed"] or totals["by_split"]
     most = max((one for one in (limit, planned) if one is not None), default=None)
     low, whole = None, max(most or 0, steps + still["ballots"])
     if calibration is not None and not (doubtful or otherwise) and most is not None:
-        least = min([ahead, *(margin for margin, count in enumerate(totals["margins"]) if count)])
+        margins = [margin for margin, count in enumerate(totals["margins"]) if count]
         known = k is not None or whole == steps  # else steps to come may have a smaller margin
-        if known and sureness.as_calibrated(calibration, task, settings):
+        own = calibration.steps == whole and sureness.as_calibrated(calibration, task, settings)
+        if known and own and (least := min([*margins, *([] if k is None else [k])], default=0)):
             flagged = totals["flagged"] + still["flagged"]
             low = sureness.calibrated(calibration, begun, least, whole, flagged=flagged)
     return Outlook(
@@ -124,7 +124,7 @@ def outlook(
         so_far_low=low,
         to_the_end=None if unknown or mostly_right is None else mostly_right.to_the_end,
         to_the_end_low=low,
-        if_equal=sureness.if_equal(totals, p, left, ahead),
+        if_equal=sureness.if_equal(totals, p, left, k),
         if_mostly_right=mostly_right,
         differ=differ,
         contested=lost_votes,
@@ -161,6 +161,7 @@ def outlook(
             hedged=bool(settings.get("hedge")),
             first_apart=_first_apart(settings),
             repeated_high=_repeated(totals),
+            k_open=bool(left) and k is None,
         ),
     )
 

@@ -119,13 +119,18 @@ def in_turns(settings: Mapping[str, Any]) -> bool:
     return any(one == "all" or (isinstance(one, list) and len(one) > 1) for one in asked)
 
 
-def mixed(fitted: Spread, totals: Totals, still: OpenBallots, left: int | None, k: int) -> IfMostlyRight:
-    """Return the probabilities of no error so far and to the end, where each step has its own p of 1/2 or more."""
+def mixed(fitted: Spread, totals: Totals, still: OpenBallots, left: int | None, k: int | None) -> IfMostlyRight:
+    """Return the probabilities of no error so far and to the end, where each step has its own p of 1/2 or more.
+
+    Steps to come have a margin of `k` or more; what is not known is None.
+    """
     log_right = fitted.decided(totals["shapes"])
     higher = spread(totals["above"], still["above"])
     if higher is not None:
         log_right += higher.decided(totals["above"])
-    if left is None or k < 1:
+    if left == 0 and not still["ballots"]:
+        return IfMostlyRight(exp(log_right), exp(log_right))
+    if left is None or k is None or k < 1:
         return IfMostlyRight(exp(log_right), None)
     log_end = log_right + fitted.to_decide(still["shapes"], k)
     if higher is not None:
@@ -134,11 +139,15 @@ def mixed(fitted: Spread, totals: Totals, still: OpenBallots, left: int | None, 
     return IfMostlyRight(exp(log_right), exp(log_end))
 
 
-def if_equal(totals: Totals, p: Estimate, left: int | None, k: int) -> IfEqual | None:
-    """Return what equally hard steps would mean; None where some were decided above the first tier, or p is unknown."""
+def if_equal(totals: Totals, p: Estimate, left: int | None, k: int | None) -> IfEqual | None:
+    """Return what equally hard steps would mean; None where some were decided above the first tier, or p is unknown.
+
+    Steps to come have a margin of `k` or more; what is not known is None.
+    """
     if p.value is None or totals["climbed"] or totals["given_up"]:
         return None
-    margins, to_come = totals["margins"], None if left is None else [0] * max(0, k) + [left]
+    known = left == 0 or (left is not None and k is not None)
+    margins, to_come = totals["margins"], [0] * (k or 0) + [left or 0] if known else None
     value, low = (exp(log_all_right(one, margins)) for one in (p.value, p.low))
     if to_come is None:
         return IfEqual(value, low, None, None)
@@ -170,7 +179,9 @@ def calibrated(
 
 
 def as_calibrated(found: Calibration, task: str | None, settings: Mapping[str, Any]) -> bool:
-    """Return whether a run is known to ask as its calibration did; what a function is called says not which model.
+    """Return whether a run is known to ask what its calibration did, and as that did.
+
+    What a function is called says not which model.
 
     Args:
         found: What was calibrated.
@@ -181,7 +192,8 @@ def as_calibrated(found: Calibration, task: str | None, settings: Mapping[str, A
     plain = len(ladder) == 1 and not {*ladder[0]} - {"k", "samples"}
     function = found.model.isidentifier() or found.model.startswith("<")
     named = found.task == task and found.model == settings.get("model") and not function
-    asked = bool(found.asked.get("wording")) and found.asked == {name: settings.get(name) for name in found.asked}
+    known = bool(found.asked.get("wording") and found.asked.get("instance"))
+    asked = known and found.asked == {name: settings.get(name) for name in found.asked}
     return named and plain and asked and not settings.get("audit") and not settings.get("hedge")
 
 

@@ -138,6 +138,7 @@ class Coordinator:
         terms: RunTerms = {
             "fixed": {},
             "margin": lambda *_: 0,
+            "least": lambda: None,
             "settings": {},
             "limit": limit,
             "lanes": self.lanes,

@@ -60,7 +60,7 @@ def looked_at(votes: Any, k: int, begun: int, rounds: int) -> tuple[Totals, Open
 def test_with_lanes_what_is_decided_first_does_not_speak_for_all(rounds: int) -> None:
     """1,000 lanes at p = .9: what is decided after three rounds never lost a vote."""
     totals, still = looked_at(0.9, 3, 1000, rounds)
-    found = outlook(totals, planned=1000, still=still)
+    found = outlook(totals, planned=1000, still=still, k=3)
     truth = theory.p_full(0.9, 3, 1000)
     assert found.p.value is not None
     assert found.p.low < 0.9 < found.p.high
@@ -117,24 +117,44 @@ NAMED = "sim:error=0.0005,seed=3"
 
 
 @cache
-def measured() -> Calibration:
-    return calibrate(TowersOfHanoi(11), NAMED, samples=2000)
+def measured(disks: int = 5) -> Calibration:
+    """A calibration on samples of these steps, of which each was drawn many times, all right but one."""
+    found = calibrate(TowersOfHanoi(disks), NAMED, samples=31)
+    low = exact_interval(1999, 2000).low
+    return replace(
+        found,
+        right=1999,
+        valid=2000,
+        samples=2000,
+        p_low=low,
+        p_first=1999 / 2000,
+        firsts=2000,
+        firsts_drawn=2000,
+        p_first_low=low,
+    )
 
 
 def test_a_lower_bound_rests_on_truth_from_without() -> None:
-    """Calibrated on many more steps than the run has, and only while its ballots do not contradict that."""
+    """Calibrated on many samples of each of its steps, and only while its ballots do not contradict that."""
     found = measured()
     same: dict[str, Any] = {"task": found.task, "settings": {"model": NAMED, **found.asked}}
     totals = totals_of(np.full(31, 3), 3)
-    bound = outlook(totals, planned=31, calibration=found, **same).so_far_low
+    seen = outlook(totals, planned=31, calibration=found, **same)
+    bound = seen.so_far_low
+    assert "at least" in seen.guarantee
+    assert "without a bound" not in seen.guarantee
     assert found.first_counts is not None
     low = min(exact_interval(found.right, 2000).low, exact_interval(found.first_counts[0], found.firsts_drawn).low)
     assert bound == calibrated_bound(1 - low, 3, 31)
     assert bound is not None
     assert bound > 0.7
     assert outlook(totals, planned=5, calibration=found, **same).to_the_end_low == bound
-    assert outlook(totals, planned=2047, k=3, calibration=found, **same).so_far_low is None
-    assert outlook(totals, planned=32, calibration=found, **same).so_far_low is None, "the k to come is not known"
+    longer = replace(found, steps=2047)
+    assert outlook(totals, planned=2047, k=3, calibration=longer, **same).so_far_low is None, "too few samples"
+    longer = replace(found, steps=32)
+    assert outlook(totals, planned=32, k=3, calibration=longer, **same).so_far_low is not None
+    assert outlook(totals, planned=32, calibration=longer, **same).so_far_low is None, "the k to come is not known"
+    assert outlook(totals, planned=31, calibration=longer, **same).so_far_low is None, "other steps"
     smaller = totals_of(np.full(31, 3), 3, margins=[0, 1, 0, 30])
     assert outlook(smaller, planned=31, k=3, calibration=found, **same).so_far_low == calibrated_bound(1 - low, 1, 31)
     worse = totals_of(np.array([3] * 22 + [5] * 9), 3)
@@ -157,7 +177,7 @@ def test_for_the_bound_what_was_flagged_when_calibrated_counts_as_wrong() -> Non
         return [AIMessage(hard[i] if step % 10 == 7 else f"right {step + 1}") for i, step in enumerate(steps)]
 
     measured = calibrate(Steps(1000), sample, samples=600, first_temperature=0.1)
-    found = replace(measured, model="sim:that", independence=replace(measured.independence, p_value=1.0))
+    found = replace(measured, model="sim:that", independence=replace(measured.independence, p_value=1.0), steps=12)
     assert found.p_low > 0.97
     settings = {"model": "sim:that", **found.asked}
     looked = outlook(totals_of(np.full(12, 3), 3), planned=12, calibration=found, task="steps", settings=settings)
@@ -210,11 +230,10 @@ def test_a_bound_is_for_as_many_steps_as_there_may_be() -> None:
     found = measured()
     same: dict[str, Any] = {"task": found.task, "settings": {"model": NAMED, **found.asked}, "calibration": found}
     totals = totals_of(np.full(10, 3), 3)
-    short = outlook(totals, planned=10, k=3, **same).so_far_low
     longer = outlook(totals, planned=31, k=3, **same).so_far_low
-    assert short is not None
     assert longer is not None
-    assert short > longer == outlook(totals, planned=10, limit=31, k=3, **same).so_far_low
+    assert longer == outlook(totals, planned=10, limit=31, k=3, **same).so_far_low
+    assert outlook(totals, planned=10, k=3, **same).so_far_low is None
     assert longer == outlook(totals, planned=None, limit=31, k=3, **same).to_the_end_low
     assert outlook(totals, planned=None, k=3, **same).to_the_end_low is None
 
@@ -235,16 +254,28 @@ def test_slow_answers_that_could_matter_leave_nothing_known(p: float, slow: int)
 
 def test_no_bound_is_stated_for_another_task_or_a_model_that_has_no_name() -> None:
     found = measured()
-    totals, settings = totals_of(np.full(15, 3), 3), {"model": NAMED, **found.asked}
+    totals, settings = totals_of(np.full(31, 3), 3), {"model": NAMED, **found.asked}
 
     def low(calibration: Calibration, task: str | None, settings: dict[str, Any]) -> float | None:
-        return outlook(totals, planned=15, calibration=calibration, task=task, settings=settings).so_far_low
+        return outlook(totals, planned=31, calibration=calibration, task=task, settings=settings).so_far_low
 
     assert low(found, found.task, settings) is not None
     assert low(found, "another", settings) is None
     assert low(found, None, settings) is None
     assert low(replace(found, model="sample"), found.task, {**settings, "model": "sample"}) is None
     assert low(replace(found, asked={}), found.task, settings) is None
+    before = {name: value for name, value in found.asked.items() if name != "instance"}
+    assert low(replace(found, asked=before), found.task, settings) is None
+
+
+def test_no_bound_is_stated_for_steps_other_than_those_calibrated() -> None:
+    """A calibration says how often samples are right in the mean over its steps: one of few others may be a bad one."""
+    for disks, stated in ((5, True), (7, False)):
+        watch = Monitor(planned=31, calibration=measured(disks))
+        create_maker(TowersOfHanoi(5), NAMED, k=3, observer=watch).compile().invoke({})
+        found = watch.outlook()
+        assert (found.so_far_low is not None, found.to_the_end_low is not None) == (stated, stated)
+        assert ("at least" in found.guarantee) == stated == ("without a bound" not in found.guarantee)
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
@@ -373,6 +404,34 @@ def test_ballots_that_climb_count_as_they_were() -> None:
     assert (run.outlook.so_far, run.outlook.unknown) == (None, "differ")
     assert run.outlook.if_mostly_right is not None
     assert run.outlook.if_mostly_right.so_far < 0.5
+
+
+@pytest.mark.parametrize("steps", [100, 20_000])
+def test_of_steps_to_come_the_least_k_counts(steps: int) -> None:
+    """The first 60 have a k of 5, the others of 2; of very many nobody asks."""
+    store, model = InMemoryStore(), drawn(lambda _step, _number: 0.85, 1)
+    given: dict[str, Any] = {"lanes": 1, "store": store, "run_id": "r", "max_total_samples": 400}
+    run = solve(Steps(steps), model, k=lambda step: 5 if step < 60 else 2, **given)
+    found, read = run.outlook, numbers(store, "r")
+    assert found is not None
+    assert found.steps < 60
+    assert found.if_equal is not None
+    assert found.if_mostly_right is not None
+    assert read["guarantee"] == run.guarantee
+    if steps > 100:
+        assert (found.to_the_end, found.if_equal.to_the_end, found.if_mostly_right.to_the_end) == (None, None, None)
+        assert "of the steps to come nothing is known: each has a k of its own" in run.guarantee
+        return
+    assert "each has a k of its own" not in run.guarantee
+    law = theory.p_full(0.85, 5, 60) * theory.p_full(0.85, 2, 40)
+    assert found.if_equal.to_the_end is not None
+    assert found.if_equal.to_the_end_at_least is not None
+    assert found.p.value is not None
+    left = theory.p_full(found.p.value, 2, steps - found.steps)
+    assert found.if_equal.to_the_end == pytest.approx(found.if_equal.so_far * left)
+    assert found.if_equal.to_the_end_at_least < law
+    assert found.to_the_end in {None, found.if_mostly_right.to_the_end}
+    assert (found.if_mostly_right.to_the_end or 1) < found.if_mostly_right.so_far * 0.95
 
 
 def test_samples_in_flight_that_were_lost_are_counted() -> None:
