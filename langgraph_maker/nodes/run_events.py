@@ -143,8 +143,17 @@ def _above(ballot: BallotState) -> bool:
 
 
 def given_up(ballot: BallotState) -> list[str]:
-    """Return the shapes of the ballots on this step that were given up."""
-    return ballot["ladder"].get("given_up", []) if "ladder" in ballot else []
+    """Return the shapes of the ballots on this step that were given up.
+
+    That on the step itself is one of them where a human decides, or where votes on something else do.
+    """
+    shapes = ballot["ladder"].get("given_up", []) if "ladder" in ballot else []
+    if (inner := ballot.get("inner")) is not None:
+        counts = inner["held"]["counts"]
+    else:
+        elsewhere = "outcome" in ballot and ballot["outcome"]["by"]
+        counts = ballot["counts"] if elsewhere or (ballot["status"] == "asking" and _above(ballot)) else {}
+    return [*shapes, shape_of(counts)] if counts else shapes
 
 
 def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -144,6 +144,8 @@ class Ladder:
             terms, own = tier.terms, tier.own_votes
             if own or terms.carry or remaining >= max(terms.k, self.margin):  # else it could not decide
                 carry = own or (terms.carry and carries)
+                if carry and not own and ballot["counts"]:  # what the tier makes of them is not what they were here
+                    ladder = {**ladder, "given_up": [*ladder.get("given_up", []), shape_of(ballot["counts"])]}
                 return self.enter(_afresh(ballot, {**ladder, "tier": place}, carry=carry), tier)
         return {**ballot, "ladder": ladder, "status": "asking" if self.human else "unresolved"}
 

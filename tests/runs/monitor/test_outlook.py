@@ -22,6 +22,7 @@ from langgraph_maker import Run, calibrate, create_maker, journal, solve, theory
 from langgraph_maker.core.events import Alarm, OpenBallots, Totals
 from langgraph_maker.core.state import Request, never_waits
 from langgraph_maker.journal import records
+from langgraph_maker.ladder import AskHuman, Split, Tier
 from langgraph_maker.nodes.context import MakerContext
 from langgraph_maker.nodes.totals import nothing
 from langgraph_maker.report.numbers import numbers
@@ -404,6 +405,58 @@ def test_ballots_that_climb_count_as_they_were() -> None:
     assert (run.outlook.so_far, run.outlook.unknown) == (None, "differ")
     assert run.outlook.if_mostly_right is not None
     assert run.outlook.if_mostly_right.so_far < 0.5
+
+
+class Parts(Steps):
+    """Steps that can be done in two sub-steps."""
+
+    def split(self, state: int) -> Steps:
+        part = Steps(2)
+        part.name = f"part of {state}"
+        return part
+
+    def join(self, state: int, votes: Sequence[Any]) -> Any:
+        return {**votes[-1], "next_state": state + 1}
+
+
+@never_waits
+async def torn(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+    """Be right, but for every fifth step, where the first samples are of two minds."""
+
+    def answer(request: Request) -> AIMessage:
+        step = int(request.messages[-1].text)
+        hard = int(request.subtask_id) % 5 == 0 and request.number < 6 and request.number % 2
+        return AIMessage(f"{'wrong' if hard else 'right'} {step + 1}")
+
+    return [answer(request) for request in requests]
+
+
+@pytest.mark.parametrize("above", [AskHuman(), Split(), Tier(k=4), Tier(k=4, carry=True)])
+def test_lost_votes_of_steps_that_others_decide_are_in_the_estimate(above: Any) -> None:
+    """Of 100 steps 20 leave the first tier with six votes, of which three are lost."""
+    given: dict[str, Any] = {"k": 3, "store": InMemoryStore(), "run_id": "r", "ladder": [Tier(samples=6), above]}
+    run = solve(Parts(100), torn, lanes=100, **given)
+    if run.status == "waiting":
+        run = solve(Parts(100), torn, lanes=100, answers={one["id"]: {"pick": 0} for one in run.questions}, **given)
+    assert run.status == "solved"
+    found = run.outlook
+    assert found is not None
+    assert found.by_human + found.climbed == 20
+    assert found.contested == 20
+    assert found.p.value is not None
+    assert found.p.value < 0.9
+    assert (found.so_far, "differ" in found.reasons, found.if_equal) == (None, True, None)
+    assert numbers(given["store"], "r")["guarantee"] == run.guarantee
+
+
+@pytest.mark.parametrize("above", [AskHuman(), Split()])
+def test_while_others_decide_a_step_its_lost_votes_count(above: Any) -> None:
+    store = InMemoryStore()
+    ladder = [Tier(samples=6), above]
+    run = solve(Parts(100), torn, k=3, lanes=100, store=store, run_id="r", ladder=ladder, max_total_samples=371)
+    seen = numbers(store, "r")["outlook"]
+    assert run.status in {"waiting", "stopped"}
+    assert (seen["open_ballots"], seen["contested"], seen["unknown"]) == (20, 20, "differ")
 
 
 @pytest.mark.parametrize("steps", [100, 20_000])
