@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -93,15 +94,17 @@ def _at(part: Any, start: int) -> float | None:
     return float(reached[-1] if reached else part.base)
 
 
-def file_rates() -> Mapping[str, Any]:
-    """Return what the user's file says of models, by their names; nothing without one.
+def file_rates(name: str) -> Mapping[str, Any] | None:
+    """Return what the user's file says of a model, or of that which it is a dated version of; None where nothing.
 
     Raises:
         ValueError: For a file that cannot be read, with its name.
     """
-    path = os.environ.get(FILE, "")
-    models: Mapping[str, Any] = _file(path).get("models", {}) if path else {}
-    return models
+    if not (path := os.environ.get(FILE, "")):
+        return None
+    models: Mapping[str, Any] = _file(path)["models"]
+    found: Mapping[str, Any] | None = models.get(name, models.get(_VERSION.sub("", name)))
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -109,7 +112,7 @@ def _file(path: str) -> Mapping[str, Any]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         date.fromisoformat(found["as_of"])
-        found["models"].items()
+        found["models"] = {name.lower(): rates for name, rates in found["models"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"the price list {FILE}={excerpt(path)} cannot be read: {excerpt(str(error))}") from error
     return cast("Mapping[str, Any]", found)
@@ -144,6 +147,7 @@ def _latest(today: date) -> date:
 
 
 FILE: Final = "LANGGRAPH_MAKER_PRICES"
+_VERSION: Final = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 _PROVIDERS: Final = ("openai", "anthropic", "google", "mistral", "deepseek", "x-ai")
 """Whose models are known by their names alone, as they are served at one price."""
 _OF_MANY: Final = "gpt-oss"  # open models, which cost what each host says

@@ -111,7 +111,7 @@ def of(model: str, tier: str = STANDARD, input_tokens: int = 0) -> Price | None:
     if model.startswith("sim:"):
         return _simulated(model, tier)
     name = price_list.plain_name(model)
-    if (given := price_list.file_rates().get(name)) is not None:
+    if (given := price_list.file_rates(name)) is not None:
         return _of_file(name, given).at(tier)
     price = _listed(name, datetime.now(UTC).date(), input_tokens >= _LONG and input_tokens)
     return None if price is None else price.at(tier)

@@ -81,10 +81,11 @@ def test_long_prompts_cost_what_they_do() -> None:
 def test_a_file_replaces_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "prices.json"
     own = {"input": 1, "output": 2, "batch": {"input": 0.3, "output": 0.6}}
-    path.write_text(json.dumps({"as_of": "2026-01-31", "models": {"mine": own}}))
+    path.write_text(json.dumps({"as_of": "2026-01-31", "models": {"Mine": own}}))
     monkeypatch.setenv(price_list.FILE, str(path))
     assert prices.of("openai:mine") == Price(1, 2, tiers={"batch": Price(0.3, 0.6)})
     assert prices.of("ChatOpenAI mine", "batch") == Price(0.3, 0.6)
+    assert prices.of("mine-2026-01-14") == prices.of("mine-20260114") == prices.of("anthropic:Mine")
     assert prices.of("o3") is not None
     assert prices.dated(date(2026, 7, 1)) == f"by the price list {path}, of 2026-01"
     assert prices.dated(date(2026, 8, 1)).endswith("7 months old: give your own price where it differs")

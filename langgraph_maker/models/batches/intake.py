@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import time
 from typing import Any, Final
 from uuid import uuid4
@@ -62,7 +63,8 @@ class Intake:
         self.most_requests = min(api.most_requests, limits.requests or api.most_requests)
         self.most_bytes = min(api.most_bytes, limits.size or api.most_bytes)
         self.enqueued_limit = limits.enqueued_tokens
-        self.enqueued = 0
+        self.enqueued = self._refused_alone = 0
+        self._full_since = inf
         self.queue: list[_Waiting] = []
         self.under_way: dict[str, _Batch] = {}
         self.stopping = self.cancelling = False
@@ -85,8 +87,9 @@ class Intake:
         """Submit nothing more; end the batches under way, where `cancel` says so: what they did is still handed out."""
         self.stopping, self.cancelling = True, cancel
         for one in self.queue:
-            _fail(one, "the run was stopped before it was submitted")
+            _fail(one, _STOPPED)
         self.queue = []
+        self._room.set()
         for batch in self.under_way.values() if cancel else ():
             if batch.batch_id is not None:
                 self._start(self.provider.cancel(batch.batch_id))
@@ -216,10 +219,16 @@ class Intake:
         """Record a batch, create it, record its id, and wait for it."""
         tokens = sum(_tokens(one.line) for one in chunk)
         while self.enqueued_limit is not None and self.enqueued and self.enqueued + tokens > self.enqueued_limit:
+            if self.stopping:
+                break
             self._room.clear()
             await self._room.wait()
         chunk = [one for one in chunk if not one.future.done()]
-        if not chunk or self.stopping:
+        if not chunk:
+            return
+        if self.stopping:
+            for one in chunk:
+                _fail(one, _STOPPED)
             return
         intake = uuid4().hex
         of_runs: defaultdict[int, list[_Waiting]] = defaultdict(list)
@@ -284,6 +293,7 @@ class Intake:
         if state.refused:
             await self._refused(batch, state)
             return
+        self._refused_alone, self._full_since = 0, inf
         await self.provider.reach(lambda: self._read(batch))
         self._again([one for one in batch.waiting.values() if not one.future.done()], batch.intake)
 
@@ -301,12 +311,16 @@ class Intake:
     async def _refused(self, batch: _Batch, state: BatchState) -> None:
         """Ask again for what is in a batch that was refused as a whole, or say that it is."""
         those = [one for one in batch.waiting.values() if not one.future.done()]
-        if state.full:
+        alone = len(self.under_way) == 0
+        if state.full and not self._never(batch, state, alone=alone):
             most = state.limit or max(1, batch.tokens // 2)
+            if alone and self.enqueued_limit is not None:  # what was taken for little enough is not
+                self._refused_alone += 1
+                most = min(most, max(1, batch.tokens // 2))
             self.enqueued_limit = min(most, self.enqueued_limit or most)
             logger.warning("too many tokens are enqueued: %s", terminal_safe(state.refused))
-            if len(self.under_way) == 0:  # they are those of somebody else
-                await asyncio.sleep(max(self.limits.poll, SHORTEST))
+            if alone:  # they may be those of somebody else
+                await asyncio.sleep(self.provider.pause(self._refused_alone))
             self._again(those, batch.intake, counts=False)
             return
         error = {"message": f"the batch was refused: {state.refused}", "code": "batch_failed"}
@@ -314,6 +328,19 @@ class Intake:
             if one.attempts >= self.limits.attempts or self.stopping:
                 one.future.set_result(LineResult(400, orjson.dumps({"error": error})))
         self._again([one for one in those if not one.future.done()], batch.intake)
+
+    def _never(self, batch: _Batch, state: BatchState, *, alone: bool) -> bool:
+        """Return whether one request alone is more than may be enqueued, or was refused for as long as an outage."""
+        if len(batch.waiting) != 1:
+            return False
+        [one] = batch.waiting.values()
+        if alone:
+            self._full_since = min(self._full_since, time())
+        too_long = state.limit is not None and state.limit < len(one.line.body) // _BYTES_A_TOKEN
+        never = too_long or time() - self._full_since > self.limits.outage
+        if never:
+            one.attempts = self.limits.attempts
+        return never
 
     def _again(self, those: Sequence[_Waiting], intake: str, *, counts: bool = True) -> None:
         """Put requests into another batch."""
@@ -342,5 +369,7 @@ def _tokens(line: Line) -> int:
     return len(line.body) // 3 + 1
 
 
+_STOPPED: Final = "the run was stopped before it was submitted"
+_BYTES_A_TOKEN: Final = 8  # at most, on average
 _OVERHEAD: Final = 128  # bytes of a line besides the request
 _LAST_SUBMISSION: Final = 30.0  # seconds

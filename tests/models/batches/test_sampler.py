@@ -14,6 +14,7 @@ from langgraph.store.memory import InMemoryStore
 from pydantic import SecretStr
 
 from langgraph_maker import create_voting_graph, solve
+from langgraph_maker.core.errors import SamplingError
 from langgraph_maker.models.batches import BatchLimits, BatchSampler
 from langgraph_maker.models.chat_sampler import as_sampler
 from langgraph_maker.simulation.server import SimulatedServer
@@ -79,6 +80,29 @@ def test_more_tokens_than_may_be_enqueued_wait_for_their_turn() -> None:
     assert run.status == "solved"
     assert sum(job.status == "failed" for job in jobs) == 1  # what is allowed is learned from the first refusal
     assert max(len(job.lines) for job in jobs) <= 10
+    assert set(answered(server).values()) == {1}
+
+
+def test_a_request_that_is_more_than_may_be_enqueued_ends_the_run_with_the_reason() -> None:
+    refused = pytest.raises(SamplingError, match="Enqueued token limit reached")
+    with serving(enqueued_tokens=20) as (server, url), refused:
+        solve(TASK, BatchSampler(chat(url), limits=QUICK), lanes=8)
+    assert len(server.batches.jobs) <= 1 + 2 * 24  # together, each by itself, and once without our settings
+
+
+@pytest.mark.parametrize("on_stop", ["leave", "cancel"])
+def test_a_stop_while_requests_wait_for_room_is_a_stop(on_stop: Any) -> None:
+    store = InMemoryStore()
+    with serving(enqueued_tokens=6_000) as (server, url):
+        begun = lambda: len(server.batches.jobs) > 1  # noqa: E731
+        server.batches.progress = 0.5
+        limits = BatchLimits(delay=0.1, poll=0.02, grace=0.1, enqueued_tokens=4_000)
+        sampler = BatchSampler(chat(url), limits=limits, on_stop=on_stop)
+        stopped = solve(TASK, sampler, lanes=8, store=store, run_id="it", stop=begun, deadline=1.0)
+        assert stopped.status == "stopped"
+        server.batches.progress = None
+        run = solve(TASK, BatchSampler(chat(url), limits=QUICK), lanes=8, store=store, run_id="it")
+    assert run.status == "solved"
     assert set(answered(server).values()) == {1}
 
 
