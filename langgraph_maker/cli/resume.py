@@ -42,9 +42,9 @@ class Resuming(Command):
             if not nothing:
                 with told(USAGE), open_store(db, ctx.params["namespace"]) as store, told(ERROR):
                     found = _recorded(store, run_id, ctx.params, given)
-                if found:
-                    ctx.params |= found
-                    say(f"as run {run_id} was started: {shown_options(self.get_params(ctx), found)}")
+                ctx.params |= found
+                if taken := shown_options(self.get_params(ctx), found):
+                    say(f"as run {run_id} was started: {taken}")
         return super().invoke(ctx)
 
 

@@ -72,6 +72,7 @@ def _row(store: BaseStore, header: journal.Header) -> dict[str, Any]:
         "parameters": header["parameters"],
         "k": header["k"],
         "status": header["outcome"].get("status", "unfinished"),
+        "reason_code": header["outcome"].get("reason_code", ""),
         "steps": steps,
         "started": header["sessions"][0]["began"] if header["sessions"] else None,
         "command": resumes(store, header),
@@ -97,7 +98,8 @@ def _list(found: list[dict[str, Any]]) -> None:
             show(drawn(_workers(one["run_id"], workers)))
         if one["status"] in {"solved", "unreadable"}:
             continue
-        show(f"to resume {one['run_id']}: {one['command'] or PLANS[one['kind']].resumed_by}")
+        raised = ", with a larger limit" if one["reason_code"] == "budget" else ""
+        show(f"to resume {one['run_id']}{raised}: {one['command'] or PLANS[one['kind']].resumed_by}")
 
 
 def _workers(run_id: str, workers: list[WorkerRecord]) -> Table:

@@ -207,6 +207,8 @@ def to_stdout() -> Iterator[None]:
         yield
         if sys.stdout:  # there is none when it was closed
             sys.stdout.flush()
+    except BrokenPipeError:  # who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         fail(ERROR, f"the result cannot be written: {error}")

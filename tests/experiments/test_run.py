@@ -350,7 +350,7 @@ def test_decorrelation_and_model_size_run_on_other_tasks(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="task=dictionary-sum.* and not disks=20, task=None"):
         experiment("decorrelation", models=["sim:error=0.1"], samples=8, out=tmp_path)
     [line] = experiment("model-size", models=["sim:gpt-oss-20b"], task=Proof.random(2), samples=10, out=tmp_path).lines
-    assert 10 <= line["drawn"] <= 20
+    assert 10 <= line["drawn"] <= 40  # two a step, and as many again for types that few steps are of
     assert line["p"] is not None
 
 
