@@ -47,7 +47,7 @@ async def mend_body(response: Any) -> None:
 
 
 def mended(response: Any) -> Any:
-    """Return a body, or what a client made of it, without usage that cannot be read, and with an ending for each choice.
+    """Return a body, or what a client made of it, without usage that cannot be read, each choice with an ending.
 
     Example:
         >>> mended({"usage": "12 tokens"}), mended({"usage": {"prompt_tokens": 5, "details": "?"}})
