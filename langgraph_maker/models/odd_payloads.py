@@ -50,8 +50,8 @@ def mended(response: Any) -> Any:
     """Return a body, or what a client made of it, without usage that cannot be read, each choice with an ending.
 
     Example:
-        >>> mended({"usage": "12 tokens"}), mended({"usage": {"prompt_tokens": 5, "details": "?"}})
-        ({'usage': None}, {'usage': {'prompt_tokens': 5, 'details': None}})
+        >>> mended({"usage": "12 tokens"}), mended({"usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+        ({'usage': None}, {'usage': {'prompt_tokens': 5, 'completion_tokens': 1}})
         >>> mended({"choices": [{"finish_reason": "stop"}, {"finish_reason": None}]})["choices"][1]
         {'finish_reason': 'no finish reason'}
     """
