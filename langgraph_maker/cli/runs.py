@@ -98,8 +98,9 @@ def _list(found: list[dict[str, Any]]) -> None:
             show(drawn(_workers(one["run_id"], workers)))
         if one["status"] in {"solved", "unreadable"}:
             continue
-        raised = ", with a larger limit" if one["reason_code"] == "budget" else ""
-        show(f"to resume {one['run_id']}{raised}: {one['command'] or PLANS[one['kind']].resumed_by}")
+        show(f"to resume {one['run_id']}: {one['command'] or PLANS[one['kind']].resumed_by}")
+        if one["reason_code"] == "budget":
+            show(f"(run {one['run_id']} reached its limit: give a larger one)")
 
 
 def _workers(run_id: str, workers: list[WorkerRecord]) -> Table:
