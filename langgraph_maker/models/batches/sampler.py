@@ -139,7 +139,8 @@ class BatchSampler(ModelSampler):
         for ended in [one for one in self._intakes if one.is_closed()]:
             del self._intakes[ended]
         of_loop = self._intakes.setdefault(loop, {})
-        name = f"{package} {root.base_url}"
+        account = repr([getattr(root, part, None) for part in _ACCOUNT])  # each has batches of its own
+        name = f"{package} {root.base_url} {account}"
         if name not in of_loop:
             connection = {} if theirs else {"http_client": self._here().client(package)}
             client = root.copy(max_retries=0, **connection)
@@ -195,5 +196,6 @@ def _check(model: BaseChatModel) -> BaseChatModel:
     return model
 
 
+_ACCOUNT: Final = ("api_key", "organization", "project", "auth_token")
 _ASKED: ContextVar[str] = ContextVar("_ASKED", default="")
 _API: Final[dict[str, Callable[[Any], BatchApi]]] = {"openai": OpenAIBatches, "anthropic": AnthropicBatches}

@@ -161,6 +161,14 @@ def test_a_stop_may_cancel_batches_and_what_they_did_is_counted() -> None:
     assert used(run.usage) == (server.stats.prompt_tokens, server.stats.completion_tokens)
 
 
+def test_requests_of_another_account_go_by_its_own_key() -> None:
+    with serving(keys={"good"}) as (server, url):
+        refused = ChatOpenAI(model="gpt-4.1-mini", base_url=url, api_key=SecretStr("bad"))
+        model = refused.with_fallbacks([ChatOpenAI(model="gpt-4.1-mini", base_url=url, api_key=SecretStr("good"))])
+        run = solve(TASK, BatchSampler(model, limits=QUICK), lanes=8)
+    assert (run.status, server.stats.samples) == ("solved", run.samples)
+
+
 def test_a_name_stands_for_a_model_asked_by_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     sampler = as_sampler("openai-batch:gpt-4.1-mini", max_tokens=850)
