@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Awaitable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -56,8 +57,15 @@ def in_background() -> bool:
 def _background_loop(pid: int) -> asyncio.AbstractEventLoop:  # noqa: ARG001 - a fork has no threads, so needs its own
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, "langgraph-maker"))
-    threading.Thread(target=loop.run_forever, name="langgraph-maker", daemon=True).start()
+    threading.Thread(target=_run, args=(loop,), name="langgraph-maker", daemon=True).start()
     return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop for good; what ends one call, as `sys.exit` in a model, is raised where it is waited for."""
+    while True:
+        with suppress(KeyboardInterrupt, SystemExit):
+            loop.run_forever()
 
 
 _THREADS = 128  # for models that have no asynchronous client; made as they are needed
