@@ -98,7 +98,7 @@ def test_whatever_is_killed(postgres_db: str, tmp_path: Path, disks: int, lanes:
     run = Run(postgres_db, tmp_path, disks=disks, lanes=lanes, workers=workers)
     killed = 0
     with open_store(postgres_db) as store:
-        while killed < kills and run.draw(chance.randrange(1, 2**disks // kills)):
+        while killed < kills and run.draw(chance.randrange(1, 2**disks // kills // 4)):
             if killed % 5 == 4:
                 run.coordinator.kill()
                 run.coordinator.communicate()
@@ -110,7 +110,7 @@ def test_whatever_is_killed(postgres_db: str, tmp_path: Path, disks: int, lanes:
                 continue
             killed += 1
         run.check(store, bought_twice=0.02 if disks > 12 else 0.1)
-    assert killed >= kills // 2  # a fast machine may end the run before the last
+    assert killed == kills
 
 
 @pytest.mark.postgres
